@@ -1,0 +1,67 @@
+"""A trio-native, structured-concurrency streaming client for OpenAI-compatible APIs.
+
+The way of a byte, and the layers, each of which imports only those below it:
+
+    _client      the client and its endpoints: parameters to a request
+    _stream      the stream a program holds: it reads when somebody iterates
+    _request     one call: attempts, redirects, errors; the border to httpx
+    _body        the body of a response, whoever's transport it came through
+    _transport   httpx's transport interface over trio streams, and the pool;
+                 _connection opens and closes a stream, _http1 speaks HTTP
+    _sansio      bytes to events, events to snapshots, errors, policy: no I/O
+    types, errors
+"""
+
+from ._client import TrioOpenAI
+from ._sansio.policy import Deadlines
+from ._sansio.reader import Verdict
+from ._stream import ChatCompletionStream, ResponseStream, Stream, Timings
+from ._transport import TransportStatistics, TrioTransport
+from ._version import __version__
+from .errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    InternalServerError,
+    NotFoundError,
+    OpenAIError,
+    PermissionDeniedError,
+    RateLimitError,
+    StreamTruncatedError,
+    UnprocessableEntityError,
+)
+from .types import UnknownEvent
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ChatCompletionStream",
+    "ConflictError",
+    "Deadlines",
+    "InternalServerError",
+    "NotFoundError",
+    "OpenAIError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ResponseStream",
+    "Stream",
+    "StreamTruncatedError",
+    "Timings",
+    "TransportStatistics",
+    "TrioOpenAI",
+    "TrioTransport",
+    "UnknownEvent",
+    "UnprocessableEntityError",
+    "Verdict",
+    "__version__",
+]

@@ -1,0 +1,100 @@
+"""One connection: a trio stream that can be opened to an origin, probed, and closed without waiting.
+
+Promise 1 rests on `close_now`. Closing a stream by `await stream.aclose()` is a checkpoint, and for TLS a conversation;
+both can be cancelled, or hang. A socket can also simply be closed: that is synchronous, cannot fail, and tells the server
+at once that nobody is listening any more. For a half-read response there is nothing to be polite about.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+StreamOpener = Callable[[str, int], Awaitable[trio.abc.Stream]]
+"""How a byte stream to a host and port is opened; TLS, where it is wanted, is put over it."""
+
+Origin = tuple[bytes, bytes, int]
+"""Scheme, host and port."""
+
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+# Seconds of silence before the first probe (Linux and macOS have a name each), between probes, and how many: so a peer that
+# vanished is noticed within two minutes, also by a stream without deadlines.
+
+
+async def open_tcp(host: str, port: int) -> trio.abc.Stream:
+    """Connect by TCP, trying the host's addresses as RFC 8305 says, with TCP keep-alive on."""
+    stream = await trio.open_tcp_stream(host, port)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        if option := getattr(socket, name, None):
+            stream.setsockopt(socket.IPPROTO_TCP, option, value)
+    return stream
+
+
+def unix_opener(path: str) -> StreamOpener:
+    """An opener that connects to a Unix socket, whatever the host and port."""
+
+    async def open_unix(host: str, port: int) -> trio.abc.Stream:
+        return await trio.open_unix_socket(path)
+
+    return open_unix
+
+
+async def open_tls(stream: trio.abc.Stream, context: ssl.SSLContext, hostname: str) -> trio.abc.Stream:
+    """Put TLS over a stream and finish the handshake. If that fails or is cancelled, the stream is closed."""
+    tls = trio.SSLStream(stream, context, server_hostname=hostname, https_compatible=True)
+    done = False
+    try:
+        await tls.do_handshake()
+        done = True
+    finally:
+        if not done:
+            close_now(stream)
+    return tls
+
+
+def check_closable(stream: trio.abc.Stream) -> None:
+    """Raise `TypeError` if `close_now` could not close a stream."""
+    _closers(stream)
+
+
+def close_now(stream: trio.abc.Stream) -> None:
+    """Close a stream at once, without a word to the peer and without a checkpoint. Idempotent."""
+    for close in _closers(stream):
+        close()
+
+
+def _closers(stream: Any) -> list[Callable[[], object]]:
+    """The synchronous closing functions of a stream's parts."""
+    if isinstance(stream, trio.SSLStream):
+        return _closers(stream.transport_stream)
+    if isinstance(stream, trio.StapledStream):
+        return [*_closers(stream.send_stream), *_closers(stream.receive_stream)]
+    if isinstance(stream, trio.SocketStream):
+        return [stream.socket.close]
+    if callable(close := getattr(stream, "close", None)):
+        return [close]
+    raise TypeError(
+        f"{type(stream).__name__} cannot be closed without waiting; a stream opener has to give a trio.SocketStream, "
+        "a trio.testing memory stream, a stream with a synchronous close(), or a pair of these in a trio.StapledStream"
+    )
+
+
+def is_readable(stream: trio.abc.Stream) -> bool | None:
+    """Whether a read would not block: there is data, or the end of it. None if the stream has no socket to ask."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if not isinstance(stream, trio.SocketStream):
+        return None
+    if stream.socket.fileno() < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([stream.socket], [], [], 0)[0])
+    poll = select.poll()  # select() cannot take descriptors above 1,023, and a program with 1,000 streams has them
+    poll.register(stream.socket, select.POLLIN)
+    return bool(poll.poll(0))

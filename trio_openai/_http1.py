@@ -1,0 +1,167 @@
+"""HTTP/1.1 for one request and its response, without I/O: `serialize` writes the one, `ResponseParser` reads the other.
+
+This is the seam behind which a parser library sits. It is httptools (llhttp, the parser of Node.js); `docs/design.md` has
+the figures beside h11, which `benchmarks/h11_parser.py` puts behind the same seam.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import httptools
+
+MAX_HEADER_BYTES = 100 * 1024
+
+Headers = list[tuple[bytes, bytes]]
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+
+
+class ProtocolError(Exception):
+    """The peer sent what is not HTTP/1.1, or broke off in the middle of it."""
+
+
+class RawHeaders(Protocol):
+    """An `httpx.Headers`, or what looks like one. It is passed on as it is, so that no traceback shows what is in it."""
+
+    @property
+    def raw(self) -> Headers: ...
+
+
+def check_headers(headers: RawHeaders) -> None:
+    """Raise `ValueError` if a header's name or value has a byte that HTTP forbids (RFC 9110, section 5), such as a newline.
+
+    The message names the header and not its value, which may be a secret.
+    """
+    bad = [name for name, value in headers.raw if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value))]
+    if bad:
+        raise ValueError(f"the header {bad[0].decode('latin-1')!r} has a character that cannot be sent, such as a newline")
+
+
+def serialize(method: str, target: bytes, headers: RawHeaders) -> bytes:
+    """The head of a request.
+
+    Raises:
+        ValueError: it has a byte that HTTP forbids.
+    """
+    check_headers(headers)
+    if not (_NAME.fullmatch(method.encode()) and _TARGET.fullmatch(target)):
+        raise ValueError("the request's method or URL has a character that HTTP forbids")
+    lines = [name + b": " + value for name, value in headers.raw]
+    return b"\r\n".join([method.encode() + b" " + target + b" HTTP/1.1", *lines, b"", b""])
+
+
+class ResponseParser:
+    """Reads one response: `receive_data`, `receive_eof`, and what they leave in the attributes.
+
+    Attributes:
+        status: the status of the final response, None until its head is whole; 1xx responses are passed over.
+        headers: its headers, as they came.
+        http_version: `1.1` or `1.0`.
+        complete: whether the whole message has arrived.
+        keep_alive: whether the connection can carry another request, once the message is complete.
+        started: whether any byte of a response has arrived.
+    """
+
+    def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
+        self.status: int | None = None
+        self.headers: Headers = []
+        self.http_version = "1.1"
+        self.complete = False
+        self.keep_alive = False
+        self.started = False
+        self._body: list[bytes] = []
+        self._header_bytes_left = max_header_bytes
+        self._error: str | None = None
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+
+    @property
+    def until_close(self) -> bool:
+        """Whether the body ends when the connection does, since the head does not say how long it is."""
+        names = {name.lower() for name, _ in self.headers}
+        return names.isdisjoint((b"content-length", b"transfer-encoding"))
+
+    def take_body(self) -> bytes:
+        """The bytes of the body that have arrived since the last call."""
+        if len(self._body) == 1:
+            return self._body.pop()
+        data = b"".join(self._body)
+        self._body.clear()
+        return data
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer. What is wrong with them is raised by `check`, after the body before it was taken."""
+        self.started = True
+        if self.status is None:
+            self._spend_header_bytes(len(data))
+        if self._parser is None or self._error:
+            self.keep_alive = False  # bytes that nobody asked for
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._error = "the server wants to switch protocols"
+        except httptools.HttpParserError as error:
+            self._fail(str(error))
+
+    def receive_eof(self) -> None:
+        """Take the end of the connection."""
+        self.keep_alive = False
+        if not self.complete:
+            if self.status is not None and self.until_close and not self._error:
+                self.complete = True
+            else:
+                self._fail("the connection ended before the response did")
+
+    def check(self) -> None:
+        """Raise `ProtocolError` if something was wrong with the response."""
+        if self._error is not None:
+            raise ProtocolError(self._error)
+
+    def close(self) -> None:
+        """Let go of the library's parser, which refers back to this one."""
+        self._parser = None
+
+    def _fail(self, reason: str) -> None:
+        self.keep_alive = False
+        if not self.complete:  # what comes after a whole message does not make it less whole
+            self._error = self._error or reason
+
+    def _spend_header_bytes(self, count: int) -> None:
+        self._header_bytes_left -= count
+        if self._header_bytes_left < 0 and self.status is None:
+            self._fail("the response's header is too large")
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.keep_alive = False  # a second response, to a request that was never made
+        elif self.status is None:
+            self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.status is None:
+            self.headers.append((name, value))
+        else:
+            self._spend_header_bytes(len(name) + len(value))  # a trailer: bounded, and of no use here
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if status >= 200 and self.status is None:
+            self.status = status
+            self.http_version = self._parser.get_http_version()
+
+    def on_body(self, data: bytes) -> None:
+        if not self.complete:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.status is not None and not self.complete:
+            assert self._parser is not None
+            self.complete = True
+            self.keep_alive = self._parser.should_keep_alive()

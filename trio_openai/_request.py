@@ -1,0 +1,314 @@
+"""One request of the API: built, sent as often as the policy allows, and answered with a body to read or an error of ours.
+
+This is the border to httpx. Its exceptions, and those of `httpx2` or of any client of that shape, become ours here, in
+`translated`. The key passes through this file in a wrapper that puts it into a request at the last moment; it is taken out
+again when the response is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import attrs
+import httpx
+import orjson
+import trio
+
+from ._body import body_of, send
+from ._sansio import policy
+from ._sansio.failures import api_error, decode_body
+from ._sansio.policy import Clocks, Deadlines, Phase
+from ._transport import Body
+from .errors import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    status_error_class,
+)
+from .types._base import WireObject
+
+log = logging.getLogger("trio_openai")
+
+_T = TypeVar("_T")
+
+KeyProvider = Callable[[], Awaitable[str]]
+
+_MAX_REDIRECTS = 20
+_MAX_ERROR_BODY = 1024 * 1024
+_ERROR_BODY_SECONDS = 5.0
+_FRAMING_HEADERS = ("content-encoding", "content-length", "transfer-encoding", "connection")
+_SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
+
+_PHASES: dict[str, Phase] = {"ConnectTimeout": "connect", "PoolTimeout": "connect"}
+# By name, since httpx and httpx2 share the names of their exceptions and not the classes; any other timeout: "headers".
+
+_BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
+
+
+class Key:
+    """An API key, or an async function that gives one. No `repr`, error or traceback shows it."""
+
+    def __init__(self, source: str | KeyProvider) -> None:
+        self._source = source
+
+    def check(self) -> None:
+        """Raise `TypeError` or `ValueError` if it cannot be a key."""
+        if not callable(self._source) and not isinstance(self._source, str):
+            raise TypeError(f"api_key takes a string or an async function, not {type(self._source).__name__}")
+        if isinstance(self._source, str):
+            _Bearer(self._source).check()
+
+    async def bearer(self) -> _Bearer:
+        """What puts the key into one request. If it is a function, it is asked now."""
+        bearer = _Bearer(self._source if isinstance(self._source, str) else await self._source())
+        bearer.check()
+        return bearer
+
+
+class _Bearer:
+    """An auth callable of httpx: adds `Authorization: Bearer ...`, unless the caller has set that header."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: httpx.Request) -> httpx.Request:
+        request.headers.setdefault("Authorization", f"Bearer {self._key}")
+        return request
+
+    def check(self) -> None:
+        if not isinstance(self._key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's function made it
+            raise TypeError(f"the api_key function must return a string, not {type(self._key).__name__}")
+        if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
+            raise ValueError(_BAD_KEY)
+
+    def redacted(self, text: bytes) -> bytes:
+        """The text without the key: some servers repeat it in their errors."""
+        return text.replace(self._key.encode(), b"***") if self._key else text
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """What to ask the server. `json` is the request's body, encoded once for all attempts."""
+
+    method: str
+    path: str
+    json: bytes | None = attrs.field(default=None, repr=False)
+    headers: httpx.Headers = attrs.field(factory=httpx.Headers, repr=False)
+    query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    deadlines: Deadlines
+    max_retries: int
+
+
+@attrs.define(kw_only=True, eq=False)
+class Session:
+    """What all requests of a client share."""
+
+    http: httpx.AsyncClient
+    base_url: httpx.URL
+    key: Key | None
+    slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
+    errors: tuple[type[Exception], ...]  # what that client raises when a request fails
+
+
+def encode_json(params: Mapping[str, Any]) -> bytes:
+    """Encode a request's body. Objects of ours, such as the message of an earlier answer, are sent as they came.
+
+    Raises:
+        TypeError: a value is not JSON.
+    """
+    try:
+        return orjson.dumps(params, default=_plain)
+    except TypeError as error:
+        raise TypeError(f"a parameter of the request cannot be sent as JSON: {error}") from None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, WireObject):
+        fields = ((f.name, getattr(value, f.name)) for f in attrs.fields(type(value)) if f.name != "raw")
+        return value.raw or {name: field for name, field in fields if field is not None}
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+class Exchange:
+    """One call and its attempts. `open` leaves the `response` and its `body`; whoever opened it closes the body.
+
+    Attributes:
+        retries: attempts that failed and were followed by another.
+        clocks: the call's deadlines.
+    """
+
+    def __init__(self, session: Session, call: Call) -> None:
+        self.call = call
+        self.retries = 0
+        self.clocks = Clocks(call.deadlines)
+        self.errors = session.errors
+        self._session = session
+
+    async def open(self) -> httpx.Response:
+        """Send the request until there is a response without an error status.
+
+        Raises:
+            APIStatusError: the server answered 4xx or 5xx, at the last attempt.
+            APIConnectionError: it could not be reached.
+        """
+        while True:
+            try:
+                return await self.limited(self._attempt)
+            except APIError as error:
+                if not self.may_retry(error):
+                    raise
+                await self.pause(error)
+
+    async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
+        """Wait for a function under the clocks that run."""
+        clock = self.clocks.next()
+        if clock is None:
+            return await function(*args)
+        phase, seconds = clock
+        started = trio.current_time()
+        try:
+            with trio.CancelScope(deadline=started + seconds):
+                return await function(*args)
+        finally:
+            self.clocks.spend(trio.current_time() - started)
+        raise timed_out(phase, getattr(self.call.deadlines, phase))
+
+    async def read_all(self, response: httpx.Response) -> bytes:
+        """The whole body of a plain answer. The connection is released, whatever happens."""
+        body = body_of(response)
+        pieces: list[bytes] = []
+        try:
+            while piece := await self.limited(body.read):
+                pieces.append(piece)
+                self.clocks.start("idle")
+        except self.errors as error:
+            raise translated(error, self.call.deadlines) from error
+        finally:
+            self.clocks.stop("idle")
+            await body.aclose()
+        return b"".join(pieces)
+
+    def may_retry(self, error: APIError) -> bool:
+        """Whether the policy allows another attempt after this error."""
+        if self.retries >= self.call.max_retries:
+            return False
+        if isinstance(error, APIStatusError):
+            headers = error.response.headers
+            return policy.should_retry_status(error.status_code, headers, error.code or error.type, time.time())
+        if isinstance(error, APITimeoutError):
+            return error.phase in ("connect", "headers")
+        return isinstance(error, APIConnectionError) or policy.should_retry_reported(error)
+
+    async def pause(self, error: APIError) -> None:
+        """Wait before the next attempt, as long as the server or the policy says."""
+        seconds = policy.delay(self.retries, policy.headers_of(error), random.random(), time.time())
+        self.retries += 1
+        log.debug("attempt %d failed (%s); the next one in %.2f s", self.retries, type(error).__name__, seconds)
+        await self.limited(trio.sleep, seconds)
+
+    async def _attempt(self) -> httpx.Response:
+        bearer = await self._session.key.bearer() if self._session.key else None
+        try:
+            response = await self._send(self._request(), bearer)
+            for _ in range(_MAX_REDIRECTS):
+                if response.next_request is None:
+                    break
+                response = await self._follow(response)
+            if response.status_code < 300:
+                return response
+            raise await self._status_error(response, bearer)
+        except self.errors as error:
+            raise translated(error, self.call.deadlines) from error
+
+    def _request(self) -> httpx.Request:
+        call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
+        return self._session.http.build_request(
+            call.method,
+            base.copy_with(path=base.path.rstrip("/") + call.path).copy_merge_params(dict(call.query)),
+            headers=call.headers,
+            content=call.json,
+            extensions={
+                "timeout": {
+                    "connect": deadlines.connect,
+                    "read": deadlines.headers,
+                    "write": deadlines.headers,
+                    "pool": None,  # waiting for a slot is waiting for ourselves
+                }
+            },
+        )
+
+    async def _send(self, request: httpx.Request, bearer: _Bearer | None) -> httpx.Response:
+        response = await send(self._session.http, self._session.slots, request, bearer)
+        if isinstance(body_of(response), Body):
+            self._session.slots = None  # its pool is ours, and counts for itself
+        for name in _SECRET_HEADERS:  # nobody needs them any more, and the response may end up in an error report
+            response.request.headers.pop(name, None)
+        return response
+
+    async def _follow(self, response: httpx.Response) -> httpx.Response:
+        """Follow a redirect. The key goes along to the same origin, and to no other."""
+        request = response.next_request
+        assert request is not None
+        await body_of(response).aclose()
+        if _origin(request.url) != _origin(response.url):
+            for name in _SECRET_HEADERS:
+                request.headers.pop(name, None)
+        return await self._send(request, None)
+
+
+    async def _status_error(self, response: httpx.Response, bearer: _Bearer | None) -> APIStatusError:
+        """The error for a response of 300 and above, whose connection is released."""
+        content = await self._read_error_body(response)
+        if bearer is not None:
+            content = bearer.redacted(content)
+        error = api_error(
+            status_error_class(response.status_code),
+            decode_body(content),
+            prefix=f"HTTP {response.status_code}",
+            request_id=response.headers.get("x-request-id"),
+        )
+        error.status_code = response.status_code
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING_HEADERS]
+        request = httpx.Request(response.request.method, str(response.request.url))
+        error.response = httpx.Response(response.status_code, headers=headers, content=content, request=request)
+        return error
+
+    async def _read_error_body(self, response: httpx.Response) -> bytes:
+        """As much of it as comes soon, and no more than a bound: what matters is the status."""
+        body = body_of(response)
+        content = b""
+        try:
+            with trio.move_on_after(_ERROR_BODY_SECONDS):
+                while len(content) < _MAX_ERROR_BODY and (piece := await body.read()):
+                    content += piece
+        except self.errors:
+            pass  # the status is known, and so is the beginning of what the server had to say
+        finally:
+            await body.aclose()
+        return content[:_MAX_ERROR_BODY]
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
+    """An exception of an HTTP client as one of ours."""
+    names = [cls.__name__ for cls in type(error).__mro__]
+    if "TimeoutException" in names:
+        phase = next((_PHASES[name] for name in names if name in _PHASES), "headers")
+        return timed_out(phase, getattr(deadlines, phase))
+    return APIConnectionError(f"the connection failed: {error or type(error).__name__}")
+
+
+def timed_out(phase: Phase, seconds: float | None) -> APITimeoutError:
+    """The error for a deadline that passed."""
+    limit = f" of {seconds:g} s" if seconds is not None else ""
+    error = APITimeoutError(f"the deadline{limit} for {phase} passed; see trio_openai.Deadlines")
+    error.phase = phase
+    return error

@@ -1,0 +1,179 @@
+"""What differs from one streaming endpoint to the next: the type of its events, what they add up to, how it ends.
+
+A dialect serves one stream and holds what that stream has added up to. The reader asks it three things of an event's
+JSON object: what event it is, whether it reports an error, and whether it ends the stream; and, when the body ends
+without saying so, whether what came is whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from trio_openai.errors import APIError
+from trio_openai.types._base import Raw
+from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
+from trio_openai.types.responses import Response, ResponseStreamEvent
+
+from .convert import hook_for
+from .failures import api_error
+from .snapshot_chat import ChatSnapshot
+from .snapshot_response import TERMINAL, ResponseSnapshot
+
+EventT = TypeVar("EventT", covariant=True)
+WholeT = TypeVar("WholeT", covariant=True)
+
+
+@attrs.frozen
+class Reported:
+    """An error that the server reported inside the stream.
+
+    Attributes:
+        error: what to raise.
+        is_event: whether the object is also an event to hand over first, since it holds more than the error.
+        may_end: whether an event that ends the stream may still follow and take the error's place.
+    """
+
+    error: APIError
+    is_event: bool = False
+    may_end: bool = False
+
+
+class Dialect(Protocol[EventT, WholeT]):
+    """One endpoint's way of streaming."""
+
+    text: str  # what the last event adds to the main text
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything that the model produced has arrived: text, reasoning, a refusal, a tool call, audio."""
+        ...
+
+    def event(self, raw: Raw, name: str) -> EventT:
+        """Make the typed event of an SSE message named `name`, and fold it into the snapshot."""
+        ...
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """The error that an object reports, if it does."""
+        ...
+
+    def ends(self, raw: Raw) -> str | None:
+        """Why the stream ends with this object, or None if it goes on."""
+        ...
+
+    def whole_without_end(self) -> bool:
+        """Whether what came is whole, though nothing said that it was the end."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why the model stopped, as the wire says it."""
+        ...
+
+    def failure(self) -> APIError | None:
+        """The error that a stream ended with by its own terms, which only its events show."""
+        ...
+
+    def snapshot(self) -> WholeT:
+        """What the events so far add up to."""
+        ...
+
+
+class ChatDialect:
+    """Chat Completions: ends with `[DONE]`, or with the body once every choice has its finish reason.
+
+    Args:
+        choices: how many choices were asked for (the parameter `n`).
+    """
+
+    def __init__(self, choices: int = 1) -> None:
+        self.text = ""
+        self._choices = choices
+        self._snapshot = ChatSnapshot()
+        self._hook = hook_for(ChatCompletionChunk)
+
+    @property
+    def has_content(self) -> bool:
+        return self._snapshot.has_content
+
+    def event(self, raw: Raw, name: str) -> ChatCompletionChunk:
+        chunk = self._hook(raw, None)
+        self.text = self._snapshot.add(chunk)
+        return chunk
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` member (OpenRouter's stands beside `choices`), an SSE message named `error`, or an object that says
+        it is one (vLLM).
+        """
+        if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
+            return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
+        return None
+
+    def ends(self, raw: Raw) -> str | None:
+        return None
+
+    def whole_without_end(self) -> bool:
+        return not self._snapshot.unfinished(self._choices)
+
+    @property
+    def reason(self) -> str | None:
+        return self._snapshot.finish_reason
+
+    def failure(self) -> APIError | None:
+        return None
+
+    def snapshot(self) -> ChatCompletion:
+        return self._snapshot.snapshot()
+
+
+class ResponseDialect:
+    """Responses: ends with the event that carries the finished response."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._snapshot = ResponseSnapshot()
+        self._hook = hook_for(ResponseStreamEvent)
+        self._reason: str | None = None
+
+    @property
+    def has_content(self) -> bool:
+        return self._snapshot.has_content
+
+    def event(self, raw: Raw, name: str) -> ResponseStreamEvent:
+        if "type" not in raw and name:
+            raw["type"] = name
+        event = self._hook(raw, None)
+        self.text = self._snapshot.add(event)
+        return event
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` event, flat as documented or nested as OpenAI sends it, before `response.failed` or before nothing;
+        or an unnamed object with an `error` (llama.cpp).
+        """
+        if raw.get("type", name) == "error":
+            return Reported(api_error(APIError, raw), is_event=True, may_end=True)
+        return Reported(api_error(APIError, raw)) if "type" not in raw and raw.get("error") else None
+
+    def ends(self, raw: Raw) -> str | None:
+        kind = raw.get("type")
+        if kind in TERMINAL:
+            self._reason = kind
+            return kind
+        return None
+
+    def whole_without_end(self) -> bool:
+        return False
+
+    @property
+    def reason(self) -> str | None:
+        return self._reason
+
+    def failure(self) -> APIError | None:
+        if self._reason != "response.failed":
+            return None
+        response = self.snapshot()
+        return api_error(APIError, {"error": response.raw.get("error")}, prefix="the response failed", partial=response)
+
+    def snapshot(self) -> Response:
+        return self._snapshot.snapshot()

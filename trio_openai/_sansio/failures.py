@@ -1,0 +1,97 @@
+"""What a server's words about an error mean.
+
+Compatible servers word an error in many shapes: `{"error": {"message", "code", "type", "param"}}`, the same flat,
+`{"error": "text"}`, `{"detail": ...}`, a page of HTML, plain text, half of any of these, or nothing. Each gives a readable
+sentence; what was understood beside it goes into the error's fields, and the whole into its `body`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar, cast
+
+import orjson
+
+from trio_openai.errors import APIError
+from trio_openai.types._base import Raw
+
+_E = TypeVar("_E", bound=APIError)
+_TEXT_SHOWN = 300  # characters of a body that is not JSON
+
+
+def decode_body(body: bytes) -> object:
+    """The JSON value that a body is, or its text; None if it is empty. Never raises."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace").strip() or None
+
+
+def api_error(cls: type[_E], said: object, *, prefix: str = "", **fields: Any) -> _E:
+    """Make an error of what a server said.
+
+    Args:
+        cls: the error's class.
+        said: the decoded body, or the text that it was.
+        prefix: what comes before the server's words, such as `HTTP 429`.
+        fields: `request_id`, `partial`.
+    """
+    about = _error_object(said)
+    words = _message(about) or "the server gave no reason"
+    message = f"{prefix}: {words}" if prefix else words
+    code, kind, param = about.get("code"), about.get("type"), about.get("param")
+    return cls(
+        message,
+        code=code if isinstance(code, str | int) else None,
+        type=kind if isinstance(kind, str) and kind != "error" else None,
+        param=param if isinstance(param, str) else None,
+        body=said,
+        **fields,
+    )
+
+
+def _error_object(said: object) -> Raw:
+    """The JSON object that speaks of the error, whatever it is wrapped in."""
+    if type(said) is list and said:
+        said = cast("list[object]", said)[0]  # Gemini's compatible endpoint wraps its error in a list
+    if type(said) is not dict:
+        return {"message": said} if said else {}
+    whole = cast(Raw, said)
+    inner = whole.get("error")
+    if type(inner) is dict:
+        return cast(Raw, inner)
+    return {**whole, "message": inner} if isinstance(inner, str) and inner else whole
+
+
+def _message(about: Raw) -> str:
+    for name in ("message", "detail", "msg", "title", "errors"):
+        if about.get(name):
+            return _sentence(about[name])
+    return _sentence(orjson.dumps(about).decode()) if about else ""
+
+
+def _sentence(value: object) -> str:
+    """A readable line of whatever stands where the message should."""
+    if isinstance(value, str):
+        return _shortened(_without_markup(value))
+    if isinstance(value, list):
+        return "; ".join(_sentence(item) for item in cast("list[object]", value)[:5])
+    if isinstance(value, dict):
+        about = cast(Raw, value)
+        where = about.get("loc")
+        place = ".".join(str(part) for part in cast("list[object]", where)) + ": " if isinstance(where, list) else ""
+        return place + _message(about)
+    return str(value)
+
+
+def _without_markup(text: str) -> str:
+    """The title of an HTML page, or its text."""
+    if not re.match(r"\s*<(!doctype|html|head|body|\?xml)", text, re.IGNORECASE):
+        return text
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    return title.group(1) if title else re.sub(r"<[^>]*>", " ", text)
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + "…"

@@ -1,0 +1,279 @@
+"""From Server-Sent Events to the events of a stream, and the verdict on how it ended.
+
+A stream lives by the table `_NEXT`: it is opening until its first event, streaming until something ends it, and then done,
+truncated, failed or closed for good. What ends it:
+
+* the end that its dialect knows (an event that carries the finished response), or `data: [DONE]`: done;
+* the end of the body: done if what came is whole all the same (every choice finished) and the body was not cut, else
+  truncated;
+* an error that the server reports inside the stream, or bytes that are not the protocol: failed;
+* the user, or a deadline, or the network: the stream that reads for us says so by `fail` and `close`.
+
+What is not an event is passed over: messages without data, keep-alive comments, also those in a `data` field (`data: :
+keepalive`). Bytes after the end are ignored. At the end of the body a last event without its empty line counts if it is
+whole.
+
+Like the parser below it, a reader is pulled: `receive_data`, then `next_event` until it says `NEED_DATA` or `END`. The good
+events before a bad one are handed out first.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+import attrs
+import orjson
+
+from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
+from trio_openai.types._base import Raw
+
+from .convert import decode_json
+from .dialects import Dialect, Reported
+from .failures import api_error, decode_body
+from .sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
+
+EventT = TypeVar("EventT")
+
+
+class State(Enum):
+    """Where a stream stands."""
+
+    OPENING = "opening"
+    STREAMING = "streaming"
+    DONE = "done"
+    TRUNCATED = "truncated"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class Signal(Enum):
+    """What `next_event` answers when it has no event."""
+
+    NEED_DATA = "need data"
+    END = "end"
+
+
+NEED_DATA: Final = Signal.NEED_DATA
+END: Final = Signal.END
+
+_Input = Literal["event", "end", "cut", "error", "close"]
+
+_OPEN = (State.OPENING, State.STREAMING)
+_NEXT: dict[tuple[State, _Input], State] = {
+    **{(state, "event"): State.STREAMING for state in _OPEN},
+    **{(state, "end"): State.DONE for state in _OPEN},
+    **{(state, "cut"): State.TRUNCATED for state in _OPEN},
+    **{(state, "error"): State.FAILED for state in _OPEN},
+    **{(state, "close"): State.CLOSED for state in _OPEN},
+}  # a stream that has ended stays as it is
+
+_HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
+_FIELDS = (b":", b"data", b"event", b"id", b"retry")
+
+
+@attrs.frozen
+class Verdict:
+    """How a stream ended, as data.
+
+    Attributes:
+        state: `open`, `done`, `truncated`, `failed` or `closed` (by the user, before its end).
+        by: what made it done: `finish_reason`, `[DONE]` or `terminal_event`; otherwise None.
+        reason: why the model stopped, as the wire says it (`stop`, `length`, `response.completed`), or None.
+    """
+
+    state: str
+    by: str | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        """A phrase such as `done by [DONE] (stop)`."""
+        return self.state + (f" by {self.by}" if self.by else "") + (f" ({self.reason})" if self.reason else "")
+
+
+class Reader(Generic[EventT]):
+    """The lifecycle of one stream.
+
+    Args:
+        dialect: the endpoint's way of streaming.
+        content_type: of the response, for the message if it is no event stream.
+        limit: bytes that one event may have.
+    """
+
+    def __init__(self, dialect: Dialect[EventT, Any], *, content_type: str = "", limit: int = DEFAULT_LIMIT) -> None:
+        self.state = State.OPENING
+        self.dialect = dialect
+        self.events = 0
+        self.error: APIError | None = None  # what the stream failed with; raised again at every pull
+        self.ended_by: str | None = None
+        self._reported: Reported | None = None
+        self._content_type = content_type
+        self._parser = SSEParser(limit=limit, extras=True)
+        self._head = bytearray()
+        self._body_ended = False
+        self._cut_by = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """How it ended, or that it has not."""
+        state = "open" if self.state in _OPEN else self.state.value
+        return Verdict(state, self.ended_by, self.dialect.reason)
+
+    @property
+    def reported(self) -> APIError | None:
+        """An error that the server reported and that has not been raised yet."""
+        return self._reported.error if self._reported else None
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of the body. Never raises."""
+        if self.state is State.OPENING and len(self._head) < _HEAD_KEPT:
+            self._head += data[: _HEAD_KEPT - len(self._head)]
+        self._parser.receive_data(data)
+
+    def receive_end(self, *, cut_by: str = "") -> None:
+        """Take the end of the body; `cut_by` says what broke the connection before the end that HTTP announced."""
+        self._body_ended = True
+        self._cut_by = cut_by
+
+    def next_event(self) -> EventT | Signal:
+        """The next event, `NEED_DATA`, or `END`.
+
+        Raises:
+            APIError: the server reported an error.
+            StreamTruncatedError: the body ended, and what came is not whole.
+            APIResponseValidationError: what came is not the protocol.
+        """
+        if self.state not in _OPEN:
+            return self._after_end()
+        if self._reported is not None and not self._reported.may_end:
+            raise self.fail(self._reported.error)
+        try:
+            while (message := self._parser.next_event()) is not None:
+                event = self._interpret(message)
+                if event is not None:
+                    return event
+            return self._finish() if self._body_ended else NEED_DATA
+        except APIResponseValidationError as error:
+            raise self.fail(error) from error.__cause__
+
+    def fail(self, error: APIError) -> APIError:
+        """End the stream with an error, unless it has ended. Return what to raise, with what had arrived in `partial`.
+
+        If the server had reported an error before, that is the one: what followed is only its consequence.
+        """
+        if self.state in _OPEN:
+            error = self._reported.error if self._reported else error
+            if error.partial is None and self.state is not State.OPENING:
+                error.partial = self.dialect.snapshot()
+            self.error = error
+            self._enter("cut" if isinstance(error, StreamTruncatedError) else "error")
+        return self.error or error
+
+    def close(self) -> None:
+        """End the stream because its user is done with it."""
+        self._enter("close")
+
+    def _enter(self, what: _Input) -> None:
+        self.state = _NEXT.get((self.state, what), self.state)
+
+    def _after_end(self) -> Signal:
+        if self.error is not None:
+            raise self.error
+        return END
+
+    def _end(self, by: str) -> Signal:
+        self.ended_by = by
+        self._enter("end")
+        return END
+
+    def _interpret(self, message: ServerSentEvent) -> EventT | Signal | None:
+        """The event that a message holds; None if it holds none."""
+        if message.fields is not None:
+            self._look_for_error_field(message.fields)
+        data = message.data
+        if data is None:
+            return None
+        try:
+            raw: object = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return self._not_strict_json(message, data)
+        return self._interpret_json(raw, message)
+
+    def _not_strict_json(self, message: ServerSentEvent, data: bytes) -> EventT | Signal | None:
+        """`[DONE]`, a keep-alive, nothing; or JSON that only Python's own decoder takes."""
+        text = data.strip()
+        if not text or text.startswith(b":"):
+            return None
+        if text.startswith(b"[DONE]"):
+            if self._reported is not None:
+                raise self.fail(self._reported.error)
+            return self._end("[DONE]")
+        try:
+            raw = decode_json(data)
+        except ValueError as error:
+            raise self._invalid("an event is not JSON", data) from error
+        return self._interpret_json(raw, message)
+
+    def _interpret_json(self, raw: object, message: ServerSentEvent) -> EventT | Signal | None:
+        if type(raw) is not dict:
+            raise self._invalid("an event is not a JSON object", message.data or b"")
+        whole = cast(Raw, raw)
+        dialect = self.dialect
+        reported = dialect.error(whole, message.event)
+        if reported is not None:
+            self._reported = reported
+            if not reported.is_event or (reported.may_end and self.state is State.OPENING):
+                raise self.fail(reported.error)
+        event = dialect.event(whole, message.event)
+        self.events += 1
+        if self.state is State.OPENING:
+            self._enter("event")
+            self._head.clear()
+        if dialect.ends(whole) is not None:
+            self._reported = None
+            self._end("terminal_event")
+        return event
+
+    def _look_for_error_field(self, fields: list[tuple[str, bytes]]) -> None:
+        """llama.cpp reports an error as an SSE field of that name, at status 200."""
+        for name, value in fields:
+            if name == "error":
+                raise self.fail(api_error(APIError, decode_body(value)))
+
+    def _finish(self) -> EventT | Signal:
+        """The body has ended without an end of the stream: judge what came."""
+        last = self._parser.take_unfinished()
+        if last is not None and last.data is not None and _is_whole(last.data):
+            event = self._interpret(last)
+            return self._finish() if event is None else event
+        if self.state is State.OPENING:
+            raise self.fail(self._nothing_came())
+        if last is None and not self._cut_by and self.dialect.whole_without_end():
+            return self._end("finish_reason")
+        raise self.fail(self._truncated("it ended before the answer was whole"))
+
+    def _truncated(self, how: str) -> StreamTruncatedError:
+        return StreamTruncatedError(f"the stream was cut: {self._cut_by or how}")
+
+    def _nothing_came(self) -> APIError:
+        """Why there was no event at all."""
+        head = bytes(self._head)
+        said = decode_body(head)
+        if type(said) is dict and not {"error", "detail", "message"}.isdisjoint(cast(Raw, said)):
+            return api_error(APIError, said)
+        if all(line.startswith(_FIELDS) for line in head.split(b"\n") if line.strip()):
+            return self._truncated("it ended before its first event")
+        return self._invalid(f"the answer is not an event stream but {self._content_type or 'of no named type'}", head)
+
+    def _invalid(self, what: str, data: bytes) -> APIResponseValidationError:
+        shown = data[:200].decode(errors="replace")
+        return APIResponseValidationError(f"{what}: {shown!r}", body=data[:_HEAD_KEPT].decode(errors="replace"))
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a last event that lacks its empty line is all there."""
+    try:
+        decode_json(data)
+    except ValueError:
+        return data.strip() == b"[DONE]"
+    return True

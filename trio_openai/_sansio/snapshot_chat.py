@@ -1,0 +1,352 @@
+"""Chat Completions: what the chunks so far add up to.
+
+Rules, where servers differ:
+
+* choices are told apart by `index` (0 if there is none), in any order;
+* a tool call is keyed by its `index`; without one, a new non-empty `id` begins a call and a piece without an id belongs
+  to the latest; the first non-empty id, name and type win, only `arguments` (and a custom tool's `input`) is appended;
+* the role is the first one; the finish reason is the last that is not null or empty;
+* the last usage that is not all zero wins, wherever it stood (a chunk with choices, one of its own, `x_groq`); null never
+  erases it;
+* content as a list of parts (Mistral) is its text, and the `thinking` parts are reasoning;
+* text is kept in pieces and joined when somebody looks, so a stream costs O(n).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+
+from trio_openai.types._base import Raw
+from trio_openai.types.chat import (
+    Annotation,
+    Audio,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    ChatCompletionTokenLogprob,
+    Choice,
+    ChoiceLogprobs,
+    ChunkChoice,
+    CompletionUsage,
+    CustomTool,
+    Function,
+    ToolCall,
+)
+
+from .convert import hook_for
+
+
+class ChatSnapshot:
+    """Adds chunks up. `add` folds one in; `snapshot` builds the completion so far."""
+
+    def __init__(self) -> None:
+        self.has_content = False
+        self._head = ChatCompletion(object="chat.completion")
+        self._choices: dict[int, _Choice] = {}
+
+    def add(self, chunk: ChatCompletionChunk) -> str:
+        """Fold one chunk in; return the text it adds to choice 0."""
+        head = self._head
+        if not head.id or not head.model or not head.created:
+            head.id = head.id or chunk.id
+            head.model = head.model or chunk.model
+            head.created = head.created or chunk.created
+        if chunk.system_fingerprint:
+            head.system_fingerprint = chunk.system_fingerprint
+        if chunk.service_tier:
+            head.service_tier = chunk.service_tier
+        self._add_usage(chunk)
+        text = ""
+        for choice in chunk.choices:
+            text += self._choice(choice).add(choice)
+        if not self.has_content:
+            self.has_content = any(c.has_content for c in self._choices.values())
+        return text
+
+    def unfinished(self, expected: int) -> bool:
+        """Whether one of the choices seen, or of the `expected` number of them, has no finish reason yet."""
+        done = [c.finish_reason is not None for c in self._choices.values()]
+        return len(done) < expected or not all(done)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """That of the first choice."""
+        return self._choices[min(self._choices)].finish_reason if self._choices else None
+
+    def snapshot(self) -> ChatCompletion:
+        """The completion so far, an object of its own: later chunks do not change it."""
+        head = self._head
+        return ChatCompletion(
+            id=head.id,
+            choices=[self._choices[i].build() for i in sorted(self._choices)],
+            created=head.created,
+            model=head.model,
+            object=head.object,
+            usage=head.usage,
+            service_tier=head.service_tier,
+            system_fingerprint=head.system_fingerprint,
+            moderation=head.moderation,
+        )
+
+    def _choice(self, choice: ChunkChoice) -> _Choice:
+        index = choice.index if type(choice.index) is int else 0
+        return self._choices.get(index) or self._choices.setdefault(index, _Choice(index))
+
+    def _add_usage(self, chunk: ChatCompletionChunk) -> None:
+        usage = chunk.usage
+        if usage is None and type(groq := chunk.raw.get("x_groq")) is dict:
+            raw = cast(Raw, groq).get("usage")
+            usage = hook_for(CompletionUsage)(cast(Raw, raw), None) if type(raw) is dict else None
+        if usage is not None and (usage.total_tokens or usage.completion_tokens or usage.prompt_tokens):
+            self._head.usage = usage
+        if chunk.moderation is not None:
+            self._head.moderation = chunk.moderation
+
+
+class _Choice:
+    """One choice being added up. The fields of a delta are folded in by the table `_FOLDS`, by their wire names."""
+
+    __slots__ = (
+        "annotations",
+        "audio",
+        "finish_reason",
+        "function_call",
+        "has_content",
+        "index",
+        "logprobs",
+        "reasoning_details",
+        "role",
+        "texts",
+        "tool_calls",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.has_content = False
+        self.role: str | None = None
+        self.finish_reason: str | None = None
+        self.texts: dict[str, list[str]] = {}
+        self.tool_calls: _ToolCalls | None = None
+        self.function_call: _Pieces | None = None
+        self.audio: _Pieces | None = None
+        self.annotations: list[Raw] | None = None
+        self.reasoning_details: list[Raw] | None = None
+        self.logprobs: dict[str, list[ChatCompletionTokenLogprob]] | None = None
+
+    def add(self, choice: ChunkChoice) -> str:
+        """Fold one delta in; return its text, if this is choice 0."""
+        text = ""
+        for key, value in choice.delta.raw.items():
+            if value is not None and (fold := _FOLDS.get(key)):
+                text += fold(self, key, value) or ""
+        reason = choice.finish_reason
+        if reason:
+            self.finish_reason = reason
+        if choice.logprobs is not None:
+            self._add_logprobs(choice.logprobs)
+        return text if self.index == 0 else ""
+
+    def add_text(self, key: str, value: object) -> str | None:
+        if type(value) is list:
+            return self._add_parts(cast("list[object]", value))
+        if type(value) is not str:
+            return None
+        self.texts.setdefault(key, []).append(value)
+        if value:
+            self.has_content = True
+        return value if key == "content" else None
+
+    def _add_parts(self, parts: list[object]) -> str:
+        """Content as a list: `{"type": "text", "text": ...}` and `{"type": "thinking", "thinking": [texts]}`."""
+        text = ""
+        for part in (cast(Raw, p) for p in parts if type(p) is dict):
+            thinking = part.get("thinking")
+            if type(thinking) is list:
+                inner = cast("list[object]", thinking)
+                self.add_text("reasoning_content", "".join(_part_text(p) for p in inner))
+            else:
+                text += self.add_text("content", _part_text(part)) or ""
+        return text
+
+    def add_role(self, _: str, value: object) -> None:
+        if not self.role and type(value) is str:
+            self.role = value
+
+    def add_tool_calls(self, _: str, value: object) -> None:
+        if type(value) is list and value:
+            self.tool_calls = self.tool_calls or _ToolCalls()
+            self.tool_calls.add(cast("list[object]", value))
+            self.has_content = True
+
+    def add_function_call(self, _: str, value: object) -> None:
+        if type(value) is dict:
+            self.function_call = self.function_call or _Pieces()
+            self.function_call.add(cast(Raw, value), first=("name",), joined=("arguments",))
+            self.has_content = True
+
+    def add_audio(self, _: str, value: object) -> None:
+        if type(value) is dict:
+            self.audio = self.audio or _Pieces()
+            self.audio.add(cast(Raw, value), first=("id",), joined=("data", "transcript"), last=("expires_at",))
+            self.has_content = True
+
+    def add_annotations(self, _: str, value: object) -> None:
+        if type(value) is list:
+            self.annotations = self.annotations or []
+            self.annotations.extend(_dicts(value))
+
+    def add_reasoning_details(self, _: str, value: object) -> None:
+        if type(value) is list:
+            self.reasoning_details = self.reasoning_details or []
+            self.reasoning_details.extend(_dicts(value))
+
+    def _add_logprobs(self, logprobs: ChoiceLogprobs) -> None:
+        self.logprobs = self.logprobs or {}
+        if logprobs.content is not None:
+            self.logprobs.setdefault("content", []).extend(logprobs.content)
+        if logprobs.refusal is not None:
+            self.logprobs.setdefault("refusal", []).extend(logprobs.refusal)
+
+    def build(self) -> Choice:
+        logprobs = None
+        if self.logprobs is not None:
+            logprobs = ChoiceLogprobs(**{key: list(tokens) for key, tokens in self.logprobs.items()})
+        return Choice(
+            index=self.index, message=self._message(), finish_reason=self.finish_reason, logprobs=logprobs
+        )
+
+    def _message(self) -> ChatCompletionMessage:
+        texts = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        return ChatCompletionMessage(
+            role=self.role or "assistant",
+            tool_calls=self.tool_calls.build() if self.tool_calls else None,
+            function_call=self.function_call.build(Function) if self.function_call else None,
+            audio=self.audio.build(Audio) if self.audio else None,
+            annotations=[hook_for(Annotation)(a, None) for a in self.annotations] if self.annotations else None,
+            reasoning_details=_merged_details(self.reasoning_details) if self.reasoning_details else None,
+            **texts,
+        )
+
+
+_FOLDS: dict[str, Callable[[_Choice, str, object], str | None]] = {
+    "content": _Choice.add_text,
+    "refusal": _Choice.add_text,
+    "reasoning_content": _Choice.add_text,
+    "reasoning": _Choice.add_text,
+    "role": _Choice.add_role,
+    "tool_calls": _Choice.add_tool_calls,
+    "function_call": _Choice.add_function_call,
+    "audio": _Choice.add_audio,
+    "annotations": _Choice.add_annotations,
+    "reasoning_details": _Choice.add_reasoning_details,
+}
+
+
+class _Pieces:
+    """A small object whose fields arrive in pieces."""
+
+    __slots__ = ("texts", "values")
+
+    def __init__(self) -> None:
+        self.values: Raw = {}
+        self.texts: dict[str, list[str]] = {}
+
+    def add(
+        self, raw: Raw, *, first: tuple[str, ...], joined: tuple[str, ...], last: tuple[str, ...] = ()
+    ) -> None:
+        """Of `first` fields the first non-empty value counts, of `last` the last; `joined` ones are appended."""
+        for name in first:
+            if raw.get(name) and not self.values.get(name):
+                self.values[name] = raw[name]
+        for name in last:
+            if raw.get(name) is not None:
+                self.values[name] = raw[name]
+        for name in joined:
+            value = raw.get(name)
+            if value is not None:
+                self.texts.setdefault(name, []).append(value if type(value) is str else orjson.dumps(value).decode())
+
+    def build(self, cls: type[Any]) -> Any:
+        return cls(**self.values, **{name: "".join(pieces) for name, pieces in self.texts.items()})
+
+
+class _ToolCalls:
+    """The tool calls of one message, each in pieces, in any order."""
+
+    __slots__ = ("calls", "latest")
+
+    def __init__(self) -> None:
+        self.calls: dict[int | str, _ToolCall] = {}
+        self.latest: _ToolCall | None = None
+
+    def add(self, pieces: list[object]) -> None:
+        for raw in _dicts(pieces):
+            self.latest = call = self._find(raw)
+            call.own.add(raw, first=("id", "type"), joined=())
+            if type(function := raw.get("function")) is dict:
+                call.function.add(cast(Raw, function), first=("name",), joined=("arguments",))
+            if type(custom := raw.get("custom")) is dict:
+                call.custom = call.custom or _Pieces()
+                call.custom.add(cast(Raw, custom), first=("name",), joined=("input",))
+
+    def _find(self, raw: Raw) -> _ToolCall:
+        key = raw.get("index")
+        if type(key) is int:
+            return self.calls.get(key) or self.calls.setdefault(key, _ToolCall())
+        key = raw.get("id")
+        if type(key) is str and key:
+            known = (call for call in self.calls.values() if call.own.values.get("id") == key)
+            return next(known, None) or self.calls.setdefault(key, _ToolCall())
+        return self.latest or self.calls.setdefault(0, _ToolCall())
+
+    def build(self) -> list[ToolCall]:
+        """By index; those without one, in the order in which they came."""
+        keys = sorted(self.calls, key=lambda key: key if isinstance(key, int) else math.inf)
+        return [self.calls[key].build() for key in keys]
+
+
+class _ToolCall:
+    __slots__ = ("custom", "function", "own")
+
+    def __init__(self) -> None:
+        self.own = _Pieces()
+        self.function = _Pieces()
+        self.custom: _Pieces | None = None
+
+    def build(self) -> ToolCall:
+        self.own.values.setdefault("type", "custom" if self.custom else "function")
+        call: ToolCall = self.own.build(ToolCall)
+        call.function = self.function.build(Function)
+        call.custom = self.custom.build(CustomTool) if self.custom else None
+        return call
+
+
+def _dicts(values: object) -> list[Raw]:
+    return [cast(Raw, v) for v in cast("list[object]", values) if type(v) is dict]
+
+
+def _part_text(part: object) -> str:
+    text = cast(Raw, part).get("text") if type(part) is dict else part
+    return text if type(text) is str else ""
+
+
+def _merged_details(details: list[Raw]) -> list[Raw]:
+    """OpenRouter's `reasoning_details`: pieces of one type and index are one detail; their texts are joined."""
+    merged: dict[object, Raw] = {}
+    texts: dict[tuple[object, str], list[str]] = {}
+    for number, detail in enumerate(details):
+        index = detail.get("index")
+        key = (str(detail.get("type")), index if type(index) is int else f"#{number}")
+        whole = merged.setdefault(key, {})
+        for name, value in detail.items():
+            if name in ("text", "summary", "data") and type(value) is str:
+                texts.setdefault((key, name), []).append(value)
+            elif not whole.get(name):
+                whole[name] = value
+    for (key, name), pieces in texts.items():
+        merged[key][name] = "".join(pieces)
+    return list(merged.values())

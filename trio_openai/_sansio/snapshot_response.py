@@ -1,0 +1,247 @@
+"""Responses: what the events so far add up to.
+
+The terminal event holds the whole `Response`, and where it does, that is the snapshot. Before it, or where its `output`
+is empty (some servers, and every failure), the output is rebuilt from the other events. Rules, where servers differ:
+
+* an item is found by `output_index`, else by `item_id`, else it is the latest; ids may change between events;
+* `output_item.added` begins an item, and so does any event that speaks of one that was never added;
+* deltas are appended in pieces; a `done` event's text replaces them, unless it is empty; `output_item.done` replaces the
+  whole item, except for texts that it lacks.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import Any, cast
+
+import attrs
+
+from trio_openai.types._base import Raw
+from trio_openai.types.responses import Response
+
+from .convert import hook_for
+
+
+
+TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+"""The events that carry the finished response. The last is of servers that name it so; OpenAI's documents do not."""
+
+
+@attrs.frozen(eq=False)  # a key of dictionaries, by identity
+class _Text:
+    """Where a family of text events belongs: `<family>.delta` brings pieces, `<family>.done` the whole."""
+
+    family: str
+    item_type: str
+    path: tuple[str, ...]  # in the item; "#" stands for the index
+    field: str  # of the done event
+    index: str = ""  # the event's field with the index
+    part_type: str = ""  # of the part that the text is in
+
+    def path_of(self, index: int) -> tuple[str | int, ...]:
+        return tuple(index if name == "#" else name for name in self.path)
+
+
+_TEXTS = (
+    _Text("output_text", "message", ("content", "#", "text"), "text", "content_index", "output_text"),
+    _Text("refusal", "message", ("content", "#", "refusal"), "refusal", "content_index", "refusal"),
+    _Text("reasoning_text", "reasoning", ("content", "#", "text"), "text", "content_index", "reasoning_text"),
+    _Text("reasoning_summary_text", "reasoning", ("summary", "#", "text"), "text", "summary_index", "summary_text"),
+    _Text("function_call_arguments", "function_call", ("arguments",), "arguments"),
+    _Text("mcp_call_arguments", "mcp_call", ("arguments",), "arguments"),
+    _Text("custom_tool_call_input", "custom_tool_call", ("input",), "input"),
+    _Text("code_interpreter_call_code", "code_interpreter_call", ("code",), "code"),
+    _Text("shell_call_command", "shell_call", ("action", "commands", "#"), "command", "command_index"),
+    _Text("apply_patch_call_operation_diff", "apply_patch_call", ("operation", "diff"), "diff"),
+)
+_OUTPUT_TEXT = _TEXTS[0]
+_DELTAS = {f"response.{text.family}.delta": text for text in _TEXTS}
+_DONES = {f"response.{text.family}.done": text for text in _TEXTS}
+_PARTS = {
+    # the event: the type of the item, the list that the part is in, the event's field with the index
+    "response.content_part.added": ("message", "content", "content_index"),
+    "response.content_part.done": ("message", "content", "content_index"),
+    "response.reasoning_summary_part.added": ("reasoning", "summary", "summary_index"),
+    "response.reasoning_summary_part.done": ("reasoning", "summary", "summary_index"),
+}
+
+
+class _Item:
+    """One output item: the JSON object that it began or ended with, and the texts that arrived for it."""
+
+    __slots__ = ("done", "raw", "texts")
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+        self.done = False
+        self.texts: dict[tuple[_Text, int], list[str]] = {}
+
+    def pieces(self, place: _Text, event: Raw) -> list[str]:
+        """The pieces of the text that an event speaks of."""
+        index = _int(event, place.index)
+        pieces = self.texts.get((place, index))
+        if pieces is None:
+            pieces = self.texts[place, index] = []
+            if place.part_type and not self.done:
+                _put(self.raw, (*place.path_of(index)[:-1], "type"), place.part_type, keep=True)
+        return pieces
+
+    def build(self) -> Raw:
+        raw = copy.deepcopy(self.raw)
+        for (place, index), pieces in self.texts.items():
+            if pieces:
+                _put(raw, place.path_of(index), "".join(pieces), keep=self.done)
+        return raw
+
+
+class ResponseSnapshot:
+    """Adds events up. `add` folds one in; `snapshot` builds the response so far."""
+
+    def __init__(self) -> None:
+        self.has_content = False
+        self._response: Raw = {}
+        self._whole: Response | None = None  # of the terminal event, where it has its output
+        self._by_index: dict[int, _Item] = {}
+        self._by_id: dict[str, _Item] = {}
+        self._items: list[_Item] = []
+        self._spoken = False  # whether `add` has returned any text
+
+    def add(self, event: Any) -> str:
+        """Fold one event in; return the output text that it adds."""
+        raw: Raw = event.raw
+        kind = event.type if type(event.type) is str else ""
+        text = ""
+        if place := _DELTAS.get(kind):
+            text = self._add_delta(raw, place)
+        elif place := _DONES.get(kind):
+            text = self._add_done(raw, place)
+        elif kind in ("response.output_item.added", "response.output_item.done"):
+            text = self._add_item(raw, done=kind == "response.output_item.done")
+        elif kind in _PARTS:
+            self._add_part(raw, *_PARTS[kind])
+        elif kind == "response.output_text.annotation.added":
+            self._add_annotation(raw)
+        elif type(response := raw.get("response")) is dict:
+            text = self._add_response(cast(Raw, response), kind, event)
+        if text:
+            self._spoken = True
+        return text
+
+    def snapshot(self) -> Response:
+        """The response so far. Later events do not change it."""
+        if self._whole is not None:
+            return self._whole
+        output = [item.build() for item in self._ordered()]
+        return hook_for(Response)({**self._response, "output": output}, None)
+
+    def _add_delta(self, raw: Raw, place: _Text) -> str:
+        value = raw.get("delta")
+        if type(value) is not str or not value:
+            return ""
+        self._find(raw, place.item_type).pieces(place, raw).append(value)
+        self.has_content = True
+        return value if place is _OUTPUT_TEXT else ""
+
+    def _add_done(self, raw: Raw, place: _Text) -> str:
+        """The end of a text. It returns the text if no delta brought any of it before."""
+        value = raw.get(place.field)
+        if type(value) is not str or not value:
+            return ""
+        pieces = self._find(raw, place.item_type).pieces(place, raw)
+        is_new = not pieces
+        pieces[:] = [value]
+        self.has_content = True
+        return value if is_new and place is _OUTPUT_TEXT else ""
+
+    def _add_item(self, raw: Raw, *, done: bool) -> str:
+        """An item begins or is complete. It returns the text of a message that came whole."""
+        body = raw.get("item")
+        if type(body) is not dict:
+            return ""
+        item = self._find(raw, "", cast(Raw, body))
+        item.raw = copy.deepcopy(cast(Raw, body))
+        item.done = done
+        if item.raw.get("type") not in (None, "message", "reasoning"):
+            self.has_content = True
+        if not done or any(place is _OUTPUT_TEXT for place, _ in item.texts):
+            return ""
+        text = hook_for(Response)({"output": [item.raw]}, None).output_text
+        self.has_content = self.has_content or bool(text)
+        return text
+
+    def _add_part(self, raw: Raw, item_type: str, place: str, index: str) -> None:
+        part = raw.get("part")
+        if type(part) is dict:
+            item = self._find(raw, item_type)
+            if not item.done:
+                _put(item.raw, (place, _int(raw, index)), copy.deepcopy(cast(Raw, part)))
+
+    def _add_annotation(self, raw: Raw) -> None:
+        item = self._find(raw, "message")
+        if not item.done:
+            path = ("content", _int(raw, "content_index"), "annotations", _int(raw, "annotation_index"))
+            _put(item.raw, path, raw.get("annotation"))
+
+    def _add_response(self, response: Raw, kind: str, event: Any) -> str:
+        """An event that carries the response itself."""
+        self._response = {**self._response, **response}
+        if kind not in TERMINAL or not response.get("output"):
+            return ""
+        self._whole = event.response if isinstance(event.response, Response) else hook_for(Response)(response, None)
+        self.has_content = True
+        return "" if self._spoken else self._whole.output_text
+
+    def _find(self, raw: Raw, item_type: str, body: Raw | None = None) -> _Item:
+        """The item that an event speaks of, made if there is none."""
+        index, item_id = raw.get("output_index"), raw.get("item_id") or (body or {}).get("id")
+        item: _Item | None = None
+        if type(index) is int:
+            item = self._by_index.get(index)
+        elif type(item_id) is str:
+            item = self._by_id.get(item_id)
+        elif self._items and body is None:
+            item = self._items[-1]
+        if item is None:
+            item = _Item({"type": item_type} if item_type else {})
+            self._items.append(item)
+        if type(index) is int:
+            self._by_index[index] = item
+        if type(item_id) is str:
+            self._by_id[item_id] = item
+            item.raw.setdefault("id", item_id)
+        return item
+
+    def _ordered(self) -> list[_Item]:
+        """By output index; those without one, in the order in which they came, after the rest."""
+        indexed = [self._by_index[i] for i in sorted(self._by_index)]
+        return indexed + [item for item in self._items if not any(item is other for other in indexed)]
+
+
+def _int(raw: Raw, name: str) -> int:
+    """An index of an event; 0 if there is none."""
+    value = raw.get(name)
+    return value if type(value) is int and 0 <= value < _MOST_PARTS else 0
+
+
+_MOST_PARTS = 10_000  # an index beyond that is nonsense, and would make a list of that length
+
+
+def _put(raw: Raw, path: tuple[str | int, ...], value: object, *, keep: bool = False) -> None:
+    """Set the value at a path, making the objects and lists on the way; with `keep`, only where there is none yet."""
+    place: Any = raw
+    for name, following in itertools.pairwise(path):
+        made: Any = [] if isinstance(following, int) else {}
+        if type(_get(place, name)) is not type(made):
+            place[name] = made
+        place = place[name]
+    if not _get(place, path[-1]) or not keep:
+        place[path[-1]] = value
+
+
+def _get(place: Any, name: str | int) -> object:
+    """What stands there, or None. A list is made long enough for the index to be set."""
+    if isinstance(name, str):
+        return place.get(name)
+    place.extend([None] * (name + 1 - len(place)))
+    return place[name]

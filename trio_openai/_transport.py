@@ -1,0 +1,434 @@
+"""The httpx transport: HTTP/1.1 over trio streams, with a pool that nothing can leak from.
+
+Rules:
+
+* A slot and a connection belong to one exchange, and an `ExitStack` holds them. Whatever ends the exchange unwinds it,
+  synchronously: cancellation can come at any checkpoint, and there is none in the unwinding.
+* A connection goes back to the pool only if it can carry another request for certain: the response is whole, or the
+  caller says that the rest of it is of no interest (`close(park=True)`, after a stream's terminal event). Of the latter
+  the rest is looked for when the connection is next wanted, so nobody waits for it.
+* A connection from the pool is probed before it is used. If it fails all the same before any byte of a response, the
+  server had closed it meanwhile, and the request goes out once more on a new one.
+* What goes wrong is an httpx exception, as from any httpx transport, so this one also serves without the rest of the
+  library. Timeouts are httpx's: `connect`, `pool`, `write`, and `read`, which here bounds the wait for the whole head of a
+  response.
+
+It does not speak HTTP/2, and it does not go through proxies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+import attrs
+import httpx
+import trio
+
+from ._connection import Origin, StreamOpener, check_closable, close_now, is_readable, open_tcp, open_tls, unix_opener
+from ._http1 import MAX_HEADER_BYTES, ProtocolError, ResponseParser, serialize
+
+BODY = "trio_openai.body"
+"""The key in `response.extensions` under which this transport hands out the `Body` to those who read it directly."""
+
+_READ_SIZE = 64 * 1024
+_DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
+_SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
+
+_T = TypeVar("_T")
+
+
+@attrs.frozen
+class TransportStatistics:
+    """What a transport holds.
+
+    Attributes:
+        active: exchanges under way, each with a slot.
+        waiting: requests that wait for a slot.
+        idle: connections kept for later requests.
+        opened: connections opened since the beginning.
+        reused: requests that went out on a connection of an earlier one.
+    """
+
+    active: int
+    waiting: int
+    idle: int
+    opened: int
+    reused: int
+
+
+@attrs.define(eq=False)
+class _Connection:
+    """An open stream to an origin, and the parser of its last response."""
+
+    stream: trio.abc.Stream
+    origin: Origin
+    parser: ResponseParser
+    expires_at: float = 0.0
+
+    def close(self) -> None:
+        self.parser.close()
+        close_now(self.stream)
+
+
+class TrioTransport(httpx.AsyncBaseTransport):
+    """An `httpx.AsyncBaseTransport` on trio.
+
+    Args:
+        max_connections: exchanges at a time; further requests wait for a slot, in order of arrival.
+        keepalive_expiry: seconds that an idle connection is kept.
+        ssl_context: for `https`; by default one is made when first needed, which verifies certificates against
+            `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
+        uds: path of a Unix socket to connect to, whatever the URL's host.
+        open_stream: how to open a byte stream to `(host, port)`, in place of TCP.
+        max_header_bytes: bytes that the head of a response may have.
+
+    Raises:
+        ValueError: both `uds` and `open_stream`, or a `max_connections` below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = 1000,
+        keepalive_expiry: float = 30.0,
+        ssl_context: ssl.SSLContext | None = None,
+        uds: str | None = None,
+        open_stream: StreamOpener | None = None,
+        max_header_bytes: int = MAX_HEADER_BYTES,
+    ) -> None:
+        if uds is not None and open_stream is not None:
+            raise ValueError("give TrioTransport either uds or open_stream, not both")
+        self._slots = trio.CapacityLimiter(max_connections)
+        self._keepalive_expiry = keepalive_expiry
+        self._ssl_context = ssl_context
+        self._open_stream = open_stream or (unix_opener(uds) if uds else open_tcp)
+        self._max_header_bytes = max_header_bytes
+        self._idle: dict[_Connection, None] = {}  # oldest first
+        self._idle_by_origin: dict[Origin, dict[_Connection, None]] = {}
+        self._active: set[_Connection] = set()
+        self._closed = False
+        self._opened = self._reused = 0
+
+    def statistics(self) -> TransportStatistics:
+        """A snapshot of the pool."""
+        slots = self._slots.statistics()
+        return TransportStatistics(
+            active=slots.borrowed_tokens,
+            waiting=slots.tasks_waiting,
+            idle=len(self._idle),
+            opened=self._opened,
+            reused=self._reused,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read the head of its response. The body is read, and must be closed, by the caller.
+
+        Raises:
+            httpx.TransportError: in one of its subclasses. The connection is closed and the slot is free.
+            ValueError: a header that HTTP forbids. Nothing has been sent.
+            RuntimeError: the transport is closed.
+        """
+        timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
+        with contextlib.ExitStack() as undo:
+            slot = object()
+            await _within(timeouts.get("pool"), httpx.PoolTimeout, self._slots.acquire_on_behalf_of, slot)
+            undo.callback(self._slots.release_on_behalf_of, slot)
+            connection = await self._exchange(request, timeouts, undo)
+            body = Body(self, connection, undo.pop_all(), timeouts.get("read"))
+        parser = connection.parser
+        assert parser.status is not None
+        extensions = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
+        return httpx.Response(parser.status, headers=parser.headers, stream=body, extensions=extensions)
+
+    async def aclose(self) -> None:
+        """Close every connection, the active ones too: whoever reads one gets `trio.ClosedResourceError`."""
+        self._closed = True
+        for connection in [*self._active, *self._idle]:
+            connection.close()
+        self._idle.clear()
+        self._idle_by_origin.clear()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _exchange(
+        self, request: httpx.Request, timeouts: dict[str, float | None], undo: contextlib.ExitStack
+    ) -> _Connection:
+        """Send the request on some connection until one answers with a head. What has to be undone is in `undo`."""
+        is_replayable = isinstance(request.stream, httpx.ByteStream)
+        connection = await self._take_idle(_origin(request), undo)
+        if connection is not None:
+            try:
+                await self._talk(request, connection, timeouts)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                if connection.parser.started or not is_replayable:
+                    raise
+                self._discard(connection)  # it had gone stale: a new one, once
+            else:
+                self._reused += 1
+                return connection
+        connection = await _within(timeouts.get("connect"), httpx.ConnectTimeout, self._open, request)
+        self._hold(connection, undo)
+        await self._talk(request, connection, timeouts)
+        return connection
+
+    def _hold(self, connection: _Connection, undo: contextlib.ExitStack) -> None:
+        """Have the connection closed when the exchange is undone, unless `release` takes it back before."""
+        self._active.add(connection)
+        undo.callback(self._discard, connection)
+
+    def _discard(self, connection: _Connection) -> None:
+        if connection in self._active:
+            self._active.remove(connection)
+            connection.close()
+
+    async def _open(self, request: httpx.Request) -> _Connection:
+        if self._closed:
+            raise RuntimeError("this TrioTransport is closed")
+        self._make_room()
+        url = request.url
+        host = url.raw_host.decode("ascii")
+        origin = _origin(request)
+        try:
+            stream = await self._open_stream(host, origin[2])
+            check_closable(stream)
+            if url.scheme == "https":
+                name = request.extensions.get("sni_hostname") or host
+                stream = await open_tls(stream, self._tls(), name)
+        except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
+            raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}: {_reason(error)}") from error
+        self._opened += 1
+        return _Connection(stream, origin, ResponseParser(max_header_bytes=self._max_header_bytes))
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._ssl_context is None:
+            self._ssl_context = httpx.create_ssl_context()
+            self._ssl_context.set_alpn_protocols(["http/1.1"])
+        return self._ssl_context
+
+    async def _talk(
+        self, request: httpx.Request, connection: _Connection, timeouts: dict[str, float | None]
+    ) -> None:
+        """Send the request, and read until the head of the response is whole."""
+        connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes)
+        try:
+            await _within(timeouts.get("write"), httpx.WriteTimeout, _send, request, connection.stream)
+        except trio.BrokenResourceError as error:
+            # The server may have answered and closed before it had read all of the request: its answer counts.
+            broken = httpx.WriteError(f"the connection broke while the request was sent: {_reason(error)}")
+            broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
+        else:
+            broken = None
+        try:
+            await _within(timeouts.get("read"), httpx.ReadTimeout, _read_head, connection)
+        except httpx.TransportError:
+            if broken is not None and connection.parser.status is None:
+                raise broken from broken.__cause__
+            raise
+
+    # The pool.
+
+    async def _take_idle(self, origin: Origin, undo: contextlib.ExitStack) -> _Connection | None:
+        """The connection to an origin that was used last and still works."""
+        self._expire()
+        while idle := self._idle_by_origin.get(origin):
+            connection = next(reversed(idle))
+            self._forget(connection)
+            self._hold(connection, undo)
+            if await _is_usable(connection):
+                return connection
+            self._discard(connection)
+        return None
+
+    def _expire(self) -> None:
+        now = trio.current_time()
+        while self._idle and (connection := next(iter(self._idle))).expires_at <= now:
+            self._forget(connection)
+            connection.close()
+
+    def _make_room(self) -> None:
+        """Idle connections to other origins give way when the limit is reached."""
+        while self._idle and len(self._idle) + len(self._active) >= self._slots.total_tokens:
+            oldest = next(iter(self._idle))
+            self._forget(oldest)
+            oldest.close()
+
+    def _forget(self, connection: _Connection) -> None:
+        del self._idle[connection]
+        same = self._idle_by_origin[connection.origin]
+        del same[connection]
+        if not same:
+            del self._idle_by_origin[connection.origin]
+
+    def release(self, connection: _Connection, *, park: bool) -> None:
+        """Take a connection back if it can be used again; what is left undone, its stack closes."""
+        parser = connection.parser
+        reusable = parser.keep_alive if parser.complete else park and not parser.until_close
+        if reusable and not self._closed and connection in self._active:
+            self._active.remove(connection)
+            connection.expires_at = trio.current_time() + self._keepalive_expiry
+            self._idle[connection] = None
+            self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
+
+
+class Body(httpx.AsyncByteStream):
+    """The body of one response. It holds the connection and the slot until its end, or until it is closed."""
+
+    def __init__(
+        self,
+        transport: TrioTransport,
+        connection: _Connection,
+        undo: contextlib.ExitStack,
+        read_timeout: float | None,
+    ) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._parser = connection.parser
+        self._undo = undo
+        self._read_timeout = read_timeout
+        self._closed = False
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, as many as have arrived; `b""` at its end, and then the connection is free.
+
+        A checkpoint only if it has to wait. No timeout applies.
+
+        Raises:
+            httpx.ReadError: the connection broke.
+            httpx.RemoteProtocolError: it ended before the body did, or what came is not HTTP. All that came before has
+                been returned.
+            trio.ClosedResourceError: the body was closed before, or is while this waits.
+        """
+        parser = self._parser
+        while not (data := parser.take_body()):
+            if self._closed and not parser.complete:
+                raise trio.ClosedResourceError("this response has been closed")
+            _check(parser)
+            if parser.complete:
+                self.close()
+                return b""
+            await _receive(self._connection)
+        return data
+
+    def close(self, *, park: bool = False) -> None:
+        """Give up the slot and the connection: into the pool if the body is whole, else closed. Idempotent, synchronous.
+
+        Args:
+            park: keep the connection although the body has not ended, since it will do so without more of interest.
+        """
+        if not self._closed:
+            self._closed = True
+            self._transport.release(self._connection, park=park)
+            self._undo.close()
+
+    async def aclose(self, *, park: bool = False) -> None:
+        """`close`, then a checkpoint that cannot be cancelled."""
+        self.close(park=park)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """For httpx, which reads a body by iterating: `read`, under the request's `read` timeout."""
+        data = await _within(self._read_timeout, httpx.ReadTimeout, self.read)
+        await trio.lowlevel.checkpoint()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+
+def _origin(request: httpx.Request) -> Origin:
+    url = request.url
+    return url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
+
+
+async def _within(
+    seconds: float | None, timeout: type[httpx.TimeoutException], function: Callable[..., Awaitable[_T]], *args: object
+) -> _T:
+    """Call a function, under a deadline if there is one."""
+    if seconds is None:
+        return await function(*args)
+    with trio.move_on_after(seconds):
+        return await function(*args)
+    raise timeout(f"gave up after {seconds:g} s")
+
+
+async def _send(request: httpx.Request, stream: trio.abc.Stream) -> None:
+    """Write the request. Its head only ever stands in a `memoryview` here: a traceback's locals do not show the key."""
+    head = memoryview(serialize(request.method, request.url.raw_path, request.headers))
+    body = request.stream
+    if isinstance(body, httpx.ByteStream):
+        content = b"".join(body)
+        if len(content) <= _SMALL_BODY:
+            return await stream.send_all(memoryview(b"".join((head, content))))
+        await stream.send_all(head)
+        return await stream.send_all(memoryview(content))
+    await stream.send_all(head)
+    await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
+
+
+async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
+    """Write a body that is made as it goes."""
+    chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
+    pieces: Any = aiter(body)
+    try:
+        async for piece in pieces:
+            if piece:
+                await stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        if chunked:
+            await stream.send_all(b"0\r\n\r\n")
+    finally:
+        if hasattr(pieces, "aclose"):  # an async generator, which must not be left to the garbage collector
+            await pieces.aclose()
+
+
+async def _read_head(connection: _Connection) -> None:
+    parser = connection.parser
+    while parser.status is None:
+        await _receive(connection)
+        if parser.status is None:
+            _check(parser)
+
+
+async def _receive(connection: _Connection) -> None:
+    """Feed the parser with one read."""
+    try:
+        data = await connection.stream.receive_some(_READ_SIZE)
+    except trio.BrokenResourceError as error:
+        raise httpx.ReadError(f"the connection broke: {_reason(error)}") from error
+    if data:
+        connection.parser.receive_data(bytes(data))
+    else:
+        connection.parser.receive_eof()
+
+
+def _check(parser: ResponseParser) -> None:
+    try:
+        parser.check()
+    except ProtocolError as error:
+        raise httpx.RemoteProtocolError(str(error)) from error
+
+
+async def _is_usable(connection: _Connection) -> bool:
+    """Whether an idle connection can carry another request, as far as can be seen from here."""
+    if not connection.parser.complete:
+        await _drain(connection)
+    return connection.parser.complete and connection.parser.keep_alive and not is_readable(connection.stream)
+
+
+async def _drain(connection: _Connection) -> None:
+    """Read what a parked connection's response still had to say, which should be next to nothing."""
+    with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
+        while not connection.parser.complete:
+            await _receive(connection)
+            _check(connection.parser)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost message: trio wraps the operating system's and OpenSSL's errors."""
+    cause: Any = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return str(cause) or type(cause).__name__

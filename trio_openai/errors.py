@@ -1,0 +1,155 @@
+"""Every error that a server, the network or time can cause.
+
+```text
+OpenAIError
+└── APIError                          a request failed; it says how far it got
+    ├── APIConnectionError            no answer, or not the whole of it
+    │   ├── APITimeoutError           a deadline of ours passed (also a `TimeoutError`)
+    │   └── StreamTruncatedError      the stream ended before it was whole
+    ├── APIStatusError                the server answered 4xx or 5xx
+    │   ├── BadRequestError           400
+    │   ├── AuthenticationError       401
+    │   ├── PermissionDeniedError     403
+    │   ├── NotFoundError             404
+    │   ├── ConflictError             409
+    │   ├── UnprocessableEntityError  422
+    │   ├── RateLimitError            429
+    │   └── InternalServerError       500 and above
+    └── APIResponseValidationError    what came is not the protocol
+```
+
+A plain `APIError` is an error that the server reported inside a stream that had begun with status 200. `OpenAIError` itself
+is raised for a client that cannot be made, such as one without a key. Misuse is outside this tree: `TypeError`, `ValueError`,
+`RuntimeError`, `trio.BusyResourceError`, `trio.ClosedResourceError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class OpenAIError(Exception):
+    """The root of this library's errors."""
+
+
+class APIError(OpenAIError):
+    """A request failed.
+
+    Attributes:
+        message: what happened, in one sentence.
+        code: the error's code as the server gave it (often a string, sometimes an integer), or None.
+        type: the kind of error as the server gave it, or None.
+        param: the parameter that the server blames, or None.
+        body: what the server said of it: a decoded JSON value, or text if it was not JSON, or None.
+        request_id: the `x-request-id` of the response, or None.
+        partial: what had been accumulated when it happened (a `ChatCompletion` or a `Response`), or None if the request
+            had no stream or nothing had arrived.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | int | None = None,
+        type: str | None = None,
+        param: str | None = None,
+        body: object = None,
+        request_id: str | None = None,
+        partial: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.type = type
+        self.param = param
+        self.body = body
+        self.request_id = request_id
+        self.partial = partial
+
+
+class APIConnectionError(APIError):
+    """The server could not be reached, or the connection broke."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """A deadline passed.
+
+    Attributes:
+        phase: which one: `connect`, `headers`, `first_event`, `first_content`, `idle` or `total`.
+    """
+
+    phase: str | None = None
+
+
+class StreamTruncatedError(APIConnectionError):
+    """The stream ended, but what came is not whole: no terminal event, no `[DONE]`, an unfinished choice, or half an event.
+
+    Everything that did arrive has been delivered, and is in `partial`.
+    """
+
+
+class APIResponseValidationError(APIError):
+    """The server sent what is not the protocol: bad JSON, bad UTF-8, an event over the limit, no event stream at all."""
+
+
+class APIStatusError(APIError):
+    """The server answered 4xx or 5xx.
+
+    Attributes:
+        response: the `httpx.Response`, its body read and its connection released.
+        status_code: the HTTP status.
+    """
+
+    response: httpx.Response
+    status_code: int
+
+
+class BadRequestError(APIStatusError):
+    """400: a parameter is wrong."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: no key, or a wrong one."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key may not do this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such model, object or path."""
+
+
+class ConflictError(APIStatusError):
+    """409: somebody else changed it meanwhile."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the server understands the request and refuses it."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests or tokens, or the quota is used up."""
+
+
+class InternalServerError(APIStatusError):
+    """500 and above: the server failed, or is overloaded."""
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def status_error_class(status_code: int) -> type[APIStatusError]:
+    """The class for an HTTP status of 400 or above."""
+    return _BY_STATUS.get(status_code, InternalServerError if status_code >= 500 else APIStatusError)

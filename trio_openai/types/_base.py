@@ -1,0 +1,103 @@
+"""What every object of the wire has in common.
+
+A server may leave out any field, add some of its own, and send another type than its documentation says. So an object
+here is a thin, typed view of the decoded JSON object it was made from:
+
+* every field has a default, and what the server did not send is that default;
+* a plain value is handed over as it came, whatever its type: the annotations say what the API documents;
+* a field that holds objects holds objects of these classes only; anything else that stood there is the default;
+* `raw` is the decoded JSON object itself, with every field of it, known here or not.
+
+The annotations are also the instructions for conversion (`_sansio/convert.py`): `X | None` is an object or None,
+`X` alone is an object even when there was none, `list[X]` is a list even when there was none. In a union of classes
+the wire's `type` chooses, by the default of each class's own `type` field; `Unknown` is for the rest.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
+
+import attrs
+
+Raw = dict[str, Any]
+"""A decoded JSON object."""
+
+_T = TypeVar("_T")
+
+_LONGEST_REPR = 400
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_short.maxlist = _short.maxdict = 3
+_short.maxlevel = 2
+
+
+@dataclass_transform(field_specifiers=(attrs.field,))
+def wire(cls: type[_T]) -> type[_T]:
+    """The decorator of every class here: slots, and an `__init__` that does nothing but assign.
+
+    What attrs would write beside that for each of two hundred classes, `WireObject` has once: it halves the import.
+    """
+    return attrs.define(cls, slots=True, repr=False, eq=False, match_args=False, getstate_setstate=False)
+
+
+@wire
+class WireObject:
+    """A JSON object that a server sent, or that was accumulated from what it sent.
+
+    Two are equal if they are of one class and their fields are equal; `raw` takes no part in that.
+
+    Attributes:
+        raw: the decoded JSON object, unknown fields included. Treat it as read-only: it is shared, not copied. Empty
+            for an object that no server sent.
+    """
+
+    if TYPE_CHECKING:  # what makes an attrs class to a type checker that has not seen the decorator
+        __attrs_attrs__: ClassVar[Any]
+
+    raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        """Equality by fields."""
+        return other.__class__ is self.__class__ and all(
+            value == getattr(other, name) for name, value in self._fields().items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __repr__(self) -> str:
+        """The fields that are set, shortened."""
+        shown = (f"{name}={_show(value)}" for name, value in self._fields().items() if value is not None and value != [])
+        text = f"{type(self).__name__}({', '.join(shown)})"
+        return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}...)"
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.name != "raw"}
+
+
+def _show(value: object) -> str:
+    """`reprlib` for plain values; objects of ours shorten themselves."""
+    if isinstance(value, WireObject):
+        return repr(value)
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        return f"[{', '.join(_show(v) for v in items[:3])}{', ...' if len(items) > 3 else ''}]"
+    return _short.repr(value)
+
+
+@wire
+class Unknown(WireObject):
+    """An object of a `type` that this library does not know. Its fields are in `raw`, and can be read as attributes."""
+
+    type: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """A field of `raw`, if the server sent it."""
+        fields: Raw = {} if name in ("raw", "__deepcopy__") else self.raw
+        if name in fields:
+            return fields[name]
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}; it holds {', '.join(fields) or 'none'}")
+
+    def _fields(self) -> Raw:
+        return {"type": self.type, **self.raw}
