@@ -47,11 +47,14 @@ sys.exit(sys.version_info < (3, 11) or not any(path.startswith(sys.prefix + "/li
 with_uv() { command -v uv >/dev/null 2>&1 && uv "$@" >>"$log" 2>&1 </dev/null; }
 
 make_venv() {
+    base=
+    command -v uv >/dev/null 2>&1 || find_python
+    say "making the virtual environment .venv, with what [$1] needs (once; up to a minute)"
     : >"$venv.unfinished"
     rm -rf "$venv"
     log=$venv.unfinished # .venv must not be there yet
     with_uv venv --quiet --no-project --python '>=3.11' "$venv" || {
-        find_python
+        [ -n "$base" ] || find_python
         "$base" -m venv --clear "$venv" || fail "$base could not make $venv."
     }
     log=$venv/install.log
@@ -72,8 +75,7 @@ stamped() { [ "$(cat "$venv/.has-$1" 2>/dev/null)" = "$(stamp)" ]; }
 
 need() {
     if ! venv_works; then
-        say "making the virtual environment .venv, with what [$1] needs (once; up to a minute)"
-        make_venv
+        make_venv "$1"
     elif stamped "$1"; then
         return
     else

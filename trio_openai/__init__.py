@@ -2,7 +2,9 @@
 
 The way of a byte, and the layers, each of which imports only those below it:
 
-    _client      the client and its endpoints: parameters to a request
+    _client      the client and its options
+    _endpoints   what the API offers, by its names
+    _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds: it reads when somebody iterates
     _request     one call: attempts, redirects, errors; the border to httpx
     _body        the body of a response, whoever's transport it came through
@@ -12,7 +14,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     types, errors
 """
 
-from ._client import TrioOpenAI
+from ._client import ClientStatistics, TrioOpenAI
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
 from ._stream import ChatCompletionStream, ResponseStream, Stream, Timings
@@ -46,6 +48,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "ChatCompletionStream",
+    "ClientStatistics",
     "ConflictError",
     "Deadlines",
     "InternalServerError",

@@ -5,8 +5,9 @@ httpx's own transport, which goes through proxies) is read by `aiter_bytes`, and
 
 * httpx's stock pool loses a slot for good if a request is cancelled while it waits in the pool's queue. So nothing may
   queue there: a request takes a slot of ours first, of which there are no more than the pool has connections.
-* A body that is left early unwinds its nested generators only when it is pulled. So it is pulled once more, under a scope
-  that is cancelled already, and shielded: it ends at its first checkpoint, from the inside, and closes its connection.
+* A body that is left early unwinds its nested generators only when it is pulled. So it is pulled once more, under a
+  scope that is cancelled already, and shielded: it ends at its first checkpoint, from the inside, and closes its
+  connection.
 """
 
 from __future__ import annotations
@@ -42,31 +43,60 @@ class ForeignBody:
         self._response = response
         self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
         self._undo = undo
+        self._reading: trio.CancelScope | None = None
         self._ended = False
         self._closed = False
 
     async def read(self) -> bytes:
-        """The next bytes, `b""` at the end."""
+        """The next bytes, `b""` at the end.
+
+        Raises:
+            trio.ClosedResourceError: the body was closed before, or is while this waits.
+        """
         if self._closed:
             raise trio.ClosedResourceError("this response has been closed")
+        piece = b""
+        with trio.CancelScope() as self._reading:
+            piece = await self._next_piece()
+        reading, self._reading = self._reading, None
+        if reading.cancel_called:
+            await self._close()
+            raise trio.ClosedResourceError("this response has been closed")
+        return piece
+
+    async def _next_piece(self) -> bytes:
         async for piece in self._pieces:
             if piece:
                 return piece
         self._ended = True
         return b""
 
-    async def aclose(self, *, park: bool = False) -> None:
-        """Unwind the body if it was left early, close the response, give back the slot. Idempotent."""
+    async def aclose(self, *, park: bool = False) -> None:  # noqa: ARG002 - another transport does not park
+        """Unwind the body if it was left early, close the response, give back the slot. Idempotent.
+
+        If a task is reading, it does so, and then gets `trio.ClosedResourceError`: nobody else may touch its
+        generators.
+        """
         if self._closed:
-            return await trio.lowlevel.cancel_shielded_checkpoint()
-        self._closed = True
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        elif self._reading is not None:
+            self._closed = True
+            self._reading.cancel()
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            self._closed = True
+            await self._close()
+
+    async def _close(self) -> None:
         with self._undo, trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
             if not self._ended:
-                with trio.CancelScope() as at_once:
-                    at_once.cancel()
-                    with contextlib.suppress(StopAsyncIteration):
-                        await anext(self._pieces)
+                await self._unwind()
             await self._response.aclose()
+
+    async def _unwind(self) -> None:  # noqa: ASYNC910 - the checkpoint is the one that ends it
+        with trio.CancelScope() as at_once, contextlib.suppress(StopAsyncIteration):
+            at_once.cancel()
+            await anext(self._pieces)
 
 
 async def send(

@@ -26,9 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 when something failed (it has been printed), 130 after Ctrl-C.
     """
     options = _parser().parse_args(argv)
-    from ._demo import run_demo
+    try:
+        from ._demo import run_demo
 
-    return run_demo(options)
+        return run_demo(options)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,4 @@
-"""The client and its endpoints: parameters in, a `Call` out, and the door that the caller chose.
-
-An endpoint knows its path, the dialect of its stream and the type of its plain answer; everything else is shared.
-"""
+"""The client: its options, their defaults, and the HTTP client behind it."""
 
 from __future__ import annotations
 
@@ -9,64 +6,63 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self
 
+import attrs
 import httpx
 import trio
 
+from ._calls import NOT_GIVEN, Caller, NotGiven
+from ._endpoints import Chat, Responses
 from ._http1 import check_headers
-from ._request import Call, Exchange, Key, KeyProvider, Session, encode_json
-from ._sansio.convert import decode_json, hook_for
-from ._sansio.dialects import ChatDialect, ResponseDialect
-from ._sansio.failures import api_error, decode_body
+from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
-from ._stream import ChatCompletionStream, ResponseStream, Stream, StreamManager
-from ._transport import TrioTransport
+from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
-from .errors import APIError, APIResponseValidationError, OpenAIError
-from .types import ChatCompletion, Response
-from .types._base import WireObject
-
-_T = TypeVar("_T")
+from .errors import OpenAIError
 
 _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _DEFAULT_POOL = 1000
 _STOCK_POOL = 100  # connections of an httpx client that was not told otherwise
 
 
-class NotGiven:
-    """The type of `NOT_GIVEN`, which stands for an argument that was left out where None means something else."""
+@attrs.frozen
+class ClientStatistics:
+    """What a client holds.
 
-    def __repr__(self) -> str:
-        return "NOT_GIVEN"
+    Attributes:
+        open_streams: streams that are neither at their end nor closed.
+        transport: of the client's own connections; None with an `http_client` or through a proxy.
+    """
 
-
-NOT_GIVEN = NotGiven()
+    open_streams: int
+    transport: TransportStatistics | None
 
 
 class TrioOpenAI:
     """A client of an OpenAI-compatible API.
 
-    It can be made outside of `trio.run`, and is used inside one. Leave it (`async with`, or `aclose`) and every connection is
-    closed, those of streams that are still open too.
+    It can be made outside of `trio.run`, and is used inside one. Leave it (`async with`, or `aclose`) and every
+    connection is closed, those of streams that are still open too.
 
     Args:
-        api_key: the key, or an async function that is asked for it before every attempt; by default `OPENAI_API_KEY`. None
-            is needed where `base_url` is a loopback address.
+        api_key: the key, or an async function that is asked for it before every attempt; by default `OPENAI_API_KEY`.
+            None is needed where `base_url` is a loopback address.
         base_url: by default `OPENAI_BASE_URL`, else OpenAI's.
         organization: by default `OPENAI_ORG_ID`.
         project: by default `OPENAI_PROJECT_ID`.
-        timeout: seconds to wait for a connection, for the headers, and from one event to the next; or a `Deadlines`; or None
-            to wait for ever. By default 5 s for a connection and ten minutes for the others.
+        timeout: seconds to wait for a connection, for the headers, and from one event to the next; or a `Deadlines`;
+            or None to wait for ever. By default 5 s for a connection and ten minutes for the others.
         max_retries: attempts after the first, as long as no event has been handed over.
         max_connections: requests at a time; further ones wait for a slot, in order. By default 1,000, or 100 with an
             `http_client`, which should be what its own pool allows.
         default_headers: added to every request.
         default_query: added to every URL.
-        http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a `TrioTransport` in
-            it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the default.
+        http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a
+            `TrioTransport` in it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the
+            default.
 
     Raises:
         OpenAIError: there is no key.
@@ -95,21 +91,25 @@ class TrioOpenAI:
             raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")
         if key is not None:
             key.check()
-        named = {
-            "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
-            "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
-        }
-        self._headers = httpx.Headers(
-            {
-                "User-Agent": f"trio_openai/{__version__}",
-                **{name: value for name, value in named.items() if value},
-            }
+        self._transport: TrioTransport | None = None
+        if http_client is not None:
+            session = _session(http_client, self.base_url, key, max_connections or _STOCK_POOL)
+        elif _is_proxied(self.base_url):
+            most = max_connections or _DEFAULT_POOL
+            proxied = httpx.AsyncClient(limits=httpx.Limits(max_connections=most, keepalive_expiry=30.0))
+            session = _session(proxied, self.base_url, key, most)
+        else:
+            self._transport = TrioTransport(max_connections=max_connections or _DEFAULT_POOL)
+            session = _session(httpx.AsyncClient(transport=self._transport), self.base_url, key, None)
+        self._caller = Caller(
+            session=session,
+            headers=_headers(organization, project, default_headers),
+            query=dict(default_query or {}),
+            deadlines=self.timeout,
+            max_retries=self.max_retries,
         )
-        self._headers.update(default_headers)
-        check_headers(self._headers)
-        self._query = dict(default_query or {})
-        self._session = _session(self.base_url, key, max_connections, http_client)
-        self._open_streams: set[Stream[Any, Any]] = set()
+        self.chat = Chat(self._caller)
+        self.responses = Responses(self._caller)
         self._options: dict[str, Any] = {
             "api_key": key,
             "base_url": self.base_url,
@@ -120,8 +120,6 @@ class TrioOpenAI:
             "default_headers": default_headers,
             "default_query": default_query,
         }
-        self.chat = Chat(self)
-        self.responses = Responses(self)
 
     def __repr__(self) -> str:
         return f"<TrioOpenAI {self.base_url}>"
@@ -137,10 +135,18 @@ class TrioOpenAI:
     async def aclose(self) -> None:
         """Close every stream and connection. Idempotent. The connections are closed also if this is cancelled."""
         with trio.CancelScope(shield=True):  # nothing in it waits for a server
-            for stream in list(self._open_streams):
+            for stream in list(self._caller.open_streams):
                 await stream.aclose()
-            await self._session.http.aclose()
+            await self._caller.session.http.aclose()
         await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> ClientStatistics:
+        """What the client holds, as of now."""
+        caller = self._caller
+        return ClientStatistics(
+            open_streams=len(caller.open_streams),
+            transport=self._transport.statistics() if self._transport else None,
+        )
 
     def with_options(self, **options: Any) -> TrioOpenAI:
         """A client with other options, which shares this one's connections. Closing either closes them.
@@ -152,75 +158,12 @@ class TrioOpenAI:
             raise TypeError(f"with_options() shares the connections; it does not take {', '.join(sorted(shared))}")
         if "api_key" in options:
             options["api_key"] = Key(options["api_key"])
-        copy = TrioOpenAI(**{**self._options, **options, "http_client": self._session.http})
-        copy._session.slots = self._session.slots
-        copy._open_streams = self._open_streams
+        mine = self._caller
+        copy = TrioOpenAI(**{**self._options, **options}, http_client=mine.session.http)
+        copy._transport = self._transport
+        copy._caller.session.slots = mine.session.slots
+        copy._caller.open_streams = mine.open_streams
         return copy
-
-    # For the endpoints.
-
-    def exchange(self, path: str, params: dict[str, Any], *, stream: bool) -> Exchange:
-        """Begin a call: `params` are the body's, and those that every call takes. Nothing is sent yet. Internal.
-
-        Raises:
-            TypeError: a parameter cannot be sent as JSON, or is not of the type it has to be.
-            ValueError: a header has a character that HTTP forbids.
-        """
-        extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
-        extra_body, timeout = params.pop("extra_body", None), params.pop("timeout", NOT_GIVEN)
-        headers = self._headers.copy()
-        headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
-        headers.update(extra_headers)
-        check_headers(headers)
-        body = {**params, **(extra_body or {})}
-        call = Call(
-            method="POST",
-            path=path,
-            json=encode_json({**body, "stream": True} if stream else body),
-            headers=headers,
-            query={**self._query, **(extra_query or {})},
-            deadlines=self.timeout if isinstance(timeout, NotGiven) else Deadlines.of(timeout),
-            max_retries=self.max_retries,
-        )
-        return Exchange(self._session, call)
-
-    def open_streams(self) -> set[Stream[Any, Any]]:
-        """The streams that closing the client closes. Internal."""
-        return self._open_streams
-
-    async def plain(self, path: str, params: dict[str, Any], cls: type[_T]) -> _T:
-        """Make a call and read its whole answer. Internal.
-
-        Raises:
-            APIError: it failed; `APIResponseValidationError` if the answer is no JSON object.
-        """
-        exchange = self.exchange(path, params, stream=False)
-        response = await exchange.open()
-        content = await exchange.read_all(response)
-        try:
-            return _decoded(content, cls)
-        except APIError as error:
-            error.request_id = response.headers.get("x-request-id")
-            raise
-
-
-_PLAIN_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
-_STREAM_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-# identity: httpx 0.28 decompresses without a bound, and a compressing proxy may hold events back
-
-
-def _decoded(content: bytes, cls: type[_T]) -> _T:
-    """A plain answer as an object."""
-    try:
-        raw = decode_json(content)
-    except ValueError:
-        raw = None
-    if type(raw) is not dict:
-        shown = content[:200].decode(errors="replace")
-        raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
-    if raw.get("error") and raw.keys().isdisjoint(("choices", "output")):
-        raise api_error(APIError, raw)
-    return hook_for(cls)(raw, None)
 
 
 def _key(given: str | KeyProvider | Key | None) -> Key | None:
@@ -232,10 +175,26 @@ def _key(given: str | KeyProvider | Key | None) -> Key | None:
     return Key(os.environ["OPENAI_API_KEY"]) if os.environ.get("OPENAI_API_KEY") else None
 
 
+def _headers(organization: str | None, project: str | None, default: Mapping[str, str] | None) -> httpx.Headers:
+    """What goes with every request."""
+    headers = httpx.Headers({"User-Agent": f"trio_openai/{__version__}"})
+    for name, value in (
+        ("OpenAI-Organization", organization or os.environ.get("OPENAI_ORG_ID")),
+        ("OpenAI-Project", project or os.environ.get("OPENAI_PROJECT_ID")),
+    ):
+        if value:
+            headers[name] = value
+    headers.update(default)
+    check_headers(headers)
+    return headers
+
+
 def _base_url(given: str | httpx.URL) -> httpx.URL:
     url = httpx.URL(given)
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"base_url has to begin with http:// or https:// and name a host, which {str(given)!r} does not")
+        raise ValueError(
+            f"base_url has to begin with http:// or https:// and name a host, which {str(given)!r} does not"
+        )
     return url
 
 
@@ -254,20 +213,15 @@ def _max_retries(given: int) -> int:
     return given
 
 
-def _session(
-    base_url: httpx.URL, key: Key | None, max_connections: int | None, given: httpx.AsyncClient | None
-) -> Session:
-    """The HTTP client to use, with slots for it if its pool is not ours."""
-    if given is not None:
-        slots = trio.CapacityLimiter(max_connections or _STOCK_POOL)
-        return Session(http=given, base_url=base_url, key=key, slots=slots, errors=_errors_of(given))
-    most = max_connections or _DEFAULT_POOL
-    if not _is_loopback(base_url) and not urllib.request.getproxies().keys().isdisjoint(("http", "https", "all")):
-        limits = httpx.Limits(max_connections=most, keepalive_expiry=30.0)
-        http, slots = httpx.AsyncClient(limits=limits), trio.CapacityLimiter(most)
-    else:
-        http, slots = httpx.AsyncClient(transport=TrioTransport(max_connections=most)), None
-    return Session(http=http, base_url=base_url, key=key, slots=slots, errors=_errors_of(http))
+def _is_proxied(url: httpx.URL) -> bool:
+    """Whether the environment asks for a proxy. No proxy can reach this machine's own loopback addresses."""
+    return not _is_loopback(url) and not urllib.request.getproxies().keys().isdisjoint(("http", "https", "all"))
+
+
+def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slots: int | None) -> Session:
+    """The HTTP client, with slots for it if its pool may not be ours."""
+    limiter = trio.CapacityLimiter(slots) if slots else None
+    return Session(http=http, base_url=base_url, key=key, slots=limiter, errors=_errors_of(http))
 
 
 def _errors_of(http: httpx.AsyncClient) -> tuple[type[Exception], ...]:
@@ -275,125 +229,3 @@ def _errors_of(http: httpx.AsyncClient) -> tuple[type[Exception], ...]:
     packages = [sys.modules[cls.__module__.partition(".")[0]] for cls in type(http).__mro__]
     found = (getattr(package, name, None) for package in [httpx, *packages] for name in ("RequestError", "StreamError"))
     return tuple({error for error in found if isinstance(error, type)})
-
-
-class Chat:
-    """`client.chat`."""
-
-    def __init__(self, client: TrioOpenAI) -> None:
-        self.completions = Completions(client)
-
-
-class Completions:
-    """`client.chat.completions`. Parameters are the API's; beside them, every call takes:
-
-    * `extra_headers`, `extra_query`, `extra_body`: added to the request;
-    * `timeout`: as for `TrioOpenAI`.
-    """
-
-    def __init__(self, client: TrioOpenAI) -> None:
-        self._client = client
-
-    def stream(
-        self, *, model: str, messages: Iterable[Mapping[str, Any] | WireObject], **params: Any
-    ) -> StreamManager[ChatCompletionStream]:
-        """Stream a chat completion inside an `async with` block. The request is sent when the block is entered.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: on entering the block, and while iterating.
-        """
-        body = {"model": model, "messages": list(messages), **_without_stream(params)}
-        return StreamManager(lambda: self._open(dict(body)))
-
-    @overload
-    async def create(
-        self, *, model: str, messages: Iterable[Mapping[str, Any] | WireObject], stream: Literal[True], **params: Any
-    ) -> ChatCompletionStream: ...
-
-    @overload
-    async def create(
-        self,
-        *,
-        model: str,
-        messages: Iterable[Mapping[str, Any] | WireObject],
-        stream: Literal[False] | None = None,
-        **params: Any,
-    ) -> ChatCompletion: ...
-
-    async def create(
-        self,
-        *,
-        model: str,
-        messages: Iterable[Mapping[str, Any] | WireObject],
-        stream: bool | None = None,
-        **params: Any,
-    ) -> ChatCompletionStream | ChatCompletion:
-        """Make a chat completion; with `stream=True`, return its stream, to be closed by `aclose()` or `async with`.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: it failed.
-        """
-        body = {"model": model, "messages": list(messages), **params}
-        if not stream:
-            return await self._client.plain(_CHAT, body, ChatCompletion)
-        opened = self._open(body)
-        await opened.open()
-        return opened
-
-    def _open(self, body: dict[str, Any]) -> ChatCompletionStream:
-        choices = body["n"] if type(body.get("n")) is int else 1
-        exchange = self._client.exchange(_CHAT, body, stream=True)
-        return ChatCompletionStream(exchange, lambda: ChatDialect(choices), self._client.open_streams())
-
-
-class Responses:
-    """`client.responses`. Parameters are the API's, and those that every call takes, as for chat completions."""
-
-    def __init__(self, client: TrioOpenAI) -> None:
-        self._client = client
-
-    def stream(self, **params: Any) -> StreamManager[ResponseStream]:
-        """Stream a response inside an `async with` block. The request is sent when the block is entered.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: on entering the block, and while iterating.
-        """
-        body = _without_stream(params)
-        return StreamManager(lambda: self._open(dict(body)))
-
-    @overload
-    async def create(self, *, stream: Literal[True], **params: Any) -> ResponseStream: ...
-
-    @overload
-    async def create(self, *, stream: Literal[False] | None = None, **params: Any) -> Response: ...
-
-    async def create(self, *, stream: bool | None = None, **params: Any) -> ResponseStream | Response:
-        """Make a response; with `stream=True`, return its stream, to be closed by `aclose()` or `async with`.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: it failed.
-        """
-        if not stream:
-            return await self._client.plain(_RESPONSES, params, Response)
-        opened = self._open(params)
-        await opened.open()
-        return opened
-
-    def _open(self, body: dict[str, Any]) -> ResponseStream:
-        exchange = self._client.exchange(_RESPONSES, body, stream=True)
-        return ResponseStream(exchange, ResponseDialect, self._client.open_streams())
-
-
-_CHAT = "/chat/completions"
-_RESPONSES = "/responses"
-
-
-def _without_stream(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of `stream(...)`, which streams without being told."""
-    if params.pop("stream", True) is not True:
-        raise TypeError("stream(...) always streams; for a plain answer call create(...)")
-    return params

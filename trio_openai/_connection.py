@@ -1,8 +1,8 @@
 """One connection: a trio stream that can be opened to an origin, probed, and closed without waiting.
 
 Promise 1 rests on `close_now`. Closing a stream by `await stream.aclose()` is a checkpoint, and for TLS a conversation;
-both can be cancelled, or hang. A socket can also simply be closed: that is synchronous, cannot fail, and tells the server
-at once that nobody is listening any more. For a half-read response there is nothing to be polite about.
+both can be cancelled, or hang. A socket can also simply be closed: that is synchronous, cannot fail, and tells the
+server at once that nobody is listening any more. For a half-read response there is nothing to be polite about.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeGuard
 
 import trio
 
@@ -22,8 +22,8 @@ Origin = tuple[bytes, bytes, int]
 """Scheme, host and port."""
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
-# Seconds of silence before the first probe (Linux and macOS have a name each), between probes, and how many: so a peer that
-# vanished is noticed within two minutes, also by a stream without deadlines.
+# Seconds of silence before the first probe (Linux and macOS have a name each), between probes, and how many: so a peer
+# that vanished is noticed within two minutes, also by a stream without deadlines.
 
 
 async def open_tcp(host: str, port: int) -> trio.abc.Stream:
@@ -39,7 +39,7 @@ async def open_tcp(host: str, port: int) -> trio.abc.Stream:
 def unix_opener(path: str) -> StreamOpener:
     """An opener that connects to a Unix socket, whatever the host and port."""
 
-    async def open_unix(host: str, port: int) -> trio.abc.Stream:
+    async def open_unix(host: str, port: int) -> trio.abc.Stream:  # noqa: ARG001
         return await trio.open_unix_socket(path)
 
     return open_unix
@@ -58,6 +58,14 @@ async def open_tls(stream: trio.abc.Stream, context: ssl.SSLContext, hostname: s
     return tls
 
 
+def _is_tls(stream: object) -> TypeGuard[trio.SSLStream[trio.abc.Stream]]:
+    return isinstance(stream, trio.SSLStream)
+
+
+def _is_stapled(stream: object) -> TypeGuard[trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]]:
+    return isinstance(stream, trio.StapledStream)
+
+
 def check_closable(stream: trio.abc.Stream) -> None:
     """Raise `TypeError` if `close_now` could not close a stream."""
     _closers(stream)
@@ -69,11 +77,11 @@ def close_now(stream: trio.abc.Stream) -> None:
         close()
 
 
-def _closers(stream: Any) -> list[Callable[[], object]]:
+def _closers(stream: object) -> list[Callable[[], object]]:
     """The synchronous closing functions of a stream's parts."""
-    if isinstance(stream, trio.SSLStream):
+    if _is_tls(stream):
         return _closers(stream.transport_stream)
-    if isinstance(stream, trio.StapledStream):
+    if _is_stapled(stream):
         return [*_closers(stream.send_stream), *_closers(stream.receive_stream)]
     if isinstance(stream, trio.SocketStream):
         return [stream.socket.close]
@@ -87,7 +95,7 @@ def _closers(stream: Any) -> list[Callable[[], object]]:
 
 def is_readable(stream: trio.abc.Stream) -> bool | None:
     """Whether a read would not block: there is data, or the end of it. None if the stream has no socket to ask."""
-    while isinstance(stream, trio.SSLStream):
+    while _is_tls(stream):
         stream = stream.transport_stream
     if not isinstance(stream, trio.SocketStream):
         return None

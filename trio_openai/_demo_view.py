@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("", "prompt", "verdict", "events", "first content", "text")
 _FROM_THE_RIGHT = ("events", "first content", "text")
+_LIVE_REST = 20  # columns of the live table that are not prompt or text: lines, spaces, the two numbers
 
 
 @attrs.define
@@ -117,28 +118,30 @@ class LiveView(View):
         self._console.print(line)
 
     def draw(self, rows: list[Row]) -> None:
-        table = _rich_table("", "prompt", "events", "text so far")
-        width = max(10, self._console.width - 64)
+        prompt = min(50, self._console.width // 3)
+        text = max(10, self._console.width - prompt - _LIVE_REST)
+        table = _rich_table(("", 1), ("prompt", prompt), ("events", 6), ("text so far", text))
         for row in rows:
-            table.add_row(str(row.number), row.prompt, str(row.events), row.tail(width), style=_style(row))
+            table.add_row(str(row.number), row.prompt, str(row.events), row.tail(text), style=_style(row))
         self._live.update(table, refresh=True)
 
     def over(self, row: Row) -> None:
         """The next drawing shows it."""
 
     def table(self, rows: list[Row]) -> None:
-        table = _rich_table(*_COLUMNS)
+        table = _rich_table(*((name, None) for name in _COLUMNS))
         for row in rows:
             table.add_row(*row.cells, style=_style(row))
         self._console.print(table)
 
 
-def _rich_table(*columns: str) -> Any:
+def _rich_table(*columns: tuple[str, int | None]) -> Any:
     from rich.table import Table
 
-    table = Table(expand=True)
-    for name in columns:
-        table.add_column(name, justify="right" if name in _FROM_THE_RIGHT else "left", no_wrap=True)
+    table = Table()
+    for name, width in columns:
+        justify: Literal["left", "right"] = "right" if name in _FROM_THE_RIGHT else "left"
+        table.add_column(name, width=width, justify=justify, no_wrap=True)
     return table
 
 

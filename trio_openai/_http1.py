@@ -1,7 +1,7 @@
 """HTTP/1.1 for one request and its response, without I/O: `serialize` writes the one, `ResponseParser` reads the other.
 
-This is the seam behind which a parser library sits. It is httptools (llhttp, the parser of Node.js); `docs/design.md` has
-the figures beside h11, which `benchmarks/h11_parser.py` puts behind the same seam.
+This is the seam behind which a parser library sits. It is httptools (llhttp, the parser of Node.js); `docs/design.md`
+has the figures beside h11, which `benchmarks/h11_parser.py` puts behind the same seam.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ class ProtocolError(Exception):
 
 
 class RawHeaders(Protocol):
-    """An `httpx.Headers`, or what looks like one. It is passed on as it is, so that no traceback shows what is in it."""
+    """An `httpx.Headers`, passed on as it is: its `repr` masks the key, which a traceback then does not show."""
 
     @property
     def raw(self) -> Headers: ...
 
 
 def check_headers(headers: RawHeaders) -> None:
-    """Raise `ValueError` if a header's name or value has a byte that HTTP forbids (RFC 9110, section 5), such as a newline.
+    """Raise `ValueError` if a name or value has a byte that HTTP forbids (RFC 9110, section 5), such as a newline.
 
     The message names the header and not its value, which may be a secret.
     """
     bad = [name for name, value in headers.raw if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value))]
     if bad:
-        raise ValueError(f"the header {bad[0].decode('latin-1')!r} has a character that cannot be sent, such as a newline")
+        raise ValueError(
+            f"the header {bad[0].decode('latin-1')!r} has a character that cannot be sent, such as a newline"
+        )
 
 
 def serialize(method: str, target: bytes, headers: RawHeaders) -> bytes:
@@ -93,7 +95,7 @@ class ResponseParser:
         return data
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the peer. What is wrong with them is raised by `check`, after the body before it was taken."""
+        """Take bytes from the peer. If they are wrong, `check` raises, once the body before them has been taken."""
         self.started = True
         if self.status is None:
             self._spend_header_bytes(len(data))

@@ -1,8 +1,8 @@
-"""One request of the API: built, sent as often as the policy allows, and answered with a body to read or an error of ours.
+"""One request of the API: sent as often as the policy allows, and answered with a body to read or an error of ours.
 
 This is the border to httpx. Its exceptions, and those of `httpx2` or of any client of that shape, become ours here, in
-`translated`. The key passes through this file in a wrapper that puts it into a request at the last moment; it is taken out
-again when the response is there.
+`translated`. The key passes through this file in a wrapper that puts it into a request at the last moment; it is taken
+out again when the response is there.
 """
 
 from __future__ import annotations
@@ -44,9 +44,6 @@ _ERROR_BODY_SECONDS = 5.0
 _FRAMING_HEADERS = ("content-encoding", "content-length", "transfer-encoding", "connection")
 _SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
 
-_PHASES: dict[str, Phase] = {"ConnectTimeout": "connect", "PoolTimeout": "connect"}
-# By name, since httpx and httpx2 share the names of their exceptions and not the classes; any other timeout: "headers".
-
 _BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
 
 
@@ -58,13 +55,14 @@ class Key:
 
     def check(self) -> None:
         """Raise `TypeError` or `ValueError` if it cannot be a key."""
-        if not callable(self._source) and not isinstance(self._source, str):
+        if not callable(self._source) and not isinstance(self._source, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"api_key takes a string or an async function, not {type(self._source).__name__}")
         if isinstance(self._source, str):
             _Bearer(self._source).check()
 
     async def bearer(self) -> _Bearer:
         """What puts the key into one request. If it is a function, it is asked now."""
+        await trio.lowlevel.checkpoint()
         bearer = _Bearer(self._source if isinstance(self._source, str) else await self._source())
         bearer.check()
         return bearer
@@ -260,7 +258,6 @@ class Exchange:
                 request.headers.pop(name, None)
         return await self._send(request, None)
 
-
     async def _status_error(self, response: httpx.Response, bearer: _Bearer | None) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
         content = await self._read_error_body(response)
@@ -281,16 +278,18 @@ class Exchange:
     async def _read_error_body(self, response: httpx.Response) -> bytes:
         """As much of it as comes soon, and no more than a bound: what matters is the status."""
         body = body_of(response)
-        content = b""
+        content = bytearray()
         try:
             with trio.move_on_after(_ERROR_BODY_SECONDS):
-                while len(content) < _MAX_ERROR_BODY and (piece := await body.read()):
+                while piece := await body.read():
                     content += piece
+                    if len(content) > _MAX_ERROR_BODY:
+                        break
         except self.errors:
             pass  # the status is known, and so is the beginning of what the server had to say
         finally:
             await body.aclose()
-        return content[:_MAX_ERROR_BODY]
+        return bytes(content[:_MAX_ERROR_BODY])
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -299,11 +298,11 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
     """An exception of an HTTP client as one of ours."""
-    names = [cls.__name__ for cls in type(error).__mro__]
+    names = {cls.__name__ for cls in type(error).__mro__}  # httpx and httpx2 share the names, not the classes
     if "TimeoutException" in names:
-        phase = next((_PHASES[name] for name in names if name in _PHASES), "headers")
+        phase: Phase = "connect" if {"ConnectTimeout", "PoolTimeout"} & names else "headers"
         return timed_out(phase, getattr(deadlines, phase))
-    return APIConnectionError(f"the connection failed: {error or type(error).__name__}")
+    return APIConnectionError(f"the connection failed: {str(error) or type(error).__name__}")
 
 
 def timed_out(phase: Phase, seconds: float | None) -> APITimeoutError:

@@ -1,8 +1,9 @@
 """The stream that a program holds: it reads the socket when somebody iterates, and never else.
 
-There is no task and no channel behind it. `__anext__` pulls an event out of the reader (`_sansio/reader.py`); when that has
-none left, it waits for the next bytes of the body (`_transport.py`) and feeds them in. So a slow consumer slows the
-socket, cancelling the consumer cancels the read, and leaving the scope closes the connection without waiting for anything.
+There is no task and no channel behind it. `__anext__` pulls an event out of the reader (`_sansio/reader.py`); when
+that has none left, it waits for the next bytes of the body (`_transport.py`) and feeds them in. So a slow consumer
+slows the socket, cancelling the consumer cancels the read, and leaving the scope closes the connection without waiting
+for anything.
 
 Three rules hold the loop together:
 
@@ -97,7 +98,7 @@ class Stream(Generic[EventT, WholeT]):
     @property
     def request_id(self) -> str | None:
         """The server's `x-request-id`."""
-        return self.response.headers.get("x-request-id")
+        return cast("str | None", self.response.headers.get("x-request-id"))
 
     @property
     def snapshot(self) -> WholeT:
@@ -176,12 +177,11 @@ class Stream(Generic[EventT, WholeT]):
     async def aclose(self) -> None:
         """Close the stream and its connection. Idempotent, callable from any task.
 
-        The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that is
-        reading gets `trio.ClosedResourceError`.
+        The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that
+        is reading gets `trio.ClosedResourceError`.
         """
         self._reader.close()
         await self._let_go(park=False)
-        await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _next(self) -> EventT | Signal:
         """The next event or `END`. Until an event has been handed over, a failure may begin the stream anew."""
@@ -205,7 +205,7 @@ class Stream(Generic[EventT, WholeT]):
             await trio.lowlevel.checkpoint()
             self._last_pause = time.perf_counter()
 
-    async def _fill(self) -> None:
+    async def _fill(self) -> None:  # noqa: ASYNC910 - `_next` has made a checkpoint
         """Wait for bytes and feed them to the reader."""
         if self._body is None:
             raise trio.ClosedResourceError("this stream has been closed")
@@ -213,7 +213,7 @@ class Stream(Generic[EventT, WholeT]):
         try:
             data = await self._exchange.limited(self._body.read)
         except self._exchange.errors as error:
-            self._reader.receive_end(cut_by=f"the connection broke ({error or type(error).__name__})")
+            self._reader.receive_end(cut_by=f"the connection broke ({str(error) or type(error).__name__})")
         except APIError as error:
             raise self._reader.fail(error) from None
         else:
@@ -234,12 +234,13 @@ class Stream(Generic[EventT, WholeT]):
         await self.open()
 
     async def _let_go(self, *, park: bool) -> None:
-        """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled, or none."""
+        """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
         body, self._body = self._body, None
-        if body is not None:
-            self._note_progress()
-            self._open_streams.discard(self)
-            await body.aclose(park=park)
+        if body is None:
+            return await trio.lowlevel.cancel_shielded_checkpoint()
+        self._note_progress()
+        self._open_streams.discard(self)
+        return await body.aclose(park=park)
 
     def _note_progress(self) -> None:
         """Bring clocks and timings up to date with the events that the last read brought."""
@@ -312,7 +313,7 @@ class ResponseStream(Stream[ResponseStreamEvent, Response]):
 
 
 class StreamManager(Generic[StreamT]):
-    """The first door: `async with client.….stream(...) as stream`. Leaving the block closes the stream, however it is left."""
+    """The first door: `async with ... .stream(...) as stream`. However the block is left, the stream is closed."""
 
     def __init__(self, make: Callable[[], StreamT]) -> None:
         self._make = make

@@ -10,8 +10,8 @@ Rules:
 * A connection from the pool is probed before it is used. If it fails all the same before any byte of a response, the
   server had closed it meanwhile, and the request goes out once more on a new one.
 * What goes wrong is an httpx exception, as from any httpx transport, so this one also serves without the rest of the
-  library. Timeouts are httpx's: `connect`, `pool`, `write`, and `read`, which here bounds the wait for the whole head of a
-  response.
+  library. Timeouts are httpx's: `connect`, `pool`, `write`, and `read`, which here bounds the wait for the whole head
+  of a response.
 
 It does not speak HTTP/2, and it does not go through proxies.
 """
@@ -207,19 +207,16 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
-    async def _talk(
-        self, request: httpx.Request, connection: _Connection, timeouts: dict[str, float | None]
-    ) -> None:
+    async def _talk(self, request: httpx.Request, connection: _Connection, timeouts: dict[str, float | None]) -> None:
         """Send the request, and read until the head of the response is whole."""
         connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes)
+        broken: httpx.WriteError | None = None
         try:
             await _within(timeouts.get("write"), httpx.WriteTimeout, _send, request, connection.stream)
         except trio.BrokenResourceError as error:
             # The server may have answered and closed before it had read all of the request: its answer counts.
             broken = httpx.WriteError(f"the connection broke while the request was sent: {_reason(error)}")
             broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
-        else:
-            broken = None
         try:
             await _within(timeouts.get("read"), httpx.ReadTimeout, _read_head, connection)
         except httpx.TransportError:
@@ -231,6 +228,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def _take_idle(self, origin: Origin, undo: contextlib.ExitStack) -> _Connection | None:
         """The connection to an origin that was used last and still works."""
+        await trio.lowlevel.checkpoint()
         self._expire()
         while idle := self._idle_by_origin.get(origin):
             connection = next(reversed(idle))
@@ -307,12 +305,12 @@ class Body(httpx.AsyncByteStream):
             _check(parser)
             if parser.complete:
                 self.close()
-                return b""
+                return b""  # noqa: ASYNC910 - as documented
             await _receive(self._connection)
-        return data
+        return data  # noqa: ASYNC910 - as documented
 
     def close(self, *, park: bool = False) -> None:
-        """Give up the slot and the connection: into the pool if the body is whole, else closed. Idempotent, synchronous.
+        """Give up the slot and the connection: to the pool if the body is whole, else closed. Idempotent, synchronous.
 
         Args:
             park: keep the connection although the body has not ended, since it will do so without more of interest.
@@ -345,32 +343,33 @@ def _origin(request: httpx.Request) -> Origin:
 
 
 async def _within(
-    seconds: float | None, timeout: type[httpx.TimeoutException], function: Callable[..., Awaitable[_T]], *args: object
+    seconds: float | None, error: type[httpx.TimeoutException], function: Callable[..., Awaitable[_T]], *args: object
 ) -> _T:
     """Call a function, under a deadline if there is one."""
     if seconds is None:
         return await function(*args)
     with trio.move_on_after(seconds):
         return await function(*args)
-    raise timeout(f"gave up after {seconds:g} s")
+    raise error(f"gave up after {seconds:g} s")
 
 
 async def _send(request: httpx.Request, stream: trio.abc.Stream) -> None:
     """Write the request. Its head only ever stands in a `memoryview` here: a traceback's locals do not show the key."""
     head = memoryview(serialize(request.method, request.url.raw_path, request.headers))
     body = request.stream
-    if isinstance(body, httpx.ByteStream):
-        content = b"".join(body)
-        if len(content) <= _SMALL_BODY:
-            return await stream.send_all(memoryview(b"".join((head, content))))
+    content = b"".join(body) if isinstance(body, httpx.ByteStream) else b""
+    if len(content) <= _SMALL_BODY:
+        await stream.send_all(memoryview(b"".join((head, content))))
+    else:
         await stream.send_all(head)
-        return await stream.send_all(memoryview(content))
-    await stream.send_all(head)
-    await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
+        await stream.send_all(memoryview(content))
+    if not isinstance(body, httpx.ByteStream):
+        await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
 
 
 async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
     """Write a body that is made as it goes."""
+    await trio.lowlevel.checkpoint()
     chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
     pieces: Any = aiter(body)
     try:
@@ -413,17 +412,20 @@ def _check(parser: ResponseParser) -> None:
 
 async def _is_usable(connection: _Connection) -> bool:
     """Whether an idle connection can carry another request, as far as can be seen from here."""
+    await trio.lowlevel.checkpoint()
     if not connection.parser.complete:
         await _drain(connection)
     return connection.parser.complete and connection.parser.keep_alive and not is_readable(connection.stream)
 
 
-async def _drain(connection: _Connection) -> None:
+async def _drain(connection: _Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
     """Read what a parked connection's response still had to say, which should be next to nothing."""
     with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
-        while not connection.parser.complete:
+        while True:
             await _receive(connection)
             _check(connection.parser)
+            if connection.parser.complete:
+                return
 
 
 def _reason(error: BaseException) -> str:

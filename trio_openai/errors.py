@@ -18,9 +18,9 @@ OpenAIError
     └── APIResponseValidationError    what came is not the protocol
 ```
 
-A plain `APIError` is an error that the server reported inside a stream that had begun with status 200. `OpenAIError` itself
-is raised for a client that cannot be made, such as one without a key. Misuse is outside this tree: `TypeError`, `ValueError`,
-`RuntimeError`, `trio.BusyResourceError`, `trio.ClosedResourceError`.
+A plain `APIError` is an error that the server reported inside a stream that had begun with status 200. `OpenAIError`
+itself is raised for a client that cannot be made, such as one without a key. Misuse is outside this tree: `TypeError`,
+`ValueError`, `RuntimeError`, `trio.BusyResourceError`, `trio.ClosedResourceError`.
 """
 
 from __future__ import annotations
@@ -85,14 +85,15 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
 
 class StreamTruncatedError(APIConnectionError):
-    """The stream ended, but what came is not whole: no terminal event, no `[DONE]`, an unfinished choice, or half an event.
+    """The stream ended, but what came is not whole.
 
+    There was no terminal event and no `[DONE]`, or a choice was not finished, or half an event was left over.
     Everything that did arrive has been delivered, and is in `partial`.
     """
 
 
 class APIResponseValidationError(APIError):
-    """The server sent what is not the protocol: bad JSON, bad UTF-8, an event over the limit, no event stream at all."""
+    """The server sent what is not the protocol: bad JSON or UTF-8, an event over the limit, no event stream at all."""
 
 
 class APIStatusError(APIError):

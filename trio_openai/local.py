@@ -131,19 +131,18 @@ class LocalServer:
                 if line.endswith(b"\n"):
                     return line.decode().strip().removeprefix(_GREETING)
                 if not received:
-                    await process.wait()  # so that its last word is written
-                    raise LocalModelError(_reason(log))
+                    code = await process.wait()  # until then its last word may not be written
+                    raise LocalModelError(_reason(log, code))
         raise LocalModelError(f"the local model did not start within {self._start_timeout:g} s.")
 
 
-def _reason(log: IO[bytes]) -> str:
-    """What the process said last, and the first error that llama.cpp logged: the later ones only follow from it."""
+def _reason(log: IO[bytes], code: int) -> str:
+    """Why a process ended: what it said last, and llama.cpp's first error; its later ones only follow from that."""
     log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines() or [
-        "the local model's process ended without a word."
-    ]
+    lines = log.read().decode(errors="replace").strip().splitlines() or [""]
     logged = next((line.partition(" E ")[2] for line in lines if re.match(r"[\d.]+ E ", line)), "")
-    return lines[-1].removeprefix("error: ") + (f" llama.cpp: {logged}" if logged else "")
+    said = lines[-1] if lines[-1].startswith("error: ") else f"the local model's process died with exit code {code}."
+    return said.removeprefix("error: ") + (f" llama.cpp: {logged}" if logged else "")
 
 
 def find_weights() -> Path:

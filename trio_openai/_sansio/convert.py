@@ -10,45 +10,27 @@ A hook never raises on what a server sent, and does not copy: `raw` is the objec
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import attrs
 import cattrs
-import orjson
 
 from trio_openai.types._base import Raw, Unknown, WireObject
 
-_T = TypeVar("_T")
 Hook = Callable[[Raw, object], Any]
 
 converter = cattrs.Converter()
 
 
-def hook_for(cls: type[_T]) -> Callable[[Raw, object], _T]:
+def hook_for(cls: Any) -> Hook:
     """The function that makes a `cls` (a class or a union of them) of a decoded JSON object. Get it once and hold it.
 
     Its second argument is the type, as cattrs calls its hooks; ours do not look at it.
     """
-    return converter.get_structure_hook(cls)
-
-
-def decode_json(data: bytes) -> Any:
-    """Decode JSON, also with what Python servers write and the standard forbids: `NaN`, and half a surrogate pair.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            return json.loads(data)
-        except RecursionError as error:
-            raise ValueError("it is nested too deeply") from error
+    return cast("Hook", converter.get_structure_hook(cls))
 
 
 def _is_wire(annotation: object) -> bool:
@@ -70,8 +52,8 @@ def _class_hook(cls: type[WireObject]) -> Hook:  # pyright: ignore[reportUnusedF
     hints = typing.get_type_hints(cls)
     fields = [_field(f, hints[f.name], namespace) for f in attrs.fields(cls) if f.name != "raw"]
     source = f"def structure(raw, _):\n    get = raw.get\n    return cls({', '.join([*fields, 'raw=raw'])})"
-    exec(compile(source, f"<hook of {cls.__name__}>", "exec"), namespace)
-    return cast(Hook, namespace["structure"])
+    exec(compile(source, f"<hook of {cls.__name__}>", "exec"), namespace)  # noqa: S102 - made of our own names only
+    return cast("Hook", namespace["structure"])
 
 
 def _field(field: attrs.Attribute[Any], annotation: object, namespace: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ without saying so, whether what came is whole.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import attrs
 
@@ -91,26 +92,24 @@ class ChatDialect:
         self.text = ""
         self._choices = choices
         self._snapshot = ChatSnapshot()
-        self._hook = hook_for(ChatCompletionChunk)
+        self._hook: Callable[[Raw, object], ChatCompletionChunk] = hook_for(ChatCompletionChunk)
 
     @property
     def has_content(self) -> bool:
         return self._snapshot.has_content
 
-    def event(self, raw: Raw, name: str) -> ChatCompletionChunk:
+    def event(self, raw: Raw, name: str) -> ChatCompletionChunk:  # noqa: ARG002
         chunk = self._hook(raw, None)
         self.text = self._snapshot.add(chunk)
         return chunk
 
     def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` member (OpenRouter's stands beside `choices`), an SSE message named `error`, or an object that says
-        it is one (vLLM).
-        """
+        """An `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM)."""
         if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
             return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
         return None
 
-    def ends(self, raw: Raw) -> str | None:
+    def ends(self, raw: Raw) -> str | None:  # noqa: ARG002
         return None
 
     def whole_without_end(self) -> bool:
@@ -133,7 +132,7 @@ class ResponseDialect:
     def __init__(self) -> None:
         self.text = ""
         self._snapshot = ResponseSnapshot()
-        self._hook = hook_for(ResponseStreamEvent)
+        self._hook: Callable[[Raw, object], ResponseStreamEvent] = hook_for(ResponseStreamEvent)
         self._reason: str | None = None
 
     @property
@@ -148,9 +147,7 @@ class ResponseDialect:
         return event
 
     def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` event, flat as documented or nested as OpenAI sends it, before `response.failed` or before nothing;
-        or an unnamed object with an `error` (llama.cpp).
-        """
+        """An `error` event, which `response.failed` may follow, or an unnamed object with an `error` (llama.cpp)."""
         if raw.get("type", name) == "error":
             return Reported(api_error(APIError, raw), is_event=True, may_end=True)
         return Reported(api_error(APIError, raw)) if "type" not in raw and raw.get("error") else None
@@ -158,9 +155,8 @@ class ResponseDialect:
     def ends(self, raw: Raw) -> str | None:
         kind = raw.get("type")
         if kind in TERMINAL:
-            self._reason = kind
-            return kind
-        return None
+            self._reason = str(kind)
+        return self._reason
 
     def whole_without_end(self) -> bool:
         return False

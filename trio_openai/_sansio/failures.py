@@ -1,19 +1,21 @@
 """What a server's words about an error mean.
 
 Compatible servers word an error in many shapes: `{"error": {"message", "code", "type", "param"}}`, the same flat,
-`{"error": "text"}`, `{"detail": ...}`, a page of HTML, plain text, half of any of these, or nothing. Each gives a readable
-sentence; what was understood beside it goes into the error's fields, and the whole into its `body`.
+`{"error": "text"}`, `{"detail": ...}`, a page of HTML, plain text, half of any of these, or nothing. Each gives a
+readable sentence; what was understood beside it goes into the error's fields, and the whole into its `body`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import orjson
 
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
+
+from .json import decode_json, is_array, is_object
 
 _E = TypeVar("_E", bound=APIError)
 _TEXT_SHOWN = 300  # characters of a body that is not JSON
@@ -22,8 +24,8 @@ _TEXT_SHOWN = 300  # characters of a body that is not JSON
 def decode_body(body: bytes) -> object:
     """The JSON value that a body is, or its text; None if it is empty. Never raises."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return decode_json(body)
+    except ValueError:
         return body.decode(errors="replace").strip() or None
 
 
@@ -52,15 +54,14 @@ def api_error(cls: type[_E], said: object, *, prefix: str = "", **fields: Any) -
 
 def _error_object(said: object) -> Raw:
     """The JSON object that speaks of the error, whatever it is wrapped in."""
-    if type(said) is list and said:
-        said = cast("list[object]", said)[0]  # Gemini's compatible endpoint wraps its error in a list
-    if type(said) is not dict:
+    if is_array(said) and said:
+        said = said[0]  # Gemini's compatible endpoint wraps its error in a list
+    if not is_object(said):
         return {"message": said} if said else {}
-    whole = cast(Raw, said)
-    inner = whole.get("error")
-    if type(inner) is dict:
-        return cast(Raw, inner)
-    return {**whole, "message": inner} if isinstance(inner, str) and inner else whole
+    inner = said.get("error")
+    if is_object(inner):
+        return inner
+    return {**said, "message": inner} if isinstance(inner, str) and inner else said
 
 
 def _message(about: Raw) -> str:
@@ -74,13 +75,12 @@ def _sentence(value: object) -> str:
     """A readable line of whatever stands where the message should."""
     if isinstance(value, str):
         return _shortened(_without_markup(value))
-    if isinstance(value, list):
-        return "; ".join(_sentence(item) for item in cast("list[object]", value)[:5])
-    if isinstance(value, dict):
-        about = cast(Raw, value)
-        where = about.get("loc")
-        place = ".".join(str(part) for part in cast("list[object]", where)) + ": " if isinstance(where, list) else ""
-        return place + _message(about)
+    if is_array(value):
+        return "; ".join(_sentence(item) for item in value[:5])
+    if is_object(value):
+        where = value.get("loc")
+        place = ".".join(str(part) for part in where) + ": " if is_array(where) else ""
+        return place + _message(value)
     return str(value)
 
 

@@ -1,8 +1,8 @@
 """When to retry, and when to give up waiting: the arithmetic, without a clock.
 
 Retries follow openai-python's rules: 408, 409, 429, 5xx and connection errors, unless the server says otherwise in
-`x-should-retry`, or asks for a longer wait than two minutes; the wait is the server's `retry-after-ms` or `retry-after`,
-else 0.5 s, doubled every time up to 8 s, less up to a quarter at random. Ours beside: a 429 with code
+`x-should-retry`, or asks for a longer wait than two minutes; the wait is the server's `retry-after-ms` or
+`retry-after`, else 0.5 s, doubled every time up to 8 s, less up to a quarter at random. Ours beside: a 429 with code
 `insufficient_quota` is not retried, since waiting does not fill an account.
 
 Deadlines are budgets of waiting: a clock runs only while somebody waits for the network, so a slow consumer uses none
@@ -128,10 +128,12 @@ class Deadlines:
     total: float | None = _seconds()
 
     @classmethod
-    def of(cls, timeout: Deadlines | float | None) -> Deadlines:
+    def of(cls, timeout: Any) -> Deadlines:
         """A number bounds each wait: for the connection, for the headers, and from one event to the next."""
         if isinstance(timeout, Deadlines):
             return timeout
+        if hasattr(timeout, "connect") and hasattr(timeout, "read"):  # an httpx.Timeout, as openai-python takes it
+            return cls(connect=timeout.connect, headers=timeout.read, idle=timeout.read)
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
             raise TypeError(f"timeout takes seconds, a trio_openai.Deadlines or None, not {type(timeout).__name__}")
         return cls(connect=timeout, headers=timeout, idle=timeout)
@@ -142,7 +144,7 @@ DEFAULT_DEADLINES = Deadlines(connect=5.0, headers=600.0, idle=600.0)
 
 
 class Clocks:
-    """The deadlines of one stream, as what is left of each. A clock runs when it was started, and while `spend` says so."""
+    """The deadlines of one call, as what is left of each: started by name, and run down by `spend`."""
 
     def __init__(self, limits: Deadlines) -> None:
         self._limits = limits

@@ -1,7 +1,7 @@
 """From Server-Sent Events to the events of a stream, and the verdict on how it ended.
 
-A stream lives by the table `_NEXT`: it is opening until its first event, streaming until something ends it, and then done,
-truncated, failed or closed for good. What ends it:
+A stream lives by the table `_NEXT`: it is opening until its first event, streaming until something ends it, and then
+done, truncated, failed or closed for good. What ends it:
 
 * the end that its dialect knows (an event that carries the finished response), or `data: [DONE]`: done;
 * the end of the body: done if what came is whole all the same (every choice finished) and the body was not cut, else
@@ -13,24 +13,23 @@ What is not an event is passed over: messages without data, keep-alive comments,
 keepalive`). Bytes after the end are ignored. At the end of the body a last event without its empty line counts if it is
 whole.
 
-Like the parser below it, a reader is pulled: `receive_data`, then `next_event` until it says `NEED_DATA` or `END`. The good
-events before a bad one are handed out first.
+Like the parser below it, a reader is pulled: `receive_data`, then `next_event` until it says `NEED_DATA` or `END`. The
+good events before a bad one are handed out first.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import attrs
 import orjson
 
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
-from trio_openai.types._base import Raw
 
-from .convert import decode_json
 from .dialects import Dialect, Reported
 from .failures import api_error, decode_body
+from .json import decode_json, is_object
 from .sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
@@ -215,21 +214,20 @@ class Reader(Generic[EventT]):
         return self._interpret_json(raw, message)
 
     def _interpret_json(self, raw: object, message: ServerSentEvent) -> EventT | Signal | None:
-        if type(raw) is not dict:
+        if not is_object(raw):
             raise self._invalid("an event is not a JSON object", message.data or b"")
-        whole = cast(Raw, raw)
         dialect = self.dialect
-        reported = dialect.error(whole, message.event)
+        reported = dialect.error(raw, message.event)
         if reported is not None:
             self._reported = reported
             if not reported.is_event or (reported.may_end and self.state is State.OPENING):
                 raise self.fail(reported.error)
-        event = dialect.event(whole, message.event)
+        event = dialect.event(raw, message.event)
         self.events += 1
         if self.state is State.OPENING:
             self._enter("event")
             self._head.clear()
-        if dialect.ends(whole) is not None:
+        if dialect.ends(raw) is not None:
             self._reported = None
             self._end("terminal_event")
         return event
@@ -259,7 +257,7 @@ class Reader(Generic[EventT]):
         """Why there was no event at all."""
         head = bytes(self._head)
         said = decode_body(head)
-        if type(said) is dict and not {"error", "detail", "message"}.isdisjoint(cast(Raw, said)):
+        if is_object(said) and not said.keys().isdisjoint(("error", "detail", "message")):
             return api_error(APIError, said)
         if all(line.startswith(_FIELDS) for line in head.split(b"\n") if line.strip()):
             return self._truncated("it ended before its first event")

@@ -6,8 +6,8 @@ Rules, where servers differ:
 * a tool call is keyed by its `index`; without one, a new non-empty `id` begins a call and a piece without an id belongs
   to the latest; the first non-empty id, name and type win, only `arguments` (and a custom tool's `input`) is appended;
 * the role is the first one; the finish reason is the last that is not null or empty;
-* the last usage that is not all zero wins, wherever it stood (a chunk with choices, one of its own, `x_groq`); null never
-  erases it;
+* the last usage that is not all zero wins, wherever it stood (a chunk with choices, one of its own, `x_groq`); null
+  never erases it;
 * content as a list of parts (Mistral) is its text, and the `thinking` parts are reasoning;
 * text is kept in pieces and joined when somebody looks, so a stream costs O(n).
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -38,6 +38,7 @@ from trio_openai.types.chat import (
 )
 
 from .convert import hook_for
+from .json import is_array, is_object, objects_in
 
 
 class ChatSnapshot:
@@ -98,9 +99,8 @@ class ChatSnapshot:
 
     def _add_usage(self, chunk: ChatCompletionChunk) -> None:
         usage = chunk.usage
-        if usage is None and type(groq := chunk.raw.get("x_groq")) is dict:
-            raw = cast(Raw, groq).get("usage")
-            usage = hook_for(CompletionUsage)(cast(Raw, raw), None) if type(raw) is dict else None
+        if usage is None and is_object(groq := chunk.raw.get("x_groq")) and is_object(raw := groq.get("usage")):
+            usage = hook_for(CompletionUsage)(raw, None)
         if usage is not None and (usage.total_tokens or usage.completion_tokens or usage.prompt_tokens):
             self._head.usage = usage
         if chunk.moderation is not None:
@@ -151,8 +151,8 @@ class _Choice:
         return text if self.index == 0 else ""
 
     def add_text(self, key: str, value: object) -> str | None:
-        if type(value) is list:
-            return self._add_parts(cast("list[object]", value))
+        if is_array(value):
+            return self._add_parts(objects_in(value))
         if type(value) is not str:
             return None
         self.texts.setdefault(key, []).append(value)
@@ -160,14 +160,12 @@ class _Choice:
             self.has_content = True
         return value if key == "content" else None
 
-    def _add_parts(self, parts: list[object]) -> str:
+    def _add_parts(self, parts: list[Raw]) -> str:
         """Content as a list: `{"type": "text", "text": ...}` and `{"type": "thinking", "thinking": [texts]}`."""
         text = ""
-        for part in (cast(Raw, p) for p in parts if type(p) is dict):
-            thinking = part.get("thinking")
-            if type(thinking) is list:
-                inner = cast("list[object]", thinking)
-                self.add_text("reasoning_content", "".join(_part_text(p) for p in inner))
+        for part in parts:
+            if is_array(thinking := part.get("thinking")):
+                self.add_text("reasoning_content", "".join(map(_part_text, objects_in(thinking))))
             else:
                 text += self.add_text("content", _part_text(part)) or ""
         return text
@@ -177,32 +175,30 @@ class _Choice:
             self.role = value
 
     def add_tool_calls(self, _: str, value: object) -> None:
-        if type(value) is list and value:
+        if pieces := objects_in(value):
             self.tool_calls = self.tool_calls or _ToolCalls()
-            self.tool_calls.add(cast("list[object]", value))
+            self.tool_calls.add(pieces)
             self.has_content = True
 
     def add_function_call(self, _: str, value: object) -> None:
-        if type(value) is dict:
+        if is_object(value):
             self.function_call = self.function_call or _Pieces()
-            self.function_call.add(cast(Raw, value), first=("name",), joined=("arguments",))
+            self.function_call.add(value, first=("name",), joined=("arguments",))
             self.has_content = True
 
     def add_audio(self, _: str, value: object) -> None:
-        if type(value) is dict:
+        if is_object(value):
             self.audio = self.audio or _Pieces()
-            self.audio.add(cast(Raw, value), first=("id",), joined=("data", "transcript"), last=("expires_at",))
+            self.audio.add(value, first=("id",), joined=("data", "transcript"), last=("expires_at",))
             self.has_content = True
 
     def add_annotations(self, _: str, value: object) -> None:
-        if type(value) is list:
-            self.annotations = self.annotations or []
-            self.annotations.extend(_dicts(value))
+        self.annotations = self.annotations or []
+        self.annotations.extend(objects_in(value))
 
     def add_reasoning_details(self, _: str, value: object) -> None:
-        if type(value) is list:
-            self.reasoning_details = self.reasoning_details or []
-            self.reasoning_details.extend(_dicts(value))
+        self.reasoning_details = self.reasoning_details or []
+        self.reasoning_details.extend(objects_in(value))
 
     def _add_logprobs(self, logprobs: ChoiceLogprobs) -> None:
         self.logprobs = self.logprobs or {}
@@ -214,13 +210,12 @@ class _Choice:
     def build(self) -> Choice:
         logprobs = None
         if self.logprobs is not None:
-            logprobs = ChoiceLogprobs(**{key: list(tokens) for key, tokens in self.logprobs.items()})
-        return Choice(
-            index=self.index, message=self._message(), finish_reason=self.finish_reason, logprobs=logprobs
-        )
+            tokens = {key: list(tokens) for key, tokens in self.logprobs.items()}
+            logprobs = ChoiceLogprobs(content=tokens.get("content"), refusal=tokens.get("refusal"))
+        return Choice(index=self.index, message=self._message(), finish_reason=self.finish_reason, logprobs=logprobs)
 
     def _message(self) -> ChatCompletionMessage:
-        texts = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        texts: dict[str, Any] = {key: "".join(pieces) for key, pieces in self.texts.items()}
         return ChatCompletionMessage(
             role=self.role or "assistant",
             tool_calls=self.tool_calls.build() if self.tool_calls else None,
@@ -255,9 +250,7 @@ class _Pieces:
         self.values: Raw = {}
         self.texts: dict[str, list[str]] = {}
 
-    def add(
-        self, raw: Raw, *, first: tuple[str, ...], joined: tuple[str, ...], last: tuple[str, ...] = ()
-    ) -> None:
+    def add(self, raw: Raw, *, first: tuple[str, ...], joined: tuple[str, ...], last: tuple[str, ...] = ()) -> None:
         """Of `first` fields the first non-empty value counts, of `last` the last; `joined` ones are appended."""
         for name in first:
             if raw.get(name) and not self.values.get(name):
@@ -283,15 +276,15 @@ class _ToolCalls:
         self.calls: dict[int | str, _ToolCall] = {}
         self.latest: _ToolCall | None = None
 
-    def add(self, pieces: list[object]) -> None:
-        for raw in _dicts(pieces):
+    def add(self, pieces: list[Raw]) -> None:
+        for raw in pieces:
             self.latest = call = self._find(raw)
             call.own.add(raw, first=("id", "type"), joined=())
-            if type(function := raw.get("function")) is dict:
-                call.function.add(cast(Raw, function), first=("name",), joined=("arguments",))
-            if type(custom := raw.get("custom")) is dict:
+            if is_object(function := raw.get("function")):
+                call.function.add(function, first=("name",), joined=("arguments",))
+            if is_object(custom := raw.get("custom")):
                 call.custom = call.custom or _Pieces()
-                call.custom.add(cast(Raw, custom), first=("name",), joined=("input",))
+                call.custom.add(custom, first=("name",), joined=("input",))
 
     def _find(self, raw: Raw) -> _ToolCall:
         key = raw.get("index")
@@ -325,22 +318,18 @@ class _ToolCall:
         return call
 
 
-def _dicts(values: object) -> list[Raw]:
-    return [cast(Raw, v) for v in cast("list[object]", values) if type(v) is dict]
-
-
-def _part_text(part: object) -> str:
-    text = cast(Raw, part).get("text") if type(part) is dict else part
+def _part_text(part: Raw) -> str:
+    text = part.get("text")
     return text if type(text) is str else ""
 
 
 def _merged_details(details: list[Raw]) -> list[Raw]:
     """OpenRouter's `reasoning_details`: pieces of one type and index are one detail; their texts are joined."""
-    merged: dict[object, Raw] = {}
-    texts: dict[tuple[object, str], list[str]] = {}
+    merged: dict[tuple[str, int | str], Raw] = {}
+    texts: dict[tuple[tuple[str, int | str], str], list[str]] = {}
     for number, detail in enumerate(details):
         index = detail.get("index")
-        key = (str(detail.get("type")), index if type(index) is int else f"#{number}")
+        key = str(detail.get("type")), index if type(index) is int else f"#{number}"
         whole = merged.setdefault(key, {})
         for name, value in detail.items():
             if name in ("text", "summary", "data") and type(value) is str:

@@ -5,15 +5,15 @@ is empty (some servers, and every failure), the output is rebuilt from the other
 
 * an item is found by `output_index`, else by `item_id`, else it is the latest; ids may change between events;
 * `output_item.added` begins an item, and so does any event that speaks of one that was never added;
-* deltas are appended in pieces; a `done` event's text replaces them, unless it is empty; `output_item.done` replaces the
-  whole item, except for texts that it lacks.
+* deltas are appended in pieces; a `done` event's text replaces them, unless it is empty; `output_item.done` replaces
+  the whole item, except for texts that it lacks.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
@@ -21,8 +21,7 @@ from trio_openai.types._base import Raw
 from trio_openai.types.responses import Response
 
 from .convert import hook_for
-
-
+from .json import is_object
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 """The events that carry the finished response. The last is of servers that name it so; OpenAI's documents do not."""
@@ -122,8 +121,8 @@ class ResponseSnapshot:
             self._add_part(raw, *_PARTS[kind])
         elif kind == "response.output_text.annotation.added":
             self._add_annotation(raw)
-        elif type(response := raw.get("response")) is dict:
-            text = self._add_response(cast(Raw, response), kind, event)
+        elif is_object(response := raw.get("response")):
+            text = self._add_response(response, kind, event)
         if text:
             self._spoken = True
         return text
@@ -133,7 +132,7 @@ class ResponseSnapshot:
         if self._whole is not None:
             return self._whole
         output = [item.build() for item in self._ordered()]
-        return hook_for(Response)({**self._response, "output": output}, None)
+        return _response({**self._response, "output": output})
 
     def _add_delta(self, raw: Raw, place: _Text) -> str:
         value = raw.get("delta")
@@ -157,25 +156,25 @@ class ResponseSnapshot:
     def _add_item(self, raw: Raw, *, done: bool) -> str:
         """An item begins or is complete. It returns the text of a message that came whole."""
         body = raw.get("item")
-        if type(body) is not dict:
+        if not is_object(body):
             return ""
-        item = self._find(raw, "", cast(Raw, body))
-        item.raw = copy.deepcopy(cast(Raw, body))
+        item = self._find(raw, "", body)
+        item.raw = copy.deepcopy(body)
         item.done = done
         if item.raw.get("type") not in (None, "message", "reasoning"):
             self.has_content = True
         if not done or any(place is _OUTPUT_TEXT for place, _ in item.texts):
             return ""
-        text = hook_for(Response)({"output": [item.raw]}, None).output_text
+        text = _response({"output": [item.raw]}).output_text
         self.has_content = self.has_content or bool(text)
         return text
 
     def _add_part(self, raw: Raw, item_type: str, place: str, index: str) -> None:
         part = raw.get("part")
-        if type(part) is dict:
+        if is_object(part):
             item = self._find(raw, item_type)
             if not item.done:
-                _put(item.raw, (place, _int(raw, index)), copy.deepcopy(cast(Raw, part)))
+                _put(item.raw, (place, _int(raw, index)), copy.deepcopy(part))
 
     def _add_annotation(self, raw: Raw) -> None:
         item = self._find(raw, "message")
@@ -188,9 +187,9 @@ class ResponseSnapshot:
         self._response = {**self._response, **response}
         if kind not in TERMINAL or not response.get("output"):
             return ""
-        self._whole = event.response if isinstance(event.response, Response) else hook_for(Response)(response, None)
+        self._whole = whole = event.response if isinstance(event.response, Response) else _response(response)
         self.has_content = True
-        return "" if self._spoken else self._whole.output_text
+        return "" if self._spoken else whole.output_text
 
     def _find(self, raw: Raw, item_type: str, body: Raw | None = None) -> _Item:
         """The item that an event speaks of, made if there is none."""
@@ -216,6 +215,11 @@ class ResponseSnapshot:
         """By output index; those without one, in the order in which they came, after the rest."""
         indexed = [self._by_index[i] for i in sorted(self._by_index)]
         return indexed + [item for item in self._items if not any(item is other for other in indexed)]
+
+
+def _response(raw: Raw) -> Response:
+    response: Response = hook_for(Response)(raw, None)
+    return response
 
 
 def _int(raw: Raw, name: str) -> int:

@@ -11,8 +11,8 @@ better).
 
 Strategy: events are blocks that end with an empty line. Line ends are made LF once a read, and only if there is a CR in
 it; then the whole blocks of a read are found by one `split`, and a block that spans reads is kept as a list of pieces
-and joined once. So every byte is looked at a fixed number of times however the input is cut. `data` stays bytes: the JSON
-decoder checks the UTF-8.
+and joined once. So every byte is looked at a fixed number of times however the input is cut. `data` stays bytes: the
+JSON decoder checks the UTF-8.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class ServerSentEvent:
     """One event.
 
     Attributes:
-        data: the `data` lines, joined with LF; None for a block without any, which only a parser with `extras` hands out.
+        data: the `data` lines, joined with LF; None for a block without any, which only a parser with `extras` hands
+            out.
         event: the event's type; "" if the stream did not name one, which the standard takes as "message".
         id: the last event id, from this event or an earlier one.
         retry: the reconnection time in milliseconds that this event asked for.
@@ -130,7 +131,8 @@ class SSEParser:
             ended = self._tail[-1].endswith(b"\n") and data.startswith(b"\n")
             end = 0 if ended else data.find(b"\n\n")
             if end < 0:
-                return self._keep(data)
+                self._keep(data)
+                return
             self._tail.append(data[:end])
             self._blocks.append(b"".join(self._tail))
             self._tail, self._tail_size = [], 0

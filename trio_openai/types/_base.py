@@ -68,7 +68,9 @@ class WireObject:
 
     def __repr__(self) -> str:
         """The fields that are set, shortened."""
-        shown = (f"{name}={_show(value)}" for name, value in self._fields().items() if value is not None and value != [])
+        shown = (
+            f"{name}={_show(value)}" for name, value in self._fields().items() if value is not None and value != []
+        )
         text = f"{type(self).__name__}({', '.join(shown)})"
         return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}...)"
 

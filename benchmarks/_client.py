@@ -1,0 +1,107 @@
+"""The process that is measured: one contender, one plan, one figure.
+
+It warms up, opens the streams, waits until the first event of each has arrived, reads the CPU clock, opens the server's
+gate, and reads the clock again at the last event of the last stream. So imports, connections and requests do not count.
+
+    python _client.py CONTENDER PORT CPU STREAMS EVENTS PER_WRITE PACE       prints one line of JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import socket
+import sys
+import time
+
+import trio
+from _contenders import CONTENDERS, Contender, Tally
+from _machine import pin
+from _plan import Plan
+
+_WARM_UP_EVENTS = 600  # in all
+_SETTLE_SECONDS = 0.02
+
+
+class Meter:
+    """CPU seconds of this process, and how often it waited, between `begin` and `end`."""
+
+    def __init__(self, port: int) -> None:
+        self._gate = ("127.0.0.1", port)
+
+    def begin(self) -> None:
+        """Open the gate."""
+        gc.collect()
+        self._waits = -self._count_waits()
+        self._seconds = -time.process_time()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gate:
+            gate.sendto(str(os.getpid()).encode(), self._gate)
+
+    def end(self) -> dict[str, float]:
+        """What it took since `begin`."""
+        self._seconds += time.process_time()
+        self._waits += self._count_waits()
+        return {"cpu_seconds": self._seconds, "waits": self._waits}
+
+    def _count_waits(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+async def _on_trio(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
+    first, last, meter = trio.Event(), trio.Event(), Meter(port)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(contender.run, _url(port, plan), plan, Tally(plan.streams, first.set, last.set))
+        await first.wait()
+        await trio.sleep(_SETTLE_SECONDS)
+        meter.begin()
+        await last.wait()
+        return meter.end()
+
+
+async def _on_asyncio(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
+    first, last, meter = asyncio.Event(), asyncio.Event(), Meter(port)
+
+    async def run() -> None:
+        await contender.run(_url(port, plan), plan, Tally(plan.streams, first.set, last.set))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run())
+        await first.wait()
+        await asyncio.sleep(_SETTLE_SECONDS)
+        meter.begin()
+        await last.wait()
+        return meter.end()
+
+
+def _url(port: int, plan: Plan) -> str:
+    return f"http://127.0.0.1:{port}{plan.path}"
+
+
+def _warm_up(plan: Plan) -> Plan:
+    streams = min(plan.streams, 10)
+    return Plan(streams, _WARM_UP_EVENTS // streams, plan.per_write, plan.pace)
+
+
+def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
+    """Warm up, then measure, in one event loop."""
+
+    async def twice() -> dict[str, float]:
+        on_loop = _on_trio if contender.loop == "trio" else _on_asyncio
+        await on_loop(contender, port, _warm_up(plan))
+        return await on_loop(contender, port, plan)
+
+    return trio.run(twice) if contender.loop == "trio" else asyncio.run(twice())
+
+
+def main(name: str, port: str, cpu: str, streams: str, events: str, per_write: str, pace: str) -> None:
+    """The command."""
+    pin(int(cpu))
+    plan = Plan(int(streams), int(events), int(per_write), pace)
+    print(json.dumps(measure(CONTENDERS[name], int(port), plan)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

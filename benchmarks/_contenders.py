@@ -1,0 +1,202 @@
+"""The contenders. Each opens all streams of a plan at once, reads every event of each, and says so to the tally.
+
+They differ in what makes an event of the bytes, and in nothing else. What a contender needs it imports itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import attrs
+from _plan import EVENT_SIZE, Plan
+
+_REQUEST = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a river."}]}
+_READ_SIZE = 64 * 1024
+
+
+class Tally:
+    """Says when the first event of every stream has arrived, and when the last one has."""
+
+    def __init__(self, streams: int, on_first: Callable[[], object], on_last: Callable[[], object]) -> None:
+        self._to_begin = self._to_end = streams
+        self._on_first, self._on_last = on_first, on_last
+
+    def first(self) -> None:
+        """One stream's first event has arrived."""
+        self._to_begin -= 1
+        if not self._to_begin:
+            self._on_first()
+
+    def last(self) -> None:
+        """One stream's last event has arrived."""
+        self._to_end -= 1
+        if not self._to_end:
+            self._on_last()
+
+
+Run = Callable[[str, Plan, Tally], Awaitable[None]]
+
+
+@attrs.frozen
+class Contender:
+    """One way of reading a stream.
+
+    Attributes:
+        run: streams a plan from a base URL to its end.
+        needs: the package that may not be there.
+        loop: `trio` or `asyncio`.
+    """
+
+    run: Run
+    needs: str
+    loop: str = "trio"
+
+
+async def _read_events(events: AsyncIterator[object], plan: Plan, tally: Tally) -> None:
+    """Read one stream, event by event."""
+    await anext(events)
+    tally.first()
+    left = plan.events
+    async for _ in events:
+        left -= 1
+        if not left:
+            tally.last()
+
+
+async def _trio_openai(url: str, plan: Plan, tally: Tally) -> None:
+    import trio
+
+    from trio_openai import TrioOpenAI
+
+    async with TrioOpenAI(base_url=url, api_key="benchmark", max_connections=plan.streams) as client:
+
+        async def read() -> None:
+            async with client.chat.completions.stream(**_REQUEST) as stream:  # type: ignore[arg-type]
+                await _read_events(aiter(stream), plan, tally)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(plan.streams):
+                nursery.start_soon(read)
+
+
+async def _trio_openai_h11(url: str, plan: Plan, tally: Tally) -> None:
+    import h11_parser
+
+    from trio_openai import _transport
+
+    _transport.ResponseParser = h11_parser.ResponseParser  # type: ignore[assignment,misc]
+    await _trio_openai(url, plan, tally)
+
+
+async def _openai_on_trio(url: str, plan: Plan, tally: Tally) -> None:
+    import trio
+
+    async with _openai_client(url, plan) as client, trio.open_nursery() as nursery:
+        for _ in range(plan.streams):
+            nursery.start_soon(_read_openai, client, plan, tally)
+
+
+async def _openai_on_asyncio(url: str, plan: Plan, tally: Tally) -> None:
+    async with _openai_client(url, plan) as client, asyncio.TaskGroup() as group:
+        for _ in range(plan.streams):
+            group.create_task(_read_openai(client, plan, tally))
+
+
+def _openai_client(url: str, plan: Plan) -> Any:
+    """The client as it comes; only its pool is made larger, if there are more streams than its thousand connections."""
+    import openai
+
+    options: dict[str, Any] = {}
+    if plan.streams > openai.DEFAULT_CONNECTION_LIMITS.max_connections:
+        limits = _with_connections(openai.DEFAULT_CONNECTION_LIMITS, plan.streams)
+        options["http_client"] = openai.DefaultAsyncHttpxClient(limits=limits)
+    return openai.AsyncOpenAI(base_url=url, api_key="benchmark", **options)
+
+
+def _with_connections(limits: Any, connections: int) -> Any:
+    """The same limits, with more connections."""
+    return type(limits)(
+        max_connections=connections, max_keepalive_connections=limits.max_keepalive_connections
+    )
+
+
+async def _read_openai(client: Any, plan: Plan, tally: Tally) -> None:
+    stream = await client.chat.completions.create(**_REQUEST, stream=True)
+    async with stream:
+        await _read_events(aiter(stream), plan, tally)
+
+
+async def _httpx_raw(url: str, plan: Plan, tally: Tally) -> None:
+    import httpx
+    import trio
+
+    limits = httpx.Limits(max_connections=plan.streams)
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+
+        async def read() -> None:
+            async with client.stream("POST", url + "/chat/completions", json=_REQUEST) as response:
+                await _read_pieces(response.aiter_raw(), plan, tally)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(plan.streams):
+                nursery.start_soon(read)
+
+
+async def _read_pieces(pieces: AsyncIterator[bytes], plan: Plan, tally: Tally) -> None:
+    """Read one body, whose pieces are of any size."""
+    left = EVENT_SIZE
+    while left > 0:
+        left -= len(await anext(pieces))
+    tally.first()
+    left = plan.events * EVENT_SIZE
+    while left > 0:
+        left -= len(await anext(pieces))
+    tally.last()
+    async for _ in pieces:
+        pass
+
+
+async def _bare_socket(url: str, plan: Plan, tally: Tally) -> None:
+    import trio
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(plan.streams):
+            nursery.start_soon(_read_socket, url, plan, tally)
+
+
+async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
+    """Read one stream as little as it can be read: split at empty lines, decode what stands in the braces."""
+    import orjson
+    import trio
+
+    host, _, path = url.removeprefix("http://").partition("/")
+    name, _, port = host.partition(":")
+    request = f"POST /{path}/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n"
+    loads, rest, left = orjson.loads, b"", 1
+    async with await trio.open_tcp_stream(name, int(port)) as stream:
+        await stream.send_all(request.encode())
+        for left, arrived in ((1, tally.first), (plan.events, tally.last)):  # noqa: B007 - counted down inside
+            while left > 0:
+                *blocks, rest = (rest + await stream.receive_some(_READ_SIZE)).split(b"\n\n")
+                for block in blocks:
+                    loads(block[block.find(b"{") :])
+                left -= len(blocks)
+            arrived()
+        async for _ in stream:
+            pass
+
+
+LIBRARY = "trio_openai"
+H11 = "trio_openai (h11)"
+BARE = "bare trio socket + orjson"
+
+CONTENDERS: dict[str, Contender] = {
+    LIBRARY: Contender(_trio_openai, "trio_openai"),
+    H11: Contender(_trio_openai_h11, "h11"),
+    "openai.AsyncOpenAI, trio": Contender(_openai_on_trio, "openai"),
+    "openai.AsyncOpenAI, asyncio": Contender(_openai_on_asyncio, "openai", loop="asyncio"),
+    "httpx aiter_raw": Contender(_httpx_raw, "httpx"),
+    BARE: Contender(_bare_socket, "orjson"),
+}

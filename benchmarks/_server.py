@@ -1,0 +1,113 @@
+"""The server that the contenders read from: blocking sockets, bytes made beforehand, nothing else.
+
+It serves one plan after the other. It takes as many requests as the plan has streams and answers each with the head and
+the first event; then it waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to
+every stream, each a packet of its own. When the client is idle again it sends the ends of the streams.
+
+    python _server.py CPU        prints its port and serves until its standard input ends
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+
+from _machine import pin
+from _pace import ClientWatch
+from _plan import EVENTS, HEAD, TAIL, Plan, chunked, writes
+
+_PATIENCE = 60.0  # seconds for any one step of a client's
+_READ_SIZE = 64 * 1024
+
+
+def serve(cpu: int) -> None:
+    """Listen, print the port, serve plan after plan."""
+    pin(cpu)
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener, _gate(listener) as gate:
+        print(listener.getsockname()[1], flush=True)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        while True:
+            try:
+                _serve_plan(listener, gate)
+            except OSError as error:  # a client went away; the next plan is for another one
+                print(f"_server.py: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _gate(listener: socket.socket) -> socket.socket:
+    gate = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    gate.bind(listener.getsockname())
+    gate.settimeout(_PATIENCE)
+    return gate
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def _serve_plan(listener: socket.socket, gate: socket.socket) -> None:
+    first = listener.accept()[0]
+    streams = [first]
+    try:
+        plan = _answer(first)
+        while len(streams) < plan.streams:
+            streams.append(listener.accept()[0])
+            _answer(streams[-1])
+        watch = ClientWatch(int(gate.recv(32)))
+        _send_rounds(streams, plan, watch)
+        _end(streams, watch)
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _answer(stream: socket.socket) -> Plan:
+    """Read one request; answer with the head and the first event."""
+    stream.settimeout(_PATIENCE)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plan = Plan.of_request(_read_request(stream))
+    stream.sendall(HEAD + chunked(EVENTS[0]))
+    return plan
+
+
+def _read_request(stream: socket.socket) -> bytes:
+    """The head of a request, after its body has come too."""
+    data = b""
+    while not (end := data.find(b"\r\n\r\n") + 4) > 3:
+        data += _receive(stream)
+    head = data[:end].lower()
+    length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+    while len(data) < end + length:
+        data += _receive(stream)
+    return data[:end]
+
+
+def _receive(stream: socket.socket) -> bytes:
+    data = stream.recv(_READ_SIZE)
+    if not data:
+        raise ConnectionResetError("the client left in the middle of its request")
+    return data
+
+
+def _send_rounds(streams: list[socket.socket], plan: Plan, watch: ClientWatch) -> None:
+    rest = watch.wait_idle if plan.pace == "lockstep" else watch.give_way
+    for data in writes(plan.events, plan.per_write):
+        for stream in streams:
+            stream.sendall(data)
+        rest()
+
+
+def _end(streams: list[socket.socket], watch: ClientWatch) -> None:
+    """End every stream, and wait until the client has closed it."""
+    watch.wait_idle()
+    for stream in streams:
+        stream.sendall(TAIL)
+    for stream in streams:
+        while stream.recv(_READ_SIZE):
+            pass
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

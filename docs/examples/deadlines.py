@@ -1,0 +1,21 @@
+"""Say how long to wait for what, and learn which wait was too long."""
+
+import trio
+
+from trio_openai import APITimeoutError, Deadlines, TrioOpenAI
+
+PATIENCE = Deadlines(connect=5, headers=60, first_content=30, idle=1)
+
+
+async def main() -> None:
+    async with TrioOpenAI(timeout=PATIENCE) as client:
+        messages = [{"role": "user", "content": "Describe a walk through a forest in autumn."}]
+        try:
+            async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+                async for text in stream.text_deltas:
+                    print(text, end="", flush=True)
+        except APITimeoutError as error:
+            print(f"\n{error.phase}: {error}")
+
+
+trio.run(main)

@@ -1,0 +1,25 @@
+import trio
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, RateLimitError
+
+
+async def main() -> None:
+    client = AsyncOpenAI(max_retries=0)
+    try:
+        stream = await client.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Count to three."}],
+            stream=True,
+        )
+        async for _ in stream:
+            pass
+    except RateLimitError as error:
+        print(f"slow down: {error.code}, request {error.request_id}")
+    except APIStatusError as error:
+        print(f"the server answered {error.status_code}")
+    except APIConnectionError:
+        print("no answer")
+    except APIError as error:
+        print(f"failed: {error.message}")
+
+
+trio.run(main)

@@ -1,0 +1,107 @@
+"""From an endpoint's parameters to an exchange: what goes into the body, the URL and the headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+import attrs
+import httpx
+
+from ._http1 import check_headers
+from ._request import Call, Exchange, Session, encode_json
+from ._sansio.convert import hook_for
+from ._sansio.failures import api_error, decode_body
+from ._sansio.json import decode_json, is_object
+from ._sansio.policy import Deadlines
+from ._stream import Stream
+from .errors import APIError, APIResponseValidationError
+
+_T = TypeVar("_T")
+
+
+class NotGiven:
+    """The type of `NOT_GIVEN`, which stands for an argument that was left out where None means something else."""
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN = NotGiven()
+
+_PLAIN_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_STREAM_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+# identity: httpx 0.28 decompresses without a bound, and a compressing proxy may hold events back
+
+
+@attrs.define(kw_only=True, eq=False)
+class Caller:
+    """What a client's endpoints share: its connections, and what it adds to every request.
+
+    Attributes:
+        open_streams: the streams that closing the client closes.
+    """
+
+    session: Session
+    headers: httpx.Headers = attrs.field(repr=False)
+    query: Mapping[str, Any]
+    deadlines: Deadlines
+    max_retries: int
+    open_streams: set[Stream[Any, Any]] = attrs.field(factory=set[Stream[Any, Any]])
+
+    def exchange(self, path: str, params: Mapping[str, Any], *, stream: bool) -> Exchange:
+        """Begin a call. `params` are the body's, and those that every call takes. Nothing is sent yet.
+
+        Raises:
+            TypeError: a parameter cannot be sent as JSON, or is not of the type it has to be.
+            ValueError: a header has a character that HTTP forbids.
+        """
+        body = dict(params)
+        extra_headers, extra_query = body.pop("extra_headers", None), body.pop("extra_query", None)
+        extra_body, timeout = body.pop("extra_body", None), body.pop("timeout", NOT_GIVEN)
+        headers = self.headers.copy()
+        headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
+        headers.update(extra_headers)
+        check_headers(headers)
+        body.update(extra_body or {})
+        if stream:
+            body["stream"] = True
+        call = Call(
+            method="POST",
+            path=path,
+            json=encode_json(body),
+            headers=headers,
+            query={**self.query, **(extra_query or {})},
+            deadlines=self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout),
+            max_retries=self.max_retries,
+        )
+        return Exchange(self.session, call)
+
+    async def plain(self, path: str, params: Mapping[str, Any], cls: type[_T]) -> _T:
+        """Make a call and read its whole answer.
+
+        Raises:
+            APIError: it failed; `APIResponseValidationError` if the answer is no JSON object.
+        """
+        exchange = self.exchange(path, params, stream=False)
+        response = await exchange.open()
+        content = await exchange.read_all(response)
+        try:
+            return _decoded(content, cls)
+        except APIError as error:
+            error.request_id = response.headers.get("x-request-id")
+            raise
+
+
+def _decoded(content: bytes, cls: type[_T]) -> _T:
+    """A plain answer as an object."""
+    try:
+        raw = decode_json(content)
+    except ValueError:
+        raw = None
+    if not is_object(raw):
+        shown = content[:200].decode(errors="replace")
+        raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
+    if raw.get("error") and raw.keys().isdisjoint(("choices", "output")):
+        raise api_error(APIError, raw)
+    return cast("_T", hook_for(cls)(raw, None))
