@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 import httpx
 import trio
 
-from ._transport import BODY
+from ._transport import BODY, NATIVE
 
 _CLOSE_SECONDS = 5.0  # how long another transport may take to close
 
@@ -45,6 +45,7 @@ class ForeignBody:
         self._undo = undo
         self._reading: trio.CancelScope | None = None
         self._ended = False
+        self._broken = False  # a read was begun and not finished: its generators are gone
         self._closed = False
 
     async def read(self) -> bytes:
@@ -55,21 +56,27 @@ class ForeignBody:
         """
         if self._closed:
             raise trio.ClosedResourceError("this response has been closed")
-        piece = b""
-        with trio.CancelScope() as self._reading:
-            piece = await self._next_piece()
-        reading, self._reading = self._reading, None
-        if reading.cancel_called:
-            await self._close()
+        if self._broken:
+            raise httpx.ReadError("a read of it was cancelled, which this http_client cannot take up again")
+        try:
+            with trio.CancelScope() as self._reading:
+                return await self._next_piece()
             raise trio.ClosedResourceError("this response has been closed")
-        return piece
+        finally:
+            self._reading = None
+            if self._closed:
+                await self._close()
 
     async def _next_piece(self) -> bytes:
-        async for piece in self._pieces:
-            if piece:
-                return piece
-        self._ended = True
-        return b""
+        self._broken = True
+        piece = b""
+        while not piece and not self._ended:
+            try:
+                piece = await anext(self._pieces)
+            except StopAsyncIteration:
+                self._ended = True
+        self._broken = False
+        return piece  # noqa: ASYNC910 - not after the end
 
     async def aclose(self, *, park: bool = False) -> None:  # noqa: ARG002 - another transport does not park
         """Unwind the body if it was left early, close the response, give back the slot. Idempotent.
@@ -89,7 +96,7 @@ class ForeignBody:
 
     async def _close(self) -> None:
         with self._undo, trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
-            if not self._ended:
+            if not (self._ended or self._broken):
                 await self._unwind()
             await self._response.aclose()
 
@@ -113,6 +120,7 @@ async def send(
             slot = object()
             await slots.acquire_on_behalf_of(slot)
             undo.callback(slots.release_on_behalf_of, slot)
+            request.extensions[NATIVE] = undo.close  # that pool is ours, and counts for itself
         options: Any = {"auth": auth} if auth is not None else {}
         response = await http.send(request, stream=True, follow_redirects=False, **options)
         if response.http_version == "HTTP/2":

@@ -34,6 +34,23 @@ _STREAM_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-str
 # identity: httpx 0.28 decompresses without a bound, and a compressing proxy may hold events back
 
 
+def add_headers(headers: httpx.Headers, given: Mapping[str, str] | None) -> None:
+    """Add a user's headers to ours.
+
+    Raises:
+        TypeError: a value is no string.
+        ValueError: a name or value has a character that HTTP forbids. The value, which may be a secret, is not shown.
+    """
+    given = given or {}
+    if bad := [name for name, value in given.items() if not isinstance(value, str)]:
+        raise TypeError(f"the header {bad[0]!r} has a value that is no string")
+    if bad := [name for name, value in given.items() if not (name.isascii() and value.isascii())]:
+        given = {}
+        raise ValueError(f"the header {bad[0]!r} has a character that cannot be sent: encode it in ASCII")
+    headers.update(given)
+    check_headers(headers)
+
+
 @attrs.define(kw_only=True, eq=False)
 class Caller:
     """What a client's endpoints share: its connections, and what it adds to every request.
@@ -61,18 +78,18 @@ class Caller:
         extra_body, timeout = body.pop("extra_body", None), body.pop("timeout", NOT_GIVEN)
         headers = self.headers.copy()
         headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
-        headers.update(extra_headers)
-        check_headers(headers)
+        add_headers(headers, extra_headers)
         body.update(extra_body or {})
         if stream:
             body["stream"] = True
+        deadlines = self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         call = Call(
             method="POST",
             path=path,
             json=encode_json(body),
             headers=headers,
             query={**self.query, **(extra_query or {})},
-            deadlines=self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout),
+            deadlines=deadlines if stream else deadlines.for_plain_answers(),
             max_retries=self.max_retries,
         )
         return Exchange(self.session, call)
@@ -84,12 +101,12 @@ class Caller:
             APIError: it failed; `APIResponseValidationError` if the answer is no JSON object.
         """
         exchange = self.exchange(path, params, stream=False)
-        response = await exchange.open()
-        content = await exchange.read_all(response)
+        response, content = await exchange.fetch()
         try:
             return _decoded(content, cls)
         except APIError as error:
             error.request_id = response.headers.get("x-request-id")
+            exchange.hide_key(error)
             raise
 
 

@@ -14,9 +14,8 @@ import attrs
 import httpx
 import trio
 
-from ._calls import NOT_GIVEN, Caller, NotGiven
+from ._calls import NOT_GIVEN, Caller, NotGiven, add_headers
 from ._endpoints import Chat, Responses
-from ._http1 import check_headers
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._transport import TransportStatistics, TrioTransport
@@ -54,7 +53,8 @@ class TrioOpenAI:
         organization: by default `OPENAI_ORG_ID`.
         project: by default `OPENAI_PROJECT_ID`.
         timeout: seconds to wait for a connection, for the headers, and from one event to the next; or a `Deadlines`;
-            or None to wait for ever. By default 5 s for a connection and ten minutes for the others.
+            or None to wait for ever. By default 5 s for a connection, ten minutes for the headers, and no limit for the
+            stream after that: bound it by a cancel scope.
         max_retries: attempts after the first, as long as no event has been handed over.
         max_connections: requests at a time; further ones wait for a slot, in order. By default 1,000, or 100 with an
             `http_client`, which should be what its own pool allows.
@@ -86,6 +86,8 @@ class TrioOpenAI:
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it
         self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
         self.max_retries = _max_retries(max_retries)
+        if max_connections is not None and max_connections < 1:
+            raise ValueError("max_connections has to be at least 1")
         self.timeout = DEFAULT_DEADLINES if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         if key is None and not _is_loopback(self.base_url):
             raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")
@@ -122,7 +124,7 @@ class TrioOpenAI:
         }
 
     def __repr__(self) -> str:
-        return f"<TrioOpenAI {self.base_url}>"
+        return f"<TrioOpenAI {self.base_url!r}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,10 +156,10 @@ class TrioOpenAI:
         Args:
             options: those of `TrioOpenAI`, but `http_client` and `max_connections`.
         """
+        if "api_key" in options:
+            options["api_key"] = _key(options["api_key"])
         if shared := {"http_client", "max_connections"} & options.keys():
             raise TypeError(f"with_options() shares the connections; it does not take {', '.join(sorted(shared))}")
-        if "api_key" in options:
-            options["api_key"] = Key(options["api_key"])
         mine = self._caller
         copy = TrioOpenAI(**{**self._options, **options}, http_client=mine.session.http)
         copy._transport = self._transport
@@ -184,8 +186,7 @@ def _headers(organization: str | None, project: str | None, default: Mapping[str
     ):
         if value:
             headers[name] = value
-    headers.update(default)
-    check_headers(headers)
+    add_headers(headers, default)
     return headers
 
 
@@ -226,6 +227,6 @@ def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slot
 
 def _errors_of(http: httpx.AsyncClient) -> tuple[type[Exception], ...]:
     """What a client raises when a request fails: httpx's classes, or those of the package that it comes from."""
-    packages = [sys.modules[cls.__module__.partition(".")[0]] for cls in type(http).__mro__]
+    packages = [sys.modules.get(cls.__module__.partition(".")[0]) for cls in type(http).__mro__]
     found = (getattr(package, name, None) for package in [httpx, *packages] for name in ("RequestError", "StreamError"))
     return tuple({error for error in found if isinstance(error, type)})

@@ -29,10 +29,14 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 10)
 async def open_tcp(host: str, port: int) -> trio.abc.Stream:
     """Connect by TCP, trying the host's addresses as RFC 8305 says, with TCP keep-alive on."""
     stream = await trio.open_tcp_stream(host, port)
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        if option := getattr(socket, name, None):
-            stream.setsockopt(socket.IPPROTO_TCP, option, value)
+    try:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if option := getattr(socket, name, None):
+                stream.setsockopt(socket.IPPROTO_TCP, option, value)
+    except OSError:  # macOS: the peer has reset the connection already
+        close_now(stream)
+        raise
     return stream
 
 
@@ -46,15 +50,9 @@ def unix_opener(path: str) -> StreamOpener:
 
 
 async def open_tls(stream: trio.abc.Stream, context: ssl.SSLContext, hostname: str) -> trio.abc.Stream:
-    """Put TLS over a stream and finish the handshake. If that fails or is cancelled, the stream is closed."""
+    """Put TLS over a stream and finish the handshake. If that fails or is cancelled, the caller closes the stream."""
     tls = trio.SSLStream(stream, context, server_hostname=hostname, https_compatible=True)
-    done = False
-    try:
-        await tls.do_handshake()
-        done = True
-    finally:
-        if not done:
-            close_now(stream)
+    await tls.do_handshake()
     return tls
 
 

@@ -30,9 +30,9 @@ PROMPTS = (
     "What is structured concurrency good for?",
     "Describe a walk through a forest in autumn.",
 )
-MAX_TOKENS = 160
+MAX_TOKENS = 100
 CUT = 3  # the number of the prompt that has a deadline,
-SECONDS_OF_TEXT = 1.0  # so long after its first event
+SECONDS_OF_TEXT = 1.2  # so long after its first event
 PATIENCE = 300.0  # seconds, for any stream
 PACE = 0.03  # seconds a word, from the scripted server
 

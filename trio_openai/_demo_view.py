@@ -89,9 +89,8 @@ class View:
 
     def table(self, rows: list[Row]) -> None:
         """Show how the streams ended."""
-        lines = [_COLUMNS, *(row.cells for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        for line in lines:
+        widths = _widths(rows)
+        for line in (_COLUMNS, *(row.cells for row in rows)):
             cells = zip(line, widths, _COLUMNS, strict=True)
             self.say("  ".join(f"{c:>{w}}" if n in _FROM_THE_RIGHT else f"{c:<{w}}" for c, w, n in cells).rstrip())
 
@@ -129,13 +128,22 @@ class LiveView(View):
         """The next drawing shows it."""
 
     def table(self, rows: list[Row]) -> None:
-        table = _rich_table(*((name, None) for name in _COLUMNS))
+        widths = _widths(rows)
+        lines_and_spaces = 3 * len(widths) + 1
+        widths[1] = max(6, min(widths[1], self._console.width - lines_and_spaces - sum(widths) + widths[1]))
+        table = _rich_table(*zip(_COLUMNS, widths, strict=True))
         for row in rows:
             table.add_row(*row.cells, style=_style(row))
         self._console.print(table)
 
 
-def _rich_table(*columns: tuple[str, int | None]) -> Any:
+def _widths(rows: list[Row]) -> list[int]:
+    """What each column of the table needs."""
+    lines = [_COLUMNS, *(row.cells for row in rows)]
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _rich_table(*columns: tuple[str, int]) -> Any:
     from rich.table import Table
 
     table = Table()

@@ -44,7 +44,7 @@ class Completions:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: on entering the block, and while iterating.
         """
-        body = {"model": model, "messages": list(messages), **_without_stream(params)}
+        body = {"model": model, "messages": _listed(messages), **_without_stream(params)}
         return StreamManager(lambda: self._open(body))
 
     @overload
@@ -76,7 +76,7 @@ class Completions:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: it failed.
         """
-        body = {"model": model, "messages": list(messages), **params}
+        body = {"model": model, "messages": _listed(messages), **params}
         if not stream:
             return await self._caller.plain(_CHAT, body, ChatCompletion)
         opened = self._open(body)
@@ -90,7 +90,7 @@ class Completions:
 
 
 class Responses:
-    """What is under `client.responses`. Parameters are the API's, and those that every call takes, as for chat completions."""
+    """What is under `client.responses`. Parameters are the API's, and those of every call: see `Completions`."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -127,6 +127,12 @@ class Responses:
     def _open(self, body: dict[str, Any]) -> ResponseStream:
         exchange = self._caller.exchange(_RESPONSES, body, stream=True)
         return ResponseStream(exchange, ResponseDialect, self._caller.open_streams)
+
+
+def _listed(messages: Iterable[Message]) -> list[Message]:
+    if isinstance(messages, str | bytes | Mapping):
+        raise TypeError('messages takes a list of messages, such as [{"role": "user", "content": "..."}]')
+    return list(messages)
 
 
 def _without_stream(params: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,10 @@ def serialize(method: str, target: bytes, headers: RawHeaders) -> bytes:
 class ResponseParser:
     """Reads one response: `receive_data`, `receive_eof`, and what they leave in the attributes.
 
+    Args:
+        max_header_bytes: bytes that the head may have, and a trailer.
+        has_body: False for the response to a HEAD request.
+
     Attributes:
         status: the status of the final response, None until its head is whole; 1xx responses are passed over.
         headers: its headers, as they came.
@@ -68,15 +72,17 @@ class ResponseParser:
         started: whether any byte of a response has arrived.
     """
 
-    def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
+    def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
         self.status: int | None = None
         self.headers: Headers = []
         self.http_version = "1.1"
         self.complete = False
         self.keep_alive = False
         self.started = False
+        self._has_body = has_body
         self._body: list[bytes] = []
-        self._header_bytes_left = max_header_bytes
+        self._most_header_bytes = max_header_bytes
+        self._header_bytes = 0  # of the head, and later since the last byte of the body: trailers are headers too
         self._error: str | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
@@ -97,15 +103,21 @@ class ResponseParser:
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer. If they are wrong, `check` raises, once the body before them has been taken."""
         self.started = True
-        if self.status is None:
-            self._spend_header_bytes(len(data))
-        if self._parser is None or self._error:
+        while data and self._parser is not None and self._error is None:
+            room = self._most_header_bytes - self._header_bytes + 1
+            piece, data = (data[:room], data[room:]) if self.status is None else (data, b"")
+            self._header_bytes += len(piece)
+            self._feed(self._parser, piece)
+            if self._header_bytes > self._most_header_bytes and not self.complete:
+                self._fail("the header of the response, or its trailer, is too large")
+        if data:
             self.keep_alive = False  # bytes that nobody asked for
-            return
+
+    def _feed(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._error = "the server wants to switch protocols"
+            self._fail("the server wants to switch protocols")
         except httptools.HttpParserError as error:
             self._fail(str(error))
 
@@ -132,11 +144,6 @@ class ResponseParser:
         if not self.complete:  # what comes after a whole message does not make it less whole
             self._error = self._error or reason
 
-    def _spend_header_bytes(self, count: int) -> None:
-        self._header_bytes_left -= count
-        if self._header_bytes_left < 0 and self.status is None:
-            self._fail("the response's header is too large")
-
     # What httptools calls.
 
     def on_message_begin(self) -> None:
@@ -146,10 +153,8 @@ class ResponseParser:
             self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.status is None:
+        if self.status is None:  # later ones are trailers, of no use here
             self.headers.append((name, value))
-        else:
-            self._spend_header_bytes(len(name) + len(value))  # a trailer: bounded, and of no use here
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -157,8 +162,12 @@ class ResponseParser:
         if status >= 200 and self.status is None:
             self.status = status
             self.http_version = self._parser.get_http_version()
+            self._header_bytes = 0
+            if not self._has_body:
+                self.on_message_complete()
 
     def on_body(self, data: bytes) -> None:
+        self._header_bytes = 0
         if not self.complete:
             self._body.append(data)
 

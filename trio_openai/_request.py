@@ -21,8 +21,8 @@ import trio
 from ._body import body_of, send
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
+from ._sansio.json import decode_json, encode_text
 from ._sansio.policy import Clocks, Deadlines, Phase
-from ._transport import Body
 from .errors import (
     APIConnectionError,
     APIError,
@@ -41,8 +41,10 @@ KeyProvider = Callable[[], Awaitable[str]]
 _MAX_REDIRECTS = 20
 _MAX_ERROR_BODY = 1024 * 1024
 _ERROR_BODY_SECONDS = 5.0
-_FRAMING_HEADERS = ("content-encoding", "content-length", "transfer-encoding", "connection")
+_FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"connection")
 _SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
+
+_LEAST_SECRET = 8  # characters; local servers are given keys such as "x" or "none", which stand in many an honest text
 
 _BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
 
@@ -84,9 +86,17 @@ class _Bearer:
         if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
             raise ValueError(_BAD_KEY)
 
-    def redacted(self, text: bytes) -> bytes:
-        """The text without the key: some servers repeat it in their errors."""
-        return text.replace(self._key.encode(), b"***") if self._key else text
+    def hide_in(self, error: APIError) -> None:
+        """Take the key out of what a server said: some repeat it in their errors."""
+        if len(self._key) < _LEAST_SECRET:
+            return
+        error.message = self.hidden(error.message)
+        error.args = (error.message,)
+        if self._key in (text := encode_text(error.body)):
+            error.body = decode_json(self.hidden(text).encode())
+
+    def hidden(self, text: str) -> str:
+        return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
 @attrs.frozen(kw_only=True)
@@ -146,6 +156,7 @@ class Exchange:
         self.clocks = Clocks(call.deadlines)
         self.errors = session.errors
         self._session = session
+        self._bearer: _Bearer | None = None
 
     async def open(self) -> httpx.Response:
         """Send the request until there is a response without an error status.
@@ -154,13 +165,40 @@ class Exchange:
             APIStatusError: the server answered 4xx or 5xx, at the last attempt.
             APIConnectionError: it could not be reached.
         """
+        return await self._retried(self._opened)
+
+    async def fetch(self) -> tuple[httpx.Response, bytes]:
+        """Send the request until there is a whole plain answer: the response, closed, and its body.
+
+        Raises: as `open`.
+        """
+        return await self._retried(self._fetched)
+
+    async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         while True:
             try:
-                return await self.limited(self._attempt)
+                return await attempt()
             except APIError as error:
+                self.hide_key(error)
                 if not self.may_retry(error):
                     raise
                 await self.pause(error)
+
+    def hide_key(self, error: APIError) -> None:
+        """Take the key out of an error."""
+        if self._bearer is not None:
+            self._bearer.hide_in(error)
+
+    async def _opened(self) -> httpx.Response:
+        return await self.limited(self._attempt)
+
+    async def _fetched(self) -> tuple[httpx.Response, bytes]:
+        response = await self._opened()
+        try:
+            return response, await self._read_all(response)
+        except APIError as error:
+            error.request_id = response.headers.get("x-request-id")
+            raise
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
         """Wait for a function under the clocks that run."""
@@ -176,10 +214,11 @@ class Exchange:
             self.clocks.spend(trio.current_time() - started)
         raise timed_out(phase, getattr(self.call.deadlines, phase))
 
-    async def read_all(self, response: httpx.Response) -> bytes:
-        """The whole body of a plain answer. The connection is released, whatever happens."""
+    async def _read_all(self, response: httpx.Response) -> bytes:
+        """The whole body. The connection is released, whatever happens."""
         body = body_of(response)
         pieces: list[bytes] = []
+        self.clocks.start("idle")
         try:
             while piece := await self.limited(body.read):
                 pieces.append(piece)
@@ -210,40 +249,35 @@ class Exchange:
         await self.limited(trio.sleep, seconds)
 
     async def _attempt(self) -> httpx.Response:
-        bearer = await self._session.key.bearer() if self._session.key else None
+        self._bearer = await self._session.key.bearer() if self._session.key else None
         try:
-            response = await self._send(self._request(), bearer)
+            response = await self._send(self._request(), self._bearer)
             for _ in range(_MAX_REDIRECTS):
                 if response.next_request is None:
                     break
                 response = await self._follow(response)
             if response.status_code < 300:
                 return response
-            raise await self._status_error(response, bearer)
+            raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
 
     def _request(self) -> httpx.Request:
         call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
+        path, _, query = base.raw_path.partition(b"?")
+        target = path.rstrip(b"/") + call.path.encode() + (b"?" + query if query else b"")
+        url = base.copy_with(raw_path=target).copy_merge_params(dict(call.query))
+        timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
         return self._session.http.build_request(
             call.method,
-            base.copy_with(path=base.path.rstrip("/") + call.path).copy_merge_params(dict(call.query)),
-            headers=call.headers,
+            str(url),  # in the words of whichever library the client is from
+            headers=call.headers.raw,
             content=call.json,
-            extensions={
-                "timeout": {
-                    "connect": deadlines.connect,
-                    "read": deadlines.headers,
-                    "write": deadlines.headers,
-                    "pool": None,  # waiting for a slot is waiting for ourselves
-                }
-            },
+            extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
 
     async def _send(self, request: httpx.Request, bearer: _Bearer | None) -> httpx.Response:
         response = await send(self._session.http, self._session.slots, request, bearer)
-        if isinstance(body_of(response), Body):
-            self._session.slots = None  # its pool is ours, and counts for itself
         for name in _SECRET_HEADERS:  # nobody needs them any more, and the response may end up in an error report
             response.request.headers.pop(name, None)
         return response
@@ -258,11 +292,11 @@ class Exchange:
                 request.headers.pop(name, None)
         return await self._send(request, None)
 
-    async def _status_error(self, response: httpx.Response, bearer: _Bearer | None) -> APIStatusError:
+    async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
         content = await self._read_error_body(response)
-        if bearer is not None:
-            content = bearer.redacted(content)
+        if self._bearer is not None:
+            content = self._bearer.hidden(content.decode("latin-1")).encode("latin-1")
         error = api_error(
             status_error_class(response.status_code),
             decode_body(content),
@@ -270,8 +304,9 @@ class Exchange:
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
-        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING_HEADERS]
-        request = httpx.Request(response.request.method, str(response.request.url))
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS]
+        url = httpx.URL(str(response.request.url)).copy_with(userinfo=b"")
+        request = httpx.Request(response.request.method, url)
         error.response = httpx.Response(response.status_code, headers=headers, content=content, request=request)
         return error
 

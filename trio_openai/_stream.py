@@ -78,6 +78,9 @@ class Stream(Generic[EventT, WholeT]):
         self._reader: Reader[EventT] = Reader(make_dialect())
         self._body: ReadableBody | None = None  # None while there is no connection
         self._busy = False
+        self._failure: APIError | None = None  # what the stream failed with, for good
+        self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
+        self._restarting = trio.CancelScope()
         self._last_pause = 0.0
         self._began = self._arrived = trio.current_time()
         self._events_seen = 0
@@ -154,8 +157,9 @@ class Stream(Generic[EventT, WholeT]):
             event = await self._next()
         finally:
             self._busy = False
+        if event is END or self._reader.ended_by is not None:
+            await self._end(park=True)
         if event is END:
-            await self._let_go(park=True)
             if self._reader.state is State.CLOSED:
                 raise trio.ClosedResourceError("this stream has been closed")
             raise StopAsyncIteration
@@ -181,21 +185,9 @@ class Stream(Generic[EventT, WholeT]):
         is reading gets `trio.ClosedResourceError`.
         """
         self._reader.close()
-        await self._let_go(park=False)
-
-    async def _next(self) -> EventT | Signal:
-        """The next event or `END`. Until an event has been handed over, a failure may begin the stream anew."""
-        while True:
-            await self._let_others_run()
-            try:
-                while (event := self._reader.next_event()) is NEED_DATA:
-                    await self._fill()
-            except APIError as error:
-                await self._start_over(error)
-            else:
-                if self._reader.ended_by is not None:
-                    await self._let_go(park=True)
-                return event
+        self._restart_after = None
+        self._restarting.cancel()
+        await self._end(park=False)
 
     async def _let_others_run(self) -> None:
         """A checkpoint: a cheap one while events that have arrived are handed out, a full one every millisecond."""
@@ -205,10 +197,23 @@ class Stream(Generic[EventT, WholeT]):
             await trio.lowlevel.checkpoint()
             self._last_pause = time.perf_counter()
 
-    async def _fill(self) -> None:  # noqa: ASYNC910 - `_next` has made a checkpoint
+    async def _next(self) -> EventT | Signal:
+        """The next event or `END`. Until an event has been handed over, a failure may begin the stream anew."""
+        # The checkpoint is in one or the other branch, which flake8-async cannot see.
+        while True:  # noqa: ASYNC913
+            try:
+                if self._reader.has_more:  # what arrived together is handed out at once, but not without a checkpoint
+                    await self._let_others_run()
+                while (event := self._reader.next_event()) is NEED_DATA:
+                    await self._fill()
+                return event  # noqa: ASYNC910
+            except APIError as error:
+                await self._fail_or_restart(error)
+
+    async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
         """Wait for bytes and feed them to the reader."""
         if self._body is None:
-            raise trio.ClosedResourceError("this stream has been closed")
+            self._body = await self._restart()
         self._note_progress()
         try:
             data = await self._exchange.limited(self._body.read)
@@ -224,23 +229,47 @@ class Stream(Generic[EventT, WholeT]):
         self._arrived = trio.current_time()
         self._last_pause = time.perf_counter()
 
-    async def _start_over(self, error: APIError) -> None:
-        """Begin the stream anew, if nothing has been handed over and the policy allows it; else raise the error."""
+    async def _fail_or_restart(self, error: APIError) -> None:
+        """Raise the error, unless nothing has been handed over and the policy allows another attempt."""
+        if self._failure is not None:
+            raise self._failure
         await self._let_go(park=False)
         error.request_id = error.request_id or self.request_id
+        self._exchange.hide_key(error)
         if self._reader.events or not self._exchange.may_retry(error):
+            self._open_streams.discard(self)
+            self._failure = self._reader.fail(error)
             raise error
-        await self._exchange.pause(error)
-        await self.open()
+        self._restart_after = error
+        self._reader = Reader(self._make_dialect())
+
+    async def _restart(self) -> ReadableBody:
+        """Wait as the policy says, and open the stream once more. If this is cancelled, the next step does it."""
+        if self._restart_after is None:
+            raise trio.ClosedResourceError("this stream has been closed")
+        with trio.CancelScope() as self._restarting:
+            await self._exchange.pause(self._restart_after)
+            await self.open()
+        if self._restarting.cancel_called or self._body is None:  # by `aclose`, which then came first
+            self._reader.close()
+            await self._end(park=False)
+            raise trio.ClosedResourceError("this stream has been closed")
+        self._restart_after = None
+        return self._body
+
+    async def _end(self, *, park: bool) -> None:
+        """Be done with the stream. The client need not close it any more."""
+        self._open_streams.discard(self)
+        await self._let_go(park=park)
 
     async def _let_go(self, *, park: bool) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
+        self._note_progress()
         body, self._body = self._body, None
         if body is None:
-            return await trio.lowlevel.cancel_shielded_checkpoint()
-        self._note_progress()
-        self._open_streams.discard(self)
-        return await body.aclose(park=park)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            await body.aclose(park=park)
 
     def _note_progress(self) -> None:
         """Bring clocks and timings up to date with the events that the last read brought."""

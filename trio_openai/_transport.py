@@ -33,6 +33,9 @@ from ._http1 import MAX_HEADER_BYTES, ProtocolError, ResponseParser, serialize
 BODY = "trio_openai.body"
 """The key in `response.extensions` under which this transport hands out the `Body` to those who read it directly."""
 
+NATIVE = "trio_openai.native"
+"""The key in `request.extensions` of a function that is called when a request reaches this transport."""
+
 _READ_SIZE = 64 * 1024
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
@@ -99,6 +102,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
         open_stream: StreamOpener | None = None,
         max_header_bytes: int = MAX_HEADER_BYTES,
     ) -> None:
+        if max_connections < 1:
+            raise ValueError("max_connections has to be at least 1")
         if uds is not None and open_stream is not None:
             raise ValueError("give TrioTransport either uds or open_stream, not both")
         self._slots = trio.CapacityLimiter(max_connections)
@@ -131,6 +136,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             ValueError: a header that HTTP forbids. Nothing has been sent.
             RuntimeError: the transport is closed.
         """
+        if request.url.scheme not in ("http", "https") or not request.url.host:
+            raise httpx.UnsupportedProtocol(f"cannot send a request to {request.url!r}: it takes http(s):// and a host")
+        request.extensions.get(NATIVE, _nothing)()
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         with contextlib.ExitStack() as undo:
             slot = object()
@@ -187,19 +195,21 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if self._closed:
             raise RuntimeError("this TrioTransport is closed")
         self._make_room()
-        url = request.url
-        host = url.raw_host.decode("ascii")
         origin = _origin(request)
+        host = origin[1].decode("ascii")
         try:
+            context = self._tls() if origin[0] == b"https" else None
             stream = await self._open_stream(host, origin[2])
-            check_closable(stream)
-            if url.scheme == "https":
-                name = request.extensions.get("sni_hostname") or host
-                stream = await open_tls(stream, self._tls(), name)
-        except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
+            with contextlib.ExitStack() as undo:
+                await _refuse_unclosable(stream)
+                undo.callback(close_now, stream)
+                if context is not None:
+                    stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or host)
+                undo.pop_all()
+        except (OSError, trio.BrokenResourceError, ValueError) as error:  # ValueError: it cannot be a host's name
             raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}: {_reason(error)}") from error
         self._opened += 1
-        return _Connection(stream, origin, ResponseParser(max_header_bytes=self._max_header_bytes))
+        return _Connection(stream, origin, ResponseParser())
 
     def _tls(self) -> ssl.SSLContext:
         if self._ssl_context is None:
@@ -209,7 +219,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def _talk(self, request: httpx.Request, connection: _Connection, timeouts: dict[str, float | None]) -> None:
         """Send the request, and read until the head of the response is whole."""
-        connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes)
+        has_body = request.method != "HEAD"
+        connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes, has_body=has_body)
         broken: httpx.WriteError | None = None
         try:
             await _within(timeouts.get("write"), httpx.WriteTimeout, _send, request, connection.stream)
@@ -230,11 +241,15 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """The connection to an origin that was used last and still works."""
         await trio.lowlevel.checkpoint()
         self._expire()
+        has_waited = False
         while idle := self._idle_by_origin.get(origin):
             connection = next(reversed(idle))
             self._forget(connection)
             self._hold(connection, undo)
-            if await _is_usable(connection):
+            if not connection.parser.complete and not has_waited:
+                await _drain(connection)
+                has_waited = True  # once: a server that never ends its bodies must not cost more than that
+            if connection.parser.complete and connection.parser.keep_alive and not is_readable(connection.stream):
                 return connection
             self._discard(connection)
         return None
@@ -337,6 +352,19 @@ class Body(httpx.AsyncByteStream):
         return data
 
 
+def _nothing() -> None:
+    pass
+
+
+async def _refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 - a cancellation here would leak it
+    """Raise `TypeError`, and close the stream, if `close_now` could not close it."""
+    try:
+        check_closable(stream)
+    except TypeError:
+        await trio.aclose_forcefully(stream)
+        raise
+
+
 def _origin(request: httpx.Request) -> Origin:
     url = request.url
     return url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
@@ -385,10 +413,11 @@ async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stre
 
 async def _read_head(connection: _Connection) -> None:
     parser = connection.parser
-    while parser.status is None:
+    while True:
         await _receive(connection)
-        if parser.status is None:
-            _check(parser)
+        if parser.status is not None:
+            return
+        _check(parser)
 
 
 async def _receive(connection: _Connection) -> None:
@@ -410,14 +439,6 @@ def _check(parser: ResponseParser) -> None:
         raise httpx.RemoteProtocolError(str(error)) from error
 
 
-async def _is_usable(connection: _Connection) -> bool:
-    """Whether an idle connection can carry another request, as far as can be seen from here."""
-    await trio.lowlevel.checkpoint()
-    if not connection.parser.complete:
-        await _drain(connection)
-    return connection.parser.complete and connection.parser.keep_alive and not is_readable(connection.stream)
-
-
 async def _drain(connection: _Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
     """Read what a parked connection's response still had to say, which should be next to nothing."""
     with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
@@ -431,6 +452,6 @@ async def _drain(connection: _Connection) -> None:  # noqa: ASYNC910 - a read th
 def _reason(error: BaseException) -> str:
     """The innermost message: trio wraps the operating system's and OpenSSL's errors."""
     cause: Any = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
+    while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:  # a group: of all a host's addresses
+        cause = inner
     return str(cause) or type(cause).__name__

@@ -164,7 +164,7 @@ def _require_llama() -> None:
         raise LocalModelError(_NO_SERVER)
 
 
-def _load(model: Path, port: int, parallel: int, ctx: int) -> Any:
+def _load(model: Path, port: int, parallel: int, ctx: int, threads: int) -> Any:
     """The running server (an `xllamacpp.Server`); it runs in threads of its own until the process ends."""
     _check(model)
     llama: Any = importlib.import_module("xllamacpp")
@@ -174,6 +174,7 @@ def _load(model: Path, port: int, parallel: int, ctx: int) -> Any:
     params.hostnames = [_HOST]
     params.port = port
     params.n_parallel = parallel
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_ctx = ctx * parallel  # llama.cpp divides it among the slots
     params.endpoint_slots = True
     params.ui = False
@@ -203,7 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _stdout_as_stderr() as stdout:
             _require_llama()
-            server = _load(options.model or find_weights(), options.port, options.parallel, options.ctx)
+            model = options.model or find_weights()
+            server = _load(model, options.port, options.parallel, options.ctx, options.threads)
             stdout.write(f"{_GREETING}{server.listening_address}/v1\n")
     except LocalModelError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -222,8 +224,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--parallel", type=int, default=6, metavar="N", help="streams at once (default: 6)")
     parser.add_argument("--ctx", type=int, default=2048, metavar="N", help="tokens of context for each (default: 2048)")
+    parser.add_argument("--threads", type=int, default=_threads(), metavar="N", help="(default here: %(default)s)")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin does, so with the parent process")
     return parser
+
+
+def _threads() -> int:
+    """A processor less than there are: llama.cpp's threads wait for each other by spinning.
+
+    With as many threads as processors, any other program that runs makes them ten times slower, our own client too.
+    """
+    return max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
 def _stdout_as_stderr() -> IO[str]:

@@ -45,6 +45,7 @@ class Dialect(Protocol[EventT, WholeT]):
     """One endpoint's way of streaming."""
 
     text: str  # what the last event adds to the main text
+    ended: bool  # whether the last event was the stream's end, by its own terms
 
     @property
     def has_content(self) -> bool:
@@ -57,10 +58,6 @@ class Dialect(Protocol[EventT, WholeT]):
 
     def error(self, raw: Raw, name: str) -> Reported | None:
         """The error that an object reports, if it does."""
-        ...
-
-    def ends(self, raw: Raw) -> str | None:
-        """Why the stream ends with this object, or None if it goes on."""
         ...
 
     def whole_without_end(self) -> bool:
@@ -88,6 +85,8 @@ class ChatDialect:
         choices: how many choices were asked for (the parameter `n`).
     """
 
+    ended = False  # only `[DONE]` and the end of the body say so
+
     def __init__(self, choices: int = 1) -> None:
         self.text = ""
         self._choices = choices
@@ -109,9 +108,6 @@ class ChatDialect:
             return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
         return None
 
-    def ends(self, raw: Raw) -> str | None:  # noqa: ARG002
-        return None
-
     def whole_without_end(self) -> bool:
         return not self._snapshot.unfinished(self._choices)
 
@@ -131,6 +127,7 @@ class ResponseDialect:
 
     def __init__(self) -> None:
         self.text = ""
+        self.ended = False
         self._snapshot = ResponseSnapshot()
         self._hook: Callable[[Raw, object], ResponseStreamEvent] = hook_for(ResponseStreamEvent)
         self._reason: str | None = None
@@ -140,23 +137,19 @@ class ResponseDialect:
         return self._snapshot.has_content
 
     def event(self, raw: Raw, name: str) -> ResponseStreamEvent:
-        if "type" not in raw and name:
-            raw["type"] = name
-        event = self._hook(raw, None)
+        event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
+        event.raw = raw  # as it was sent
         self.text = self._snapshot.add(event)
+        if event.type in TERMINAL:
+            self.ended, self._reason = True, event.type
         return event
 
     def error(self, raw: Raw, name: str) -> Reported | None:
         """An `error` event, which `response.failed` may follow, or an unnamed object with an `error` (llama.cpp)."""
         if raw.get("type", name) == "error":
             return Reported(api_error(APIError, raw), is_event=True, may_end=True)
-        return Reported(api_error(APIError, raw)) if "type" not in raw and raw.get("error") else None
-
-    def ends(self, raw: Raw) -> str | None:
-        kind = raw.get("type")
-        if kind in TERMINAL:
-            self._reason = str(kind)
-        return self._reason
+        is_error = name == "error" or ("type" not in raw and raw.get("error"))
+        return Reported(api_error(APIError, raw)) if is_error else None
 
     def whole_without_end(self) -> bool:
         return False

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
-import orjson
-
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
 
-from .json import decode_json, is_array, is_object
+from .json import decode_json, encode_text, is_array, is_object
 
 _E = TypeVar("_E", bound=APIError)
-_TEXT_SHOWN = 300  # characters of a body that is not JSON
+_TEXT_SHOWN = 300  # characters of a message
+_TEXT_READ = 4096  # characters of a body that are looked at for one: patterns on a hostile page could take minutes
+_MOST_NESTED = 5  # messages inside of messages
 
 
 def decode_body(body: bytes) -> object:
@@ -61,27 +61,33 @@ def _error_object(said: object) -> Raw:
     inner = said.get("error")
     if is_object(inner):
         return inner
-    return {**said, "message": inner} if isinstance(inner, str) and inner else said
+    return {name: value for name, value in said.items() if value is not None}
 
 
-def _message(about: Raw) -> str:
-    for name in ("message", "detail", "msg", "title", "errors"):
+def _message(about: Raw, depth: int = 0) -> str:
+    for name in ("message", "detail", "msg", "error", "title", "errors"):
         if about.get(name):
-            return _sentence(about[name])
-    return _sentence(orjson.dumps(about).decode()) if about else ""
+            return _sentence(about[name], depth + 1)
+    return _shortened(encode_text(about)) if about else ""
 
 
-def _sentence(value: object) -> str:
+def _sentence(value: object, depth: int) -> str:
     """A readable line of whatever stands where the message should."""
+    if depth > _MOST_NESTED:
+        return _shortened(encode_text(value))
     if isinstance(value, str):
-        return _shortened(_without_markup(value))
+        return _shortened(_without_markup(value[:_TEXT_READ]))
     if is_array(value):
-        return "; ".join(_sentence(item) for item in value[:5])
+        return "; ".join(_sentence(item, depth + 1) for item in value[:5])
     if is_object(value):
         where = value.get("loc")
-        place = ".".join(str(part) for part in where) + ": " if is_array(where) else ""
-        return place + _message(value)
-    return str(value)
+        place = ".".join(_plain(part) for part in where[:9]) + ": " if is_array(where) else ""
+        return place + _message(value, depth)
+    return _shortened(encode_text(value))
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else encode_text(value)
 
 
 def _without_markup(text: str) -> str:

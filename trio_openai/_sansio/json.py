@@ -20,9 +20,17 @@ def decode_json(data: bytes) -> object:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(data)
+            return json.loads(data.decode())
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+
+
+def encode_text(value: object) -> str:
+    """JSON text of a decoded value, whatever is in it: what `decode_json` takes, this gives back. Never raises."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return "(nested too deeply)"
 
 
 def is_object(value: object) -> TypeGuard[Raw]:

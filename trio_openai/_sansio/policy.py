@@ -12,7 +12,7 @@ of it up.
 from __future__ import annotations
 
 import email.utils
-import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -55,11 +55,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return None if math.isnan(value) else value
+    return float(text) if text and re.fullmatch(r"\s*[+-]?\d{1,300}(\.\d*)?\s*", text, re.ASCII) else None
 
 
 def should_retry_status(status: int, headers: Mapping[str, str], code: object, now: float) -> bool:
@@ -138,9 +134,16 @@ class Deadlines:
             raise TypeError(f"timeout takes seconds, a trio_openai.Deadlines or None, not {type(timeout).__name__}")
         return cls(connect=timeout, headers=timeout, idle=timeout)
 
+    def for_plain_answers(self) -> Deadlines:
+        """The same for an answer that is no stream, whose body is no more than an afterthought of its headers."""
+        return attrs.evolve(self, idle=self.headers if self.idle is None else self.idle)
 
-DEFAULT_DEADLINES = Deadlines(connect=5.0, headers=600.0, idle=600.0)
-"""As openai-python: 5 s to connect, ten minutes for each wait after that."""
+
+DEFAULT_DEADLINES = Deadlines(connect=5.0, headers=600.0)
+"""As openai-python until the headers: 5 s to connect, ten minutes for the rest. How long a generation may take, and be
+silent, is the program's to say, by a cancel scope or a deadline of its own; a peer that vanishes is noticed by TCP
+keep-alive.
+"""
 
 
 class Clocks:

@@ -119,9 +119,9 @@ class Reader(Generic[EventT]):
         return Verdict(state, self.ended_by, self.dialect.reason)
 
     @property
-    def reported(self) -> APIError | None:
-        """An error that the server reported and that has not been raised yet."""
-        return self._reported.error if self._reported else None
+    def has_more(self) -> bool:
+        """Whether `next_event` may have something to hand out without more data."""
+        return self._parser.has_more or self.state not in _OPEN or self._body_ended or self._reported is not None
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the body. Never raises."""
@@ -227,7 +227,7 @@ class Reader(Generic[EventT]):
         if self.state is State.OPENING:
             self._enter("event")
             self._head.clear()
-        if dialect.ends(raw) is not None:
+        if dialect.ended:
             self._reported = None
             self._end("terminal_event")
         return event
@@ -241,6 +241,8 @@ class Reader(Generic[EventT]):
     def _finish(self) -> EventT | Signal:
         """The body has ended without an end of the stream: judge what came."""
         last = self._parser.take_unfinished()
+        if last is not None and last.fields is not None:
+            self._look_for_error_field(last.fields)
         if last is not None and last.data is not None and _is_whole(last.data):
             event = self._interpret(last)
             return self._finish() if event is None else event
@@ -259,13 +261,18 @@ class Reader(Generic[EventT]):
         said = decode_body(head)
         if is_object(said) and not said.keys().isdisjoint(("error", "detail", "message")):
             return api_error(APIError, said)
-        if all(line.startswith(_FIELDS) for line in head.split(b"\n") if line.strip()):
+        if all(map(_may_be_a_field, head.removeprefix(b"\xef\xbb\xbf").splitlines())):
             return self._truncated("it ended before its first event")
         return self._invalid(f"the answer is not an event stream but {self._content_type or 'of no named type'}", head)
 
     def _invalid(self, what: str, data: bytes) -> APIResponseValidationError:
         shown = data[:200].decode(errors="replace")
         return APIResponseValidationError(f"{what}: {shown!r}", body=data[:_HEAD_KEPT].decode(errors="replace"))
+
+
+def _may_be_a_field(line: bytes) -> bool:
+    """Whether a line is one of an event stream, or the beginning of one."""
+    return line.startswith(_FIELDS) or any(field.startswith(line) for field in (*_FIELDS, b"\xef\xbb\xbf"))
 
 
 def _is_whole(data: bytes) -> bool:

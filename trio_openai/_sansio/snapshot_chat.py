@@ -18,8 +18,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from trio_openai.types._base import Raw
 from trio_openai.types.chat import (
     Annotation,
@@ -38,7 +36,7 @@ from trio_openai.types.chat import (
 )
 
 from .convert import hook_for
-from .json import is_array, is_object, objects_in
+from .json import encode_text, is_array, is_object, objects_in
 
 
 class ChatSnapshot:
@@ -152,7 +150,7 @@ class _Choice:
 
     def add_text(self, key: str, value: object) -> str | None:
         if is_array(value):
-            return self._add_parts(objects_in(value))
+            return self._add_parts(key, objects_in(value))
         if type(value) is not str:
             return None
         self.texts.setdefault(key, []).append(value)
@@ -160,14 +158,14 @@ class _Choice:
             self.has_content = True
         return value if key == "content" else None
 
-    def _add_parts(self, parts: list[Raw]) -> str:
+    def _add_parts(self, key: str, parts: list[Raw]) -> str:
         """Content as a list: `{"type": "text", "text": ...}` and `{"type": "thinking", "thinking": [texts]}`."""
         text = ""
         for part in parts:
             if is_array(thinking := part.get("thinking")):
                 self.add_text("reasoning_content", "".join(map(_part_text, objects_in(thinking))))
             else:
-                text += self.add_text("content", _part_text(part)) or ""
+                text += self.add_text(key, _part_text(part)) or ""
         return text
 
     def add_role(self, _: str, value: object) -> None:
@@ -261,7 +259,7 @@ class _Pieces:
         for name in joined:
             value = raw.get(name)
             if value is not None:
-                self.texts.setdefault(name, []).append(value if type(value) is str else orjson.dumps(value).decode())
+                self.texts.setdefault(name, []).append(value if type(value) is str else encode_text(value))
 
     def build(self, cls: type[Any]) -> Any:
         return cls(**self.values, **{name: "".join(pieces) for name, pieces in self.texts.items()})
@@ -329,7 +327,7 @@ def _merged_details(details: list[Raw]) -> list[Raw]:
     texts: dict[tuple[tuple[str, int | str], str], list[str]] = {}
     for number, detail in enumerate(details):
         index = detail.get("index")
-        key = str(detail.get("type")), index if type(index) is int else f"#{number}"
+        key = encode_text(detail.get("type")), index if type(index) is int else f"#{number}"
         whole = merged.setdefault(key, {})
         for name, value in detail.items():
             if name in ("text", "summary", "data") and type(value) is str:

@@ -11,8 +11,6 @@ is empty (some servers, and every failure), the output is rebuilt from the other
 
 from __future__ import annotations
 
-import copy
-import itertools
 from typing import Any
 
 import attrs
@@ -21,7 +19,9 @@ from trio_openai.types._base import Raw
 from trio_openai.types.responses import Response
 
 from .convert import hook_for
-from .json import is_object
+from .json import is_array, is_object
+
+Path = tuple["str | int", ...]
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 """The events that carry the finished response. The last is of servers that name it so; OpenAI's documents do not."""
@@ -38,7 +38,7 @@ class _Text:
     index: str = ""  # the event's field with the index
     part_type: str = ""  # of the part that the text is in
 
-    def path_of(self, index: int) -> tuple[str | int, ...]:
+    def path_of(self, index: int) -> Path:
         return tuple(index if name == "#" else name for name in self.path)
 
 
@@ -69,28 +69,31 @@ _PARTS = {
 class _Item:
     """One output item: the JSON object that it began or ended with, and the texts that arrived for it."""
 
-    __slots__ = ("done", "raw", "texts")
+    __slots__ = ("done", "index", "raw", "texts")
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
         self.done = False
+        self.index: int | None = None
         self.texts: dict[tuple[_Text, int], list[str]] = {}
 
     def pieces(self, place: _Text, event: Raw) -> list[str]:
         """The pieces of the text that an event speaks of."""
-        index = _int(event, place.index)
-        pieces = self.texts.get((place, index))
-        if pieces is None:
-            pieces = self.texts[place, index] = []
-            if place.part_type and not self.done:
-                _put(self.raw, (*place.path_of(index)[:-1], "type"), place.part_type, keep=True)
-        return pieces
+        return self.texts.setdefault((place, _int(event, place.index)), [])
+
+    def put(self, path: Path, value: object) -> None:
+        """Set what stands at a path, unless the whole item has come."""
+        if not self.done:
+            self.raw = _put(self.raw, path, value)
 
     def build(self) -> Raw:
-        raw = copy.deepcopy(self.raw)
+        raw = self.raw
         for (place, index), pieces in self.texts.items():
             if pieces:
-                _put(raw, place.path_of(index), "".join(pieces), keep=self.done)
+                path = place.path_of(index)
+                raw = _put(raw, path, "".join(pieces), keep=self.done)
+                if place.part_type:
+                    raw = _put(raw, (*path[:-1], "type"), place.part_type, keep=True)
         return raw
 
 
@@ -159,7 +162,7 @@ class ResponseSnapshot:
         if not is_object(body):
             return ""
         item = self._find(raw, "", body)
-        item.raw = copy.deepcopy(body)
+        item.raw = body
         item.done = done
         if item.raw.get("type") not in (None, "message", "reasoning"):
             self.has_content = True
@@ -172,15 +175,14 @@ class ResponseSnapshot:
     def _add_part(self, raw: Raw, item_type: str, place: str, index: str) -> None:
         part = raw.get("part")
         if is_object(part):
-            item = self._find(raw, item_type)
-            if not item.done:
-                _put(item.raw, (place, _int(raw, index)), copy.deepcopy(part))
+            self._find(raw, item_type).put((place, _int(raw, index)), part)
 
     def _add_annotation(self, raw: Raw) -> None:
         item = self._find(raw, "message")
-        if not item.done:
-            path = ("content", _int(raw, "content_index"), "annotations", _int(raw, "annotation_index"))
-            _put(item.raw, path, raw.get("annotation"))
+        path: Path = ("content", _int(raw, "content_index"), "annotations")
+        before = _get(item.raw, path)
+        index = _int(raw, "annotation_index", missing=len(before) if is_array(before) else 0)
+        item.put((*path, index), raw.get("annotation"))
 
     def _add_response(self, response: Raw, kind: str, event: Any) -> str:
         """An event that carries the response itself."""
@@ -195,20 +197,21 @@ class ResponseSnapshot:
         """The item that an event speaks of, made if there is none."""
         index, item_id = raw.get("output_index"), raw.get("item_id") or (body or {}).get("id")
         item: _Item | None = None
+        named = self._by_id.get(item_id) if type(item_id) is str else None
         if type(index) is int:
-            item = self._by_index.get(index)
-        elif type(item_id) is str:
-            item = self._by_id.get(item_id)
+            item = self._by_index.get(index) or (named if named and named.index is None else None)
+        elif named is not None or type(item_id) is str:
+            item = named
         elif self._items and body is None:
             item = self._items[-1]
         if item is None:
             item = _Item({"type": item_type} if item_type else {})
             self._items.append(item)
         if type(index) is int:
-            self._by_index[index] = item
+            self._by_index[index], item.index = item, index
         if type(item_id) is str:
             self._by_id[item_id] = item
-            item.raw.setdefault("id", item_id)
+            item.put(("id",), item.raw.get("id") or item_id)
         return item
 
     def _ordered(self) -> list[_Item]:
@@ -222,30 +225,40 @@ def _response(raw: Raw) -> Response:
     return response
 
 
-def _int(raw: Raw, name: str) -> int:
-    """An index of an event; 0 if there is none."""
+def _int(raw: Raw, name: str, missing: int = 0) -> int:
+    """An index of an event, or what stands for it if there is none."""
     value = raw.get(name)
-    return value if type(value) is int and 0 <= value < _MOST_PARTS else 0
+    return value if type(value) is int and 0 <= value < _MOST_PARTS else missing
 
 
 _MOST_PARTS = 10_000  # an index beyond that is nonsense, and would make a list of that length
 
 
-def _put(raw: Raw, path: tuple[str | int, ...], value: object, *, keep: bool = False) -> None:
-    """Set the value at a path, making the objects and lists on the way; with `keep`, only where there is none yet."""
-    place: Any = raw
-    for name, following in itertools.pairwise(path):
-        made: Any = [] if isinstance(following, int) else {}
-        if type(_get(place, name)) is not type(made):
-            place[name] = made
-        place = place[name]
-    if not _get(place, path[-1]) or not keep:
-        place[path[-1]] = value
+def _put(place: Any, path: Path, value: object, *, keep: bool = False) -> Any:
+    """A copy of a JSON value with another value at a path, sharing all that is beside the path.
+
+    Objects and lists on the way are made where there are none. With `keep`, a value that stands there already stays.
+    """
+    name, *rest = path
+    if isinstance(name, int):
+        copy: Any = [*place] if is_array(place) else []
+        copy.extend([None] * (name + 1 - len(copy)))
+        before = copy[name]
+    else:
+        copy = {**place} if is_object(place) else {}
+        before = copy.get(name)
+    if rest:
+        copy[name] = _put(before, tuple(rest), value, keep=keep)
+    elif not (keep and before):
+        copy[name] = value
+    return copy
 
 
-def _get(place: Any, name: str | int) -> object:
-    """What stands there, or None. A list is made long enough for the index to be set."""
-    if isinstance(name, str):
-        return place.get(name)
-    place.extend([None] * (name + 1 - len(place)))
-    return place[name]
+def _get(place: object, path: Path) -> object:
+    """What stands at a path, or None."""
+    for name in path:
+        if isinstance(name, int):
+            place = place[name] if is_array(place) and name < len(place) else None
+        else:
+            place = place.get(name) if is_object(place) else None
+    return place

@@ -102,6 +102,11 @@ class SSEParser:
             raise self._too_large()
         return None
 
+    @property
+    def has_more(self) -> bool:
+        """Whether whole events, or what looks like them, are waiting to be pulled."""
+        return bool(self._blocks)
+
     def take_unfinished(self) -> ServerSentEvent | None:
         """At the end of the input: the event that lacks its empty line, or None if nothing but comments is left.
 
@@ -134,7 +139,7 @@ class SSEParser:
                 self._keep(data)
                 return
             self._tail.append(data[:end])
-            self._blocks.append(b"".join(self._tail))
+            self._blocks.append(b"".join(self._tail).removesuffix(b"\n" if ended else b""))
             self._tail, self._tail_size = [], 0
             data = data[end + (1 if ended else 2) :]
         *blocks, rest = data.split(b"\n\n")
@@ -147,6 +152,8 @@ class SSEParser:
         self._tail_size += len(piece)
 
     def _over_limit(self) -> bool:
+        if self._tail_size == self._limit + 1 and self._tail:
+            return not self._tail[-1].endswith(b"\n")  # the end of its last line is not part of an event
         return self._tail_size > self._limit
 
     def _too_large(self) -> APIResponseValidationError:

@@ -82,7 +82,7 @@ def _show(value: object) -> str:
     """`reprlib` for plain values; objects of ours shorten themselves."""
     if isinstance(value, WireObject):
         return repr(value)
-    if isinstance(value, list):
+    if isinstance(value, list) and any(isinstance(item, WireObject) for item in cast("list[object]", value)):
         items = cast("list[object]", value)
         return f"[{', '.join(_show(v) for v in items[:3])}{', ...' if len(items) > 3 else ''}]"
     return _short.repr(value)
