@@ -64,8 +64,11 @@ class ForeignBody:
             raise trio.ClosedResourceError("this response has been closed")
         finally:
             self._reading = None
-            if self._closed:
+            if self._is_closed():
                 await self._close()
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     async def _next_piece(self) -> bytes:
         self._broken = True

@@ -42,7 +42,7 @@ def add_headers(headers: httpx.Headers, given: Mapping[str, str] | None) -> None
         ValueError: a name or value has a character that HTTP forbids. The value, which may be a secret, is not shown.
     """
     given = given or {}
-    if bad := [name for name, value in given.items() if not isinstance(value, str)]:
+    if bad := [name for name, value in given.items() if not isinstance(value, str)]:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the header {bad[0]!r} has a value that is no string")
     if bad := [name for name, value in given.items() if not (name.isascii() and value.isascii())]:
         given = {}

@@ -7,6 +7,7 @@ server at once that nobody is listening any more. For a half-read response there
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -91,16 +92,24 @@ def _closers(stream: object) -> list[Callable[[], object]]:
     )
 
 
-def is_readable(stream: trio.abc.Stream) -> bool | None:
-    """Whether a read would not block: there is data, or the end of it. None if the stream has no socket to ask."""
-    while _is_tls(stream):
-        stream = stream.transport_stream
-    if not isinstance(stream, trio.SocketStream):
-        return None
-    if stream.socket.fileno() < 0:
+async def has_something_to_say(stream: trio.abc.Stream) -> bool:
+    """Whether there is data, or the end, to be read from a stream right now. If so, some of it may be lost."""
+    await trio.lowlevel.checkpoint()
+    if isinstance(stream, trio.SocketStream):
+        return _is_readable(stream.socket)
+    # TLS may hold data that no poll can see, and other streams have none: so read, as far as that goes without waiting.
+    with trio.CancelScope() as at_once:  # noqa: ASYNC912
+        trio.lowlevel.current_trio_token().run_sync_soon(at_once.cancel)
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.receive_some(1)
+    return not at_once.cancelled_caught
+
+
+def _is_readable(sock: trio.socket.SocketType) -> bool:
+    if sock.fileno() < 0:
         return True
     if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([stream.socket], [], [], 0)[0])
+        return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()  # select() cannot take descriptors above 1,023, and a program with 1,000 streams has them
-    poll.register(stream.socket, select.POLLIN)
+    poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

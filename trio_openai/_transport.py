@@ -27,7 +27,16 @@ import attrs
 import httpx
 import trio
 
-from ._connection import Origin, StreamOpener, check_closable, close_now, is_readable, open_tcp, open_tls, unix_opener
+from ._connection import (
+    Origin,
+    StreamOpener,
+    check_closable,
+    close_now,
+    has_something_to_say,
+    open_tcp,
+    open_tls,
+    unix_opener,
+)
 from ._http1 import MAX_HEADER_BYTES, ProtocolError, ResponseParser, serialize
 
 BODY = "trio_openai.body"
@@ -38,6 +47,7 @@ NATIVE = "trio_openai.native"
 
 _READ_SIZE = 64 * 1024
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
+_LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 _SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
 
 _T = TypeVar("_T")
@@ -70,6 +80,7 @@ class _Connection:
     origin: Origin
     parser: ResponseParser
     expires_at: float = 0.0
+    is_spoiled: bool = False  # a request was not sent whole: no other one may follow it
 
     def close(self) -> None:
         self.parser.close()
@@ -134,7 +145,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: in one of its subclasses. The connection is closed and the slot is free.
             ValueError: a header that HTTP forbids. Nothing has been sent.
-            RuntimeError: the transport is closed.
+            trio.ClosedResourceError: the transport is closed, before or while this waits.
         """
         if request.url.scheme not in ("http", "https") or not request.url.host:
             raise httpx.UnsupportedProtocol(f"cannot send a request to {request.url!r}: it takes http(s):// and a host")
@@ -192,8 +203,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.close()
 
     async def _open(self, request: httpx.Request) -> _Connection:
-        if self._closed:
-            raise RuntimeError("this TrioTransport is closed")
+        self._check_open()
         self._make_room()
         origin = _origin(request)
         host = origin[1].decode("ascii")
@@ -205,11 +215,16 @@ class TrioTransport(httpx.AsyncBaseTransport):
                 undo.callback(close_now, stream)
                 if context is not None:
                     stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or host)
+                self._check_open()  # it may have been closed meanwhile
                 undo.pop_all()
         except (OSError, trio.BrokenResourceError, ValueError) as error:  # ValueError: it cannot be a host's name
             raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}: {_reason(error)}") from error
         self._opened += 1
         return _Connection(stream, origin, ResponseParser())
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this TrioTransport is closed")
 
     def _tls(self) -> ssl.SSLContext:
         if self._ssl_context is None:
@@ -220,20 +235,28 @@ class TrioTransport(httpx.AsyncBaseTransport):
     async def _talk(self, request: httpx.Request, connection: _Connection, timeouts: dict[str, float | None]) -> None:
         """Send the request, and read until the head of the response is whole."""
         has_body = request.method != "HEAD"
+        connection.parser.close()
         connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes, has_body=has_body)
-        broken: httpx.WriteError | None = None
+        broken: httpx.TransportError | None = None
         try:
             await _within(timeouts.get("write"), httpx.WriteTimeout, _send, request, connection.stream)
+        except httpx.WriteTimeout as error:
+            broken = error
         except trio.BrokenResourceError as error:
-            # The server may have answered and closed before it had read all of the request: its answer counts.
             broken = httpx.WriteError(f"the connection broke while the request was sent: {_reason(error)}")
             broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
-        try:
+        if broken is None:
             await _within(timeouts.get("read"), httpx.ReadTimeout, _read_head, connection)
+        else:
+            await self._read_last_word(connection, broken)
+
+    async def _read_last_word(self, connection: _Connection, broken: httpx.TransportError) -> None:
+        """The server may have answered before it had read the whole request, and stopped reading: its answer counts."""
+        connection.is_spoiled = True
+        try:
+            await _within(_LAST_WORD_SECONDS, httpx.ReadTimeout, _read_head, connection)
         except httpx.TransportError:
-            if broken is not None and connection.parser.status is None:
-                raise broken from broken.__cause__
-            raise
+            raise broken from broken.__cause__
 
     # The pool.
 
@@ -249,7 +272,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
             if not connection.parser.complete and not has_waited:
                 await _drain(connection)
                 has_waited = True  # once: a server that never ends its bodies must not cost more than that
-            if connection.parser.complete and connection.parser.keep_alive and not is_readable(connection.stream):
+            parser = connection.parser
+            if parser.complete and parser.keep_alive and not await has_something_to_say(connection.stream):
                 return connection
             self._discard(connection)
         return None
@@ -262,7 +286,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     def _make_room(self) -> None:
         """Idle connections to other origins give way when the limit is reached."""
-        while self._idle and len(self._idle) + len(self._active) >= self._slots.total_tokens:
+        while self._idle and len(self._idle) + self._slots.borrowed_tokens > self._slots.total_tokens:
             oldest = next(iter(self._idle))
             self._forget(oldest)
             oldest.close()
@@ -278,7 +302,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """Take a connection back if it can be used again; what is left undone, its stack closes."""
         parser = connection.parser
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
-        if reusable and not self._closed and connection in self._active:
+        if reusable and not connection.is_spoiled and not self._closed and connection in self._active:
             self._active.remove(connection)
             connection.expires_at = trio.current_time() + self._keepalive_expiry
             self._idle[connection] = None
@@ -296,11 +320,10 @@ class Body(httpx.AsyncByteStream):
         read_timeout: float | None,
     ) -> None:
         self._transport = transport
-        self._connection = connection
-        self._parser = connection.parser
+        self._connection: _Connection | None = connection  # None once it has been given up
         self._undo = undo
         self._read_timeout = read_timeout
-        self._closed = False
+        self._ended = False
 
     async def read(self) -> bytes:
         """The next bytes of the body, as many as have arrived; `b""` at its end, and then the connection is free.
@@ -313,15 +336,19 @@ class Body(httpx.AsyncByteStream):
                 been returned.
             trio.ClosedResourceError: the body was closed before, or is while this waits.
         """
-        parser = self._parser
+        connection = self._connection
+        if self._ended:
+            return b""  # noqa: ASYNC910 - as documented
+        if connection is None:
+            raise trio.ClosedResourceError("this response has been closed")
+        parser = connection.parser
         while not (data := parser.take_body()):
-            if self._closed and not parser.complete:
-                raise trio.ClosedResourceError("this response has been closed")
             _check(parser)
             if parser.complete:
+                self._ended = True
                 self.close()
-                return b""  # noqa: ASYNC910 - as documented
-            await _receive(self._connection)
+                break
+            await _receive(connection)
         return data  # noqa: ASYNC910 - as documented
 
     def close(self, *, park: bool = False) -> None:
@@ -330,9 +357,9 @@ class Body(httpx.AsyncByteStream):
         Args:
             park: keep the connection although the body has not ended, since it will do so without more of interest.
         """
-        if not self._closed:
-            self._closed = True
-            self._transport.release(self._connection, park=park)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.release(connection, park=park)
             self._undo.close()
 
     async def aclose(self, *, park: bool = False) -> None:
@@ -345,8 +372,8 @@ class Body(httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         """For httpx, which reads a body by iterating: `read`, under the request's `read` timeout."""
-        data = await _within(self._read_timeout, httpx.ReadTimeout, self.read)
         await trio.lowlevel.checkpoint()
+        data = await _within(self._read_timeout, httpx.ReadTimeout, self.read)
         if not data:
             raise StopAsyncIteration
         return data

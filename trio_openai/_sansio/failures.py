@@ -82,7 +82,7 @@ def _sentence(value: object, depth: int) -> str:
     if is_object(value):
         where = value.get("loc")
         place = ".".join(_plain(part) for part in where[:9]) + ": " if is_array(where) else ""
-        return place + _message(value, depth)
+        return _shortened(place + _message(value, depth))
     return _shortened(encode_text(value))
 
 
