@@ -1,8 +1,7 @@
 """When the client has dealt with all that was sent to it: then its process sleeps, in its event loop's wait.
 
-A packet over loopback wakes the process that waits for it before the `send` returns. So after a write the client is
-running, and once it sleeps again it has read everything. Asking the kernel costs the client nothing, which an answer
-over a socket would.
+A packet over loopback wakes the process that waits for it before the `send` returns. So after a write the client runs, and
+once it sleeps again it has read everything. Asking the kernel costs the client nothing, which an answer over a socket would.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _GUESS = 0.002  # seconds, where there is no /proc to ask
 
 
 class ClientWatch:
-    """Watches one process. It has to be a child, or its child, of whoever looks; it need not do anything for it."""
+    """Watches one process, by its id."""
 
     def __init__(self, pid: int) -> None:
         try:

@@ -1,8 +1,8 @@
 """The server that the contenders read from: blocking sockets, bytes made beforehand, nothing else.
 
-It serves one plan after the other. It takes as many requests as the plan has streams and answers each with the head and
-the first event; then it waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to
-every stream, each a packet of its own. When the client is idle again it sends the ends of the streams.
+It takes as many requests as the plan that they name has streams, and answers each with the head and the first event. Then it
+waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to every stream, each with
+TCP_NODELAY a packet of its own. When the client has nothing left to do it ends the streams, and takes the next plan.
 
     python _server.py CPU        prints its port and serves until its standard input ends
 """
@@ -18,28 +18,18 @@ from _machine import pin
 from _pace import ClientWatch
 from _plan import EVENTS, HEAD, TAIL, Plan, chunked, writes
 
-_PATIENCE = 60.0  # seconds for any one step of a client's
+_PATIENCE = 120.0  # seconds for any one step of the client's
 _READ_SIZE = 64 * 1024
 
 
 def serve(cpu: int) -> None:
     """Listen, print the port, serve plan after plan."""
     pin(cpu)
-    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener, _gate(listener) as gate:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0), backlog=8192) as listener, _gate(listener) as gate:
         print(listener.getsockname()[1], flush=True)
-        threading.Thread(target=_end_with_parent, daemon=True).start()
         while True:
-            try:
-                _serve_plan(listener, gate)
-            except OSError as error:  # a client went away; the next plan is for another one
-                print(f"_server.py: {type(error).__name__}: {error}", file=sys.stderr)
-
-
-def _gate(listener: socket.socket) -> socket.socket:
-    gate = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    gate.bind(listener.getsockname())
-    gate.settimeout(_PATIENCE)
-    return gate
+            _serve_plan(listener, gate)
 
 
 def _end_with_parent() -> None:
@@ -47,20 +37,23 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
+def _gate(listener: socket.socket) -> socket.socket:
+    """A datagram socket on the same port."""
+    gate = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    gate.bind(listener.getsockname())
+    gate.settimeout(_PATIENCE)
+    return gate
+
+
 def _serve_plan(listener: socket.socket, gate: socket.socket) -> None:
-    first = listener.accept()[0]
-    streams = [first]
-    try:
-        plan = _answer(first)
-        while len(streams) < plan.streams:
-            streams.append(listener.accept()[0])
-            _answer(streams[-1])
-        watch = ClientWatch(int(gate.recv(32)))
-        _send_rounds(streams, plan, watch)
-        _end(streams, watch)
-    finally:
-        for stream in streams:
-            stream.close()
+    streams = [listener.accept()[0]]
+    plan = _answer(streams[0])
+    while len(streams) < plan.streams:
+        streams.append(listener.accept()[0])
+        _answer(streams[-1])
+    watch = ClientWatch(int(gate.recv(32)))
+    _send_rounds(streams, plan, watch)
+    _end(streams, watch)
 
 
 def _answer(stream: socket.socket) -> Plan:
@@ -75,13 +68,13 @@ def _answer(stream: socket.socket) -> Plan:
 def _read_request(stream: socket.socket) -> bytes:
     """The head of a request, after its body has come too."""
     data = b""
-    while not (end := data.find(b"\r\n\r\n") + 4) > 3:
+    while b"\r\n\r\n" not in data:
         data += _receive(stream)
-    head = data[:end].lower()
-    length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-    while len(data) < end + length:
-        data += _receive(stream)
-    return data[:end]
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+    while len(body) < length:
+        body += _receive(stream)
+    return head
 
 
 def _receive(stream: socket.socket) -> bytes:
@@ -104,9 +97,11 @@ def _end(streams: list[socket.socket], watch: ClientWatch) -> None:
     watch.wait_idle()
     for stream in streams:
         stream.sendall(TAIL)
+        stream.shutdown(socket.SHUT_WR)
     for stream in streams:
         while stream.recv(_READ_SIZE):
             pass
+        stream.close()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,12 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "same_every_time", derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same_every_time")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

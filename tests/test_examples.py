@@ -1,15 +1,18 @@
 """The documentation's examples: each is run as a program, and has to print what the page beside it says.
 
 An example is `docs/examples/NAME.py`; what it prints against the scripted server is `NAME.out` beside it. The examples
-in `docs/examples/openai_python` are those of the porting guide that use `openai`: they have to print the same as ours of
-the same name, and are left out where that package is not installed.
+in `docs/examples/openai_python` are those of the porting guide that use `openai`: they have to print the same as ours
+of the same name, and are left out where that package is not installed.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib.metadata
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,10 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 
-from trio_openai.local import LocalModelError, LocalServer, find_weights
-from trio_openai.testing import Cut, RecordedRequest, Reply, ScriptedServer, Stall, Step
-from trio_openai.testing._server import Script
+from trio_openai.local import LocalServer
+from trio_openai.testing import Cut, RecordedRequest, Reply, Script, ScriptedServer, Stall, Step, sse_event
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -74,6 +77,7 @@ def two_calls() -> Reply:
     )
 
 
+COUNTED = Reply.chat("One, two, three.", usage=False)
 STORY = "The lamp had burned for forty years when, one night in March, it went out."
 TEA = "Warm the pot. Then add a spoon of leaves for each cup."
 
@@ -87,41 +91,45 @@ SCRIPTS: dict[str, Script] = {
     "many_streams": three_answers,
     "port_function_calls": two_calls(),
     "port_errors": Reply.error(429, "you are too fast", code="rate_limit_exceeded"),
-    "port_retry": [Reply.error(503, "try again", headers={"retry-after-ms": "1"}), Reply.chat("One, two, three.")],
+    "port_retry": [Reply.error(503, "try again", headers={"retry-after-ms": "1"}), COUNTED],
 }
 
 
 # ---------------------------------------------------------------------------------------------------------- the tests
 
 
-async def output_of(example: Path, base_url: str, *options: str) -> str:
-    """What an example prints. It has to end well, and not to have a word to say on stderr."""
+async def run(example: Path, base_url: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+    """Run an example as a program of its own."""
     env = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "sk-example"}
     command = [sys.executable, *options, str(example)]
-    with trio.fail_after(60):
-        done = await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)
+    with trio.fail_after(120):  # a model on a busy machine takes its time
+        return await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)
+
+
+async def run_scripted(example: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+    server = ScriptedServer(SCRIPTS.get(example.stem, count_to_three))
+    async with trio.open_nursery() as nursery:
+        await server.start(nursery)
+        done = await run(example, server.base_url, *options)
+        nursery.cancel_scope.cancel()
+    return done
+
+
+def output(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What a program printed. It has to have ended well, and not to have had a word to say on stderr."""
     assert (done.returncode, done.stderr.decode()) == (0, "")
     return done.stdout.decode()
 
 
-async def scripted_output_of(example: Path, *options: str) -> str:
-    server = ScriptedServer(SCRIPTS.get(example.stem, count_to_three))
-    async with trio.open_nursery() as nursery:
-        await server.start(nursery)
-        output = await output_of(example, server.base_url, *options)
-        nursery.cancel_scope.cancel()
-    return output
-
-
 @pytest.mark.parametrize("example", OURS, ids=name_of)
 async def test_example_prints_what_its_page_says(example: Path) -> None:
-    assert await scripted_output_of(example, "-W", "error") == example.with_suffix(".out").read_text()
+    assert output(await run_scripted(example, "-W", "error")) == example.with_suffix(".out").read_text()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openai") is None, reason="openai is not installed")
 @pytest.mark.parametrize("example", OPENAI, ids=name_of)
 async def test_openai_example_prints_the_same(example: Path) -> None:
-    assert await scripted_output_of(example) == (EXAMPLES / f"{example.stem}.out").read_text()
+    assert output(await run_scripted(example)) == (EXAMPLES / f"{example.stem}.out").read_text()
 
 
 def test_every_example_is_on_a_page() -> None:
@@ -140,9 +148,13 @@ def test_code_of_the_readme_is_an_example() -> None:
     assert set(blocks) <= {example.read_text() for example in OURS}
 
 
-def test_tests_named_in_the_readme_exist() -> None:
-    for path, name in re.findall(r"\((tests/[\w/]+\.py)\)(?:, `(\w+)`)?", (ROOT / "README.md").read_text()):
-        assert f"def {name}" in (ROOT / path).read_text(), path
+def test_every_row_of_the_readme_links_to_a_test_that_exists() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    links = [re.fullmatch(r"\[.+\]\((tests/\w+\.py) \"(\w+)\"\)", row) for row in rows]
+    assert links
+    for row, link in zip(rows, links, strict=True):
+        assert link is not None, row
+        assert f"def {link[2]}(" in (ROOT / link[1]).read_text(), row
 
 
 # ------------------------------------------------------------------------------------------------- with a real model
@@ -164,22 +176,132 @@ def test_every_example_of_the_tutorial_is_run_with_a_model() -> None:
     assert set(TUTORIAL) == set(FROM_A_MODEL)
 
 
-def local_model_is_missing() -> str:
-    """Why the local model cannot be run; empty if it can."""
-    if importlib.util.find_spec("xllamacpp") is None:
-        return "xllamacpp is not installed"
-    try:
-        find_weights()
-    except LocalModelError as error:
-        return str(error)
-    return ""
-
-
 @pytest.mark.local_model
 async def test_tutorial_with_a_model_on_this_machine() -> None:
-    if reason := local_model_is_missing():
-        pytest.skip(reason)
     async with LocalServer(parallel=3) as server:
         for name, expected in FROM_A_MODEL.items():
-            output = await output_of(EXAMPLES / f"{name}.py", server.base_url, "-W", "error")
-            assert re.fullmatch(expected, output, re.DOTALL), (name, output)
+            printed = output(await run(EXAMPLES / f"{name}.py", server.base_url, "-W", "error"))
+            assert re.fullmatch(expected, printed, re.DOTALL), (name, printed)
+
+
+# -------------------------------------------------------------------------------------- what the README says of openai
+
+Openai = Any  # its `AsyncOpenAI`; it is no dependency, and its types are not looked at here
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def chunk(finish_reason: str | None = None, *, index: int = 0, **delta: Any) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+def call(index: int, **more: Any) -> dict[str, Any]:
+    return chunk(tool_calls=[{"index": index, "id": f"call_{index}", **more}])
+
+
+async def words_of(client: Openai) -> list[str]:
+    return [chunk.choices[0].delta.content async for chunk in await client.chat.completions.create(stream=True, **CHAT)]
+
+
+async def final_of(client: Openai, **params: Any) -> Any:
+    async with client.chat.completions.stream(**CHAT, **params) as stream:
+        return await stream.get_final_completion()
+
+
+async def response_of(client: Openai) -> Any:
+    async with client.responses.stream(model="m", input="Hi") as stream:
+        return await stream.get_final_response()
+
+
+async def second_event_of(client: Openai) -> str:
+    stream = await client.responses.create(model="m", input="Hi", stream=True)
+    return [type(event).__name__ async for event in stream][1]
+
+
+def body(*parts: bytes, content_type: str = "text/event-stream") -> Reply:
+    return Reply(headers={"content-type": content_type}, body=parts)
+
+
+WEATHER: dict[str, Any] = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+CREATED = {"type": "response.created", "response": {"id": "r", "object": "response", "output": []}}
+INCOMPLETE = {"type": "response.incomplete", "response": {"id": "r", "object": "response", "output": []}}
+
+OF_OPENAI: dict[str, tuple[Any, Reply, Any]] = {
+    "an end that is none": (words_of, Reply.sse(chunk(content="Hi"), done=False), ["Hi"]),
+    "HTML": (words_of, body(b"<html>We are closed.</html>", content_type="text/html"), []),
+    "an error object": (words_of, Reply.json({"error": {"message": "We are closed."}}), []),
+    "an event without data": (words_of, body(b"event: ping\n\n", sse_event("[DONE]")), "JSONDecodeError"),
+    "a byte-order mark": (words_of, body(b"\xef\xbb\xbf", *Reply.sse(chunk(content="Hi")).body), []),
+    "tool calls out of order": (final_of, Reply.sse(call(1, **WEATHER), call(0, **WEATHER)), "IndexError"),
+    "choices out of order": (final_of, Reply.sse(chunk(index=1, content="b"), chunk(content="a")), "IndexError"),
+    "an event of a new type": (
+        second_event_of,
+        Reply.sse(CREATED, {"type": "response.telepathy.delta"}, named=True),
+        "ResponseAudioDeltaEvent",
+    ),
+    "an incomplete response": (response_of, Reply.sse(CREATED, INCOMPLETE, named=True), "RuntimeError"),
+}
+
+
+def openai_version() -> str:
+    try:
+        return importlib.metadata.version("openai")
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+async def ask_openai(reply: Reply, ask: Any) -> Any:
+    """What comes of it: a value, or the name of an exception."""
+    import openai
+
+    async with trio.open_nursery() as nursery:
+        server = ScriptedServer(reply)
+        await server.start(nursery)
+        async with openai.AsyncOpenAI(base_url=server.base_url, api_key="sk-example", max_retries=0) as client:
+            try:
+                came = await ask(client, server) if ask is left_early else await ask(client)
+            except Exception as error:  # noqa: BLE001 - which one is the question
+                came = type(error).__name__
+        gc.collect()
+        nursery.cancel_scope.cancel()
+    return came
+
+
+async def left_early(client: Openai, server: ScriptedServer) -> tuple[int, int]:
+    """The connections that are open after a `break`, and those that were given up."""
+    stream = await client.chat.completions.create(stream=True, **CHAT)
+    async for _ in stream:
+        break
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    return server.statistics().connections, server.statistics().disconnects
+
+
+with_openai_3_52 = pytest.mark.skipif(
+    not openai_version().startswith("3.52."), reason="the README speaks of openai 3.52, which is not installed"
+)
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(("ask", "reply", "expected"), OF_OPENAI.values(), ids=OF_OPENAI.keys())
+async def test_what_the_readme_says_of_openai(ask: Any, reply: Reply, expected: Any) -> None:
+    assert await ask_openai(reply, ask) == expected
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_openai_leaves_the_connection_open_after_break() -> None:
+    assert await ask_openai(Reply.sse(chunk(content="Hi"), Stall()), left_early) == (1, 0)
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_openai_repeats_an_id() -> None:
+    completion = await ask_openai(Reply.sse(call(0, **WEATHER), call(0, **WEATHER), chunk("tool_calls")), final_of)
+    assert completion.choices[0].message.tool_calls[0].id == "call_0call_0"
+
+
+@with_openai_3_52
+async def test_openai_leaves_four_resource_warnings() -> None:
+    done = await run_scripted(EXAMPLES / "openai_python" / "port_basic.py", "-W", "always::ResourceWarning")
+    assert done.stderr.decode().count("ResourceWarning: Async generator") == 4

@@ -20,6 +20,8 @@ FAKE = """\
 import os, sys, time
 class Params:
     class model: path = ""
+    class cpuparams: n_threads = 0
+    cpuparams_batch = cpuparams
 CommonParams = Params
 class Server:
     listening_address = "http://127.0.0.1:1"
@@ -202,7 +204,7 @@ async def test_a_real_model_streams_and_frees_its_slot_when_it_is_left() -> None
                 break
         assert stream.snapshot.choices[0].message.content
         async with httpx.AsyncClient() as http:
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while (await http.get(server.base_url.replace("/v1", "/slots"))).json()[0]["is_processing"]:
                     await trio.sleep(0.01)
         completion = await client.chat.completions.create(model="any", messages=messages, max_tokens=5)

@@ -1,7 +1,7 @@
 """The body of a response, read piece by piece, whoever's transport it came through.
 
 A response of `TrioTransport` brings its `Body`, which is read directly. Any other client (one that the user brought, or
-httpx's own transport, which goes through proxies) is read by `aiter_bytes`, and promise 1 is kept there by two cures:
+httpx's own transport, which goes through proxies) is read by `aiter_raw`, and promise 1 is kept there by two cures:
 
 * httpx's stock pool loses a slot for good if a request is cancelled while it waits in the pool's queue. So nothing may
   queue there: a request takes a slot of ours first, of which there are no more than the pool has connections.
@@ -13,6 +13,7 @@ httpx's own transport, which goes through proxies) is read by `aiter_bytes`, and
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any, Protocol, cast
 
@@ -20,6 +21,7 @@ import httpx
 import trio
 
 from ._transport import BODY, NATIVE
+from .errors import APIResponseValidationError
 
 _CLOSE_SECONDS = 5.0  # how long another transport may take to close
 
@@ -37,11 +39,11 @@ class ReadableBody(Protocol):
 
 
 class ForeignBody:
-    """A body that another transport reads, or httpx decompresses."""
+    """A body that another transport reads."""
 
     def __init__(self, response: httpx.Response, undo: contextlib.ExitStack) -> None:
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._pieces: AsyncIterator[bytes] = response.aiter_raw()
         self._undo = undo
         self._reading: trio.CancelScope | None = None
         self._ended = False
@@ -65,7 +67,7 @@ class ForeignBody:
         finally:
             self._reading = None
             if self._is_closed():
-                await self._close()
+                await self._close()  # noqa: ASYNC102 - it is shielded, and bounded
 
     def _is_closed(self) -> bool:
         return self._closed
@@ -109,6 +111,47 @@ class ForeignBody:
             await anext(self._pieces)
 
 
+ACCEPTED_CODINGS = "gzip, deflate"
+
+_INFLATED_AT_ONCE = 1024 * 1024  # bytes: a few compressed ones can stand for a thousand times as many
+
+
+class InflatedBody:
+    """A compressed body, decompressed as it is read."""
+
+    def __init__(self, body: ReadableBody) -> None:
+        self._body = body
+        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by their first bytes
+        self._held = b""
+
+    async def read(self) -> bytes:
+        """The next bytes, `b""` at the end.
+
+        Raises:
+            APIResponseValidationError: it is not compressed as its header says.
+            httpx.ReadError: it ended in the middle.
+        """
+        while True:  # noqa: ASYNC913 - the body below sees to it
+            compressed = self._held or await self._body.read()
+            data = self._inflate(compressed)
+            if data or not compressed:
+                return data  # noqa: ASYNC910
+
+    def _inflate(self, compressed: bytes) -> bytes:
+        if not compressed and not self._inflater.eof:
+            raise httpx.ReadError("the connection ended in the middle of the compressed body")
+        try:
+            data = self._inflater.decompress(compressed, _INFLATED_AT_ONCE)
+        except zlib.error as error:
+            raise APIResponseValidationError(f"the answer is not compressed as its header says: {error}") from error
+        self._held = self._inflater.unconsumed_tail
+        return data
+
+    async def aclose(self, *, park: bool = False) -> None:
+        """Give up the connection."""
+        await self._body.aclose(park=park)
+
+
 async def send(
     http: httpx.AsyncClient, slots: trio.CapacityLimiter | None, request: httpx.Request, auth: Any
 ) -> httpx.Response:
@@ -130,9 +173,10 @@ async def send(
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await response.aclose()
             raise RuntimeError("this http_client answered in HTTP/2, which trio_openai cannot cancel; use http2=False")
-        encoding = response.headers.get("content-encoding", "identity")
-        if BODY not in response.extensions or encoding != "identity":
+        if BODY not in response.extensions:
             response.extensions[BODY] = ForeignBody(response, undo.pop_all())
+    if response.headers.get("content-encoding", "identity").lower() in ("gzip", "x-gzip", "deflate"):
+        response.extensions[BODY] = InflatedBody(body_of(response))
     return response
 
 

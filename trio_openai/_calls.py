@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import attrs
 import httpx
 
+from ._body import ACCEPTED_CODINGS
 from ._http1 import check_headers
 from ._request import Call, Exchange, Session, encode_json
 from ._sansio.convert import hook_for
@@ -29,9 +30,10 @@ class NotGiven:
 
 NOT_GIVEN = NotGiven()
 
-_PLAIN_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
-_STREAM_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-# identity: httpx 0.28 decompresses without a bound, and a compressing proxy may hold events back
+_JSON = {"Content-Type": "application/json"}
+_PLAIN_HEADERS = {**_JSON, "Accept": "application/json", "Accept-Encoding": ACCEPTED_CODINGS}
+_STREAM_HEADERS = {**_JSON, "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+# identity: what compresses a stream on its way may hold its events back
 
 
 def add_headers(headers: httpx.Headers, given: Mapping[str, str] | None) -> None:

@@ -7,6 +7,7 @@ out again when the response is there.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
@@ -305,7 +306,8 @@ class Exchange:
         )
         error.status_code = response.status_code
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS]
-        url = httpx.URL(str(response.request.url)).copy_with(userinfo=b"")
+        url = httpx.URL(str(response.request.url))
+        url = url.copy_with(userinfo=b"") if url.userinfo else url
         request = httpx.Request(response.request.method, url)
         error.response = httpx.Response(response.status_code, headers=headers, content=content, request=request)
         return error
@@ -314,14 +316,13 @@ class Exchange:
         """As much of it as comes soon, and no more than a bound: what matters is the status."""
         body = body_of(response)
         content = bytearray()
+        # Whatever goes wrong: the status is known, and so is the beginning of what the server had to say.
         try:
-            with trio.move_on_after(_ERROR_BODY_SECONDS):
+            with contextlib.suppress(APIError, *self.errors), trio.move_on_after(_ERROR_BODY_SECONDS):
                 while piece := await body.read():
                     content += piece
                     if len(content) > _MAX_ERROR_BODY:
                         break
-        except self.errors:
-            pass  # the status is known, and so is the beginning of what the server had to say
         finally:
             await body.aclose()
         return bytes(content[:_MAX_ERROR_BODY])

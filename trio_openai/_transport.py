@@ -238,6 +238,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         connection.parser.close()
         connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes, has_body=has_body)
         broken: httpx.TransportError | None = None
+        began = trio.current_time()
         try:
             await _within(timeouts.get("write"), httpx.WriteTimeout, _send, request, connection.stream)
         except httpx.WriteTimeout as error:
@@ -246,7 +247,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             broken = httpx.WriteError(f"the connection broke while the request was sent: {_reason(error)}")
             broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
         if broken is None:
-            await _within(timeouts.get("read"), httpx.ReadTimeout, _read_head, connection)
+            limit = timeouts.get("read")
+            left = None if limit is None else max(0.0, limit - (trio.current_time() - began))
+            await _within(left, httpx.ReadTimeout, _read_head, connection)
         else:
             await self._read_last_word(connection, broken)
 

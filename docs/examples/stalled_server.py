@@ -12,7 +12,7 @@ async def headline(client: TrioOpenAI) -> str:
     messages = [{"role": "user", "content": "A headline, please."}]
     answer = ""
     try:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages, timeout=600) as stream:
             async for text in stream.text_deltas:
                 answer += text
     except APITimeoutError:

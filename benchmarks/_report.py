@@ -1,0 +1,76 @@
+"""Results as a table of medians and ratios, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+import attrs
+from _contenders import BARE, LIBRARY
+from _machine import describe
+from _plan import Plan
+from _runner import Result
+
+
+def header() -> str:
+    """The machine and the versions, in two lines."""
+    about = describe()
+    packages = about["packages"]
+    assert isinstance(packages, dict)
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return f"{about['machine']}, {about['system']}, {about['python']}\n{versions}"
+
+
+def table(rows: Iterable[Iterable[str]]) -> str:
+    """Rows of cells as text: the first column to the left, the others to the right. An empty row is a blank line."""
+    cells = [list(row) for row in rows]
+    widths = [max(len(row[i]) for row in cells if row) for i in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        padded = [text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=False))]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def comparison(results: list[Result]) -> str:
+    """A block of rows for each plan: the median of each contender, its range, and how many times the two yardsticks' it is."""
+    rows: list[list[str]] = [["", "µs/event", "min-max", "x trio_openai", "x bare socket", "waits/event"]]
+    for plan, group in groupby(results, key=lambda result: result.plan):
+        of_plan = list(group)
+        yardsticks = [_median_of(of_plan, name) for name in (LIBRARY, BARE)]
+        rows += [[], [_title(plan), *[""] * 5], *(_row(result, yardsticks) for result in of_plan)]
+    return table(rows)
+
+
+def _title(plan: Plan) -> str:
+    streams = "1 stream" if plan.streams == 1 else f"{plan.streams:,} streams"
+    events = "1 event" if plan.per_write == 1 else f"{plan.per_write} events"
+    return f"{streams} of {plan.events:,} events, {events} a write, {plan.pace}:"
+
+
+def _row(result: Result, yardsticks: list[float | None]) -> list[str]:
+    name = "  " + result.contender
+    if not result.cpu_us:
+        return [name, "failed", *[""] * 4]
+    middle = median(result.cpu_us)
+    ratios = [f"{middle / yardstick:.2f}" if yardstick else "-" for yardstick in yardsticks]
+    spread = f"{min(result.cpu_us):.1f}-{max(result.cpu_us):.1f}"
+    return [name, f"{middle:.2f}", spread, *ratios, f"{median(result.waits):.3f}"]
+
+
+def _median_of(results: list[Result], contender: str) -> float | None:
+    return next((median(r.cpu_us) for r in results if r.contender == contender and r.cpu_us), None)
+
+
+def failures(results: list[Result]) -> str:
+    """Why what failed did, or nothing."""
+    return "\n\n".join(f"{r.contender}, {_title(r.plan)}\n{r.error}" for r in results if r.error)
+
+
+def write_json(path: Path, results: list[Result]) -> None:
+    """All figures, with the medians and what they were measured on."""
+    entries = [{**attrs.asdict(r), "median_cpu_us": median(r.cpu_us) if r.cpu_us else None} for r in results]
+    path.write_text(json.dumps({**describe(), "results": entries}, indent=1) + "\n")

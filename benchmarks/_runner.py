@@ -1,0 +1,107 @@
+"""One measurement: a server process, a client process, a core for each, one figure."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import attrs
+from _contenders import CONTENDERS
+from _machine import cores
+from _plan import Plan
+
+_HERE = Path(__file__).parent
+_TIMEOUT = 180.0
+
+
+@attrs.define
+class Result:
+    """What was measured of one contender with one plan.
+
+    Attributes:
+        cpu_us: CPU time of the client process per event, in microseconds, of every repeat.
+        waits: how often the process slept per event, of every repeat.
+        error: why there is no figure.
+    """
+
+    contender: str
+    plan: Plan
+    cpu_us: list[float] = attrs.field(factory=list)
+    waits: list[float] = attrs.field(factory=list)
+    error: str = ""
+
+
+def available(names: Iterable[str]) -> list[str]:
+    """The contenders whose packages are installed; of the others it says so."""
+    there = []
+    for name in names:
+        needs = CONTENDERS[name].needs
+        if importlib.util.find_spec(needs):
+            there.append(name)
+        else:
+            print(f"{name}: left out, since {needs} is not installed", file=sys.stderr)
+    return there
+
+
+def run(contenders: list[str], plans: list[Plan], repeats: int) -> list[Result]:
+    """Measure every contender with every plan, alternating, `repeats` times."""
+    results = [Result(name, plan) for plan in plans for name in contenders]
+    total = repeats * len(results)
+    for number in range(total):
+        result = results[number % len(results)]
+        _say(f"{number + 1}/{total}  {result.contender}, {result.plan.streams} streams")
+        if not result.error:
+            _measure(result)
+    _say("")
+    return results
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _measure(result: Result) -> None:
+    client_cpu, server_cpu = cores()
+    plan = result.plan
+    with _server(server_cpu) as port:
+        figures = (port, client_cpu, plan.streams, plan.events, plan.per_write)
+        command = _python("_client.py", result.contender, *map(str, figures), plan.pace)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, env=_environment())
+        except subprocess.TimeoutExpired:
+            result.error = f"took longer than {_TIMEOUT:g} s"
+            return
+    if done.returncode:
+        result.error = done.stderr.strip()[-2000:] or f"ended with status {done.returncode}"
+        return
+    measured, events = json.loads(done.stdout), plan.streams * plan.events
+    result.cpu_us.append(measured["cpu_seconds"] / events * 1e6)
+    result.waits.append(measured["waits"] / events)
+
+
+@contextlib.contextmanager
+def _server(cpu: int) -> Iterator[int]:
+    """A server of its own for each measurement, so none inherits what another left."""
+    command = _python("_server.py", str(cpu))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _python(script: str, *args: str) -> list[str]:
+    return [sys.executable, str(_HERE / script), *args]
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without proxies: some contenders would send loopback through them."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}

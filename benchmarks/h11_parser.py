@@ -1,0 +1,95 @@
+"""h11 behind the seam of `trio_openai/_http1.py`: a `ResponseParser` with the same attributes and methods.
+
+It reads the same responses the same way, so the two libraries can be compared in the parser's place, and alone.
+"""
+
+from __future__ import annotations
+
+import h11
+
+from trio_openai._http1 import MAX_HEADER_BYTES, Headers, ProtocolError
+
+class ResponseParser:
+    """Reads one response; see the class of that name in `trio_openai._http1`."""
+
+    def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
+        self.status: int | None = None
+        self.headers: Headers = []
+        self.http_version = "1.1"
+        self.complete = False
+        self.keep_alive = False
+        self.started = False
+        self._body: list[bytes] = []
+        self._error: str | None = None
+        self._connection: h11.Connection | None = h11.Connection(h11.CLIENT, max_header_bytes)
+        method = "POST" if has_body else "HEAD"
+        self._connection.send(h11.Request(method=method, target="/", headers=[("host", "localhost")]))
+        self._connection.send(h11.EndOfMessage())  # h11 reads a response only after a request
+
+    @property
+    def until_close(self) -> bool:
+        """Whether the body ends when the connection does, since the head does not say how long it is."""
+        names = {name.lower() for name, _ in self.headers}
+        return names.isdisjoint((b"content-length", b"transfer-encoding"))
+
+    def take_body(self) -> bytes:
+        """The bytes of the body that have arrived since the last call."""
+        if len(self._body) == 1:
+            return self._body.pop()
+        data = b"".join(self._body)
+        self._body.clear()
+        return data
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer. What is wrong with them is raised by `check`, after the body before it was taken."""
+        self.started = True
+        if self.complete or self._error or self._connection is None:
+            self.keep_alive = False  # bytes that nobody asked for
+        else:
+            self._feed(data)
+
+    def receive_eof(self) -> None:
+        """Take the end of the connection."""
+        if not self.complete and not self._error and self._connection is not None:
+            self._feed(b"")
+        self.keep_alive = False
+        if not self.complete:
+            self._error = self._error or "the connection ended before the response did"
+
+    def check(self) -> None:
+        """Raise `ProtocolError` if something was wrong with the response."""
+        if self._error is not None:
+            raise ProtocolError(self._error)
+
+    def close(self) -> None:
+        """Let go of the library's parser."""
+        self._connection = None
+
+    def _feed(self, data: bytes) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.receive_data(data)
+            while not self.complete and self._take(self._connection.next_event()):
+                pass
+        except h11.RemoteProtocolError as error:
+            self._error = str(error)
+
+    def _take(self, event: object) -> bool:
+        """Note what an event says; False if h11 has no more."""
+        if isinstance(event, h11.Data):
+            self._body.append(bytes(event.data))
+        elif isinstance(event, h11.Response):
+            self.status = event.status_code
+            self.headers = event.headers.raw_items()
+            self.http_version = event.http_version.decode()
+        elif isinstance(event, h11.EndOfMessage):
+            self._finish()
+        elif event is h11.PAUSED:
+            self._error = "the server wants to switch protocols"
+            return False
+        return event is not h11.NEED_DATA
+
+    def _finish(self) -> None:
+        assert self._connection is not None
+        self.complete = True
+        self.keep_alive = self._connection.their_state is h11.DONE and not self._connection.trailing_data[0]

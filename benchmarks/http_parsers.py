@@ -1,0 +1,82 @@
+"""httptools and h11 behind the same seam: alone (bytes in, body out), and in the library's place end to end.
+
+    python benchmarks/http_parsers.py [--quick] [--repeats N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import h11_parser
+from _contenders import BARE, H11, LIBRARY
+from _machine import cores, pin, raise_file_limit
+from _plan import EVENT_SIZE, HEAD, Plan, writes
+from _report import comparison, failures, header, table
+from _runner import available, run
+
+from trio_openai import _http1
+
+_PARSERS = {"httptools": _http1.ResponseParser, "h11": h11_parser.ResponseParser}
+_PER_READ = (1, 20)
+_PLANS = [Plan(1, 5000, 1, "free"), Plan(1, 5000, 20, "free"), Plan(100, 200, 1, "lockstep")]
+_QUICK_PLANS = [Plan(1, 200, 20, "free")]
+
+
+def parse(name: str, reads: list[bytes]) -> Iterator[int]:
+    """Put a response through a parser, read by read; the sizes of what comes out."""
+    parser = _PARSERS[name]()
+    parser.receive_data(HEAD)
+    for data in reads:
+        parser.receive_data(data)
+        yield len(parser.take_body())
+    parser.check()
+
+
+def cpu_us(name: str, events: int, per_read: int) -> float:
+    """CPU time per event, in microseconds."""
+    reads = writes(events, per_read)
+    begin = time.process_time()
+    size = sum(parse(name, reads))
+    seconds = time.process_time() - begin
+    assert size == events * EVENT_SIZE
+    return seconds / events * 1e6
+
+
+def alone(events: int, repeats: int) -> str:
+    """The table of the parsers alone. The runs alternate."""
+    figures: dict[tuple[int, str], list[float]] = {(n, name): [] for n in _PER_READ for name in _PARSERS}
+    for _ in range(repeats):
+        for (per_read, name), values in figures.items():
+            values.append(cpu_us(name, events, per_read))
+    rows = [["events a read", *_PARSERS, "h11 / httptools"]]
+    for per_read in _PER_READ:
+        ours, other = (median(figures[per_read, name]) for name in _PARSERS)
+        rows.append([str(per_read), f"{ours:.2f}", f"{other:.2f}", f"{other / ours:.1f}"])
+    return table(rows)
+
+
+def main() -> int:
+    """The command; its status is 1 if a contender failed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="only show that it runs")
+    parser.add_argument("--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)")
+    args = parser.parse_args()
+    repeats = args.repeats or (1 if args.quick else 5)
+    raise_file_limit()
+    results = run(available([LIBRARY, H11, BARE]), _QUICK_PLANS if args.quick else _PLANS, repeats)
+    pin(cores()[0])
+    print(f"{header()}\n\nThe parsers alone, µs of CPU per event of {EVENT_SIZE} bytes, a chunk each:\n")
+    print(alone(1000 if args.quick else 20_000, repeats))
+    print(f"\nEnd to end, as benchmarks/stream.py:\n\n{comparison(results)}")
+    failed = failures(results)
+    if failed:
+        print(f"\n{failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

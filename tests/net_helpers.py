@@ -1,0 +1,161 @@
+"""What the tests of the transport, the client, the errors and the secrets share: servers, TLS, counters, a canceller."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+import trio.testing
+
+from trio_openai import TrioOpenAI, TrioTransport
+from trio_openai.testing import ScriptedServer
+from trio_openai.testing._memory import MemoryStream
+from trio_openai.testing._server import Script
+
+MESSAGES = [{"role": "user", "content": "Say hello."}]
+CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}
+
+
+async def serve(nursery: trio.Nursery, script: Script, *, memory: bool = True) -> ScriptedServer:
+    """A running server, and a watchdog that fails the test if it hangs."""
+    server = ScriptedServer(script)
+    await server.start(nursery, memory=memory)
+    nursery.start_soon(watch)
+    return server
+
+
+async def watch() -> None:
+    clock = trio.lowlevel.current_clock()
+    await trio.sleep(1e6 if isinstance(clock, trio.testing.MockClock) else 20)
+    raise TimeoutError("the test hangs")
+
+
+def client_over(server: ScriptedServer, **options: Any) -> tuple[TrioOpenAI, TrioTransport]:
+    """A client of a server, and its transport, so that a test can look into the pool."""
+    names = ("max_connections", "keepalive_expiry", "open_stream", "max_header_bytes")
+    pool = {name: options.pop(name) for name in names if name in options}
+    transport = TrioTransport(**{"open_stream": server.open_stream, **pool})
+    return server.client(http_client=httpx.AsyncClient(transport=transport, trust_env=False), **options), transport
+
+
+def http_client(transport: TrioTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - the tests bound it
+
+
+def open_sockets() -> int:
+    """The sockets of this process."""
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            count += str(entry.readlink()).startswith("socket:")
+        except FileNotFoundError:  # the directory itself
+            pass
+    return count
+
+
+async def outcome(function: Callable[..., Awaitable[object]], *args: Any, **kwargs: Any) -> Any:
+    """What a call returns, or the exception that it raises; not a cancellation."""
+    try:
+        return await function(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - the caller looks at it
+        return error
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a scope when a task has run, or is about to run, its k-th step from now."""
+
+    def __init__(self, scope: trio.CancelScope, step: int, *, before: bool) -> None:
+        self.fired = False
+        self._task = trio.lowlevel.current_task()
+        self._scope = scope
+        self._left = step
+        self._before = before
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if self._before:
+            self._count(task)
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if not self._before:
+            self._count(task)
+
+    def _count(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task:
+            self._left -= 1
+            if self._left < 0 and not self.fired:
+                self.fired = True
+                self._scope.cancel()
+
+
+async def cancel_everywhere(
+    scenario: Callable[[], Awaitable[object]], check: Callable[[], Awaitable[object]], *, before: bool
+) -> int:
+    """Run a scenario again and again, cancelled at its first step, its second, and so on; after each, run a check.
+
+    Returns the number of steps.
+    """
+    for step in range(10_000):
+        with trio.CancelScope() as scope:
+            canceller = CancelAtStep(scope, step, before=before)
+            trio.lowlevel.add_instrument(canceller)
+            try:
+                await scenario()
+            finally:
+                trio.lowlevel.remove_instrument(canceller)
+        await check()
+        if not canceller.fired:
+            return step
+    raise AssertionError("the scenario never ends")
+
+
+class TLSFront:
+    """TLS in front of a scripted server: `open_stream` for memory, `listen` for a real port."""
+
+    def __init__(self, server: ScriptedServer, context: ssl.SSLContext, nursery: trio.Nursery) -> None:
+        self._server = server
+        self._context = context
+        self._nursery = nursery
+
+    async def open_stream(self, host: str, port: int) -> MemoryStream:
+        near, far = MemoryStream.pair()
+        self._nursery.start_soon(self._serve, far)
+        await trio.lowlevel.checkpoint()
+        return near
+
+    async def listen(self) -> int:
+        listeners: list[trio.SocketListener] = await self._nursery.start(trio.serve_tcp, self._serve, 0)
+        return int(listeners[0].socket.getsockname()[1])
+
+    async def _serve(self, stream: trio.abc.HalfCloseableStream) -> None:
+        tls = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
+        inner = await self._server.open_stream()
+        try:
+            async with trio.open_nursery() as both:
+                both.start_soon(_copy, tls, inner, both.cancel_scope)
+                both.start_soon(_copy, inner, tls, both.cancel_scope)
+        finally:
+            with trio.CancelScope() as at_once:
+                at_once.cancel()
+                await inner.aclose()
+            await trio.aclose_forcefully(tls)
+
+
+async def _copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, both: trio.CancelScope) -> None:
+    try:
+        async for data in source:
+            await sink.send_all(data)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+    both.cancel()
+
+
+def no_environment(monkeypatch: Any) -> None:
+    """Remove what this machine's environment says about keys, addresses and proxies."""
+    for name in list(os.environ):
+        if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)

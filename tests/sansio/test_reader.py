@@ -1,0 +1,826 @@
+"""The reader: which events, and how the stream ended, wherever it is cut and whatever is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streams import (
+    BROKEN,
+    CLEAN,
+    DONE,
+    FULL_CHAT,
+    FULL_RESPONSES,
+    Played,
+    any_json,
+    chat,
+    chunk,
+    responses,
+    spoiled_streams,
+    sse,
+    texts,
+)
+
+from trio_openai._sansio.dialects import ChatDialect, ResponseDialect
+from trio_openai._sansio.reader import END, NEED_DATA, Reader, State, Verdict
+from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
+
+CHAT = [
+    sse(chunk("Hé")),
+    b": ping\n\n",
+    sse(chunk(" wörld 🦫")).replace(b"\n", b"\r\n"),
+    sse(chunk(finish="stop")),
+    sse({"id": "c1", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}),
+    DONE,
+]
+AT = {"item_id": "m1", "output_index": 0, "content_index": 0}
+COMPLETED = {
+    "type": "response.completed",
+    "response": {
+        "id": "r1",
+        "status": "completed",
+        "output": [{"type": "message", "id": "m1", "content": [{"type": "output_text", "text": "Hé wörld"}]}],
+    },
+}
+RESPONSES = [
+    sse(
+        {"type": "response.created", "response": {"id": "r1", "status": "in_progress", "output": []}},
+        "response.created",
+    ),
+    sse(
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {"type": "message", "id": "m1", "content": []},
+        }
+    ),
+    sse({"type": "keepalive", "sequence_number": 3}, "keepalive"),
+    sse({"type": "response.output_text.delta", **AT, "delta": "Hé"}),
+    sse({"type": "response.output_text.delta", **AT, "delta": " wörld"}).replace(b"\n", b"\r"),
+    sse({"type": "response.output_text.done", **AT, "text": "Hé wörld"}),
+    sse(COMPLETED, "response.completed"),
+]
+
+
+# -------------------------------------------------------------------------------------------------------- the lifecycle
+
+
+def test_a_new_stream_is_open() -> None:
+    reader: Reader[Any] = Reader(ChatDialect())
+    assert reader.state is State.OPENING
+    assert reader.next_event() is NEED_DATA
+    assert reader.verdict == Verdict("open")
+    assert str(reader.verdict) == "open"
+
+
+def test_after_its_first_event_it_streams() -> None:
+    reader: Reader[Any] = Reader(ChatDialect())
+    reader.receive_data(CHAT[0])
+    assert reader.next_event().raw["choices"][0]["delta"] == {"content": "Hé"}
+    assert reader.state is State.STREAMING
+    assert reader.next_event() is NEED_DATA
+    assert reader.verdict == Verdict("open")
+    assert reader.events == 1
+
+
+def test_comments_do_not_open_it() -> None:
+    reader: Reader[Any] = Reader(ChatDialect())
+    reader.receive_data(b": OPENROUTER PROCESSING\n\nid: 1\n\nevent: ping\n\nretry: 5\n\ndata:\n\n")
+    assert reader.next_event() is NEED_DATA
+    assert reader.state is State.OPENING
+    assert reader.events == 0
+
+
+ENDS: dict[str, tuple[Callable[..., Played], list[bytes], str, Verdict, str]] = {
+    "[DONE]": (chat, CHAT, CLEAN, Verdict("done", "[DONE]", "stop"), "done by [DONE] (stop)"),
+    "[DONE], and the connection broke after it": (
+        chat,
+        CHAT,
+        BROKEN,
+        Verdict("done", "[DONE]", "stop"),
+        "done by [DONE] (stop)",
+    ),
+    "[DONE] without a finish reason": (
+        chat,
+        [CHAT[0], DONE],
+        CLEAN,
+        Verdict("done", "[DONE]"),
+        "done by [DONE]",
+    ),
+    "a finish reason": (
+        chat,
+        CHAT[:4],
+        CLEAN,
+        Verdict("done", "finish_reason", "stop"),
+        "done by finish_reason (stop)",
+    ),
+    "a finish reason and usage": (
+        chat,
+        CHAT[:5],
+        CLEAN,
+        Verdict("done", "finish_reason", "stop"),
+        "done by finish_reason (stop)",
+    ),
+    "a finish reason, but the connection broke": (
+        chat,
+        CHAT[:4],
+        BROKEN,
+        Verdict("truncated", None, "stop"),
+        "truncated (stop)",
+    ),
+    "no finish reason": (chat, CHAT[:3], CLEAN, Verdict("truncated"), "truncated"),
+    "response.completed": (
+        responses,
+        RESPONSES,
+        CLEAN,
+        Verdict("done", "terminal_event", "response.completed"),
+        "done by terminal_event (response.completed)",
+    ),
+    "response.completed and [DONE]": (
+        responses,
+        [*RESPONSES, DONE],
+        CLEAN,
+        Verdict("done", "terminal_event", "response.completed"),
+        "done by terminal_event (response.completed)",
+    ),
+    "response.incomplete": (
+        responses,
+        [*RESPONSES[:4], sse({"type": "response.incomplete", "response": {"status": "incomplete"}})],
+        CLEAN,
+        Verdict("done", "terminal_event", "response.incomplete"),
+        "done by terminal_event (response.incomplete)",
+    ),
+    "response.failed": (
+        responses,
+        [*RESPONSES[:4], sse({"type": "response.failed", "response": {"status": "failed"}})],
+        CLEAN,
+        Verdict("done", "terminal_event", "response.failed"),
+        "done by terminal_event (response.failed)",
+    ),
+    "no terminal event": (responses, RESPONSES[:6], CLEAN, Verdict("truncated"), "truncated"),
+    "an error": (chat, [CHAT[0], sse({"error": {"message": "no"}})], CLEAN, Verdict("failed"), "failed"),
+    "not the protocol": (chat, [CHAT[0], b"data: {\n\n"], CLEAN, Verdict("failed"), "failed"),
+}
+
+
+@pytest.mark.parametrize(("make", "pieces", "cut_by", "verdict", "phrase"), ENDS.values(), ids=ENDS.keys())
+def test_the_verdict(
+    make: Callable[..., Played], pieces: list[bytes], cut_by: str, verdict: Verdict, phrase: str
+) -> None:
+    for parts in (pieces, [b"".join(pieces)], [bytes([byte]) for byte in b"".join(pieces)]):
+        played = make(*parts, cut_by=cut_by)
+        assert played.verdict == verdict
+        assert str(played.verdict) == phrase
+        assert (played.error is None) == (verdict.state == "done")
+
+
+@pytest.mark.parametrize("end", ["event", "end", "close", "error"])
+def test_a_stream_that_has_ended_stays_as_it_is(end: str) -> None:
+    done, closed = chat(*CHAT).reader, chat(CHAT[0], cut_by=None).reader
+    closed.close()
+    failed, truncated = chat(b"data: {\n\n").reader, chat(CHAT[0]).reader
+    for reader, state in ((done, "done"), (closed, "closed"), (failed, "failed"), (truncated, "truncated")):
+        error = reader.error
+        if end == "event":
+            reader.receive_data(CHAT[0])
+        elif end == "end":
+            reader.receive_end()
+        elif end == "close":
+            reader.close()
+        else:
+            late = APIError("late")
+            assert reader.fail(late) is (error or late)
+        assert reader.verdict.state == state
+        assert reader.error is error
+        assert reader.events in (0, 1, 4)
+
+
+def test_what_a_stream_failed_with_is_raised_again_at_every_pull() -> None:
+    played = chat(CHAT[0])
+    for _ in range(2):
+        with pytest.raises(StreamTruncatedError) as info:
+            played.reader.next_event()
+        assert info.value is played.error
+
+
+def test_the_end_is_told_again_at_every_pull() -> None:
+    played = chat(*CHAT)
+    assert played.reader.next_event() is END
+    assert played.reader.next_event() is END
+
+
+def test_closing_a_stream_says_closed_and_ends_it() -> None:
+    played = chat(CHAT[0], cut_by=None)
+    played.reader.close()
+    assert played.verdict == Verdict("closed")
+    assert played.reader.next_event() is END
+
+
+def test_failing_a_stream_from_outside_keeps_the_work() -> None:
+    played = chat(CHAT[0], cut_by=None)
+    raised = played.reader.fail(APIConnectionError("gone"))
+    assert raised.partial.choices[0].message.content == "Hé"
+    assert played.verdict == Verdict("failed")
+
+
+def test_an_error_before_the_first_event_has_no_partial() -> None:
+    played = chat(b": ping\n\n", cut_by=None)
+    assert played.reader.fail(APIConnectionError("gone")).partial is None
+
+
+# ------------------------------------------------------------------------------------------- cut at every byte position
+
+
+def fold(dialect: Any, raws: list[Any]) -> Any:
+    for raw in raws:
+        dialect.event(raw, "")
+    return dialect.snapshot()
+
+
+def check_prefix(played: Played, whole: Played, dialect: Any) -> None:
+    """What holds wherever a stream is cut."""
+    assert played.raws == whole.raws[: len(played.events)]
+    assert played.verdict.state in ("done", "truncated")
+    if played.verdict.state == "truncated":
+        assert type(played.error) is StreamTruncatedError
+        expected = fold(dialect, played.raws) if played.events else None
+        assert played.error.partial == expected
+    assert played.snapshot == fold(type(dialect)(), played.raws)
+
+
+@pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
+def test_a_chat_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: str) -> None:
+    body, whole = b"".join(CHAT), chat(*CHAT)
+    finished = len(b"".join(CHAT[:3])) + len(CHAT[3].rstrip())  # where the last brace of the finish reason has come
+    boundaries = {len(b"".join(CHAT[:4])), len(b"".join(CHAT[:5]))}  # of events: nothing half is left over
+    for at in range(len(body) + 1):
+        played = chat(body[:at], cut_by=cut_by)
+        check_prefix(played, whole, ChatDialect())
+        if body[:at].rstrip().endswith(b"data: [DONE]"):
+            assert played.verdict == Verdict("done", "[DONE]", "stop"), at
+        elif cut_by or at < finished:
+            assert played.verdict.state == "truncated", at
+        elif at in boundaries:
+            assert played.verdict == Verdict("done", "finish_reason", "stop"), at
+
+
+@pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
+def test_a_responses_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: str) -> None:
+    body, whole = b"".join(RESPONSES), responses(*RESPONSES)
+    complete = len(body.rstrip())
+    for at in range(len(body) + 1):
+        played = responses(body[:at], cut_by=cut_by)
+        check_prefix(played, whole, ResponseDialect())
+        assert played.verdict.state == ("done" if at >= complete else "truncated"), at
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n"], ids=repr)
+@pytest.mark.parametrize("stream", [CHAT, RESPONSES], ids=["chat", "responses"])
+def test_cut_at_every_byte_it_is_the_same_byte_by_byte(stream: list[bytes], line_end: bytes) -> None:
+    """What has come decides, and not how: a stream that was cut says the same whether it came whole or in bytes."""
+    make = chat if stream is CHAT else responses
+    body = b"".join(stream[-3:]).replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", line_end)
+    for at in range(len(body) + 1):
+        one, many = make(body[:at]), make(*(body[i : i + 1] for i in range(at)))
+        assert one.raws == many.raws
+        assert one.verdict == many.verdict, at
+        assert type(one.error) is type(many.error)
+
+
+@pytest.mark.parametrize("at", range(16))
+def test_cut_within_the_first_line_it_is_a_cut_stream(at: int) -> None:
+    body = b'data: {"id": "c1"}\n\n'
+    for start in (b"", b"\xef\xbb\xbf", b"\r\n", b": ping\n\n", b"event: x\n"):
+        played = chat((start + body)[:at])
+        assert type(played.error) is StreamTruncatedError, (start, at)
+        assert played.error.partial is None
+
+
+@pytest.mark.parametrize(
+    "head", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf", b"eve", b"i", b"re", b"retry", b"id"], ids=repr
+)
+def test_cut_within_a_field_name_or_a_byte_order_mark_it_is_a_cut_stream(head: bytes) -> None:
+    assert type(chat(head).error) is StreamTruncatedError
+
+
+@given(st.integers(0, len(b"".join(CHAT))), st.integers(1, 60), st.sampled_from([CLEAN, BROKEN]))
+def test_a_cut_stream_in_any_pieces(at: int, size: int, cut_by: str) -> None:
+    body = b"".join(CHAT)[:at]
+    pieces = [body[i : i + size] for i in range(0, len(body), size)]
+    one, many = chat(body, cut_by=cut_by), chat(*pieces, cut_by=cut_by)
+    assert (one.raws, one.verdict, type(one.error)) == (many.raws, many.verdict, type(many.error))
+
+
+def test_with_two_choices_one_finish_reason_is_not_enough() -> None:
+    one, both = (
+        [sse(chunk("a")), sse(chunk(finish="stop"))],
+        [sse(chunk("b", index=1)), sse(chunk(finish="length", index=1))],
+    )
+    assert type(chat(*one, n=2).error) is StreamTruncatedError
+    assert type(chat(*one, both[0], n=2).error) is StreamTruncatedError
+    assert type(chat(*one, both[0]).error) is StreamTruncatedError
+    assert chat(*one, *both, n=2).verdict == Verdict("done", "finish_reason", "stop")
+
+
+def test_the_message_of_a_cut_says_what_broke() -> None:
+    assert BROKEN in str(chat(CHAT[0], cut_by=BROKEN).error)
+    assert "cut" in str(chat(CHAT[0]).error)
+
+
+# ------------------------------------------------------------------------------------------- the end, and what is after
+
+
+DONES = {
+    "as it should be": b"data: [DONE]\n\n",
+    "without a space": b"data:[DONE]\n\n",
+    "with spaces": b"data:  [DONE]  \n\n",
+    "with CR LF": b"data: [DONE]\r\n\r\n",
+    "with CR": b"data: [DONE]\r\r",
+    "with a name": b"event: done\ndata: [DONE]\n\n",
+    "with an id": b"id: 9\ndata: [DONE]\n\n",
+    "without its empty line": b"data: [DONE]\n",
+    "without its line end": b"data: [DONE]",
+    "with a space and no line end": b"data: [DONE] ",
+    "after a comment": b": bye\ndata: [DONE]\n\n",
+    "twice": b"data: [DONE]\n\ndata: [DONE]\n\n",
+    "and garbage after it": b"data: [DONE]\n\ndata: {oops\n\n\xff\xff<html>",
+    "and an event after it": b'data: [DONE]\n\ndata: {"choices":[{"index":0,"delta":{"content":"!"}}]}\n\n',
+    "and an error after it": b'data: [DONE]\n\ndata: {"error":"late"}\n\nerror: {}\n\n',
+}
+
+
+@pytest.mark.parametrize("done", DONES.values(), ids=DONES.keys())
+def test_done(done: bytes) -> None:
+    for pieces in ([done], [bytes([byte]) for byte in done]):
+        played = chat(CHAT[0], *pieces)
+        assert played.error is None
+        assert len(played.events) == 1
+        assert played.verdict == Verdict("done", "[DONE]")
+
+
+@pytest.mark.parametrize("text", ["[DONE", "DONE", "[done]", "[ERROR]", "[]", "1", "null", '"[DONE]"'])
+def test_what_is_not_done(text: str) -> None:
+    played = chat(CHAT[0], sse(text))
+    assert type(played.error) is APIResponseValidationError
+    assert text in str(played.error)
+    assert played.error.partial.choices[0].message.content == "Hé"
+
+
+def test_after_the_terminal_event_nothing_is_delivered() -> None:
+    played = responses(*RESPONSES, RESPONSES[3], sse({"type": "error", "message": "late"}), b"data: {oops\n\n")
+    assert len(played.events) == len(RESPONSES)
+    assert played.error is None
+    assert played.snapshot.output_text == "Hé wörld"
+
+
+def test_the_terminal_event_needs_no_end_of_the_body() -> None:
+    played = responses(*RESPONSES, cut_by=None)
+    assert played.verdict.state == "done"
+    assert chat(*CHAT, cut_by=None).verdict.state == "done"
+
+
+def test_a_finish_reason_is_not_the_end_while_the_body_goes_on() -> None:
+    played = chat(*CHAT[:4], cut_by=None)
+    assert played.verdict == Verdict("open", None, "stop")
+
+
+def test_the_last_event_counts_without_its_empty_line() -> None:
+    for end in (b"", b"\n", b"\r", b"\r\n", b"\n: bye"):
+        played = chat(*CHAT[:3], CHAT[3].rstrip() + end)
+        assert played.verdict == Verdict("done", "finish_reason", "stop"), end
+        assert len(played.events) == 3
+
+
+def test_half_a_last_event_is_a_cut_even_after_a_finish_reason() -> None:
+    played = chat(*CHAT[:4], b'data: {"choices": [], "usage": {"prompt')
+    assert type(played.error) is StreamTruncatedError
+    assert len(played.events) == 3
+
+
+def test_a_comment_at_the_end_is_no_cut() -> None:
+    assert chat(*CHAT[:4], b": bye").verdict.state == "done"
+
+
+# --------------------------------------------------------------------------------------------- what is not the protocol
+
+
+BAD_JSON = {
+    "half an object": b'{"id": "c1"',
+    "a trailing comma": b'{"id": "c1",}',
+    "two objects": b'{"id": "c1"}{"id": "c2"}',
+    "single quotes": b"{'id': 'c1'}",
+    "a word": b"ping",
+    "HTML": b"<html><body>502</body></html>",
+    "bad UTF-8": b'{"id": "\xff"}',
+    "half a character": b'{"id": "\xf0\x9f"}',
+    "Latin-1": '{"id": "é"}'.encode("latin-1"),
+    "UTF-16": '{"id": "c1"}'.encode("utf-16-le"),
+    "a control character in a string": b'{"id": "a\x01b"}',
+    "a list": b"[]",
+    "a number": b"1",
+    "a string": b'"ping"',
+    "null": b"null",
+    "true": b"true",
+    "not a number": b"NaN",
+    "far too deep": b"[" * 100_000 + b"]" * 100_000,
+    "far too deep an object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "opened and never closed": b"[" * 100_000,
+    "an integer of many digits": b'{"id": ' + b"9" * 10_000 + b", NaN}",
+}
+
+
+@pytest.mark.parametrize("data", BAD_JSON.values(), ids=BAD_JSON.keys())
+@pytest.mark.parametrize(("make", "stream"), [(chat, CHAT), (responses, RESPONSES)], ids=["chat", "responses"])
+def test_what_is_not_a_json_object_is_a_validation_error_after_the_good_events(
+    make: Callable[..., Played], stream: list[bytes], data: bytes
+) -> None:
+    played = make(b"".join([stream[0], b"data: ", data, b"\n\n", stream[1]]))
+    assert type(played.error) is APIResponseValidationError
+    assert len(played.events) == 1
+    assert played.verdict.state == "failed"
+    assert played.error.partial == fold(type(played.reader.dialect)(), played.raws)
+    assert len(str(played.error)) < 1000
+
+
+def test_a_validation_error_shows_what_came() -> None:
+    error = chat(CHAT[0], b"data: <html>oops\n\n").error
+    assert error is not None
+    assert "<html>oops" in str(error)
+    assert error.body == "<html>oops"
+
+
+TOLERATED = {
+    "NaN": (b'{"choices": [], "x": NaN}', "x"),
+    "Infinity": (b'{"choices": [], "x": -Infinity}', "x"),
+    "half a surrogate pair": (b'{"choices": [], "x": "\\ud83e"}', "x"),
+    "the same key twice": (b'{"choices": [1], "choices": [], "x": 1}', "x"),
+    "a huge integer": (b'{"choices": [], "x": 123456789012345678901234567890}', "x"),
+    "a huge float": (b'{"choices": [], "x": 1e400}', "x"),
+    "whitespace": (b' \t{ "choices" : [ ] , "x":1 } ', "x"),
+    "an escaped NULL": (b'{"choices": [], "x": "\\u0000"}', "x"),
+    "a key of half a pair": (b'{"choices": [], "x": {"\\udc00": 1}}', "x"),
+}
+
+
+@pytest.mark.parametrize(("data", "key"), TOLERATED.values(), ids=TOLERATED.keys())
+def test_odd_json_is_delivered_as_it_came(data: bytes, key: str) -> None:
+    played = chat(CHAT[0], b"data: " + data + b"\n\n", DONE)
+    assert played.error is None
+    assert key in played.raws[1]
+    assert repr(played.events[1])
+
+
+DEPTHS = [100, 200, 300, 500, 700, 900, 1000, 1020, 1100, 3000]
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"choices":[{"index":0,"delta":{"content":%s}}]}',
+        '{"choices":[{"index":0,"delta":{"content":[{"text":%s},{"thinking":[%s]}]}}]}',
+        '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":%s}}]}}]}',
+        '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":%s,"id":%s}]}}]}',
+        '{"choices":[{"index":0,"delta":{"function_call":{"arguments":%s}}}]}',
+        '{"choices":[{"index":0,"delta":{"audio":{"data":%s}}}]}',
+        '{"choices":[{"index":0,"delta":{"reasoning_details":[{"type":%s,"text":"a"}]}}]}',
+        '{"choices":[{"index":0,"finish_reason":%s,"delta":{"annotations":[%s]}}],"usage":{"total_tokens":%s}}',
+        '{"choices":[],"x":%s,"y":NaN}',
+        '{"error":%s}',
+        '{"error":{"message":%s}}',
+        '{"error":{"detail":[{"loc":%s,"msg":%s}]}}',
+        '{"choices":[{"index":0}],"error":{"message":%s,"code":%s}}',
+    ],
+)
+def test_deep_nesting_in_a_chunk_is_never_an_error_that_is_not_ours(template: str, depth: int) -> None:
+    for opening, closing in (("[", "]"), ('{"message":', "}")):
+        deep = opening * depth + "1" + closing * depth
+        played = chat(sse(chunk("Hé")), sse(template.replace("%s", deep)), DONE)
+        assert played.raws[0] == chunk("Hé")
+        assert played.snapshot.choices[0].message.content is not None
+        assert repr(played.snapshot)
+        assert len(str(played.error)) < 1000
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"type":"response.output_item.added","output_index":0,"item":{"type":"message","content":%s}}',
+        '{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","x":%s}}',
+        '{"type":"response.content_part.added","output_index":0,"content_index":0,"part":{"type":"x","x":%s}}',
+        '{"type":"response.output_text.annotation.added","output_index":0,"annotation":{"x":%s}}',
+        '{"type":"response.output_text.delta","output_index":0,"delta":%s}',
+        '{"type":"response.in_progress","response":{"metadata":%s}}',
+        '{"type":"response.completed","response":{"output":%s}}',
+        '{"type":"response.failed","response":{"error":{"message":%s}}}',
+        '{"type":"error","error":{"message":%s,"code":%s}}',
+        '{"type":"error","message":%s}',
+        '{"type":%s}',
+    ],
+)
+def test_deep_nesting_in_a_response_is_never_an_error_that_is_not_ours(template: str, depth: int) -> None:
+    for opening, closing in (("[", "]"), ('{"message":', "}")):
+        deep = opening * depth + "1" + closing * depth
+        played = responses(RESPONSES[0], sse(template.replace("%s", deep)), RESPONSES[3], DONE)
+        assert len(played.events) >= 1
+        assert repr(played.snapshot)
+        played.reader.dialect.failure()
+        assert len(str(played.error)) < 1000
+
+
+UNWRITABLE = [
+    '{"a":"\\ud800"}',
+    '{"\\ud800":1}',
+    '{"a":123456789012345678901234567890,"b":NaN}',
+    '["\\udfff",Infinity]',
+]
+
+
+@pytest.mark.parametrize("value", UNWRITABLE)
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":%s}}]}}]}',
+        '{"choices":[{"index":0,"delta":{"function_call":{"arguments":%s}}}]}',
+        '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"custom":{"input":%s}}]}}]}',
+        '{"choices":[{"index":0,"delta":{"audio":{"data":%s,"transcript":%s}}}]}',
+        '{"error":%s}',
+        '{"error":{"code":%s}}',
+        '{"error":{"message":[%s]}}',
+    ],
+)
+def test_values_that_cannot_be_written_as_json_are_no_reason_to_crash(template: str, value: str) -> None:
+    played = chat(CHAT[0], sse(template.replace("%s", value)), DONE)
+    assert played.verdict.state in ("done", "failed")
+    assert played.snapshot.choices[0].message.content == "Hé"
+    assert played.error is None or type(played.error) is APIError
+
+
+def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> None:
+    reader: Reader[Any] = Reader(ChatDialect(), limit=1000)
+    reader.receive_data(CHAT[0] + b"data: " + b"x" * 2000)
+    assert reader.next_event().choices[0].delta.content == "Hé"
+    with pytest.raises(APIResponseValidationError, match="limit of 1000 bytes") as info:
+        reader.next_event()
+    assert info.value.partial.choices[0].message.content == "Hé"
+
+
+# ------------------------------------------------------------------------------------------- a 200 that is not a stream
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"id": "c1", "object": "chat.completion", "choices": []}', "application/json"),
+        (b'{\n  "id": "c1",\n  "choices": []\n}', "application/json"),
+        (b"[]", "application/json"),
+        (b"<!doctype html><html><body>Sign in</body></html>", "text/html"),
+        (b"<html>\n<body>\ndata: of the page\n</body></html>", "text/html"),
+        (b"upstream connect error", "text/plain"),
+        (b"\x1f\x8b\x08\x00\x00\x00", "application/gzip"),
+        (b"\xff\xfe\x00\x01" * 50_000, ""),
+    ],
+    ids=repr,
+)
+def test_a_200_that_is_no_event_stream(body: bytes, content_type: str) -> None:
+    for pieces in ([body], [body[:3], body[3:]]):
+        played = chat(*pieces, content_type=content_type)
+        assert type(played.error) is APIResponseValidationError
+        assert content_type in str(played.error)
+        assert len(str(played.error)) < 1000
+        assert played.events == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": {"message": "no such model", "code": "model_not_found"}}', "no such model"),
+        (b'{"error": "no such model"}', "no such model"),
+        (b'{"detail": "no such model"}', "no such model"),
+        (b'{"message": "no such model"}', "no such model"),
+        (b'{\n  "error": {\n    "message": "no such model"\n  }\n}\n', "no such model"),
+        (b'  {"error": {"message": "no such model"}}', "no such model"),
+    ],
+    ids=repr,
+)
+def test_an_error_object_at_200(body: bytes, message: str) -> None:
+    played = chat(body, content_type="application/json")
+    assert type(played.error) is APIError
+    assert played.error.message == message
+    assert played.error.body == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\n\n", b": ping\n\n", b"event: ping\n\nid: 7\n\nretry: 5\n\n", b"data:\n\n"], ids=repr
+)
+def test_a_200_with_nothing_in_it(body: bytes) -> None:
+    played = chat(body)
+    assert type(played.error) is StreamTruncatedError
+    assert played.verdict == Verdict("truncated")
+
+
+# --------------------------------------------------------------------------------------------- errors inside the stream
+
+
+NESTED = {"error": {"message": "overloaded", "type": "server_error", "code": "busy", "param": "n"}}
+FLAT = {"message": "overloaded", "type": "server_error", "code": "busy", "param": "n"}
+CHAT_ERRORS: dict[str, bytes] = {
+    "unnamed and nested (llama.cpp, OpenAI)": sse(NESTED),
+    "named and nested (Groq)": sse(NESTED, "error"),
+    "named and flat": sse(FLAT, "error"),
+    "an object that says it is one (vLLM)": sse({"object": "error", **FLAT}),
+    "beside its type": sse({"type": "error", **NESTED}),
+    "beside choices that are empty": sse({"choices": [], **NESTED}),
+    "a field of the stream (llama.cpp)": b"error: " + json.dumps(NESTED["error"]).encode() + b"\n\n",
+    "a field of the stream, nested": b"error: " + json.dumps(NESTED).encode() + b"\n\n",
+    "as the last event without its empty line": sse(NESTED).rstrip(),
+}
+
+
+@pytest.mark.parametrize("error", CHAT_ERRORS.values(), ids=CHAT_ERRORS.keys())
+def test_an_error_in_a_chat_stream(error: bytes) -> None:
+    for pieces in ([CHAT[0] + error], [CHAT[0], *(bytes([byte]) for byte in error)], [CHAT[0], error, *CHAT[1:]]):
+        played = chat(*pieces)
+        if pieces[-1] == DONE and not error.endswith(b"\n\n"):
+            continue  # what was the last event is another one now
+        assert type(played.error) is APIError
+        assert "overloaded" in played.error.message
+        assert (played.error.code, played.error.type, played.error.param) == ("busy", "server_error", "n")
+        assert played.error.partial.choices[0].message.content == "Hé"
+        assert len(played.events) == 1
+        assert played.verdict.state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "code"),
+    [
+        ({"error": "overloaded"}, "overloaded", None),
+        ({"error": {"message": "overloaded", "code": 503}}, "overloaded", 503),
+        ({"error": {"detail": "overloaded"}}, "overloaded", None),
+        ({"error": {"code": 503}}, '{"code":503}', 503),
+        ({"error": ["a", "b"]}, "a; b", None),
+    ],
+    ids=repr,
+)
+def test_an_error_in_odd_words(said: Any, message: str, code: Any) -> None:
+    error = chat(CHAT[0], sse(said)).error
+    assert type(error) is APIError
+    assert (error.message, error.code) == (message, code)
+    assert error.body == said
+
+
+@pytest.mark.parametrize("nothing", [None, "", False, 0, {}, []], ids=repr)
+def test_an_error_that_is_none(nothing: Any) -> None:
+    played = chat(sse(chunk("Hé", error=nothing)), DONE)
+    assert played.error is None
+    assert len(played.events) == 1
+
+
+def test_an_error_beside_choices_is_delivered_first_and_raised_then() -> None:
+    both = chunk("!", finish="error", error={"code": 502, "message": "provider went away"})
+    for more in ([], [DONE], [sse(chunk("more")), DONE]):
+        played = chat(sse(chunk("Hé")), sse(both), *more)
+        assert played.raws == [chunk("Hé"), both]
+        assert type(played.error) is APIError
+        assert (played.error.message, played.error.code) == ("provider went away", 502)
+        assert played.error.partial.choices[0].message.content == "Hé!"
+        assert played.verdict == Verdict("failed", None, "error")
+
+
+def test_an_error_that_comes_first_has_no_partial() -> None:
+    error = chat(sse(NESTED)).error
+    assert error is not None
+    assert error.partial is None
+
+
+RESPONSE_ERRORS: dict[str, bytes] = {
+    "nested, as OpenAI sends it": sse({"type": "error", "sequence_number": 2, **NESTED}, "error"),
+    "nested and unnamed": sse({"type": "error", **NESTED}),
+    "flat, as documented": sse({**FLAT, "type": "error"}, "error"),
+    "flat and unnamed": sse({**FLAT, "type": "error"}),
+    "flat with a name and no type": sse({k: v for k, v in FLAT.items() if k != "type"}, "error"),
+    "nested with a name and no type": sse(NESTED, "error"),
+    "flat with a name, and the type is the error's": sse(FLAT, "error"),
+    "an unnamed object (llama.cpp)": sse(NESTED),
+    "a field of the stream (llama.cpp)": b"error: " + json.dumps(NESTED["error"]).encode() + b"\n\n",
+}
+
+
+@pytest.mark.parametrize("error", RESPONSE_ERRORS.values(), ids=RESPONSE_ERRORS.keys())
+@pytest.mark.parametrize("end", [b"", DONE], ids=["the end", "[DONE]"])
+def test_an_error_in_a_responses_stream(error: bytes, end: bytes) -> None:
+    played = responses(*RESPONSES[:4], error, end)
+    assert type(played.error) is APIError
+    assert "overloaded" in played.error.message
+    assert (played.error.code, played.error.param) == ("busy", "n")
+    assert played.error.partial.output_text == "Hé"
+    assert played.raws[:4] == responses(*RESPONSES[:4]).raws
+    assert played.verdict.state == "failed"
+
+
+FAILED = {
+    "type": "response.failed",
+    "response": {"id": "r1", "status": "failed", "error": {"code": "busy", "message": "overloaded"}, "output": []},
+}
+
+
+def test_an_error_event_and_then_response_failed_is_the_failed_response() -> None:
+    played = responses(*RESPONSES[:4], RESPONSE_ERRORS["nested, as OpenAI sends it"], sse(FAILED), DONE)
+    assert played.error is None
+    assert [event.type for event in played.events][-2:] == ["error", "response.failed"]
+    assert played.verdict == Verdict("done", "terminal_event", "response.failed")
+    assert played.snapshot.error.message == "overloaded"
+    assert played.snapshot.output_text == "Hé"
+    failure = played.reader.dialect.failure()
+    assert failure is not None
+    assert "overloaded" in failure.message
+    assert failure.code == "busy"
+    assert failure.partial.output_text == "Hé"
+
+
+def test_an_error_event_that_comes_first_is_raised_at_once() -> None:
+    """So the request may go out once more: nothing has been handed over."""
+    played = responses(RESPONSE_ERRORS["nested, as OpenAI sends it"], sse(FAILED))
+    assert type(played.error) is APIError
+    assert played.events == []
+    assert played.reader.events == 0
+
+
+def test_what_breaks_after_a_reported_error_does_not_hide_it() -> None:
+    played = responses(*RESPONSES[:4], RESPONSE_ERRORS["flat, as documented"], cut_by=BROKEN)
+    assert type(played.error) is APIError
+    assert played.error.message == "overloaded"
+    played = responses(*RESPONSES[:4], RESPONSE_ERRORS["flat, as documented"], cut_by=None)
+    assert played.reader.fail(APIConnectionError("gone")).message == "overloaded"
+
+
+def test_a_failed_response_without_a_reason_says_so() -> None:
+    for response in ({"status": "failed"}, {"status": "failed", "error": None}, {"status": "failed", "error": {}}):
+        failure = responses(
+            RESPONSES[0], sse({"type": "response.failed", "response": response})
+        ).reader.dialect.failure()
+        assert failure is not None
+        assert failure.message == "the response failed: the server gave no reason"
+
+
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.cancelled"])
+def test_only_a_failed_response_is_a_failure(kind: str) -> None:
+    played = responses(RESPONSES[0], sse({"type": kind, "response": {"status": kind[9:]}}))
+    assert played.verdict == Verdict("done", "terminal_event", kind)
+    assert played.reader.dialect.failure() is None
+
+
+def test_a_type_that_only_the_name_of_the_message_says() -> None:
+    raw = {k: v for k, v in COMPLETED.items() if k != "type"}
+    played = responses(RESPONSES[0], sse(raw, "response.completed"))
+    assert played.verdict == Verdict("done", "terminal_event", "response.completed")
+    assert played.events[-1].type == "response.completed"
+
+
+# ------------------------------------------------------------------------------------------------------ any JSON at all
+
+
+@given(spoiled_streams(FULL_CHAT), st.integers(1, 2))
+def test_any_json_in_any_field_of_a_chunk_is_no_reason_to_crash(chunks: list[Any], n: int) -> None:
+    check_any(chat(*map(sse, chunks), n=n), chunks)
+
+
+@given(spoiled_streams(FULL_RESPONSES))
+def test_any_json_in_any_field_of_an_event_is_no_reason_to_crash(events: list[Any]) -> None:
+    check_any(responses(*map(sse, events)), events)
+
+
+@given(st.lists(st.dictionaries(texts, any_json, max_size=4), max_size=5), st.sampled_from([chat, responses]))
+def test_any_objects_at_all_are_no_reason_to_crash(objects: list[Any], make: Callable[..., Played]) -> None:
+    check_any(make(*map(sse, objects)), objects)
+
+
+def check_any(played: Played, sent: list[Any]) -> None:
+    """What came out is a prefix of what was sent, the rest is an error of ours, and all of it can be looked at."""
+    assert json.dumps(played.raws) == json.dumps([json.loads(json.dumps(raw)) for raw in sent[: len(played.raws)]])
+    assert played.verdict.state in ("done", "truncated", "failed")
+    assert (played.error is None) == (played.verdict.state == "done")
+    assert repr(played.snapshot)
+    assert isinstance(str(played.verdict), str)
+    played.reader.dialect.failure()
+
+
+@given(spoiled_streams(FULL_CHAT), st.integers(1, 300))
+def test_folding_does_not_depend_on_the_cut(chunks: list[Any], size: int) -> None:
+    body = b"".join(map(sse, chunks))
+    one, many = chat(body), chat(*(body[i : i + size] for i in range(0, len(body), size)))
+    assert repr(one.snapshot) == repr(many.snapshot)
+    assert one.text == many.text
+    assert one.verdict == many.verdict
+    assert str(one.error) == str(many.error)
+
+
+@given(st.binary(max_size=200), st.sampled_from([chat, responses]), st.sampled_from([CLEAN, BROKEN, None]))
+def test_any_bytes_at_all_are_no_reason_to_crash(body: bytes, make: Callable[..., Played], cut_by: str | None) -> None:
+    assert make(CHAT[0], body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")
+    assert make(body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")

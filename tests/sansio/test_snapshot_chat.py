@@ -1,0 +1,488 @@
+"""Chat Completions: what the chunks add up to, rule by rule."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, delta, paths, spoiled, sse
+
+from trio_openai.types import ChatCompletion, ToolCall
+
+
+def folded(*chunks: Json, n: int = 1) -> ChatCompletion:
+    played = chat(*map(sse, chunks), DONE, n=n)
+    assert played.error is None
+    assert played.raws == list(chunks)
+    return played.snapshot
+
+
+def message(*deltas: Json) -> Any:
+    return folded(*(delta(**fields) for fields in deltas)).choices[0].message
+
+
+def calls(*pieces: Json | list[Json]) -> list[tuple[Any, ...]]:
+    """The tool calls that pieces add up to; each is one chunk, a list is several pieces in one chunk."""
+    deltas = [{"tool_calls": piece if isinstance(piece, list) else [piece]} for piece in pieces]
+    return [(call.id, call.function.name, call.function.arguments) for call in message(*deltas).tool_calls]
+
+
+def piece(index: int | None = None, id: str | None = None, name: str | None = None, args: str | None = None) -> Json:
+    function = {key: value for key, value in (("name", name), ("arguments", args)) if value is not None}
+    whole = {"index": index, "id": id, "function": function}
+    return {key: value for key, value in whole.items() if value is not None and value != {}}
+
+
+# The head of the completion
+
+
+def test_nothing_adds_up_to_an_empty_completion() -> None:
+    played = Played(chat().reader.dialect, [])
+    assert played.snapshot == ChatCompletion(object="chat.completion")
+    assert played.snapshot.choices == []
+
+
+def test_the_first_id_model_and_time_that_are_not_empty_win() -> None:
+    completion = folded(
+        {"id": "", "model": "", "created": 0, "choices": []},
+        {"id": "c1", "model": "m1", "created": 5, "choices": []},
+        {"id": "c2", "model": "m2", "created": 6, "choices": []},
+    )
+    assert (completion.id, completion.model, completion.created) == ("c1", "m1", 5)
+    assert completion.object == "chat.completion"
+
+
+def test_the_last_fingerprint_and_tier_win_and_null_does_not_erase_them() -> None:
+    completion = folded(
+        {"choices": [], "system_fingerprint": "fp1", "service_tier": "auto"},
+        {"choices": [], "system_fingerprint": "fp2", "service_tier": "default"},
+        {"choices": [], "system_fingerprint": None},
+        {"choices": []},
+    )
+    assert (completion.system_fingerprint, completion.service_tier) == ("fp2", "default")
+
+
+# Text, role, finish reason
+
+
+@pytest.mark.parametrize("field", ["content", "refusal", "reasoning_content", "reasoning"])
+def test_text_is_appended(field: str) -> None:
+    assert getattr(message({field: "a"}, {field: ""}, {field: None}, {}, {field: "b"}), field) == "ab"
+    assert getattr(message({field: ""}), field) == ""
+    assert getattr(message({field: None}), field) is None
+    assert getattr(message({}), field) is None
+
+
+def test_kinds_of_text_do_not_mix() -> None:
+    made = message(
+        {"reasoning": "r"}, {"content": "c"}, {"refusal": "n"}, {"reasoning_content": "rc"}, {"content": "C"}
+    )
+    assert (made.content, made.refusal, made.reasoning, made.reasoning_content) == ("cC", "n", "r", "rc")
+
+
+def test_the_text_of_choice_0_is_the_text_of_the_stream() -> None:
+    played = chat(
+        sse({"choices": [{"index": 1, "delta": {"content": "x"}}, {"index": 0, "delta": {"content": "a"}}]}),
+        sse(delta(reasoning="no", refusal="no", content="b")),
+        sse(delta(index=2, content="y")),
+        sse(delta(content=None)),
+    )
+    assert played.text == "ab"
+
+
+def test_the_role_is_the_first() -> None:
+    assert message({"role": None}, {"role": ""}, {"role": "assistant"}, {"role": "assistant"}).role == "assistant"
+    assert message({"role": "developer"}, {"role": "assistant"}).role == "developer"
+
+
+def test_the_role_is_assistant_unless_said() -> None:
+    assert message({"content": "a"}).role == "assistant"
+
+
+def test_the_finish_reason_is_the_last_that_is_not_empty() -> None:
+    reasons = [None, "tool_calls", "stop", "", None]
+    completion = folded(*({"choices": [{"index": 0, "finish_reason": reason}]} for reason in reasons))
+    assert completion.choices[0].finish_reason == "stop"
+
+
+def test_an_unfinished_choice_has_no_finish_reason() -> None:
+    assert folded(delta(content="a")).choices[0].finish_reason is None
+
+
+def test_content_as_a_list_of_parts_is_its_text() -> None:
+    made = message(
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "let"}, {"text": " me"}]}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": " see"}]}]},
+        {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"content": []},
+        {"content": "c"},
+        {"content": [{"type": "reference", "reference_ids": [1]}]},
+    )
+    assert made.content == "abc"
+    assert made.reasoning_content == "let me see"
+
+
+def test_reasoning_as_a_list_of_parts_is_no_content() -> None:
+    made = message({"reasoning": [{"type": "text", "text": "hm"}]}, {"content": "a"})
+    assert (made.reasoning, made.content) == ("hm", "a")
+
+
+# Choices
+
+
+def test_choices_are_told_apart_by_index_in_any_order() -> None:
+    completion = folded(delta(index=2, content="c"), delta(index=0, content="a"), delta(index=1, content="b"), n=3)
+    assert [(choice.index, choice.message.content) for choice in completion.choices] == [(0, "a"), (1, "b"), (2, "c")]
+
+
+def test_a_choice_without_an_index_is_choice_0() -> None:
+    completion = folded(
+        {"choices": [{"delta": {"content": "a"}}]},
+        {"choices": [{"index": None, "delta": {"content": "b"}}]},
+        {"choices": [{"index": 0, "delta": {"content": "c"}}]},
+    )
+    assert [choice.message.content for choice in completion.choices] == ["abc"]
+
+
+def test_the_reason_of_the_stream_is_that_of_the_first_choice() -> None:
+    chunks = [{"choices": [{"index": i, "delta": {}, "finish_reason": r}]} for i, r in ((1, "length"), (0, "stop"))]
+    assert chat(*map(sse, chunks), DONE).verdict.reason == "stop"
+
+
+def test_a_snapshot_is_an_object_of_its_own() -> None:
+    dialect = chat().reader.dialect
+    dialect.event(delta(content="a", tool_calls=[piece(0, "call_1", "f", "{")]), "")
+    before = dialect.snapshot()
+    dialect.event(delta(content="b", tool_calls=[piece(0, args="}"), piece(1, "call_2", "g")]), "")
+    dialect.event({"choices": [{"index": 1, "delta": {}}], "usage": {"total_tokens": 3}}, "")
+    assert before.choices[0].message.content == "a"
+    assert before.choices[0].message.tool_calls == [
+        ToolCall(id="call_1", type="function", function=before.choices[0].message.tool_calls[0].function)
+    ]
+    assert before.choices[0].message.tool_calls[0].function.arguments == "{"
+    assert before.usage is None
+    assert len(before.choices) == 1
+
+
+# Usage
+
+THREE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+FIVE = {"prompt_tokens": 1, "completion_tokens": 4, "total_tokens": 5}
+ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "total"),
+    [
+        ([{"usage": THREE}], 3),
+        ([{"usage": THREE}, {"usage": FIVE}], 5),
+        ([{"usage": THREE}, {"usage": None}, {}], 3),
+        ([{"usage": THREE}, {"usage": ZERO}], 3),
+        ([{"usage": ZERO}, {"usage": THREE}], 3),
+        ([{"usage": FIVE}, {"usage": THREE}], 3),
+        ([{"x_groq": {"id": "r"}}, {"x_groq": {"id": "r", "usage": THREE}}], 3),
+        ([{"x_groq": {"usage": THREE}}, {"usage": None, "x_groq": {"usage": None}}], 3),
+        ([{"x_groq": {"usage": THREE}}, {"usage": FIVE}], 5),
+        ([{"usage": {"completion_tokens": 2}}, {"usage": {}}], 0),
+        ([{"usage": THREE}, {"usage": {}}], 3),
+        ([{"usage": THREE}, {"usage": []}, {"usage": "none"}, {"x_groq": 5}], 3),
+    ],
+)
+def test_the_last_usage_that_is_not_zero_wins(chunks: list[Json], total: int) -> None:
+    usage = folded(*({"choices": [], **more} for more in chunks)).usage
+    assert usage is not None
+    assert usage.total_tokens == total
+
+
+def test_no_usage_is_none() -> None:
+    assert folded({"choices": [], "usage": None}).usage is None
+    assert folded({"choices": [], "usage": ZERO}).usage is None
+
+
+def test_usage_with_its_details() -> None:
+    details = {"completion_tokens_details": {"reasoning_tokens": 7}, "prompt_tokens_details": {"cached_tokens": 8}}
+    usage = folded({"choices": [], "usage": {**THREE, **details, "cost": 0.1}}).usage
+    assert usage is not None
+    assert usage.completion_tokens_details.reasoning_tokens == 7
+    assert usage.prompt_tokens_details.cached_tokens == 8
+    assert usage.raw["cost"] == 0.1
+
+
+def test_usage_beside_choices() -> None:
+    completion = folded({**delta(content="a"), "usage": THREE})
+    assert (completion.usage.total_tokens, completion.choices[0].message.content) == (3, "a")
+
+
+# Tool calls
+
+TWO = [("call_1", "f", "{}"), ("call_2", "g", "[]")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [piece(0, "call_1", "f", "{}"), piece(1, "call_2", "g", "[]")],
+        [[piece(0, "call_1", "f", "{}"), piece(1, "call_2", "g", "[]")]],
+        [piece(1, "call_2", "g", "[]"), piece(0, "call_1", "f", "{}")],
+        [piece(0, "call_1", "f"), piece(0, args="{"), piece(0, args="}"), piece(1, "call_2", "g"), piece(1, args="[]")],
+        [piece(0, "call_1", "f"), piece(1, "call_2", "g"), piece(0, args="{"), piece(1, args="[]"), piece(0, args="}")],
+        [
+            [piece(1, "call_2"), piece(0, "call_1")],
+            [piece(0, args="{}"), piece(1, args="[]", name="g")],
+            piece(0, name="f"),
+        ],
+        [piece(5, "call_1", "f", "{}"), piece(7, "call_2", "g", "[]")],
+        [
+            piece(0, "call_1", "f", "{"),
+            piece(0, "call_1", "f", "}"),
+            piece(1, "call_2", "g", "["),
+            piece(1, "call_2", "g", "]"),
+        ],
+        [piece(0, "call_1", "f", "{"), piece(0, "", "", "}"), piece(1, "call_2", "g", "[]")],
+        [piece(0, "", "", "{"), piece(0, "call_1", "f", "}"), piece(1, "call_2", "g", "[]")],
+        [piece(0, "call_1", "f", "{"), piece(0, "call_9", "h", "}"), piece(1, "call_2", "g", "[]")],
+        [piece(None, "call_1", "f", "{}"), piece(None, "call_2", "g", "[]")],
+        [[piece(None, "call_1", "f", "{}"), piece(None, "call_2", "g", "[]")]],
+        [
+            piece(None, "call_1", "f"),
+            piece(args="{"),
+            piece(args="}"),
+            piece(None, "call_2", "g"),
+            piece(None, "", args="[]"),
+        ],
+        [
+            piece(None, "call_1", "f"),
+            piece(None, "call_2", "g"),
+            piece(None, "call_1", args="{}"),
+            piece(None, "call_2", args="[]"),
+        ],
+        [piece(None, "call_1", "f", "{"), piece(None, "call_1", "f", "}"), piece(None, "call_2", "g", "[]")],
+        [piece(0, "call_1", "f", "{"), piece(None, "call_1", args="}"), piece(1, "call_2", "g", "[]")],
+        [piece(0, "call_1", "f", "{"), piece(args="}"), piece(None, "call_2", "g", "[]")],
+    ],
+)
+def test_tool_calls_by_index_else_by_a_new_id(pieces: list[Any]) -> None:
+    assert calls(*pieces) == TWO
+
+
+def test_the_first_piece_has_neither_index_nor_id() -> None:
+    assert calls(piece(name="f"), piece(args="{}")) == [(None, "f", "{}")]
+
+
+def test_index_true_is_no_index() -> None:
+    assert calls({"index": True, "id": "call_1"}, {"index": False, "id": "call_2"}) == [
+        ("call_1", None, None),
+        ("call_2", None, None),
+    ]
+
+
+def test_a_call_without_arguments() -> None:
+    assert calls(piece(0, "call_1", "f")) == [("call_1", "f", None)]
+    assert calls(piece(0, "call_1", "f", "")) == [("call_1", "f", "")]
+
+
+def test_arguments_that_are_an_object_are_its_json() -> None:
+    """Ollama's and others' own habit."""
+    made = message({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": {"a": [1, "é"]}}}]})
+    assert json.loads(made.tool_calls[0].function.arguments) == {"a": [1, "é"]}
+
+
+def test_the_type_of_a_call_is_function_unless_said() -> None:
+    assert message({"tool_calls": [piece(0, "call_1", "f")]}).tool_calls[0].type == "function"
+    assert message({"tool_calls": [{**piece(0), "type": "odd"}, {**piece(0), "type": "x"}]}).tool_calls[0].type == "odd"
+
+
+def test_a_custom_tool() -> None:
+    made = message(
+        {"tool_calls": [{"index": 0, "id": "call_1", "type": "custom", "custom": {"name": "sql", "input": "sel"}}]},
+        {"tool_calls": [{"index": 0, "custom": {"name": "sql", "input": "ect"}}]},
+    )
+    call = made.tool_calls[0]
+    assert (call.id, call.type, call.custom.name, call.custom.input) == ("call_1", "custom", "sql", "select")
+
+
+def test_a_custom_tool_that_does_not_say_its_type() -> None:
+    assert message({"tool_calls": [{"index": 0, "custom": {"name": "sql"}}]}).tool_calls[0].type == "custom"
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, "", [None], [5], "f"])
+def test_no_tool_calls_are_none(nothing: Any) -> None:
+    assert message({"tool_calls": nothing}, {"content": "a"}).tool_calls is None
+
+
+def test_calls_of_two_choices_do_not_mix() -> None:
+    completion = folded(
+        delta(index=1, tool_calls=[piece(0, "call_b", "g")]),
+        delta(index=0, tool_calls=[piece(0, "call_a", "f")]),
+        delta(index=1, tool_calls=[piece(0, args="[]")]),
+        delta(index=0, tool_calls=[piece(0, args="{}")]),
+        n=2,
+    )
+    made = [(call.id, call.function.arguments) for choice in completion.choices for call in choice.message.tool_calls]
+    assert made == [("call_a", "{}"), ("call_b", "[]")]
+
+
+# The rest of a delta
+
+
+def test_function_call() -> None:
+    made = message(
+        {"function_call": {"name": "f", "arguments": ""}},
+        {"function_call": {"arguments": "{"}},
+        {"function_call": {"name": "f", "arguments": "}"}},
+    )
+    assert (made.function_call.name, made.function_call.arguments) == ("f", "{}")
+
+
+def test_audio() -> None:
+    made = message(
+        {"audio": {"id": "audio_1", "transcript": "Hel"}},
+        {"audio": {"id": "audio_1", "data": "QUJD"}},
+        {"audio": {"data": "REVG", "transcript": "lo"}},
+        {"audio": {"expires_at": 99}},
+    )
+    assert (made.audio.id, made.audio.data, made.audio.transcript, made.audio.expires_at) == (
+        "audio_1",
+        "QUJDREVG",
+        "Hello",
+        99,
+    )
+
+
+def test_annotations() -> None:
+    cited = [{"type": "url_citation", "url_citation": {"url": url}} for url in ("a", "b", "c")]
+    made = message({"annotations": cited[:2]}, {"annotations": None}, {"annotations": cited[2:]})
+    assert [annotation.url_citation.url for annotation in made.annotations] == ["a", "b", "c"]
+
+
+def test_logprobs() -> None:
+    def tokens(*names: str) -> list[Json]:
+        return [{"token": name, "logprob": -1.0, "bytes": None, "top_logprobs": []} for name in names]
+
+    parts = [
+        {"content": tokens("a"), "refusal": None},
+        None,
+        {"content": tokens("b", "c")},
+        {"content": None, "refusal": tokens("n")},
+    ]
+    choice = folded(*({"choices": [{"index": 0, "delta": {}, "logprobs": part}]} for part in parts)).choices[0]
+    assert [token.token for token in choice.logprobs.content] == ["a", "b", "c"]
+    assert [token.token for token in choice.logprobs.refusal] == ["n"]
+
+
+def test_no_logprobs_are_none() -> None:
+    assert folded({"choices": [{"index": 0, "logprobs": None}]}).choices[0].logprobs is None
+    logprobs = folded({"choices": [{"index": 0, "logprobs": {"content": []}}]}).choices[0].logprobs
+    assert (logprobs.content, logprobs.refusal) == ([], None)
+
+
+def test_reasoning_details_are_joined_by_type_and_index() -> None:
+    made = message(
+        {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "le", "signature": None}]},
+        {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "t me"}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "index": 0, "summary": "s"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "index": 1, "text": "more"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "", "signature": "sig"}]},
+        {
+            "reasoning_details": [
+                {"type": "reasoning.encrypted", "data": "x"},
+                {"type": "reasoning.encrypted", "data": "y"},
+            ]
+        },
+    )
+    assert made.reasoning_details == [
+        {"type": "reasoning.text", "index": 0, "text": "let me", "signature": "sig"},
+        {"type": "reasoning.summary", "index": 0, "summary": "s"},
+        {"type": "reasoning.text", "index": 1, "text": "more"},
+        {"type": "reasoning.encrypted", "data": "x"},
+        {"type": "reasoning.encrypted", "data": "y"},
+    ]
+
+
+# When content has arrived
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": "a"},
+        {"refusal": "a"},
+        {"reasoning": "a"},
+        {"reasoning_content": "a"},
+        {"tool_calls": [{"index": 0, "id": "call_1"}]},
+        {"function_call": {"name": "f"}},
+        {"audio": {"id": "a"}},
+        {"content": [{"type": "thinking", "thinking": [{"text": "hm"}]}]},
+    ],
+    ids=str,
+)
+def test_what_counts_as_content(fields: Json) -> None:
+    assert chat(sse(delta(**fields))).reader.dialect.has_content
+    assert chat(sse(delta(index=1, **fields))).reader.dialect.has_content
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"role": "assistant"}, {"content": ""}, {"content": None}, {"tool_calls": []}, {"content": []}],
+    ids=str,
+)
+def test_what_does_not(fields: Json) -> None:
+    assert not chat(sse(delta(**fields))).reader.dialect.has_content
+
+
+# The whole of it
+
+
+def test_a_stream_with_something_of_everything() -> None:
+    completion = folded(*FULL_CHAT, n=2)
+    first, second = completion.choices
+    assert (completion.id, completion.model, completion.created, completion.system_fingerprint) == ("c1", "m", 1, "fp")
+    assert (first.message.content, first.message.refusal, first.finish_reason) == ("Héx", "no", "stop")
+    assert (first.message.reasoning_content, first.message.reasoning) == ("hmt", "hm")
+    assert [call.id for call in first.message.tool_calls] == ["call_1", "call_2"]
+    assert first.message.function_call.arguments == "{}"
+    assert first.message.audio.transcript == "t"
+    assert len(first.message.annotations) == len(first.logprobs.content) == len(first.logprobs.refusal) == 1
+    assert (second.message.content, second.finish_reason) == ("second", "length")
+    assert completion.usage.completion_tokens_details.reasoning_tokens == 1
+
+
+FIELDS = [(at, path) for at, raw in enumerate(FULL_CHAT) for path in paths(raw) if path]
+
+
+@pytest.mark.parametrize(("at", "path"), FIELDS, ids=lambda value: str(value).replace(" ", ""))
+def test_wrong_types_never_crash(at: int, path: Any) -> None:
+    """Every field of every chunk, replaced by something of every kind."""
+    for value in ODD_VALUES:
+        chunks = [*FULL_CHAT[:at], spoiled(FULL_CHAT[at], path, value), *FULL_CHAT[at + 1 :]]
+        played = chat(*map(sse, chunks), DONE)
+        assert len(played.events) == len(chunks)
+        assert repr(played.snapshot)
+        assert played.error is None
+
+
+@given(st.permutations(range(4)), st.permutations(range(3)))
+def test_the_order_of_calls_and_choices_does_not_matter(order: list[int], choices: list[int]) -> None:
+    """As long as the pieces of one call stay in order."""
+    chunks = []
+    for part in range(3):
+        for index in choices:
+            pieces = [piece(i, f"call_{i}", f"f{i}", f"<{part}>") for i in order]
+            chunks.append(delta(index=index, content=str(part), tool_calls=pieces))
+    completion = folded(*chunks, n=3)
+    assert [choice.index for choice in completion.choices] == [0, 1, 2]
+    for choice in completion.choices:
+        assert choice.message.content == "012"
+        assert [(call.id, call.function.arguments) for call in choice.message.tool_calls] == [
+            (f"call_{i}", "<0><1><2>") for i in range(4)
+        ]
+
+
+def test_folding_is_linear() -> None:
+    """Text is joined when somebody looks: ten thousand chunks of one call, and only their own pieces are copied."""
+    chunks = [delta(content="x" * 10, tool_calls=[piece(0, "call_1", "f", "y" * 10)])] * 10_000
+    made = message(*(chunk["choices"][0]["delta"] for chunk in chunks))
+    assert len(made.content) == len(made.tool_calls[0].function.arguments) == 100_000

@@ -1,0 +1,503 @@
+"""Responses: what the events add up to, rule by rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streams import FULL_RESPONSES, ODD_VALUES, Json, Played, paths, responses, spoiled, spoiled_streams, sse
+
+from trio_openai.types import (
+    Response,
+    ResponseApplyPatchToolCall,
+    ResponseCodeInterpreterToolCall,
+    ResponseCustomToolCall,
+    ResponseFunctionShellToolCall,
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseReasoningItem,
+)
+
+CREATED: Json = {
+    "type": "response.created",
+    "response": {"id": "r1", "status": "in_progress", "model": "m", "output": []},
+}
+
+
+def end(kind: str = "completed", **fields: Any) -> Json:
+    return {"type": f"response.{kind}", "response": {"id": "r1", "status": kind, "output": [], **fields}}
+
+
+def event(kind: str, index: int | None = 0, item_id: str | None = None, **fields: Any) -> Json:
+    where = {"output_index": index, "item_id": item_id}
+    return {"type": f"response.{kind}", **{k: v for k, v in where.items() if v is not None}, **fields}
+
+
+def added(index: int | None, item: Json) -> Json:
+    return event("output_item.added", index, item=item)
+
+
+def item_done(index: int | None, item: Json) -> Json:
+    return event("output_item.done", index, item=item)
+
+
+def text_delta(text: str, index: int | None = 0, item_id: str | None = None, content_index: int = 0) -> Json:
+    return event("output_text.delta", index, item_id, content_index=content_index, delta=text)
+
+
+def text_done(text: str, index: int | None = 0, item_id: str | None = None, content_index: int = 0) -> Json:
+    return event("output_text.done", index, item_id, content_index=content_index, text=text)
+
+
+def message(text: str, id: str = "m1") -> Json:
+    return {"type": "message", "id": id, "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+
+
+EMPTY: Json = {"type": "message", "id": "m1", "role": "assistant", "status": "in_progress", "content": []}
+
+
+def play(*events: Json, ended: bool = True) -> Played:
+    played = responses(*map(sse, events))
+    assert played.raws == list(events)
+    assert (played.error is None) == ended
+    return played
+
+
+def folded(*events: Json) -> Response:
+    """The response after these events and an end that has no output."""
+    return play(CREATED, *events, end()).snapshot
+
+
+# The response itself
+
+
+def test_the_terminal_event_is_the_response() -> None:
+    whole = end(output=[message("Hello")], usage={"total_tokens": 3}, metadata={"a": "b"})
+    played = play(CREATED, text_delta("Hel"), whole)
+    assert played.snapshot is played.events[-1].response
+    assert played.snapshot.output_text == "Hello"
+    assert played.snapshot.usage.total_tokens == 3
+
+
+@pytest.mark.parametrize("kind", ["completed", "incomplete", "failed", "cancelled"])
+def test_whatever_the_end_the_response_is_rebuilt_where_its_output_is_empty(kind: str) -> None:
+    played = play(CREATED, added(0, EMPTY), text_delta("Hel"), text_delta("lo"), end(kind, error={"message": "oops"}))
+    assert played.snapshot.status == kind
+    assert played.snapshot.error.message == "oops"
+    assert played.snapshot.model == "m"
+    assert played.snapshot.output_text == "Hello"
+    assert played.verdict.reason == f"response.{kind}"
+
+
+@pytest.mark.parametrize("output", [None, []])
+def test_an_output_that_is_null_is_empty(output: Any) -> None:
+    assert play(CREATED, text_delta("Hello"), end(output=output)).snapshot.output_text == "Hello"
+
+
+def test_no_output_at_all_is_empty() -> None:
+    last = {"type": "response.completed", "response": {"id": "r1", "status": "completed"}}
+    assert play(CREATED, text_delta("Hello"), last).snapshot.output_text == "Hello"
+
+
+def test_the_response_so_far_has_what_the_latest_event_said() -> None:
+    queued = {"type": "response.queued", "response": {"id": "r1", "status": "queued", "metadata": {"a": "b"}}}
+    progress = {"type": "response.in_progress", "response": {"id": "r1", "status": "in_progress", "model": "m"}}
+    played = play(queued, progress, text_delta("Hel"), ended=False)
+    assert (played.snapshot.status, played.snapshot.model, played.snapshot.metadata) == ("in_progress", "m", {"a": "b"})
+    assert played.snapshot.output_text == "Hel"
+
+
+def test_no_event_is_an_empty_response() -> None:
+    assert responses().snapshot == Response()
+
+
+def test_ids_of_the_response_may_change() -> None:
+    played = play(CREATED, text_delta("Hello"), end(id="r2"))
+    assert (played.snapshot.id, played.snapshot.output_text) == ("r2", "Hello")
+
+
+def test_a_snapshot_does_not_change_with_later_events() -> None:
+    dialect = responses().reader.dialect
+    for raw in (CREATED, added(0, EMPTY), text_delta("Hel")):
+        dialect.event(raw, "")
+    before = dialect.snapshot()
+    dialect.event(event("output_text.annotation.added", annotation={"type": "url_citation"}, annotation_index=0), "")
+    for raw in (text_delta("lo"), text_done("Hello"), added(1, {**EMPTY, "id": "m2"})):
+        dialect.event(raw, "")
+    assert before.output_text == "Hel"
+    assert len(before.output) == 1
+    assert not before.output[0].content[0].annotations
+
+
+def test_the_events_are_not_changed_by_the_snapshot() -> None:
+    events = [CREATED, added(0, dict(EMPTY)), text_delta("Hel"), text_done("Hello"), item_done(0, dict(EMPTY)), end()]
+    played = play(*events)
+    assert played.snapshot.output_text == "Hello"
+    assert played.raws == events
+    assert EMPTY["content"] == []
+
+
+# Text, with and without deltas
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [added(0, EMPTY), text_delta("Hel"), text_delta("lo"), text_done("Hello"), item_done(0, message("Hello"))],
+        [added(0, EMPTY), text_delta("Hel"), text_delta("lo"), text_done("Hello")],
+        [added(0, EMPTY), text_delta("Hel"), text_delta("lo")],
+        [text_delta("Hel"), text_delta("lo")],
+        [added(0, EMPTY), text_done("Hello")],
+        [text_done("Hello")],
+        [item_done(0, message("Hello"))],
+        [added(0, EMPTY), item_done(0, message("Hello"))],
+        [text_delta("Hel"), text_delta("lo"), item_done(0, EMPTY)],
+        [text_delta("Hel"), text_delta("lo"), item_done(0, message(""))],
+        [text_delta("Hel"), text_delta("lo"), item_done(0, {"type": "message", "id": "m1"})],
+        [text_delta("Hel"), text_delta("lo"), item_done(0, {**EMPTY, "content": None})],
+        [text_delta("Hel"), added(0, EMPTY), text_delta("lo")],
+        [text_delta("Hel"), text_delta("lo"), text_done("")],
+        [text_delta("Hel", None), text_delta("lo", None)],
+        [text_delta("Hel", None, "m1"), text_delta("lo", None, "m1"), text_done("Hello", None, "m1")],
+        [added(0, EMPTY), text_delta("Hel", None, "m1"), text_delta("lo", None, "m1")],
+        [
+            added(None, EMPTY),
+            text_delta("Hel", None, "m1"),
+            text_delta("lo", None, "m1"),
+            item_done(None, message("Hello")),
+        ],
+        [added(None, EMPTY), text_delta("Hel", 0, "m1"), text_delta("lo", 0, "m1")],
+        [added(0, EMPTY), text_delta("Hel", 0, "m7"), text_delta("lo", 0, "m8"), item_done(0, message("Hello", "m9"))],
+        [added(0, EMPTY), {"type": "response.output_text.delta", "delta": "Hello"}],
+        [{"type": "response.output_text.delta", "delta": "Hello"}],
+    ],
+)
+def test_text(events: list[Json]) -> None:
+    played = play(CREATED, *events, end())
+    assert played.snapshot.output_text == "Hello"
+    assert played.text == "Hello"
+    assert len(played.snapshot.output) == 1
+    assert type(played.snapshot.output[0]) is ResponseOutputMessage
+
+
+def test_text_comes_once() -> None:
+    whole = end(output=[message("Hello")])
+    assert play(CREATED, text_delta("Hello"), text_done("Hello"), item_done(0, message("Hello")), whole).text == "Hello"
+    assert play(CREATED, text_done("Hello"), item_done(0, message("Hello")), whole).text == "Hello"
+    assert play(CREATED, item_done(0, message("Hello")), whole).text == "Hello"
+    assert play(CREATED, whole).text == "Hello"
+
+
+def test_the_text_of_done_replaces_the_deltas() -> None:
+    assert folded(text_delta("Hxl"), text_delta("lo"), text_done("Hello")).output_text == "Hello"
+
+
+def test_the_item_of_done_replaces_everything() -> None:
+    assert folded(text_delta("Hxl"), item_done(0, message("Hello"))).output_text == "Hello"
+
+
+def test_parts_of_the_content() -> None:
+    response = folded(
+        added(0, EMPTY),
+        event("content_part.added", content_index=0, part={"type": "output_text", "text": "", "annotations": []}),
+        text_delta("one "),
+        event("content_part.added", content_index=1, part={"type": "output_text", "text": ""}),
+        text_delta("three", content_index=1),
+        text_delta("two ", content_index=0),
+        event("content_part.done", content_index=1, part={"type": "output_text", "text": "three", "logprobs": []}),
+    )
+    assert [part.text for part in response.output[0].content] == ["one two ", "three"]
+    assert response.output_text == "one two three"
+
+
+def test_refusals() -> None:
+    played = play(
+        CREATED,
+        added(0, EMPTY),
+        event("refusal.delta", content_index=0, delta="I can"),
+        event("refusal.delta", content_index=0, delta="not"),
+        event("refusal.done", content_index=0, refusal="I cannot"),
+        end(),
+    )
+    part = played.snapshot.output[0].content[0]
+    assert (part.type, part.refusal) == ("refusal", "I cannot")
+    assert played.text == played.snapshot.output_text == ""
+
+
+def test_annotations() -> None:
+    def annotation(url: str, **where: Any) -> Json:
+        return event(
+            "output_text.annotation.added", content_index=0, annotation={"type": "url_citation", "url": url}, **where
+        )
+
+    for places in ([{"annotation_index": 0}, {"annotation_index": 1}], [{}, {}]):
+        response = folded(text_delta("Hi"), *(annotation(url, **at) for url, at in zip("ab", places, strict=True)))
+        assert [a.url for a in response.output[0].content[0].annotations] == ["a", "b"]
+        assert response.output_text == "Hi"
+
+
+@pytest.mark.parametrize("index", [-1, -5, 10**12, None, "0", True, 1.5])
+def test_an_index_that_makes_no_sense_is_no_reason_to_crash(index: Any) -> None:
+    for name in ("output_index", "content_index", "annotation_index", "summary_index", "command_index"):
+        for kind in (
+            "output_text.delta",
+            "output_text.annotation.added",
+            "content_part.added",
+            "shell_call_command.delta",
+        ):
+            body = {"delta": "a", "annotation": {"url": "u"}, "part": {"type": "output_text"}}
+            played = play(CREATED, {**event(kind, **body), name: index}, end())
+            assert len(played.snapshot.output) == 1
+            assert len(repr(played.snapshot.raw)) < 10_000
+
+
+def test_a_high_index_costs_no_memory_to_speak_of() -> None:
+    response = folded(text_delta("a", content_index=9_000), text_delta("b", content_index=10**9))
+    assert sorted(part.text for part in response.output[0].content) == ["a", "b"]
+
+
+# Items
+
+
+def test_items_that_overlap() -> None:
+    def call(number: int, **more: Any) -> Json:
+        return {"type": "function_call", "id": f"fc{number}", "call_id": f"c{number}", "name": f"f{number}", **more}
+
+    for one, two, id_one, id_two in ((0, 1, None, None), (None, None, "fc1", "fc2"), (0, 1, "fc1", "fc2")):
+        response = folded(
+            added(one, call(1, arguments="")),
+            added(two, call(2, arguments="")),
+            event("function_call_arguments.delta", two, id_two, delta="[1"),
+            event("function_call_arguments.delta", one, id_one, delta="{"),
+            event("function_call_arguments.delta", two, id_two, delta="]"),
+            event("function_call_arguments.delta", one, id_one, delta="}"),
+        )
+        assert [(item.call_id, item.name, item.arguments) for item in response.output] == [
+            ("c1", "f1", "{}"),
+            ("c2", "f2", "[1]"),
+        ]
+
+
+def test_output_index_orders_and_may_have_holes() -> None:
+    response = folded(
+        text_delta("second", 7),
+        event("function_call_arguments.delta", 3, delta="{}"),
+        text_delta("first ", 0),
+    )
+    assert [type(item) for item in response.output] == [
+        ResponseOutputMessage,
+        ResponseFunctionToolCall,
+        ResponseOutputMessage,
+    ]
+    assert response.output_text == "first second"
+
+
+def test_one_id_for_all_items_does_not_merge_them() -> None:
+    response = folded(
+        added(0, {**EMPTY, "id": "same"}),
+        text_delta("a", 0, "same"),
+        added(1, {**EMPTY, "id": "same"}),
+        text_delta("b", 1, "same"),
+        text_delta("A", 0, "same"),
+    )
+    assert [item.content[0].text for item in response.output] == ["aA", "b"]
+
+
+def test_an_item_that_was_never_added_is_of_the_kind_that_the_event_speaks_of() -> None:
+    kinds = {
+        "output_text.delta": ResponseOutputMessage,
+        "refusal.delta": ResponseOutputMessage,
+        "reasoning_text.delta": ResponseReasoningItem,
+        "reasoning_summary_text.delta": ResponseReasoningItem,
+        "function_call_arguments.delta": ResponseFunctionToolCall,
+        "custom_tool_call_input.delta": ResponseCustomToolCall,
+        "code_interpreter_call_code.delta": ResponseCodeInterpreterToolCall,
+        "shell_call_command.delta": ResponseFunctionShellToolCall,
+        "apply_patch_call_operation_diff.delta": ResponseApplyPatchToolCall,
+    }
+    for kind, cls in kinds.items():
+        response = folded(event(kind, delta="a", item_id="x"))
+        assert type(response.output[0]) is cls
+        assert response.output[0].id == "x"
+
+
+FAMILIES: list[tuple[str, str, Json, str, Json]] = [
+    ("function_call_arguments", "arguments", {"type": "function_call", "call_id": "c"}, "arguments", {}),
+    ("mcp_call_arguments", "arguments", {"type": "mcp_call", "server_label": "s"}, "arguments", {}),
+    ("custom_tool_call_input", "input", {"type": "custom_tool_call", "name": "n"}, "input", {}),
+    ("code_interpreter_call_code", "code", {"type": "code_interpreter_call", "container_id": "c"}, "code", {}),
+    ("apply_patch_call_operation_diff", "diff", {"type": "apply_patch_call", "operation": {}}, "operation.diff", {}),
+    ("shell_call_command", "command", {"type": "shell_call", "action": {}}, "action.commands.1", {"command_index": 1}),
+    ("reasoning_text", "text", {"type": "reasoning"}, "content.0.text", {"content_index": 0}),
+    ("reasoning_summary_text", "text", {"type": "reasoning"}, "summary.1.text", {"summary_index": 1}),
+    ("output_text", "text", {"type": "message", "role": "assistant"}, "content.1.text", {"content_index": 1}),
+    ("refusal", "refusal", {"type": "message", "role": "assistant"}, "content.0.refusal", {"content_index": 0}),
+]
+
+
+@pytest.mark.parametrize(("family", "field", "item", "path", "where"), FAMILIES, ids=[family[0] for family in FAMILIES])
+def test_each_family_of_texts(family: str, field: str, item: Json, path: str, where: Json) -> None:
+    first, second = (event(f"{family}.delta", delta=text, **where) for text in ("ab", "cd"))
+    whole = event(f"{family}.done", **{field: "abcd"}, **where)
+    for events in ([first, second, whole], [first, second], [whole]):
+        for before in ([added(0, item)], []):
+            for after in ([], [item_done(0, item)], [item_done(0, {**item, "status": "completed"})]):
+                response = folded(*before, *events, *after)
+                assert len(response.output) == 1
+                assert response.output[0].raw["type"] == item["type"]
+                value: Any = response.output[0].raw
+                for name in path.split("."):
+                    value = value[int(name) if name.isdigit() else name]
+                assert value == "abcd"
+                if before or after:
+                    assert item.items() <= response.output[0].raw.items() or "." in path
+
+
+def test_the_summary_of_reasoning() -> None:
+    response = folded(
+        added(0, {"type": "reasoning", "id": "rs", "summary": []}),
+        event("reasoning_summary_part.added", summary_index=0, part={"type": "summary_text", "text": ""}),
+        event("reasoning_summary_text.delta", summary_index=0, delta="one"),
+        event("reasoning_summary_part.done", summary_index=0, part={"type": "summary_text", "text": "one"}),
+        event("reasoning_summary_part.added", summary_index=1, part={"type": "summary_text", "text": ""}),
+        event("reasoning_summary_text.delta", summary_index=1, delta="two"),
+    )
+    assert [part.text for part in response.output[0].summary] == ["one", "two"]
+    assert response.output_text == ""
+
+
+def test_the_commands_of_a_shell_call() -> None:
+    response = folded(
+        added(0, {"type": "shell_call", "id": "sh", "call_id": "c", "action": {"commands": [], "timeout_ms": 5}}),
+        event("shell_call_command.added", command_index=0, command=""),
+        event("shell_call_command.delta", command_index=0, delta="ls"),
+        event("shell_call_command.delta", command_index=1, delta="pwd"),
+        event("shell_call_command.delta", command_index=0, delta=" -l"),
+    )
+    assert response.output[0].action.commands == ["ls -l", "pwd"]
+    assert response.output[0].action.timeout_ms == 5
+
+
+def test_tools_of_the_server_come_with_their_items() -> None:
+    search = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search", "query": "q"}}
+    image = {"type": "image_generation_call", "id": "ig", "status": "completed", "result": "QQ=="}
+    response = folded(
+        added(0, {"type": "web_search_call", "id": "ws", "status": "in_progress"}),
+        event("web_search_call.searching", 0, "ws"),
+        item_done(0, search),
+        added(1, {"type": "image_generation_call", "id": "ig", "status": "in_progress"}),
+        event("image_generation_call.partial_image", 1, "ig", partial_image_b64="QQ==", partial_image_index=0),
+        item_done(1, image),
+        item_done(2, {"type": "from_the_future", "id": "x", "power": 9}),
+    )
+    assert [item.type for item in response.output] == ["web_search_call", "image_generation_call", "from_the_future"]
+    assert response.output[0].action.query == "q"
+    assert response.output[1].result == "QQ=="
+    assert response.output[2].raw["power"] == 9
+
+
+def test_events_of_tools_that_say_nothing_make_no_item() -> None:
+    response = folded({"type": "response.web_search_call.searching", "item_id": "ws"}, {"type": "keepalive"})
+    assert response.output == []
+
+
+# When content has arrived
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        text_delta("a"),
+        text_done("a"),
+        event("refusal.delta", delta="a"),
+        event("reasoning_text.delta", delta="a"),
+        event("reasoning_summary_text.delta", delta="a"),
+        event("function_call_arguments.delta", delta="{"),
+        added(0, {"type": "function_call", "name": "f"}),
+        added(0, {"type": "web_search_call"}),
+        item_done(0, message("a")),
+    ],
+    ids=lambda raw: raw["type"],
+)
+def test_what_counts_as_content(raw: Json) -> None:
+    assert play(CREATED, raw, ended=False).reader.dialect.has_content
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        CREATED,
+        added(0, EMPTY),
+        added(0, {"type": "reasoning", "summary": []}),
+        event("content_part.added", content_index=0, part={"type": "output_text", "text": ""}),
+        text_delta(""),
+        {"type": "keepalive"},
+    ],
+    ids=lambda raw: raw["type"],
+)
+def test_what_does_not(raw: Json) -> None:
+    assert not play(raw, ended=False).reader.dialect.has_content
+
+
+# The whole of it
+
+
+def test_a_stream_with_something_of_everything_adds_up_to_its_own_output() -> None:
+    whole = play(*FULL_RESPONSES).snapshot
+    rebuilt = play(*FULL_RESPONSES[:-1], spoiled(FULL_RESPONSES[-1], ("response", "output"), [])).snapshot
+    assert [item.type for item in rebuilt.output] == [item.type for item in whole.output]
+    assert rebuilt.output_text == whole.output_text == "Hé"
+    assert rebuilt.output[0] == whole.output[0]
+    assert rebuilt.output[1].summary[0].text == "hm"
+    assert rebuilt.output[2].arguments == "{}"
+    assert rebuilt.output[3].action.commands == ["ls"]
+    assert rebuilt.output[4].operation.raw["diff"] == "@@"
+    assert rebuilt.output[5].code == "1"
+    assert rebuilt.output[6].arguments == "{}"
+    assert rebuilt.output[7].input == "i"
+    assert rebuilt.usage == whole.usage
+
+
+FIELDS = [(at, path) for at, raw in enumerate(FULL_RESPONSES) for path in paths(raw) if path and path != ("type",)]
+
+
+@pytest.mark.parametrize(("at", "path"), FIELDS, ids=lambda value: str(value).replace(" ", ""))
+def test_wrong_types_never_crash(at: int, path: Any) -> None:
+    """Every field of every event, replaced by something of every kind."""
+    for value in ODD_VALUES:
+        events = [*FULL_RESPONSES[:at], spoiled(FULL_RESPONSES[at], path, value), *FULL_RESPONSES[at + 1 :]]
+        played = responses(*map(sse, events))
+        assert len(played.events) == len(events)
+        assert repr(played.snapshot)
+        assert isinstance(played.snapshot.output_text, str)
+        played.reader.dialect.failure()
+        short = responses(*map(sse, events[:-1]))
+        assert repr(short.snapshot)
+
+
+@given(spoiled_streams(FULL_RESPONSES), st.integers(1, 300))
+def test_folding_does_not_depend_on_the_cut(events: list[Any], size: int) -> None:
+    body = b"".join(map(sse, events))
+    one, many = responses(body), responses(*(body[i : i + size] for i in range(0, len(body), size)))
+    assert repr(one.snapshot.raw) == repr(many.snapshot.raw)
+    assert one.text == many.text
+    assert one.verdict == many.verdict
+
+
+@given(st.permutations(range(3)), st.lists(st.integers(0, 2), min_size=12, max_size=12))
+def test_how_items_overlap_does_not_matter(order: list[int], turns: list[int]) -> None:
+    events = [added(i, {"type": "function_call", "id": f"fc{i}", "call_id": f"c{i}", "arguments": ""}) for i in order]
+    for number, turn in enumerate(turns):
+        events.append(event("function_call_arguments.delta", turn, f"fc{turn}", delta=f"<{number}>"))
+    response = folded(*events)
+    for i in range(3):
+        expected = "".join(f"<{number}>" for number, turn in enumerate(turns) if turn == i)
+        assert (response.output[i].call_id, response.output[i].arguments) == (f"c{i}", expected)
+
+
+def test_folding_is_linear() -> None:
+    """Pieces are joined when somebody looks: ten thousand deltas, and only their own text is kept."""
+    played = play(CREATED, *[text_delta("x" * 10)] * 10_000, end())
+    assert len(played.snapshot.output_text) == 100_000

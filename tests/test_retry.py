@@ -1,0 +1,516 @@
+"""Retries: openai-python's table, until the first event has been handed over, and never after it."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import time
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+from net_helpers import CHAT, client_over, outcome, serve
+
+from trio_openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    Deadlines,
+    StreamTruncatedError,
+    TrioOpenAI,
+    TrioTransport,
+)
+from trio_openai._sansio import policy
+from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, ScriptedServer, Stall
+
+HELLO = Reply.chat("Hello there.")
+PLAIN = Reply.chat("Hello there.", stream=False)
+ROLE = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}]}
+
+
+async def read(client: TrioOpenAI, *, stream: bool = False, **params: Any) -> str | None:
+    if not stream:
+        return (await client.chat.completions.create(**CHAT, **params)).choices[0].message.content
+    async with client.chat.completions.stream(**CHAT, **params) as opened:
+        return (await opened.get_final_completion()).choices[0].message.content
+
+
+async def attempts(server: ScriptedServer, *, stream: bool = False, **options: Any) -> tuple[Any, int, float]:
+    """What one call ends with, how many requests it made, and how long it took."""
+    client, transport = client_over(server, max_connections=1, **options)
+    before, requests = trio.current_time(), len(server.requests)
+    async with client:
+        result = await outcome(read, client, stream=stream)
+        elapsed = trio.current_time() - before
+        assert transport.statistics().active == 0
+    return result, len(server.requests) - requests, elapsed
+
+
+# The arithmetic.
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529, 599])
+def test_statuses_that_are_retried(status: int) -> None:
+    assert policy.should_retry_status(status, {}, None, 0.0)
+    assert not policy.should_retry_status(status, {"x-should-retry": "false"}, None, 0.0)
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 410, 413, 418, 422])
+def test_statuses_that_are_not_retried(status: int) -> None:
+    assert not policy.should_retry_status(status, {}, None, 0.0)
+    assert policy.should_retry_status(status, {"x-should-retry": "true"}, None, 0.0)
+    assert not policy.should_retry_status(status, {"x-should-retry": "maybe"}, None, 0.0)
+
+
+def test_a_used_up_quota_is_not_retried() -> None:
+    assert not policy.should_retry_status(429, {}, "insufficient_quota", 0.0)
+    assert policy.should_retry_status(429, {}, "rate_limit_exceeded", 0.0)
+
+
+def test_a_wait_of_more_than_two_minutes_is_not_waited() -> None:
+    for headers in ({"retry-after": "120.5"}, {"retry-after-ms": "120500"}, {"retry-after": "1e999"}):
+        assert not policy.should_retry_status(429, headers, None, 0.0)
+        assert not policy.should_retry_status(429, {**headers, "x-should-retry": "true"}, None, 0.0)
+    assert policy.should_retry_status(429, {"retry-after": "120"}, None, 0.0)
+
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after-ms": "100", "retry-after": "3"}, 0.1),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+        ({"retry-after": email.utils.formatdate(NOW + 30, usegmt=True)}, 30.0),
+        ({"retry-after": "120"}, 120.0),
+    ],
+)
+def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: float) -> None:
+    for random in (0.0, 0.999):
+        assert policy.delay(0, headers, random, NOW) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"retry-after": "0"},
+        {"retry-after": "-5"},
+        {"retry-after": "nan"},
+        {"retry-after": "soon"},
+        {"retry-after": ""},
+        {"retry-after-ms": "-1"},
+        {"retry-after": email.utils.formatdate(NOW - 30, usegmt=True)},
+        {"retry-after": "Mon, 99 Foo 2024 99:99:99 GMT"},
+        {"retry-after": "500"},
+    ],
+)
+def test_without_a_usable_word_from_the_server_the_wait_doubles_up_to_eight_seconds(headers: dict[str, str]) -> None:
+    for retries, most in enumerate((0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)):
+        assert policy.delay(retries, headers, 0.0, NOW) == most
+        assert policy.delay(retries, headers, 0.5, NOW) == pytest.approx(most * 0.875)
+        assert policy.delay(retries, headers, math.nextafter(1.0, 0.0), NOW) >= most * 0.75
+    assert policy.delay(10**9, headers, 0.0, NOW) == 8.0
+
+
+@given(st.text(max_size=40), st.text(max_size=20), st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
+def test_no_header_makes_the_arithmetic_fail_or_the_wait_unreasonable(
+    after: str, milliseconds: str, retries: int, random: float
+) -> None:
+    headers = {"retry-after": after, "retry-after-ms": milliseconds}
+    policy.should_retry_status(429, headers, None, NOW)
+    assert 0 < policy.delay(retries, headers, random, NOW) <= 120
+
+
+@given(st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3}:\d{1,3} (GMT|[+-]\d{1,9})"))
+def test_no_date_makes_the_arithmetic_fail(date: str) -> None:
+    assert 0 < policy.delay(0, {"retry-after": date}, 0.0, NOW) <= 120
+
+
+# Over the wire.
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+async def test_a_status_that_may_pass_is_tried_again(
+    nursery: trio.Nursery, autojump_clock: object, status: int, stream: bool
+) -> None:
+    busy = Reply.error(status, "busy")
+    server = await serve(nursery, [busy, busy, HELLO if stream else PLAIN])
+    result, requests, elapsed = await attempts(server, stream=stream)
+    assert (result, requests) == ("Hello there.", 3)
+    assert 1.5 * 0.75 <= elapsed <= 1.51
+    first, *others = server.requests
+    assert all(other == first for other in others), "the same request each time"
+
+
+async def test_when_the_retries_are_used_up_the_last_error_comes_out_bare(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, lambda request: Reply.error(503, f"busy {len(server.requests)}"))
+    for most in (0, 1, 4):
+        before = len(server.requests)
+        error, requests, _ = await attempts(server, max_retries=most)
+        assert isinstance(error, APIStatusError)
+        assert requests == most + 1
+        assert f"busy {before + requests}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply.error(400, "no"),
+        Reply.error(401, "no"),
+        Reply.error(404, "no"),
+        Reply.error(429, "no", code="insufficient_quota"),
+        Reply.error(429, "no", headers={"x-should-retry": "false"}),
+        Reply.error(429, "no", headers={"retry-after": "121"}),
+        Reply.error(503, "no", headers={"retry-after-ms": "121000"}),
+        Reply(200, body=b"not json"),
+        Reply.json({"error": {"message": "no", "code": "insufficient_quota"}}),
+    ],
+)
+async def test_what_another_attempt_would_not_cure_is_not_tried_again(
+    nursery: trio.Nursery, autojump_clock: object, reply: Reply
+) -> None:
+    server = await serve(nursery, [reply, PLAIN])
+    error, requests, elapsed = await attempts(server)
+    assert isinstance(error, APIError)
+    assert requests == 1
+    assert elapsed < 0.1
+
+
+async def test_the_servers_wait_is_kept(nursery: trio.Nursery, autojump_clock: object) -> None:
+    date = email.utils.formatdate(time.time() + 60, usegmt=True)
+    for headers, least, most in (
+        ({"retry-after": "7"}, 7, 7.01),
+        ({"retry-after-ms": "250"}, 0.25, 0.26),
+        ({"retry-after": date}, 50, 60.5),
+        ({"x-should-retry": "true"}, 0.37, 0.51),
+    ):
+        server = await serve(nursery, [Reply.error(429, "slow", headers=headers), PLAIN])
+        result, requests, elapsed = await attempts(server)
+        assert (result, requests) == ("Hello there.", 2)
+        assert least <= elapsed <= most
+
+
+async def test_x_should_retry_true_retries_what_is_not_in_the_table(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, [Reply.error(400, "no", headers={"x-should-retry": "true"}), PLAIN])
+    assert (await attempts(server))[:2] == ("Hello there.", 2)
+
+
+async def test_a_connection_that_fails_is_tried_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, [Reply.raw(), Reply.raw(b"SSH-2.0"), PLAIN])
+    failures = 1
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError("refused")
+        return await server.open_stream()
+
+    result, requests, _ = await attempts(server, open_stream=open_stream, max_retries=3)
+    assert (result, requests) == ("Hello there.", 3)
+    failures = 100
+    error, requests, _ = await attempts(server, open_stream=open_stream)
+    assert type(error) is APIConnectionError
+    assert "refused" in str(error)
+    assert (requests, failures) == (0, 97)
+
+
+async def test_a_deadline_for_connecting_or_for_the_headers_is_tried_again(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, [Reply(delay=math.inf), PLAIN])
+    result, requests, elapsed = await attempts(server, timeout=Deadlines(headers=5))
+    assert (result, requests) == ("Hello there.", 2)
+    assert 5.3 <= elapsed <= 5.6
+    server = await serve(nursery, Reply(delay=math.inf))
+    error, requests, _ = await attempts(server, timeout=Deadlines(headers=5))
+    assert (type(error), error.phase, requests) == (APITimeoutError, "headers", 3)
+
+
+async def test_a_plain_answer_that_is_cut_is_tried_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+    """Nothing of it had been handed over; openai-python does the same."""
+    server = await serve(nursery, [PLAIN.cut_after(5), PLAIN.reset_after(5), PLAIN])
+    assert (await attempts(server))[:2] == ("Hello there.", 3)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Reply.sse(Cut()),
+        HELLO.cut_after(10),
+        HELLO.reset_after(10),
+        Reply.sse({"error": {"message": "busy", "code": "rate_limit_exceeded"}}),
+        Reply.sse({"error": {"message": "busy", "type": "overloaded_error"}}),
+        Reply.sse({"error": {"message": "busy", "code": 503}}),
+        Reply.sse({"error": {"message": "busy", "code": "server_error"}}, done=False),
+    ],
+    ids=["cut at once", "cut in an event", "reset", "rate limit", "overloaded", "503", "server error"],
+)
+async def test_a_stream_that_fails_before_its_first_event_is_tried_again(
+    nursery: trio.Nursery, autojump_clock: object, first: Reply
+) -> None:
+    server = await serve(nursery, [first, HELLO])
+    client, transport = client_over(server)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        assert (await stream.get_final_completion()).choices[0].message.content == "Hello there."
+        assert stream.timings.retries == 1
+        assert stream.timings.headers is not None
+        assert transport.statistics().active == 0
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Reply.sse(ROLE, Cut()),
+        Reply.sse(ROLE, {"error": {"message": "busy", "code": "rate_limit_exceeded"}}, done=False),
+        Reply.sse({"error": {"message": "no", "code": "insufficient_quota"}}),
+        Reply.sse({"error": {"message": "no", "code": "invalid_api_key"}}),
+        Reply.sse("not json"),
+        Reply(200, {"content-type": "text/html"}, b"<html>"),
+    ],
+    ids=["cut after an event", "overloaded after an event", "quota", "bad key", "not json", "html"],
+)
+async def test_a_stream_that_another_attempt_would_not_cure_or_would_repeat_is_not_tried_again(
+    nursery: trio.Nursery, autojump_clock: object, first: Reply
+) -> None:
+    server = await serve(nursery, [first, HELLO])
+    error, requests, _ = await attempts(server, stream=True)
+    assert isinstance(error, APIError)
+    assert requests == 1
+
+
+async def test_after_the_first_event_nothing_is_ever_sent_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, Reply.sse(ROLE, Cut()))
+    client, _ = client_over(server, max_retries=5)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        await anext(stream)
+        for _ in range(5):
+            assert type(await outcome(stream.__anext__)) is StreamTruncatedError
+    assert len(server.requests) == 1
+
+
+async def test_retries_before_the_headers_and_after_them_count_together(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, [Reply.error(503, "busy"), Reply.sse(Cut()), Reply.error(503, "busy"), HELLO])
+    client, _ = client_over(server, max_retries=3)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        await stream.until_done()
+        assert stream.timings.retries == 3
+    server = await serve(nursery, [Reply.error(503, "busy"), Reply.sse(Cut()), Reply.error(503, "busy"), HELLO])
+    error, requests, _ = await attempts(server, stream=True, max_retries=2)
+    assert isinstance(error, APIStatusError)
+    assert requests == 3
+
+
+# Cancellation and closing.
+
+
+async def test_a_cancellation_during_the_sleep_before_a_retry_returns_at_once(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    for first, stream in ((Reply.error(429, "slow", headers={"retry-after": "100"}), False), (Reply.sse(Cut()), True)):
+        server = await serve(nursery, [first, HELLO])
+        client, transport = client_over(server)
+        async with client:
+            with trio.move_on_after(0.1) as scope:
+                await read(client, stream=stream)
+            assert scope.cancelled_caught
+            assert trio.current_time() == pytest.approx(scope.deadline)
+            assert transport.statistics().active == 0
+        await trio.sleep(200)
+        assert len(server.requests) == 1
+
+
+async def test_a_step_cancelled_in_the_sleep_before_a_retry_is_continued_by_the_next_one(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, [Reply.sse(Cut()), HELLO])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        with trio.move_on_after(0.1) as scope:
+            await anext(stream)
+        assert scope.cancelled_caught
+        assert (await stream.get_final_completion()).choices[0].message.content == "Hello there."
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("closing", ["stream", "client"])
+@pytest.mark.parametrize("second", [HELLO, Reply(delay=math.inf), Reply.error(503, "busy")])
+@pytest.mark.parametrize("moment", [0.1, 5.0])
+async def test_aclose_from_another_task_ends_the_reader_that_waits_to_try_again(
+    nursery: trio.Nursery, autojump_clock: object, closing: str, second: Reply, moment: float
+) -> None:
+    if moment > 1 and second is HELLO:
+        return  # it has been read by then
+    server = await serve(nursery, [Reply.sse(Cut()), second, second, second])
+    client, transport = client_over(server, max_retries=3 if moment < 1 else 10)
+    results: list[Any] = []
+    async with client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+
+        async def reading() -> None:
+            results.append(await outcome(stream.until_done))
+
+        async with trio.open_nursery() as readers:
+            readers.start_soon(reading)
+            await trio.sleep(moment)
+            assert not results or moment > 1
+            before = trio.current_time()
+            await (stream if closing == "stream" else client).aclose()
+            requests = len(server.requests)
+            await trio.testing.wait_all_tasks_blocked()
+            if not isinstance(results[0], APIStatusError):
+                assert isinstance(results[0], trio.ClosedResourceError | RuntimeError)
+            assert trio.current_time() == before
+        assert transport.statistics().active == 0
+        assert isinstance(
+            await outcome(stream.__anext__), trio.ClosedResourceError | RuntimeError | APIStatusError
+        )
+        await trio.sleep(100)
+        assert len(server.requests) == requests
+
+
+async def test_a_stream_closed_after_its_step_was_cancelled_in_a_retry_stays_closed(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, [Reply.sse(Cut()), HELLO])
+    client, _ = client_over(server)
+    async with client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        with trio.move_on_after(0.1):
+            await anext(stream)
+        await stream.aclose()
+        assert isinstance(await outcome(stream.__anext__), trio.ClosedResourceError)
+        assert stream.verdict.state == "closed"
+    assert len(server.requests) == 1
+
+
+# Keys from a function.
+
+
+async def test_a_key_function_is_asked_before_every_attempt(nursery: trio.Nursery, autojump_clock: object) -> None:
+    asked = 0
+
+    async def key() -> str:
+        nonlocal asked
+        asked += 1
+        await trio.sleep(0.1)
+        return f"sk-number-{asked}"
+
+    server = await serve(nursery, [Reply.error(503, "busy"), Reply.sse(Cut()), HELLO, PLAIN])
+    client, _ = client_over(server, api_key=key)
+    async with client:
+        assert asked == 0
+        assert await read(client, stream=True) == "Hello there."
+        assert await read(client) == "Hello there."
+    sent = [request.header("authorization") for request in server.requests]
+    assert sent == [f"Bearer sk-number-{number}" for number in (1, 2, 3, 4)]
+
+
+async def test_what_a_key_function_raises_comes_out_bare_and_nothing_is_sent(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    class Mine(Exception):
+        pass
+
+    server = await serve(nursery, PLAIN)
+    for error in (Mine(), httpx.ConnectError("mine"), OSError("mine")):
+
+        async def key(error: Exception = error) -> str:
+            await trio.lowlevel.checkpoint()
+            raise error
+
+        client, transport = client_over(server, api_key=key)
+        async with client:
+            assert await outcome(read, client) is error
+            assert transport.statistics().active == 0
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("made", ["bad\n", "", " ", None, b"sk", 5])
+async def test_what_a_key_function_returns_is_checked(
+    nursery: trio.Nursery, autojump_clock: object, made: Any
+) -> None:
+    async def key() -> Any:
+        await trio.lowlevel.checkpoint()
+        return made
+
+    server = await serve(nursery, PLAIN)
+    client, _ = client_over(server, api_key=key)
+    async with client:
+        assert isinstance(await outcome(read, client), ValueError | TypeError)
+    assert server.requests == []
+
+
+async def test_a_key_function_that_hangs_can_be_cancelled_and_is_bounded_by_total(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    async def key() -> str:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    server = await serve(nursery, PLAIN)
+    client, transport = client_over(server, api_key=key, timeout=Deadlines(total=5))
+    async with client:
+        error = await outcome(read, client)
+        assert (type(error), error.phase) == (APITimeoutError, "total")
+        assert transport.statistics().active == 0
+
+
+# The pool in a storm.
+
+
+async def test_a_storm_of_failures_and_cancellations_leaves_the_pool_whole(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    kinds = [
+        PLAIN,
+        Reply.error(503, "busy"),
+        Reply(delay=math.inf),
+        PLAIN.cut_after(5),
+        Reply.raw(b"garbage"),
+        Reply.json({}).stall_after(1),
+        Reply(200, body=[Pause(0.3), b"{}"]),
+        Reply(200, body=[Stall()]),
+    ]
+
+    def script(request: RecordedRequest) -> Reply:
+        return kinds[request.json()["seed"] % len(kinds)]
+
+    server = await serve(nursery, script)
+    transport = TrioTransport(open_stream=server.open_stream, max_connections=7)
+    http = httpx.AsyncClient(transport=transport)
+    async with server.client(http_client=http, timeout=1.0, max_retries=1) as client:
+
+        async def one(number: int) -> None:
+            with trio.move_on_after((number * 37 % 100) / 50):
+                await outcome(client.chat.completions.create, **CHAT, seed=number, stream=number % 3 == 0)
+
+        async with trio.open_nursery() as storm:
+            for number in range(200):
+                storm.start_soon(one, number)
+        held = transport.statistics()
+        assert held.waiting == 0
+        assert held.active == len(client._caller.open_streams), "streams of the third door are open until they are closed"
+        for stream in list(client._caller.open_streams):
+            await stream.aclose()
+        assert transport.statistics().active == 0
+        assert await read(client, seed=0) == "Hello there."
+    await server.wait_closed()

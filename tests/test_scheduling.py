@@ -1,0 +1,201 @@
+"""Promise 7: every step is a checkpoint, a burst never holds the scheduler for long, and a cancelled step loses nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from net_helpers import CancelAtStep, client_over, outcome, serve
+
+from trio_openai import Deadlines, TrioOpenAI
+from trio_openai.testing import Pause, Reply
+
+CHAT: dict[str, Any] = {"model": "m", "messages": []}
+
+
+def numbered(count: int, *, pace: float = 0.0) -> Reply:
+    chunks = [{"id": "c", "choices": [{"index": 0, "delta": {"content": f"{number} "}}]} for number in range(count)]
+    last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    return Reply.sse(*chunks, last, pace=pace)
+
+
+def burst(count: int) -> Reply:
+    """Events that arrive in one piece."""
+    body = b"".join(step for step in numbered(count).body if isinstance(step, bytes))
+    return Reply(200, {"content-type": "text/event-stream"}, body)
+
+
+async def test_a_burst_of_buffered_events_lets_other_tasks_run(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, burst(20_000))
+    client, _ = client_over(server)
+    turns = 0
+    running = True
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while running:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with client, client.chat.completions.stream(**CHAT) as stream, trio.open_nursery() as others:
+        others.start_soon(count_turns)
+        before = time.perf_counter()
+        await stream.until_done()
+        elapsed = time.perf_counter() - before
+        running = False
+    assert turns > 10
+    assert elapsed / turns < 0.05, "a turn for the others about every millisecond, with room for a busy machine"
+
+
+async def test_the_longest_step_in_a_burst_is_short(nursery: trio.Nursery) -> None:
+    """Events that one turn of the scheduler hands out, by count and not by the clock of a busy machine."""
+    server = await serve(nursery, burst(20_000))
+    client, _ = client_over(server)
+
+    class Turns(trio.abc.Instrument):
+        turns = 0
+
+        def after_task_step(self, task: trio.lowlevel.Task) -> None:
+            if task is reader:
+                self.turns += 1
+
+    reader = trio.lowlevel.current_task()
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        await anext(stream)
+        counting = Turns()
+        trio.lowlevel.add_instrument(counting)
+        most = seen = last = 0
+        async for _ in stream:
+            seen = seen + 1 if counting.turns == last else 1
+            last, most = counting.turns, max(most, seen)
+        trio.lowlevel.remove_instrument(counting)
+    assert most < 2_000, "a millisecond is a few hundred events at most"
+
+
+async def test_a_deadline_fires_in_the_middle_of_a_burst(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, burst(50_000))
+    client, _ = client_over(server)
+    seen = 0
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        await anext(stream)
+        started = time.perf_counter()
+        with trio.move_on_after(0.05) as scope:
+            async for _ in stream:
+                seen += 1
+        elapsed = time.perf_counter() - started
+        assert scope.cancelled_caught, "the stream was over before the deadline: this test needs a longer burst"
+        assert elapsed < 0.5
+        assert (await anext(stream)).choices[0].delta.content == f"{seen + 1} ", "and no event is lost"
+
+
+async def test_every_step_is_a_checkpoint_for_cancellation(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, burst(50))
+    client, _ = client_over(server)
+    async with client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        for number in range(50):
+            for step in (stream.__anext__, stream.text_deltas.__anext__):  # type: ignore[attr-defined]
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await step()
+                assert scope.cancelled_caught
+            assert (await anext(stream)).choices[0].delta.content == f"{number} "
+        await stream.until_done()
+        for step in (stream.__anext__, stream.until_done, stream.get_final_completion):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await outcome(step)
+            assert scope.cancelled_caught, "at the end of the stream as well"
+
+
+@pytest.mark.parametrize("what", ["stream.until_done", "stream.aclose", "client.aclose", "create", "text"])
+async def test_what_is_async_is_a_checkpoint(nursery: trio.Nursery, what: str) -> None:
+    server = await serve(nursery, burst(5))
+    client, _ = client_over(server)
+    async with client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        if what == "text":
+            await stream.until_done()
+        with trio.testing.assert_checkpoints():
+            if what == "stream.until_done":
+                await stream.until_done()
+            elif what == "stream.aclose":
+                await stream.aclose()
+            elif what == "client.aclose":
+                await client.aclose()
+            elif what == "create":
+                await client.chat.completions.create(**CHAT, stream=True)
+            else:
+                assert [text async for text in stream.text_deltas] == []
+        with trio.testing.assert_checkpoints():
+            await stream.aclose()
+
+
+async def read_with_interruptions(client: TrioOpenAI, step: int, *, before: bool) -> tuple[list[str], bool]:
+    """The texts of a stream whose reader is cancelled at its k-th step, once, and goes on; whether it was."""
+    texts: list[str] = []
+    async with client.chat.completions.stream(**CHAT) as stream:
+        done = False
+        with trio.CancelScope() as scope:
+            canceller = CancelAtStep(scope, step, before=before)
+            trio.lowlevel.add_instrument(canceller)
+            try:
+                async for event in stream:
+                    texts.append(event.choices[0].delta.content or "")
+                done = True
+            finally:
+                trio.lowlevel.remove_instrument(canceller)
+        assert done or scope.cancelled_caught
+        async for event in stream:
+            texts.append(event.choices[0].delta.content or "")
+        assert stream.snapshot.choices[0].message.content == "".join(texts)
+        assert stream.verdict.state == "done"
+    return texts, canceller.fired
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["after a step", "before a step"])
+@pytest.mark.parametrize("kind", ["paced", "burst", "sliced", "sockets"])
+async def test_a_step_cancelled_at_any_moment_loses_no_event(nursery: trio.Nursery, kind: str, before: bool) -> None:
+    reply = {"paced": numbered(8, pace=0.001), "burst": burst(8), "sliced": numbered(8).sliced(7), "sockets": numbered(8)}
+    server = await serve(nursery, reply[kind], memory=kind != "sockets")
+    client, transport = client_over(server, max_connections=1)
+    expected = [f"{number} " for number in range(8)] + [""]
+    async with client:
+        for step in range(1_000):
+            texts, fired = await read_with_interruptions(client, step, before=before)
+            assert texts == expected
+            assert transport.statistics().active == 0
+            if not fired:
+                break
+        assert step > 3
+
+
+async def test_a_reader_cancelled_before_every_event_still_gets_all_of_them(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, numbered(10, pace=1.0))
+    client, _ = client_over(server)
+    texts: list[str] = []
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        while stream.verdict.state == "open":
+            with trio.move_on_after(0.3):
+                texts.extend([text async for text in stream.text_deltas])
+            texts.append("") if texts and not texts[-1] else None
+        assert stream.snapshot.choices[0].message.content == "".join(f"{number} " for number in range(10))
+
+
+async def test_a_deadline_that_passes_while_the_reader_is_cancelled_and_comes_back_is_still_counted_right(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, Reply.sse({"id": "c", "choices": []}, Pause(8), {"id": "c", "choices": []}))
+    client, _ = client_over(server)
+    async with client, client.chat.completions.stream(**CHAT, timeout=Deadlines(idle=5)) as stream:
+        await anext(stream)
+        for _ in range(4):
+            with trio.move_on_after(1):
+                await anext(stream)
+            await trio.sleep(1)  # in which the clock stands still, and the event arrives
+        assert (await anext(stream)).id == "c"
