@@ -1,7 +1,7 @@
 """When the client has dealt with all that was sent to it: then its process sleeps, in its event loop's wait.
 
-A packet over loopback wakes the process that waits for it before the `send` returns. So after a write the client runs, and
-once it sleeps again it has read everything. Asking the kernel costs the client nothing, which an answer over a socket would.
+A packet over loopback wakes the process that waits for it before the `send` returns. So after a write the client runs,
+and once it sleeps again it has read everything. Asking the kernel costs the client nothing; an answer by socket would.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class ClientWatch:
     def wait_idle(self) -> None:
         """Return when the process sleeps, or has ended. Without /proc: after a short while."""
         if self._stat < 0:
-            return time.sleep(_GUESS)
+            time.sleep(_GUESS)
+            return
         while self._state() not in (_SLEEPING, b""):
             self.give_way()
 

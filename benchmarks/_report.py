@@ -30,13 +30,15 @@ def table(rows: Iterable[Iterable[str]]) -> str:
     widths = [max(len(row[i]) for row in cells if row) for i in range(len(cells[0]))]
     lines = []
     for row in cells:
-        padded = [text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=False))]
+        padded = [
+            text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=False))
+        ]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
 def comparison(results: list[Result]) -> str:
-    """A block of rows for each plan: the median of each contender, its range, and how many times the two yardsticks' it is."""
+    """A block of rows for each plan: each contender's median, its range, and its ratios to the two yardsticks."""
     rows: list[list[str]] = [["", "µs/event", "min-max", "x trio_openai", "x bare socket", "waits/event"]]
     for plan, group in groupby(results, key=lambda result: result.plan):
         of_plan = list(group)

@@ -74,7 +74,7 @@ def _measure(result: Result) -> None:
         figures = (port, client_cpu, plan.streams, plan.events, plan.per_write)
         command = _python("_client.py", result.contender, *map(str, figures), plan.pace)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, env=_environment())
+            done = _run_client(command)
         except subprocess.TimeoutExpired:
             result.error = f"took longer than {_TIMEOUT:g} s"
             return
@@ -84,6 +84,10 @@ def _measure(result: Result) -> None:
     measured, events = json.loads(done.stdout), plan.streams * plan.events
     result.cpu_us.append(measured["cpu_seconds"] / events * 1e6)
     result.waits.append(measured["waits"] / events)
+
+
+def _run_client(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT, env=_environment())
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """The server that the contenders read from: blocking sockets, bytes made beforehand, nothing else.
 
-It takes as many requests as the plan that they name has streams, and answers each with the head and the first event. Then it
-waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to every stream, each with
-TCP_NODELAY a packet of its own. When the client has nothing left to do it ends the streams, and takes the next plan.
+It takes as many requests as the plan that they name has streams, and answers each with the head and the first event.
+Then it waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to every stream,
+with TCP_NODELAY a packet of its own. When the client has nothing left to do it ends the streams; then the next plan.
 
     python _server.py CPU        prints its port and serves until its standard input ends
 """

@@ -9,6 +9,7 @@ import h11
 
 from trio_openai._http1 import MAX_HEADER_BYTES, Headers, ProtocolError
 
+
 class ResponseParser:
     """Reads one response; see the class of that name in `trio_openai._http1`."""
 
@@ -41,7 +42,7 @@ class ResponseParser:
         return data
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the peer. What is wrong with them is raised by `check`, after the body before it was taken."""
+        """Take bytes from the peer. If they are wrong, `check` raises, once the body before them has been taken."""
         self.started = True
         if self.complete or self._error or self._connection is None:
             self.keep_alive = False  # bytes that nobody asked for

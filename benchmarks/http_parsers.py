@@ -1,6 +1,6 @@
 """httptools and h11 behind the same seam: alone (bytes in, body out), and in the library's place end to end.
 
-    python benchmarks/http_parsers.py [--quick] [--repeats N]
+python benchmarks/http_parsers.py [--quick] [--repeats N]
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import median
+from typing import Any
 
 import h11_parser
 from _contenders import BARE, H11, LIBRARY
@@ -20,7 +21,7 @@ from _runner import available, run
 
 from trio_openai import _http1
 
-_PARSERS = {"httptools": _http1.ResponseParser, "h11": h11_parser.ResponseParser}
+_PARSERS: dict[str, Callable[[], Any]] = {"httptools": _http1.ResponseParser, "h11": h11_parser.ResponseParser}
 _PER_READ = (1, 20)
 _PLANS = [Plan(1, 5000, 1, "free"), Plan(1, 5000, 20, "free"), Plan(100, 200, 1, "lockstep")]
 _QUICK_PLANS = [Plan(1, 200, 20, "free")]
@@ -63,7 +64,9 @@ def main() -> int:
     """The command; its status is 1 if a contender failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="only show that it runs")
-    parser.add_argument("--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)")
+    parser.add_argument(
+        "--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)"
+    )
     args = parser.parse_args()
     repeats = args.repeats or (1 if args.quick else 5)
     raise_file_limit()

@@ -1,6 +1,6 @@
 """CPU time per event of a client that streams chat completions: this library, its peers, and what a bare socket costs.
 
-    python benchmarks/stream.py [--quick] [--json FILE] [--only NAME]... [--repeats N] [--streams N]... [--pace PACE] [--h11]
+    python benchmarks/stream.py [--quick] [--json FILE] [--only NAME] [--repeats N] [--streams N] [--pace PACE] [--h11]
 
 `benchmarks/README.md` says what is measured and how.
 """
@@ -48,7 +48,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a part of a contender's name")
-    parser.add_argument("--repeats", type=int, default=None, metavar="N", help="measurements of each (3; 1 with --quick)")
+    parser.add_argument(
+        "--repeats", type=int, default=None, metavar="N", help="measurements of each (3; 1 with --quick)"
+    )
     parser.add_argument("--streams", type=int, action="append", metavar="N", help="streams at a time (1, 100, 1000)")
     parser.add_argument("--pace", choices=PACES, help="only this pace of the server")
     parser.add_argument("--h11", action="store_true", help="also this library with h11 for its HTTP parser")

@@ -1,4 +1,4 @@
-"""What the tests of the transport, the client, the errors and the secrets share: servers, TLS, counters, a canceller."""
+"""What the tests of the transport, the client and the errors share: servers, TLS, counters, a canceller."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def client_over(server: ScriptedServer, **options: Any) -> tuple[TrioOpenAI, Tri
 
 
 def http_client(transport: TrioTransport) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - the tests bound it
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)
 
 
 def open_sockets() -> int:

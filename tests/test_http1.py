@@ -154,14 +154,14 @@ def test_a_head_over_the_bound_is_refused(piece: int) -> None:
     parser = ResponseParser(max_header_bytes=10_000)
     for at in range(0, len(head), piece):
         parser.receive_data(head[at : at + piece])
-    with pytest.raises(ProtocolError, match="header.*too large"):
+    with pytest.raises(ProtocolError, match=r"header.*too large"):
         parser.check()
 
 
 def test_a_head_of_many_headers_or_many_1xx_over_the_bound_is_refused() -> None:
     for flood in (HEAD + b"x: y\r\n" * 5_000, EARLY * 1_000):
         for pieces in ([flood], [flood[at : at + 500] for at in range(0, len(flood), 500)]):
-            with pytest.raises(ProtocolError, match="header.*too large"):
+            with pytest.raises(ProtocolError, match=r"header.*too large"):
                 parse(*pieces, limit=10_000).check()
 
 
@@ -226,4 +226,6 @@ def test_a_request_line_that_http_forbids_is_refused(method: str, target: bytes)
 
 def test_a_request_is_written_as_it_was_given() -> None:
     headers = httpx.Headers([(b"Host", b"h"), (b"X-A", b"1"), (b"x-a", b"\xc3\xbc")])
-    assert serialize("POST", b"/v1?a=b", headers) == b"POST /v1?a=b HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: \xc3\xbc\r\n\r\n"
+    assert (
+        serialize("POST", b"/v1?a=b", headers) == b"POST /v1?a=b HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: \xc3\xbc\r\n\r\n"
+    )

@@ -380,9 +380,7 @@ async def test_aclose_from_another_task_ends_the_reader_that_waits_to_try_again(
                 assert isinstance(results[0], trio.ClosedResourceError | RuntimeError)
             assert trio.current_time() == before
         assert transport.statistics().active == 0
-        assert isinstance(
-            await outcome(stream.__anext__), trio.ClosedResourceError | RuntimeError | APIStatusError
-        )
+        assert isinstance(await outcome(stream.__anext__), trio.ClosedResourceError | RuntimeError | APIStatusError)
         await trio.sleep(100)
         assert len(server.requests) == requests
 
@@ -427,11 +425,11 @@ async def test_a_key_function_is_asked_before_every_attempt(nursery: trio.Nurser
 async def test_what_a_key_function_raises_comes_out_bare_and_nothing_is_sent(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    class Mine(Exception):
+    class MineError(Exception):
         pass
 
     server = await serve(nursery, PLAIN)
-    for error in (Mine(), httpx.ConnectError("mine"), OSError("mine")):
+    for error in (MineError(), httpx.ConnectError("mine"), OSError("mine")):
 
         async def key(error: Exception = error) -> str:
             await trio.lowlevel.checkpoint()
@@ -445,9 +443,7 @@ async def test_what_a_key_function_raises_comes_out_bare_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("made", ["bad\n", "", " ", None, b"sk", 5])
-async def test_what_a_key_function_returns_is_checked(
-    nursery: trio.Nursery, autojump_clock: object, made: Any
-) -> None:
+async def test_what_a_key_function_returns_is_checked(nursery: trio.Nursery, autojump_clock: object, made: Any) -> None:
     async def key() -> Any:
         await trio.lowlevel.checkpoint()
         return made
@@ -508,7 +504,9 @@ async def test_a_storm_of_failures_and_cancellations_leaves_the_pool_whole(
                 storm.start_soon(one, number)
         held = transport.statistics()
         assert held.waiting == 0
-        assert held.active == len(client._caller.open_streams), "streams of the third door are open until they are closed"
+        assert held.active == len(client._caller.open_streams), (
+            "streams of the third door are open until they are closed"
+        )
         for stream in list(client._caller.open_streams):
             await stream.aclose()
         assert transport.statistics().active == 0

@@ -90,9 +90,18 @@ def assert_no_error_shows_it(error: BaseException, secret: str = SECRET) -> None
 
 def test_no_repr_shows_the_key() -> None:
     client = TrioOpenAI(api_key=SECRET, base_url="http://localhost/v1", default_headers={"api-key": SECRET})
-    things: list[object] = [client, client._caller, client._caller.session, client.chat, client.chat.completions, Key(SECRET)]
+    things: list[object] = [
+        client,
+        client._caller,
+        client._caller.session,
+        client.chat,
+        client.chat.completions,
+        Key(SECRET),
+    ]
     things += [client.with_options(api_key=SECRET), client.chat.completions.stream(**CHAT)]
-    things += [Call(method="POST", path="/", headers=httpx.Headers({"api-key": SECRET}), deadlines=Deadlines(), max_retries=0)]
+    things += [
+        Call(method="POST", path="/", headers=httpx.Headers({"api-key": SECRET}), deadlines=Deadlines(), max_retries=0)
+    ]
     for thing in things:
         assert SECRET not in repr(thing)
         assert SECRET not in str(thing)
@@ -216,7 +225,9 @@ async def test_a_connection_that_breaks_while_the_request_is_sent_does_not_show_
 
 
 @doors
-@pytest.mark.parametrize("script", [Reply(delay=math.inf), Reply.sse({"choices": []}, Stall()), Reply.error(503, "busy")])
+@pytest.mark.parametrize(
+    "script", [Reply(delay=math.inf), Reply.sse({"choices": []}, Stall()), Reply.error(503, "busy")]
+)
 async def test_a_cancellation_does_not_show_the_key(
     nursery: trio.Nursery, autojump_clock: object, door: Door, script: Reply
 ) -> None:
@@ -286,7 +297,9 @@ def test_options_that_with_options_does_not_take_do_not_show_the_key(options: di
     assert_hidden(caught.value)
 
 
-@pytest.mark.parametrize("key", [SECRET + "\n", SECRET + "\r\nx: y", "\n" + SECRET, SECRET + " ", SECRET + "é", SECRET + "\x00"])
+@pytest.mark.parametrize(
+    "key", [SECRET + "\n", SECRET + "\r\nx: y", "\n" + SECRET, SECRET + " ", SECRET + "é", SECRET + "\x00"]
+)
 def test_a_key_that_cannot_be_sent_is_refused_at_once_and_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="key") as caught:
         TrioOpenAI(api_key=key)
@@ -397,7 +410,9 @@ ECHOES: dict[str, Reply] = {
     "200 text": Reply(200, {"content-type": f"text/{SECRET}"}, ECHO.encode()),
     "error event": Reply.sse({"error": {"message": ECHO, "code": SECRET}}),
     "error event after an event": Reply.sse({"choices": []}, {"error": {"message": ECHO}}),
-    "named error event": Reply(200, {"content-type": "text/event-stream"}, f'event: error\ndata: {{"message": "{ECHO}"}}\n\n'.encode()),
+    "named error event": Reply(
+        200, {"content-type": "text/event-stream"}, f'event: error\ndata: {{"message": "{ECHO}"}}\n\n'.encode()
+    ),
     "llama.cpp": Reply(200, {"content-type": "text/event-stream"}, f'error: {{"message": "{ECHO}"}}\n\n'.encode()),
     "bad json": Reply.sse(ECHO),
 }
@@ -459,9 +474,7 @@ async def test_the_key_is_not_sent_to_another_origin(
         return await (here if (host, port) == ("one.test", 80) else there).open_stream()
 
     secrets = {"api-key": SECRET, "cookie": SECRET, "x-api-key": SECRET, "proxy-authorization": SECRET}
-    client, _ = client_over(
-        here, base_url="http://one.test/v1", open_stream=open_stream, api_key=SECRET, max_retries=0
-    )
+    client, _ = client_over(here, base_url="http://one.test/v1", open_stream=open_stream, api_key=SECRET, max_retries=0)
     async with client:
         result = await outcome(client.chat.completions.create, **CHAT, extra_headers=secrets)
     assert f"Bearer {SECRET}" in dict(here.requests[0].headers).values()

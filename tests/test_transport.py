@@ -29,7 +29,7 @@ from net_helpers import (
 )
 
 from trio_openai import APIConnectionError, APIStatusError, TrioOpenAI, TrioTransport
-from trio_openai.testing import Pause, RecordedRequest, Reply, ScriptedServer, Stall, sse_event
+from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, Stall, sse_event
 from trio_openai.testing._memory import MemoryStream
 
 HELLO = Reply.chat("Hello there, you.")
@@ -336,9 +336,7 @@ async def test_a_request_leaves_no_cyclic_garbage(nursery: trio.Nursery) -> None
 
 def split_end(reply: Reply) -> Reply:
     """The same, with the end of the body in a write of its own, a moment later."""
-    raw = b"".join(
-        b"%x\r\n%b\r\n" % (len(step), step) for step in reply.body if isinstance(step, bytes)
-    )
+    raw = b"".join(b"%x\r\n%b\r\n" % (len(step), step) for step in reply.body if isinstance(step, bytes))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     return Reply.raw(head + raw, Pause(0.001), b"0\r\n\r\n", close=False)
 
@@ -556,14 +554,41 @@ async def failing(client: TrioOpenAI) -> None:
     assert isinstance(await outcome(client.chat.completions.create, model="fail", messages=[]), APIStatusError)
 
 
+async def trying_again(client: TrioOpenAI) -> None:
+    params = {**CHAT, "model": "busy"}
+    await client.chat.completions.create(**params)
+    async with client.chat.completions.stream(**params) as stream:
+        await stream.until_done()
+
+
+async def redirected(client: TrioOpenAI) -> None:
+    await client.chat.completions.create(**{**CHAT, "model": "moved"})
+
+
+class Busy:
+    """Answers every other request as the demanded model does when it is busy."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, request: RecordedRequest) -> Reply:
+        asked = request.json()
+        self._count += 1
+        if asked["model"] == "busy" and self._count % 2:
+            return Reply.sse(Cut()) if asked.get("stream") else Reply.error(503, "busy")
+        return answers(request)
+
+
 def answers(request: RecordedRequest) -> Reply:
     asked = request.json()
     if asked["model"] == "fail":
         return Reply.error(400, "no")
+    if asked["model"] == "moved" and request.path != "/v2":
+        return Reply(307, {"location": "/v2"}, b"moved")
     return split_end(HELLO) if asked.get("stream") else PLAIN.sliced(50)
 
 
-scenarios = pytest.mark.parametrize("scenario", [twice, leave_early, third_door, failing])
+scenarios = pytest.mark.parametrize("scenario", [twice, leave_early, third_door, failing, redirected])
 moments = pytest.mark.parametrize("before", [False, True], ids=["after a step", "before a step"])
 
 
@@ -586,6 +611,27 @@ async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
 
     async with client:
         assert await cancel_everywhere(lambda: scenario(client), check, before=before) > 5
+    await server.wait_closed()
+
+
+@moments
+async def test_a_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind(
+    nursery: trio.Nursery, autojump_clock: object, before: bool
+) -> None:
+    server = await serve(nursery, Busy())
+    client, transport = client_over(server, max_connections=1, keepalive_expiry=math.inf)
+
+    async def check() -> None:
+        held = transport.statistics()
+        assert (held.active, held.waiting) == (0, 0)
+        requests = len(server.requests)
+        await trio.sleep(100)
+        assert len(server.requests) == requests, "nothing goes on behind the caller's back"
+        assert server.statistics().connections == held.idle <= 1
+        assert await read_plain(client) == "Hello there, you."
+
+    async with client:
+        assert await cancel_everywhere(lambda: trying_again(client), check, before=before) > 10
     await server.wait_closed()
 
 
@@ -1118,9 +1164,7 @@ async def test_an_endless_head_is_an_error(nursery: trio.Nursery, autojump_clock
 
 async def test_a_large_body_in_the_segment_of_a_small_head_is_taken(nursery: trio.Nursery) -> None:
     body = b"z" * 20_000
-    hand = HandMade(
-        nursery, lambda stream: answer(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n" + body)
-    )
+    hand = HandMade(nursery, lambda stream: answer(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n" + body))
     async with http_client(TrioTransport(open_stream=hand.open_stream, max_header_bytes=4096)) as client:
         assert (await client.get(URL)).content == body
 
@@ -1286,7 +1330,7 @@ async def test_a_url_that_is_not_http_is_refused_as_by_httpx_itself(url: str) ->
 
 
 @pytest.mark.parametrize(
-    ("timeout", "error"),
+    ("limits", "error"),
     [
         (httpx.Timeout(None, connect=1), httpx.ConnectTimeout),
         (httpx.Timeout(None, read=1), httpx.ReadTimeout),
@@ -1294,7 +1338,7 @@ async def test_a_url_that_is_not_http_is_refused_as_by_httpx_itself(url: str) ->
     ],
 )
 async def test_httpx_timeouts_apply_and_release(
-    nursery: trio.Nursery, autojump_clock: object, timeout: httpx.Timeout, error: type[Exception]
+    nursery: trio.Nursery, autojump_clock: object, limits: httpx.Timeout, error: type[Exception]
 ) -> None:
     server = await serve(nursery, [Reply(delay=math.inf), Reply(200, body=b"ok")])
     block = error is httpx.ConnectTimeout
@@ -1309,7 +1353,7 @@ async def test_httpx_timeouts_apply_and_release(
         if error is httpx.PoolTimeout:
             others.start_soon(client.get, server.base_url)
             await server.wait_requests(1)
-        assert isinstance(await outcome(client.get, server.base_url, timeout=timeout), error)
+        assert isinstance(await outcome(client.get, server.base_url, timeout=limits), error)
         others.cancel_scope.cancel()
     assert transport.statistics().active == 0
 

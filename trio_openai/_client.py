@@ -54,7 +54,7 @@ class TrioOpenAI:
         project: by default `OPENAI_PROJECT_ID`.
         timeout: seconds to wait for a connection, for the headers, and from one event to the next; or a `Deadlines`;
             or None to wait for ever. By default 5 s for a connection, ten minutes for the headers, and no limit for the
-            stream after that: bound it by a cancel scope.
+            stream after that: bound it by a cancel scope. An `httpx.Timeout` is taken as openai-python takes it.
         max_retries: attempts after the first, as long as no event has been handed over.
         max_connections: requests at a time; further ones wait for a slot, in order. By default 1,000, or 100 with an
             `http_client`, which should be what its own pool allows.

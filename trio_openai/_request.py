@@ -246,6 +246,7 @@ class Exchange:
         """Wait before the next attempt, as long as the server or the policy says."""
         seconds = policy.delay(self.retries, policy.headers_of(error), random.random(), time.time())
         self.retries += 1
+        self.clocks.stop("first_event", "first_content", "idle")  # they are the failed attempt's
         log.debug("attempt %d failed (%s); the next one in %.2f s", self.retries, type(error).__name__, seconds)
         await self.limited(trio.sleep, seconds)
 
@@ -338,12 +339,22 @@ def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
     if "TimeoutException" in names:
         phase: Phase = "connect" if {"ConnectTimeout", "PoolTimeout"} & names else "headers"
         return timed_out(phase, getattr(deadlines, phase))
-    return APIConnectionError(f"the connection failed: {str(error) or type(error).__name__}")
+    return APIConnectionError(str(error) or f"the connection failed ({type(error).__name__})")
+
+
+_TIMED_OUT: dict[Phase, str] = {
+    "connect": "there was no connection within",
+    "headers": "the server did not answer within",
+    "first_event": "the stream had no event within",
+    "first_content": "the stream had no content within",
+    "idle": "the stream had no event for",
+    "total": "the call was not finished within",
+}
 
 
 def timed_out(phase: Phase, seconds: float | None) -> APITimeoutError:
     """The error for a deadline that passed."""
-    limit = f" of {seconds:g} s" if seconds is not None else ""
-    error = APITimeoutError(f"the deadline{limit} for {phase} passed; see trio_openai.Deadlines")
+    limit = f"{seconds:g} s" if seconds is not None else "its time"
+    error = APITimeoutError(f"{_TIMED_OUT[phase]} {limit} (the deadline `{phase}`)")
     error.phase = phase
     return error

@@ -26,7 +26,7 @@ import trio
 from ._body import ReadableBody, body_of
 from ._request import Exchange
 from ._sansio.dialects import Dialect
-from ._sansio.reader import END, NEED_DATA, Reader, Signal, State, Verdict
+from ._sansio.reader import END, NEED_DATA, Reader, State, Verdict
 from .errors import APIError
 from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
 
@@ -154,7 +154,19 @@ class Stream(Generic[EventT, WholeT]):
             raise trio.BusyResourceError("another task is reading this stream")
         self._busy = True
         try:
-            event = await self._next()
+            while True:  # noqa: ASYNC913 - the checkpoint is in one or the other branch
+                try:
+                    if self._reader.has_more:  # what has arrived already is handed out in bursts
+                        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
+                            await trio.lowlevel.checkpoint_if_cancelled()
+                        else:
+                            await trio.lowlevel.checkpoint()
+                            self._last_pause = time.perf_counter()
+                    while (event := self._reader.next_event()) is NEED_DATA:
+                        await self._fill()
+                    break
+                except APIError as error:
+                    await self._fail_or_restart(error)
         finally:
             self._busy = False
         if event is END or self._reader.ended_by is not None:
@@ -163,7 +175,7 @@ class Stream(Generic[EventT, WholeT]):
             if self._reader.state is State.CLOSED:
                 raise trio.ClosedResourceError("this stream has been closed")
             raise StopAsyncIteration
-        return cast(EventT, event)
+        return event  # noqa: ASYNC910
 
     async def until_done(self) -> None:
         """Read to the end, and raise what reading raises."""
@@ -189,27 +201,6 @@ class Stream(Generic[EventT, WholeT]):
         self._restarting.cancel()
         await self._end(park=False)
 
-    async def _let_others_run(self) -> None:
-        """A checkpoint: a cheap one while events that have arrived are handed out, a full one every millisecond."""
-        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        else:
-            await trio.lowlevel.checkpoint()
-            self._last_pause = time.perf_counter()
-
-    async def _next(self) -> EventT | Signal:
-        """The next event or `END`. Until an event has been handed over, a failure may begin the stream anew."""
-        # The checkpoint is in one or the other branch, which flake8-async cannot see.
-        while True:  # noqa: ASYNC913
-            try:
-                if self._reader.has_more:  # what arrived together is handed out at once, but not without a checkpoint
-                    await self._let_others_run()
-                while (event := self._reader.next_event()) is NEED_DATA:
-                    await self._fill()
-                return event  # noqa: ASYNC910
-            except APIError as error:
-                await self._fail_or_restart(error)
-
     async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
         """Wait for bytes and feed them to the reader."""
         if self._body is None:
@@ -218,7 +209,7 @@ class Stream(Generic[EventT, WholeT]):
         try:
             data = await self._exchange.limited(self._body.read)
         except self._exchange.errors as error:
-            self._reader.receive_end(cut_by=f"the connection broke ({str(error) or type(error).__name__})")
+            self._reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
         except APIError as error:
             raise self._reader.fail(error) from None
         else:

@@ -19,6 +19,7 @@ It does not speak HTTP/2, and it does not go through proxies.
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -484,4 +485,6 @@ def _reason(error: BaseException) -> str:
     cause: Any = error
     while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:  # a group: of all a host's addresses
         cause = inner
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
+        return os.strerror(cause.errno)
     return str(cause) or type(cause).__name__

@@ -141,10 +141,8 @@ sample = hook_for(_Sample)
 
 def test_each_kind_of_field() -> None:
     part = {"type": "part", "text": "a"}
-    raw = {
-        **{"plain": "x", "number": None, "object": part, "always": part, "objects": [part], "perhaps": [part]},
-        **{"either": [part, {"type": "odd"}, {}], "words": [1, None], "nothing": ["a"]},
-    }
+    raw = {"plain": "x", "number": None, "object": part, "always": part, "objects": [part], "perhaps": [part]}
+    raw |= {"either": [part, {"type": "odd"}, {}], "words": [1, None], "nothing": ["a"]}
     made = sample(raw, None)
     assert (made.plain, made.number, made.object.text, made.always.text) == ("x", None, "a", "a")
     assert made.objects == made.perhaps == [_Part(text="a")]
@@ -217,9 +215,7 @@ def test_what_is_no_json_is_a_value_error(data: bytes) -> None:
 @given(any_json)
 def test_what_can_be_decoded_can_be_written_again(value: Any) -> None:
     decoded = decode_json(json.dumps(value).encode())
-    assert json.dumps(decode_json(encode_text(decoded).encode("utf-8", "surrogatepass"))) == json.dumps(decoded) or (
-        any(0xD800 <= ord(character) < 0xE000 for character in encode_text(decoded))
-    )
+    assert json.dumps(json.loads(encode_text(decoded))) == json.dumps(decoded)
 
 
 @given(st.binary(max_size=50) | texts.map(lambda text: text.encode("utf-8", "surrogatepass")))

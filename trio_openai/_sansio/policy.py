@@ -112,7 +112,7 @@ class Deadlines:
             requests sends nothing before it has a free slot.
         first_event: from the headers to the first event.
         first_content: from the headers to the first piece of content (text, reasoning, refusal, tool call or audio).
-        idle: between two events. Keep-alive comments are no events.
+        idle: from one event to the next, or from the headers to the first one. Keep-alive comments are no events.
         total: for all of it, retries and the pauses before them included.
     """
 

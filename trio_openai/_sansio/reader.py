@@ -196,7 +196,7 @@ class Reader(Generic[EventT]):
             raw: object = orjson.loads(data)
         except orjson.JSONDecodeError:
             return self._not_strict_json(message, data)
-        return self._interpret_json(raw, message)
+        return self._take(raw, message)
 
     def _not_strict_json(self, message: ServerSentEvent, data: bytes) -> EventT | Signal | None:
         """`[DONE]`, a keep-alive, nothing; or JSON that only Python's own decoder takes."""
@@ -211,9 +211,9 @@ class Reader(Generic[EventT]):
             raw = decode_json(data)
         except ValueError as error:
             raise self._invalid("an event is not JSON", data) from error
-        return self._interpret_json(raw, message)
+        return self._take(raw, message)
 
-    def _interpret_json(self, raw: object, message: ServerSentEvent) -> EventT | Signal | None:
+    def _take(self, raw: object, message: ServerSentEvent) -> EventT:
         if not is_object(raw):
             raise self._invalid("an event is not a JSON object", message.data or b"")
         dialect = self.dialect
