@@ -13,6 +13,7 @@ httpx's own transport, which goes through proxies) is read by `aiter_raw`, and p
 from __future__ import annotations
 
 import contextlib
+import functools
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any, Protocol, cast
@@ -24,6 +25,7 @@ from ._transport import BODY, NATIVE
 from .errors import APIResponseValidationError
 
 _CLOSE_SECONDS = 5.0  # how long another transport may take to close
+_PIECES_HELD = 1000  # pieces of a body that another transport may have at hand
 
 
 class ReadableBody(Protocol):
@@ -41,10 +43,14 @@ class ReadableBody(Protocol):
 class ForeignBody:
     """A body that another transport reads."""
 
-    def __init__(self, response: httpx.Response, undo: contextlib.ExitStack) -> None:
+    def __init__(
+        self, response: httpx.Response, undo: contextlib.ExitStack, errors: tuple[type[Exception], ...]
+    ) -> None:
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_raw()
+        # What has been read already, such as the answer of a mock, is there without its coding only.
+        self._pieces: Any = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
         self._undo = undo
+        self._errors = errors
         self._reading: trio.CancelScope | None = None
         self._ended = False
         self._broken = False  # a read was begun and not finished: its generators are gone
@@ -100,28 +106,37 @@ class ForeignBody:
             await self._close()
 
     async def _close(self) -> None:
-        with self._undo, trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+        # Errors of closing say nothing about what was read, and there is nothing to be done about them.
+        with (
+            self._undo,
+            trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS),
+            contextlib.suppress(*self._errors),
+        ):
             if not (self._ended or self._broken):
                 await self._unwind()
             await self._response.aclose()
 
-    async def _unwind(self) -> None:  # noqa: ASYNC910 - the checkpoint is the one that ends it
+    async def _unwind(self) -> None:
         with trio.CancelScope() as at_once, contextlib.suppress(StopAsyncIteration):
             at_once.cancel()
-            await anext(self._pieces)
+            for _ in range(_PIECES_HELD):  # what it has got already comes without a checkpoint
+                await anext(self._pieces)
+        await self._pieces.aclose()
 
 
 ACCEPTED_CODINGS = "gzip, deflate"
 
+_BY_HEADER = zlib.MAX_WBITS | 32  # gzip or zlib, by their first bytes
 _INFLATED_AT_ONCE = 1024 * 1024  # bytes: a few compressed ones can stand for a thousand times as many
 
 
 class InflatedBody:
-    """A compressed body, decompressed as it is read."""
+    """A compressed body, decompressed as it is read: gzip, of one member or several, or deflate, also without zlib."""
 
     def __init__(self, body: ReadableBody) -> None:
         self._body = body
-        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by their first bytes
+        self._inflater = zlib.decompressobj(_BY_HEADER)
+        self._is_new = True  # whether this inflater has not seen a byte yet
         self._held = b""
 
     async def read(self) -> bytes:
@@ -133,18 +148,24 @@ class InflatedBody:
         """
         while True:  # noqa: ASYNC913 - the body below sees to it
             compressed = self._held or await self._body.read()
+            if not compressed and not (self._inflater.eof or self._is_new):
+                raise httpx.ReadError("the connection ended in the middle of the compressed body")
             data = self._inflate(compressed)
             if data or not compressed:
                 return data  # noqa: ASYNC910
 
     def _inflate(self, compressed: bytes) -> bytes:
-        if not compressed and not self._inflater.eof:
-            raise httpx.ReadError("the connection ended in the middle of the compressed body")
+        if self._inflater.eof and compressed:  # another member
+            self._inflater, self._is_new = zlib.decompressobj(_BY_HEADER), True
         try:
             data = self._inflater.decompress(compressed, _INFLATED_AT_ONCE)
         except zlib.error as error:
+            if self._is_new and (compressed[0] & 0x0F) != 8:
+                self._inflater, self._is_new = zlib.decompressobj(-zlib.MAX_WBITS), False
+                return self._inflate(compressed)
             raise APIResponseValidationError(f"the answer is not compressed as its header says: {error}") from error
-        self._held = self._inflater.unconsumed_tail
+        self._is_new = self._is_new and not compressed
+        self._held = self._inflater.unconsumed_tail or self._inflater.unused_data
         return data
 
     async def aclose(self, *, park: bool = False) -> None:
@@ -152,8 +173,41 @@ class InflatedBody:
         await self._body.aclose(park=park)
 
 
+class _Once:
+    """An iterator over one piece; not an async generator, which a cancelled request would leave to the collector."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content] if content else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:  # noqa: ASYNC910 - httpx awaits it between its own checkpoints
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+@functools.cache
+def _plain_class(cls: type[Any]) -> type[Any]:
+    def iterate(stream: Any) -> _Once:
+        return _Once(b"".join(stream))
+
+    return type(cls.__name__, (cls,), {"__aiter__": iterate})
+
+
+def plain_stream(stream: Any, content: bytes) -> Any:
+    """The body of a request, of the same httpx's class, as one that is iterated without an async generator."""
+    cls: Any = type(stream)
+    return _plain_class(cls)(content)
+
+
 async def send(
-    http: httpx.AsyncClient, slots: trio.CapacityLimiter | None, request: httpx.Request, auth: Any
+    http: httpx.AsyncClient,
+    slots: trio.CapacityLimiter | None,
+    errors: tuple[type[Exception], ...],
+    request: httpx.Request,
+    auth: Any,
 ) -> httpx.Response:
     """Send one request, without following redirects. `body_of` the response has to be read or closed.
 
@@ -173,9 +227,11 @@ async def send(
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await response.aclose()
             raise RuntimeError("this http_client answered in HTTP/2, which trio_openai cannot cancel; use http2=False")
+        is_decoded = response.is_stream_consumed
         if BODY not in response.extensions:
-            response.extensions[BODY] = ForeignBody(response, undo.pop_all())
-    if response.headers.get("content-encoding", "identity").lower() in ("gzip", "x-gzip", "deflate"):
+            response.extensions[BODY] = ForeignBody(response, undo.pop_all(), errors)
+    coding = response.headers.get("content-encoding", "identity").lower()
+    if coding in ("gzip", "x-gzip", "deflate") and not is_decoded:
         response.extensions[BODY] = InflatedBody(body_of(response))
     return response
 

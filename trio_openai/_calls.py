@@ -107,9 +107,9 @@ class Caller:
         try:
             return _decoded(content, cls)
         except APIError as error:
+            content = b""  # it stays out of the traceback's locals
             error.request_id = response.headers.get("x-request-id")
-            exchange.hide_key(error)
-            raise
+            raise exchange.cleaned(error) from None
 
 
 def _decoded(content: bytes, cls: type[_T]) -> _T:

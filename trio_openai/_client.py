@@ -124,7 +124,7 @@ class TrioOpenAI:
         }
 
     def __repr__(self) -> str:
-        return f"<TrioOpenAI {self.base_url!r}>"
+        return f"<TrioOpenAI {getattr(self, 'base_url', 'half made')!r}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -191,11 +191,12 @@ def _headers(organization: str | None, project: str | None, default: Mapping[str
 
 
 def _base_url(given: str | httpx.URL) -> httpx.URL:
-    url = httpx.URL(given)
+    try:
+        url = httpx.URL(given)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"base_url is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(
-            f"base_url has to begin with http:// or https:// and name a host, which {str(given)!r} does not"
-        )
+        raise ValueError("base_url has to begin with http:// or https://, and to name a host")
     return url
 
 

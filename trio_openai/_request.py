@@ -19,7 +19,7 @@ import httpx
 import orjson
 import trio
 
-from ._body import body_of, send
+from ._body import body_of, plain_stream, send
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
@@ -84,6 +84,8 @@ class _Bearer:
     def check(self) -> None:
         if not isinstance(self._key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's function made it
             raise TypeError(f"the api_key function must return a string, not {type(self._key).__name__}")
+        if not self._key:
+            raise ValueError("the api_key function returned an empty string")
         if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
             raise ValueError(_BAD_KEY)
 
@@ -91,7 +93,9 @@ class _Bearer:
         """Take the key out of what a server said: some repeat it in their errors."""
         if len(self._key) < _LEAST_SECRET:
             return
-        error.message = self.hidden(error.message)
+        for name in ("message", "code", "type", "param", "request_id"):
+            if isinstance(value := getattr(error, name), str):
+                setattr(error, name, self.hidden(value))
         error.args = (error.message,)
         if self._key in (text := encode_text(error.body)):
             error.body = decode_json(self.hidden(text).encode())
@@ -180,15 +184,18 @@ class Exchange:
             try:
                 return await attempt()
             except APIError as error:
-                self.hide_key(error)
-                if not self.may_retry(error):
-                    raise
+                if not self.may_retry(self.cleaned(error)):
+                    raise error
                 await self.pause(error)
 
-    def hide_key(self, error: APIError) -> None:
-        """Take the key out of an error."""
+    def cleaned(self, error: APIError) -> APIError:
+        """An error as it leaves the library: without the key, and our frames, whose locals hold what the server sent."""
         if self._bearer is not None:
             self._bearer.hide_in(error)
+        for inner in (error, error.__cause__, error.__context__):
+            if inner is not None:
+                inner.__traceback__ = None
+        return error
 
     async def _opened(self) -> httpx.Response:
         return await self.limited(self._attempt)
@@ -270,16 +277,18 @@ class Exchange:
         target = path.rstrip(b"/") + call.path.encode() + (b"?" + query if query else b"")
         url = base.copy_with(raw_path=target).copy_merge_params(dict(call.query))
         timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
-        return self._session.http.build_request(
+        request = self._session.http.build_request(
             call.method,
             str(url),  # in the words of whichever library the client is from
             headers=call.headers.raw,
             content=call.json,
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
+        request.stream = plain_stream(request.stream, call.json or b"")
+        return request
 
     async def _send(self, request: httpx.Request, bearer: _Bearer | None) -> httpx.Response:
-        response = await send(self._session.http, self._session.slots, request, bearer)
+        response = await send(self._session.http, self._session.slots, self.errors, request, bearer)
         for name in _SECRET_HEADERS:  # nobody needs them any more, and the response may end up in an error report
             response.request.headers.pop(name, None)
         return response
@@ -296,9 +305,7 @@ class Exchange:
 
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
-        content = await self._read_error_body(response)
-        if self._bearer is not None:
-            content = self._bearer.hidden(content.decode("latin-1")).encode("latin-1")
+        content = self._hidden(await self._read_error_body(response))
         error = api_error(
             status_error_class(response.status_code),
             decode_body(content),
@@ -306,12 +313,17 @@ class Exchange:
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS]
+        headers = [
+            (name, self._hidden(value)) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS
+        ]
         url = httpx.URL(str(response.request.url))
         url = url.copy_with(userinfo=b"") if url.userinfo else url
         request = httpx.Request(response.request.method, url)
         error.response = httpx.Response(response.status_code, headers=headers, content=content, request=request)
         return error
+
+    def _hidden(self, text: bytes) -> bytes:
+        return self._bearer.hidden(text.decode("latin-1")).encode("latin-1") if self._bearer else text
 
     async def _read_error_body(self, response: httpx.Response) -> bytes:
         """As much of it as comes soon, and no more than a bound: what matters is the status."""

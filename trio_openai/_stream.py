@@ -226,11 +226,10 @@ class Stream(Generic[EventT, WholeT]):
             raise self._failure
         await self._let_go(park=False)
         error.request_id = error.request_id or self.request_id
-        self._exchange.hide_key(error)
-        if self._reader.events or not self._exchange.may_retry(error):
+        if self._reader.events or not self._exchange.may_retry(self._exchange.cleaned(error)):
             self._open_streams.discard(self)
-            self._failure = self._reader.fail(error)
-            raise error
+            self._failure = self._exchange.cleaned(self._reader.fail(error))
+            raise self._failure
         self._restart_after = error
         self._reader = Reader(self._make_dialect())
 

@@ -450,18 +450,16 @@ def test_a_stream_with_something_of_everything() -> None:
     assert completion.usage.completion_tokens_details.reasoning_tokens == 1
 
 
-FIELDS = [(at, path) for at, raw in enumerate(FULL_CHAT) for path in paths(raw) if path]
-
-
-@pytest.mark.parametrize(("at", "path"), FIELDS, ids=lambda value: str(value).replace(" ", ""))
-def test_wrong_types_never_crash(at: int, path: Any) -> None:
+@pytest.mark.parametrize("at", range(len(FULL_CHAT)))
+def test_wrong_types_never_crash(at: int) -> None:
     """Every field of every chunk, replaced by something of every kind."""
-    for value in ODD_VALUES:
-        chunks = [*FULL_CHAT[:at], spoiled(FULL_CHAT[at], path, value), *FULL_CHAT[at + 1 :]]
-        played = chat(*map(sse, chunks), DONE)
-        assert len(played.events) == len(chunks)
-        assert repr(played.snapshot)
-        assert played.error is None
+    for path in paths(FULL_CHAT[at]):
+        for value in ODD_VALUES if path else []:
+            chunks = [*FULL_CHAT[:at], spoiled(FULL_CHAT[at], path, value), *FULL_CHAT[at + 1 :]]
+            played = chat(*map(sse, chunks), DONE)
+            assert len(played.events) == len(chunks), (path, value)
+            assert repr(played.snapshot)
+            assert played.error is None, (path, value)
 
 
 @given(st.permutations(range(4)), st.permutations(range(3)))

@@ -41,6 +41,9 @@ _OVERLOADED = frozenset(
 )  # codes and types with which servers say, inside a 200, what 429 and 503 say
 
 
+_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d*)?(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that the server asks to wait, or None. `now` is Unix time, for a `retry-after` that is a date."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
@@ -55,7 +58,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"\s*[+-]?\d{1,300}(\.\d*)?\s*", text, re.ASCII) else None
+    return (
+        float(text)
+        if text and re.fullmatch(r"\s*[+-]?\d+(\.\d*)?(e[+-]?\d+)?\s*", text, re.ASCII | re.IGNORECASE)
+        else None
+    )
 
 
 def should_retry_status(status: int, headers: Mapping[str, str], code: object, now: float) -> bool:

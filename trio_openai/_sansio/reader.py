@@ -261,9 +261,14 @@ class Reader(Generic[EventT]):
         said = decode_body(head)
         if is_object(said) and not said.keys().isdisjoint(("error", "detail", "message")):
             return api_error(APIError, said)
-        if all(map(_may_be_a_field, head.removeprefix(b"\xef\xbb\xbf").splitlines())):
+        if self._looks_like_events(head):
             return self._truncated("it ended before its first event")
         return self._invalid(f"the answer is not an event stream but {self._content_type or 'of no named type'}", head)
+
+    def _looks_like_events(self, head: bytes) -> bool:
+        if "event-stream" in self._content_type:  # then only what is plainly something else is none
+            return not head.lstrip().startswith((b"<", b"{", b"["))
+        return all(map(_may_be_a_field, head.removeprefix(b"\xef\xbb\xbf").splitlines()))
 
     def _invalid(self, what: str, data: bytes) -> APIResponseValidationError:
         shown = data[:200].decode(errors="replace")
