@@ -105,7 +105,7 @@ class ForeignBody:
             self._closed = True
             await self._close()
 
-    async def _close(self) -> None:
+    async def _close(self) -> None:  # noqa: ASYNC910 - a checkpoint unless the transport has none to offer
         # Errors of closing say nothing about what was read, and there is nothing to be done about them.
         with (
             self._undo,
@@ -117,7 +117,7 @@ class ForeignBody:
             await self._response.aclose()
 
     async def _unwind(self) -> None:
-        with trio.CancelScope() as at_once, contextlib.suppress(StopAsyncIteration):
+        with trio.CancelScope() as at_once, contextlib.suppress(StopAsyncIteration):  # noqa: ASYNC912
             at_once.cancel()
             for _ in range(_PIECES_HELD):  # what it has got already comes without a checkpoint
                 await anext(self._pieces)
@@ -185,7 +185,7 @@ class _Once:
     async def __anext__(self) -> bytes:  # noqa: ASYNC910 - httpx awaits it between its own checkpoints
         if not self._left:
             raise StopAsyncIteration
-        return self._left.pop()
+        return self._left.pop()  # noqa: ASYNC910
 
 
 @functools.cache
@@ -198,8 +198,7 @@ def _plain_class(cls: type[Any]) -> type[Any]:
 
 def plain_stream(stream: Any, content: bytes) -> Any:
     """The body of a request, of the same httpx's class, as one that is iterated without an async generator."""
-    cls: Any = type(stream)
-    return _plain_class(cls)(content)
+    return _plain_class(stream.__class__)(content)
 
 
 async def send(

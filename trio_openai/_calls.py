@@ -36,21 +36,43 @@ _STREAM_HEADERS = {**_JSON, "Accept": "text/event-stream", "Accept-Encoding": "i
 # identity: what compresses a stream on its way may hold its events back
 
 
-def add_headers(headers: httpx.Headers, given: Mapping[str, str] | None) -> None:
+class HiddenHeaders(dict[str, str]):
+    """A user's headers. They may be keys, so a traceback shows no more of them than their names."""
+
+    @classmethod
+    def of(cls, given: Any, parameter: str) -> HiddenHeaders:
+        """Those of a parameter, which may be None."""
+        if not isinstance(given, Mapping | None):
+            raise TypeError(f"{parameter} takes a dictionary of strings, not {type(given).__name__}")
+        return cls(cast("Mapping[str, str]", given or {}))
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """As they are sent."""
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in self.items()]
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(map(repr, self))}>"
+
+
+def hide_headers(params: dict[str, Any]) -> None:
+    """Wrap a call's `extra_headers` where the parameters are, which every frame below holds."""
+    params["extra_headers"] = HiddenHeaders.of(params.get("extra_headers"), "extra_headers")
+
+
+def add_headers(headers: httpx.Headers, given: HiddenHeaders) -> None:
     """Add a user's headers to ours.
 
     Raises:
         TypeError: a value is no string.
         ValueError: a name or value has a character that HTTP forbids. The value, which may be a secret, is not shown.
     """
-    given = given or {}
     if bad := [name for name, value in given.items() if not isinstance(value, str)]:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the header {bad[0]!r} has a value that is no string")
     if bad := [name for name, value in given.items() if not (name.isascii() and value.isascii())]:
-        given = {}
         raise ValueError(f"the header {bad[0]!r} has a character that cannot be sent: encode it in ASCII")
+    check_headers(given)
     headers.update(given)
-    check_headers(headers)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -76,19 +98,20 @@ class Caller:
             ValueError: a header has a character that HTTP forbids.
         """
         body = dict(params)
-        extra_headers, extra_query = body.pop("extra_headers", None), body.pop("extra_query", None)
+        extra_headers, extra_query = body.pop("extra_headers"), body.pop("extra_query", None)
         extra_body, timeout = body.pop("extra_body", None), body.pop("timeout", NOT_GIVEN)
-        headers = self.headers.copy()
-        headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
-        add_headers(headers, extra_headers)
         body.update(extra_body or {})
         if stream:
             body["stream"] = True
+        content = encode_json(body)
         deadlines = self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
+        headers = self.headers.copy()
+        headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
+        add_headers(headers, extra_headers)
         call = Call(
             method="POST",
             path=path,
-            json=encode_json(body),
+            json=content,
             headers=headers,
             query={**self.query, **(extra_query or {})},
             deadlines=deadlines if stream else deadlines.for_plain_answers(),

@@ -14,7 +14,7 @@ import attrs
 import httpx
 import trio
 
-from ._calls import NOT_GIVEN, Caller, NotGiven, add_headers
+from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._endpoints import Chat, Responses
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
@@ -83,7 +83,8 @@ class TrioOpenAI:
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        key, api_key = _key(api_key), None  # a traceback that begins here does not show it
+        key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
+        default_headers = HiddenHeaders.of(default_headers, "default_headers")
         self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
         self.max_retries = _max_retries(max_retries)
         if max_connections is not None and max_connections < 1:
@@ -158,6 +159,8 @@ class TrioOpenAI:
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
+        if "default_headers" in options:
+            options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
         if shared := {"http_client", "max_connections"} & options.keys():
             raise TypeError(f"with_options() shares the connections; it does not take {', '.join(sorted(shared))}")
         mine = self._caller
@@ -177,7 +180,7 @@ def _key(given: str | KeyProvider | Key | None) -> Key | None:
     return Key(os.environ["OPENAI_API_KEY"]) if os.environ.get("OPENAI_API_KEY") else None
 
 
-def _headers(organization: str | None, project: str | None, default: Mapping[str, str] | None) -> httpx.Headers:
+def _headers(organization: str | None, project: str | None, default: HiddenHeaders) -> httpx.Headers:
     """What goes with every request."""
     headers = httpx.Headers({"User-Agent": f"trio_openai/{__version__}"})
     for name, value in (

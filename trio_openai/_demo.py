@@ -6,8 +6,9 @@ It knows of this library what any program knows: its public names. The heart of 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -58,7 +59,7 @@ def run_demo(options: argparse.Namespace) -> int:
     view = make_view(plain=options.plain)
     code = 1
     try:
-        code = trio.run(_run, options, view)
+        code = trio.run(_interruptible, options, view)
     except* OpenAIError as group:
         _print_errors(list(_leaves(group)))
     except* KeyboardInterrupt:
@@ -67,6 +68,21 @@ def run_demo(options: argparse.Namespace) -> int:
         # Whoever read our output has gone: nothing more to say, also not when the interpreter flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+async def _interruptible(options: argparse.Namespace, view: View) -> int:
+    """Have Ctrl-C end things at a checkpoint, and not between any two instructions."""
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_raise_keyboard_interrupt, signals)
+            code = await _run(options, view)
+            nursery.cancel_scope.cancel()
+    return code
+
+
+async def _raise_keyboard_interrupt(signals: AsyncIterator[int]) -> None:
+    await anext(signals)
+    raise KeyboardInterrupt
 
 
 async def _run(options: argparse.Namespace, view: View) -> int:

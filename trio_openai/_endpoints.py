@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, overload
 
-from ._calls import Caller
+from ._calls import Caller, hide_headers
 from ._sansio.dialects import ChatDialect, ResponseDialect
 from ._stream import ChatCompletionStream, ResponseStream, StreamManager
 from .types import ChatCompletion, Response
@@ -44,6 +44,7 @@ class Completions:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: on entering the block, and while iterating.
         """
+        hide_headers(params)
         body = {"model": model, "messages": _listed(messages), **_without_stream(params)}
         return StreamManager(lambda: self._open(body))
 
@@ -76,6 +77,7 @@ class Completions:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: it failed.
         """
+        hide_headers(params)
         body = {"model": model, "messages": _listed(messages), **params}
         if not stream:
             return await self._caller.plain(_CHAT, body, ChatCompletion)
@@ -102,6 +104,7 @@ class Responses:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: on entering the block, and while iterating.
         """
+        hide_headers(params)
         body = _without_stream(params)
         return StreamManager(lambda: self._open(body))
 
@@ -118,6 +121,7 @@ class Responses:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: it failed.
         """
+        hide_headers(params)
         if not stream:
             return await self._caller.plain(_RESPONSES, params, Response)
         opened = self._open(params)

@@ -189,12 +189,13 @@ class Exchange:
                 await self.pause(error)
 
     def cleaned(self, error: APIError) -> APIError:
-        """An error as it leaves the library: without the key, and our frames, whose locals hold what the server sent."""
+        """An error as it leaves the library: without the key, and without our frames, which hold what came."""
         if self._bearer is not None:
             self._bearer.hide_in(error)
-        for inner in (error, error.__cause__, error.__context__):
-            if inner is not None:
-                inner.__traceback__ = None
+        chain: list[BaseException] = [error]
+        for one in chain:  # which grows meanwhile
+            one.__traceback__ = None
+            chain += [inner for inner in (one.__cause__, one.__context__) if inner is not None and inner not in chain]
         return error
 
     async def _opened(self) -> httpx.Response:
