@@ -183,12 +183,11 @@ def _key(given: str | KeyProvider | Key | None) -> Key | None:
 def _headers(organization: str | None, project: str | None, default: HiddenHeaders) -> httpx.Headers:
     """What goes with every request."""
     headers = httpx.Headers({"User-Agent": f"trio_openai/{__version__}"})
-    for name, value in (
-        ("OpenAI-Organization", organization or os.environ.get("OPENAI_ORG_ID")),
-        ("OpenAI-Project", project or os.environ.get("OPENAI_PROJECT_ID")),
-    ):
-        if value:
-            headers[name] = value
+    whose = {
+        "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
+    }
+    add_headers(headers, HiddenHeaders({name: value for name, value in whose.items() if value}))
     add_headers(headers, default)
     return headers
 
