@@ -175,7 +175,10 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
         for count, arrived in ((1, tally.first), (plan.events, tally.last)):
             left = count
             while left > 0:
-                *blocks, rest = (rest + await stream.receive_some(_READ_SIZE)).split(b"\n\n")
+                data = await stream.receive_some(_READ_SIZE)
+                if not data:
+                    raise EOFError("the server has gone")
+                *blocks, rest = (rest + data).split(b"\n\n")
                 for block in blocks:
                     loads(block[block.find(b"{") :])
                 left -= len(blocks)
