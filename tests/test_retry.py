@@ -504,10 +504,10 @@ async def test_a_storm_of_failures_and_cancellations_leaves_the_pool_whole(
                 storm.start_soon(one, number)
         held = transport.statistics()
         assert held.waiting == 0
-        assert held.active == len(client._caller.open_streams), (
+        assert held.active == len(client._caller.open_sources), (
             "streams of the third door are open until they are closed"
         )
-        for stream in list(client._caller.open_streams):
+        for stream in list(client._caller.open_sources):
             await stream.aclose()
         assert transport.statistics().active == 0
         assert await read(client, seed=0) == "Hello there."

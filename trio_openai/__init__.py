@@ -5,7 +5,10 @@ The way of a byte, and the layers, each of which imports only those below it:
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _calls       parameters to a request, a plain answer to an object
-    _stream      the stream a program holds: it reads when somebody iterates
+    _stream      the stream a program holds
+    _pump        a task in the caller's nursery that reads one
+    _source      where its events come from: it reads when somebody asks for one
+    _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
     _body        the body of a response, whoever's transport it came through
     _transport   httpx's transport interface over trio streams, and the pool;
@@ -15,9 +18,11 @@ The way of a byte, and the layers, each of which imports only those below it:
 """
 
 from ._client import ClientStatistics, TrioOpenAI
+from ._fanout import Subscription, SubscriptionStatistics
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
-from ._stream import ChatCompletionStream, ResponseStream, Stream, Timings
+from ._source import Timings
+from ._stream import ChatCompletionStream, ResponseStream, Stream, StreamCall
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import (
@@ -58,7 +63,10 @@ __all__ = [
     "RateLimitError",
     "ResponseStream",
     "Stream",
+    "StreamCall",
     "StreamTruncatedError",
+    "Subscription",
+    "SubscriptionStatistics",
     "Timings",
     "TransportStatistics",
     "TrioOpenAI",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -12,10 +12,11 @@ from ._body import ACCEPTED_CODINGS
 from ._http1 import check_headers
 from ._request import Call, Exchange, Session, encode_json
 from ._sansio.convert import hook_for
+from ._sansio.dialects import Dialect
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, is_object
 from ._sansio.policy import Deadlines
-from ._stream import Stream
+from ._source import EventSource, EventT, WholeT
 from .errors import APIError, APIResponseValidationError
 
 _T = TypeVar("_T")
@@ -80,7 +81,7 @@ class Caller:
     """What a client's endpoints share: its connections, and what it adds to every request.
 
     Attributes:
-        open_streams: the streams that closing the client closes.
+        open_sources: the streams that closing the client closes.
     """
 
     session: Session
@@ -88,10 +89,10 @@ class Caller:
     query: Mapping[str, Any]
     deadlines: Deadlines
     max_retries: int
-    open_streams: set[Stream[Any, Any]] = attrs.field(factory=set[Stream[Any, Any]])
+    open_sources: set[EventSource[Any, Any]] = attrs.field(factory=set[EventSource[Any, Any]])
 
-    def exchange(self, path: str, params: Mapping[str, Any], *, stream: bool) -> Exchange:
-        """Begin a call. `params` are the body's, and those that every call takes. Nothing is sent yet.
+    def prepare(self, path: str, params: Mapping[str, Any], *, stream: bool) -> Call:
+        """Make a call ready. `params` are the body's, and those that every call takes. Nothing is sent yet.
 
         Raises:
             TypeError: a parameter cannot be sent as JSON, or is not of the type it has to be.
@@ -108,7 +109,7 @@ class Caller:
         headers = self.headers.copy()
         headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
         add_headers(headers, extra_headers)
-        call = Call(
+        return Call(
             method="POST",
             path=path,
             json=content,
@@ -117,7 +118,12 @@ class Caller:
             deadlines=deadlines if stream else deadlines.for_plain_answers(),
             max_retries=self.max_retries,
         )
-        return Exchange(self.session, call)
+
+    def source(
+        self, call: Call, make_dialect: Callable[[], Dialect[EventT, WholeT]], *, resume: bool = False
+    ) -> EventSource[EventT, WholeT]:
+        """A stream of a call's events, to be opened."""
+        return EventSource(Exchange(self.session, call), make_dialect, self.open_sources, resume=resume)
 
     async def plain(self, path: str, params: Mapping[str, Any], cls: type[_T]) -> _T:
         """Make a call and read its whole answer.
@@ -125,7 +131,7 @@ class Caller:
         Raises:
             APIError: it failed; `APIResponseValidationError` if the answer is no JSON object.
         """
-        exchange = self.exchange(path, params, stream=False)
+        exchange = Exchange(self.session, self.prepare(path, params, stream=False))
         response, content = await exchange.fetch()
         try:
             return _decoded(content, cls)

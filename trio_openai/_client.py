@@ -138,8 +138,8 @@ class TrioOpenAI:
     async def aclose(self) -> None:
         """Close every stream and connection. Idempotent. The connections are closed also if this is cancelled."""
         with trio.CancelScope(shield=True):  # nothing in it waits for a server
-            for stream in list(self._caller.open_streams):
-                await stream.aclose()
+            for source in list(self._caller.open_sources):
+                await source.aclose()
             await self._caller.session.http.aclose()
         await trio.lowlevel.checkpoint()
 
@@ -147,7 +147,7 @@ class TrioOpenAI:
         """What the client holds, as of now."""
         caller = self._caller
         return ClientStatistics(
-            open_streams=len(caller.open_streams),
+            open_streams=len(caller.open_sources),
             transport=self._transport.statistics() if self._transport else None,
         )
 
@@ -167,7 +167,7 @@ class TrioOpenAI:
         copy = TrioOpenAI(**{**self._options, **options}, http_client=mine.session.http)
         copy._transport = self._transport
         copy._caller.session.slots = mine.session.slots
-        copy._caller.open_streams = mine.open_streams
+        copy._caller.open_sources = mine.open_sources
         return copy
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, overload
+
+import trio
 
 from ._calls import Caller, hide_headers
 from ._sansio.dialects import ChatDialect, ResponseDialect
-from ._stream import ChatCompletionStream, ResponseStream, StreamManager
+from ._stream import ChatCompletionStream, ResponseStream, StreamCall, StreamManager, start
 from .types import ChatCompletion, Response
 from .types._base import WireObject
 
@@ -16,6 +18,9 @@ Message = Mapping[str, Any] | WireObject
 
 _CHAT = "/chat/completions"
 _RESPONSES = "/responses"
+
+DEFAULT_BUFFER = 64
+"""Events that a task may read ahead of whoever iterates the stream."""
 
 
 class Chat:
@@ -44,9 +49,37 @@ class Completions:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: on entering the block, and while iterating.
         """
-        hide_headers(params)
-        body = {"model": model, "messages": _listed(messages), **_without_stream(params)}
-        return StreamManager(lambda: self._open(body))
+        return StreamManager(self._prepare(_streamed(params, model=model, messages=messages)))
+
+    async def start_stream(
+        self,
+        nursery: trio.Nursery,
+        *,
+        model: str,
+        messages: Iterable[Message],
+        buffer: int = DEFAULT_BUFFER,
+        **params: Any,
+    ) -> ChatCompletionStream:
+        """Stream a chat completion inside a nursery: a task in it reads the stream, into a buffer of so many events.
+
+        The task ends with the stream. Cancelling the nursery, or `aclose()`, closes the stream.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent.
+            APIError: now, and while iterating. Out of the nursery, if nobody iterates and nobody has subscribed.
+        """
+        prepared = self._prepare(_streamed(params, model=model, messages=messages))
+        return await start(prepared, nursery, buffer)
+
+    def call(
+        self, *, key: object = None, model: str, messages: Iterable[Message], **params: Any
+    ) -> StreamCall[ChatCompletionStream]:
+        """A chat completion to be made by `stream_many`, `run_many` or `race`; `key` is what tells it apart.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent.
+        """
+        return StreamCall(key, self._prepare(_streamed(params, model=model, messages=messages)))
 
     @overload
     async def create(
@@ -77,18 +110,17 @@ class Completions:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: it failed.
         """
-        hide_headers(params)
-        body = {"model": model, "messages": _listed(messages), **params}
+        body = _body(params, model=model, messages=messages)
         if not stream:
             return await self._caller.plain(_CHAT, body, ChatCompletion)
-        opened = self._open(body)
+        opened = self._prepare(body)()
         await opened.open()
         return opened
 
-    def _open(self, body: dict[str, Any]) -> ChatCompletionStream:
+    def _prepare(self, body: dict[str, Any]) -> Callable[[], ChatCompletionStream]:
+        caller, call = self._caller, self._caller.prepare(_CHAT, body, stream=True)
         choices = body["n"] if type(body.get("n")) is int else 1
-        exchange = self._caller.exchange(_CHAT, body, stream=True)
-        return ChatCompletionStream(exchange, lambda: ChatDialect(choices), self._caller.open_streams)
+        return lambda: ChatCompletionStream(caller.source(call, lambda: ChatDialect(choices)))
 
 
 class Responses:
@@ -97,16 +129,40 @@ class Responses:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    def stream(self, **params: Any) -> StreamManager[ResponseStream]:
+    def stream(self, *, resume: bool = False, **params: Any) -> StreamManager[ResponseStream]:
         """Stream a response inside an `async with` block. The request is sent when the block is entered.
+
+        Args:
+            resume: take the stream up again where it broke, without a gap and without a repetition. It has to be a
+                background response (`background=True`), which the server goes on with meanwhile.
+            params: the API's, and those of every call.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent, or `resume` without `background`.
+            APIError: on entering the block, and while iterating.
+        """
+        return StreamManager(self._prepare(_streamed(params), resume=resume))
+
+    async def start_stream(
+        self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, resume: bool = False, **params: Any
+    ) -> ResponseStream:
+        """Stream a response inside a nursery: a task in it reads the stream, into a buffer of so many events.
+
+        The task ends with the stream. Cancelling the nursery, or `aclose()`, closes the stream.
 
         Raises:
             TypeError, ValueError: a parameter cannot be sent.
-            APIError: on entering the block, and while iterating.
+            APIError: now, and while iterating. Out of the nursery, if nobody iterates and nobody has subscribed.
         """
-        hide_headers(params)
-        body = _without_stream(params)
-        return StreamManager(lambda: self._open(body))
+        return await start(self._prepare(_streamed(params), resume=resume), nursery, buffer)
+
+    def call(self, *, key: object = None, resume: bool = False, **params: Any) -> StreamCall[ResponseStream]:
+        """A response to be made by `stream_many`, `run_many` or `race`; `key` is what tells it apart.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent.
+        """
+        return StreamCall(key, self._prepare(_streamed(params), resume=resume))
 
     @overload
     async def create(self, *, stream: Literal[True], **params: Any) -> ResponseStream: ...
@@ -121,26 +177,36 @@ class Responses:
             TypeError, ValueError: a parameter cannot be sent.
             APIError: it failed.
         """
-        hide_headers(params)
+        body = _body(params)
         if not stream:
-            return await self._caller.plain(_RESPONSES, params, Response)
-        opened = self._open(params)
+            return await self._caller.plain(_RESPONSES, body, Response)
+        opened = self._prepare(body)()
         await opened.open()
         return opened
 
-    def _open(self, body: dict[str, Any]) -> ResponseStream:
-        exchange = self._caller.exchange(_RESPONSES, body, stream=True)
-        return ResponseStream(exchange, ResponseDialect, self._caller.open_streams)
+    def _prepare(self, body: dict[str, Any], *, resume: bool = False) -> Callable[[], ResponseStream]:
+        if resume and not body.get("background"):
+            raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
+        caller, call = self._caller, self._caller.prepare(_RESPONSES, body, stream=True)
+        return lambda: ResponseStream(caller.source(call, ResponseDialect, resume=resume))
+
+
+def _body(params: dict[str, Any], **named: Any) -> dict[str, Any]:
+    """All parameters of a call. Those that are given as a dictionary are made fit to stand in a traceback."""
+    hide_headers(params)
+    if "messages" in named:
+        named["messages"] = _listed(named["messages"])
+    return {**named, **params}
+
+
+def _streamed(params: dict[str, Any], **named: Any) -> dict[str, Any]:
+    """All parameters of a call that streams without being told."""
+    if params.pop("stream", True) is not True:
+        raise TypeError("this always streams; for a plain answer call create(...)")
+    return _body(params, **named)
 
 
 def _listed(messages: Iterable[Message]) -> list[Message]:
     if isinstance(messages, str | bytes | Mapping):
         raise TypeError('messages takes a list of messages, such as [{"role": "user", "content": "..."}]')
     return list(messages)
-
-
-def _without_stream(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of `stream(...)`, which streams without being told."""
-    if params.pop("stream", True) is not True:
-        raise TypeError("stream(...) always streams; for a plain answer call create(...)")
-    return params

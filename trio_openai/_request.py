@@ -161,6 +161,7 @@ class Exchange:
         self.clocks = Clocks(call.deadlines)
         self.errors = session.errors
         self._session = session
+        self._failed = 0  # attempts since the last success, which the policy counts
         self._bearer: _Bearer | None = None
 
     async def open(self) -> httpx.Response:
@@ -239,21 +240,30 @@ class Exchange:
             await body.aclose()
         return b"".join(pieces)
 
-    def may_retry(self, error: APIError) -> bool:
-        """Whether the policy allows another attempt after this error."""
-        if self.retries >= self.call.max_retries:
+    def renew(self) -> None:
+        """Have the policy begin again, since there was a success."""
+        self._failed = 0
+
+    def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
+        """Have the next attempt ask for another thing, by GET."""
+        self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, json=None)
+
+    def may_retry(self, error: APIError, *, after_headers: bool = False) -> bool:
+        """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
+        if self._failed >= self.call.max_retries:
             return False
         if isinstance(error, APIStatusError):
             headers = error.response.headers
             return policy.should_retry_status(error.status_code, headers, error.code or error.type, time.time())
         if isinstance(error, APITimeoutError):
-            return error.phase in ("connect", "headers")
+            return error.phase in ("connect", "headers") or (after_headers and error.phase == "idle")
         return isinstance(error, APIConnectionError) or policy.should_retry_reported(error)
 
     async def pause(self, error: APIError) -> None:
         """Wait before the next attempt, as long as the server or the policy says."""
-        seconds = policy.delay(self.retries, policy.headers_of(error), random.random(), time.time())
+        seconds = policy.delay(self._failed, policy.headers_of(error), random.random(), time.time())
         self.retries += 1
+        self._failed += 1
         self.clocks.stop("first_event", "first_content", "idle")  # they are the failed attempt's
         log.debug("attempt %d failed (%s); the next one in %.2f s", self.retries, type(error).__name__, seconds)
         await self.limited(trio.sleep, seconds)

@@ -1,21 +1,12 @@
-"""The stream that a program holds: it reads the socket when somebody iterates, and never else.
+"""The stream that a program holds, whichever of the three doors it came through.
 
-There is no task and no channel behind it. `__anext__` pulls an event out of the reader (`_sansio/reader.py`); when
-that has none left, it waits for the next bytes of the body (`_transport.py`) and feeds them in. So a slow consumer
-slows the socket, cancelling the consumer cancels the read, and leaving the scope closes the connection without waiting
-for anything.
-
-Three rules hold the loop together:
-
-* An event is pulled after the checkpoint, not before it: a cancelled `__anext__` has not swallowed one.
-* Everything that is only needed once a read (clocks, timings) is brought up to date once a read, in `_note_progress`.
-* The stream ends once: `_let_go` gives the connection up, and the reader remembers how it ended.
+It is a view of an `EventSource` (`_source.py`), which whoever iterates reads directly; or, behind `start_stream`, of a
+`Pump` (`_pump.py`) that reads it in a task of the caller's nursery.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -23,80 +14,47 @@ import attrs
 import httpx
 import trio
 
-from ._body import ReadableBody, body_of
-from ._request import Exchange
-from ._sansio.dialects import Dialect
-from ._sansio.reader import END, NEED_DATA, Reader, State, Verdict
-from .errors import APIError
+from ._fanout import Overflow, Subscription
+from ._pump import Pump
+from ._sansio.reader import Verdict
+from ._source import EventSource, Timings
 from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 StreamT = TypeVar("StreamT", bound="Stream[Any, Any]")
 
-_BURST_SECONDS = 0.001  # a burst of events that have arrived already may hold the scheduler that long
-
-
-@attrs.define
-class Timings:
-    """When things happened, in seconds from the beginning of the call on trio's clock; None if they have not.
-
-    Attributes:
-        headers: the response's head was there.
-        first_event: the first event arrived.
-        first_content: the first text, reasoning, refusal, tool call or audio arrived.
-        last_event: the latest event arrived.
-        longest_gap: the longest time between two arrivals of events, as this program saw them.
-        retries: attempts that failed before this stream began.
-    """
-
-    headers: float | None = None
-    first_event: float | None = None
-    first_content: float | None = None
-    last_event: float | None = None
-    longest_gap: float | None = None
-    retries: int = 0
-
 
 class Stream(Generic[EventT, WholeT]):
-    """A stream of typed events, and what they add up to. Made by an endpoint's `stream` or `create(stream=True)`.
+    """A stream of typed events, and what they add up to. Made by an endpoint's `stream`, `start_stream` or `create`.
 
-    Iterate it for the events, exactly as the wire sent them, or iterate `text_deltas`. One task at a time may.
+    Iterate it for the events, exactly as the wire sent them, or iterate `text_deltas`. One task at a time may; others
+    `subscribe`.
 
     Every `async for` step is a checkpoint. A step that is cancelled loses nothing: the next one continues.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        make_dialect: Callable[[], Dialect[EventT, WholeT]],
-        open_streams: set[Stream[Any, Any]],
-    ) -> None:
-        self._exchange = exchange
-        self._make_dialect = make_dialect
-        self._open_streams = open_streams  # the client's: what it closes when it is closed
-        self._reader: Reader[EventT] = Reader(make_dialect())
-        self._body: ReadableBody | None = None  # None while there is no connection
-        self._busy = False
-        self._failure: APIError | None = None  # what the stream failed with, for good
-        self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
-        self._restarting = trio.CancelScope()
-        self._last_pause = 0.0
-        self._began = self._arrived = trio.current_time()
-        self._events_seen = 0
-        self._timings = Timings()
+    def __init__(self, source: EventSource[EventT, WholeT]) -> None:
+        self._source = source
+        self._pump: Pump[EventT] | None = None
+        self._next: Callable[[], Awaitable[EventT]] = source.next_event
 
     async def open(self) -> None:
         """Send the request and wait for the head of the response. The endpoints do this."""
-        self.response: httpx.Response = await self._exchange.open()
-        self._body = body_of(self.response)
-        self._open_streams.add(self)
-        self._reader = Reader(self._make_dialect(), content_type=self.response.headers.get("content-type", ""))
-        self._exchange.clocks.start("first_event", "first_content", "idle")
-        self._arrived = trio.current_time()
-        self._timings.headers = self._arrived - self._began
+        await self._source.open()
+
+    def pump_in(self, nursery: trio.Nursery, buffer: int) -> None:
+        """Have a task in a nursery read it. `start_stream` does this."""
+        self._pump = Pump(self._source, buffer)
+        self._next = self._pump.receive
+        nursery.start_soon(self._pump.run, name=repr(self))
 
     # What a program looks at.
+
+    @property
+    def response(self) -> httpx.Response:
+        """The response: status and headers."""
+        return self._source.response
 
     @property
     def request_id(self) -> str | None:
@@ -105,19 +63,18 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def snapshot(self) -> WholeT:
-        """What the events handed over so far add up to. Readable at any time, also after an error or a cancellation."""
-        return self.dialect.snapshot()
+        """What the events that were read add up to. Readable at any time, also after an error or a cancellation."""
+        return self._source.dialect.snapshot()
 
     @property
     def verdict(self) -> Verdict:
         """How the stream ended, or that it is open."""
-        return self._reader.verdict
+        return self._source.reader.verdict
 
     @property
     def timings(self) -> Timings:
         """When things happened, as of now."""
-        self._note_progress()
-        return attrs.evolve(self._timings, retries=self._exchange.retries)
+        return self._source.timings
 
     @property
     def text_deltas(self) -> AsyncIterator[str]:
@@ -126,12 +83,12 @@ class Stream(Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
-        return _TextDeltas(self)
+        return _TextDeltas(self, self._source)
 
     @property
-    def dialect(self) -> Dialect[EventT, WholeT]:
-        """What this endpoint's events are, and what they have added up to. Internal."""
-        return cast("Dialect[EventT, WholeT]", self._reader.dialect)
+    def text(self) -> str:
+        """What the event that was handed over last adds to the main text. Internal."""
+        return (self._pump or self._source.dialect).text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -141,7 +98,7 @@ class Stream(Generic[EventT, WholeT]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> EventT:
+    def __anext__(self) -> Awaitable[EventT]:
         """The next event.
 
         Raises:
@@ -150,37 +107,43 @@ class Stream(Generic[EventT, WholeT]):
             trio.ClosedResourceError: the stream was closed, before or while this waited.
             trio.BusyResourceError: another task is reading it.
         """
-        if self._busy:
-            raise trio.BusyResourceError("another task is reading this stream")
-        self._busy = True
-        try:
-            while True:  # noqa: ASYNC913 - the checkpoint is in one or the other branch
-                try:
-                    if self._reader.has_more:  # what has arrived already is handed out in bursts
-                        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
-                            await trio.lowlevel.checkpoint_if_cancelled()
-                        else:
-                            await trio.lowlevel.checkpoint()
-                            self._last_pause = time.perf_counter()
-                    while (event := self._reader.next_event()) is NEED_DATA:
-                        await self._fill()
-                    break
-                except APIError as error:
-                    await self._fail_or_restart(error)
-        finally:
-            self._busy = False
-        if event is END or self._reader.ended_by is not None:
-            await self._end(park=True)
-        if event is END:
-            if self._reader.state is State.CLOSED:
-                raise trio.ClosedResourceError("this stream has been closed")
-            raise StopAsyncIteration
-        return event  # noqa: ASYNC910
+        return self._next()
 
     async def until_done(self) -> None:
         """Read to the end, and raise what reading raises."""
+        if self._pump is not None:
+            await self._pump.until_done()
+            return
         async for _ in self:
             pass
+
+    def subscribe(self, buffer: int = 0, overflow: Overflow = "wait", *, replay: bool = False) -> Subscription[EventT]:
+        """Have the events delivered to one more reader. Whoever reads this stream delivers them, so somebody has to.
+
+        Args:
+            buffer: how many events may wait for the subscriber; at least 1 unless `overflow` is "wait".
+            overflow: what happens when there are as many. "wait": the stream does, and so does the server.
+                "drop_oldest", "drop_newest": an event is lost, and counted. "coalesce": adjacent deltas of one kind are
+                merged while they wait, so that no character is lost and no order changed; what cannot be merged is
+                waited for. "fail": the subscription ends with `trio.BrokenResourceError`.
+            replay: begin with the first event of the stream, whenever this is called. Of a stream that nobody has asked
+                to replay, the first 64 KiB are kept.
+
+        Returns:
+            A `trio.abc.ReceiveChannel`, which ends as the stream does: cleanly if it was whole, otherwise with
+            `trio.BrokenResourceError` from the stream's error.
+
+        Raises:
+            ValueError: there is no such policy, or the buffer is negative.
+            RuntimeError: it is too late for a replay.
+        """
+        replayed = self._source.replay() if replay else []
+        subscription = self._source.subscribe(buffer, overflow, replayed)
+        if self._pump is not None:
+            self._pump.on_subscribe()
+        return subscription
+
+    # Closing.
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,97 +157,36 @@ class Stream(Generic[EventT, WholeT]):
         """Close the stream and its connection. Idempotent, callable from any task.
 
         The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that
-        is reading gets `trio.ClosedResourceError`.
+        is reading gets `trio.ClosedResourceError`, subscribers get `trio.BrokenResourceError`.
         """
-        self._reader.close()
-        self._restart_after = None
-        self._restarting.cancel()
-        await self._end(park=False)
+        if self._pump is not None:
+            self._pump.close()
+        await self._source.aclose()
 
-    async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
-        """Wait for bytes and feed them to the reader."""
-        if self._body is None:
-            self._body = await self._restart()
-        self._note_progress()
+    async def settle(self, seconds: float) -> None:
+        """Stop delivering, read on for up to so many seconds, for the usage that comes at the end, and close.
+
+        Nobody gets another event; `snapshot` takes them in, and `verdict` tells whether the end was reached. What goes
+        wrong meanwhile is no error. Cancelling it closes the stream.
+
+        Raises:
+            trio.BusyResourceError: another task is iterating the stream, which stays as it is.
+        """
         try:
-            data = await self._exchange.limited(self._body.read)
-        except self._exchange.errors as error:
-            self._reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
-        except APIError as error:
-            raise self._reader.fail(error) from None
-        else:
-            if data:
-                self._reader.receive_data(data)
-            else:
-                self._reader.receive_end()
-        self._arrived = trio.current_time()
-        self._last_pause = time.perf_counter()
-
-    async def _fail_or_restart(self, error: APIError) -> None:
-        """Raise the error, unless nothing has been handed over and the policy allows another attempt."""
-        if self._failure is not None:
-            raise self._failure
-        await self._let_go(park=False)
-        error.request_id = error.request_id or self.request_id
-        if self._reader.events or not self._exchange.may_retry(self._exchange.cleaned(error)):
-            self._open_streams.discard(self)
-            self._failure = self._exchange.cleaned(self._reader.fail(error))
-            raise self._failure
-        self._restart_after = error
-        self._reader = Reader(self._make_dialect())
-
-    async def _restart(self) -> ReadableBody:
-        """Wait as the policy says, and open the stream once more. If this is cancelled, the next step does it."""
-        if self._restart_after is None:
-            raise trio.ClosedResourceError("this stream has been closed")
-        with trio.CancelScope() as self._restarting:
-            await self._exchange.pause(self._restart_after)
-            await self.open()
-        if self._restarting.cancel_called or self._body is None:  # by `aclose`, which then came first
-            self._reader.close()
-            await self._end(park=False)
-            raise trio.ClosedResourceError("this stream has been closed")
-        self._restart_after = None
-        return self._body
-
-    async def _end(self, *, park: bool) -> None:
-        """Be done with the stream. The client need not close it any more."""
-        self._open_streams.discard(self)
-        await self._let_go(park=park)
-
-    async def _let_go(self, *, park: bool) -> None:
-        """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
-        self._note_progress()
-        body, self._body = self._body, None
-        if body is None:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        else:
-            await body.aclose(park=park)
-
-    def _note_progress(self) -> None:
-        """Bring clocks and timings up to date with the events that the last read brought."""
-        reader, timings, clocks = self._reader, self._timings, self._exchange.clocks
-        if reader.events == self._events_seen:
-            return
-        self._events_seen = reader.events
-        now = self._arrived - self._began
-        if timings.first_event is None:
-            timings.first_event = now
-            clocks.stop("first_event")
-        if timings.last_event is not None:
-            timings.longest_gap = max(timings.longest_gap or 0.0, now - timings.last_event)
-        timings.last_event = now
-        if timings.first_content is None and reader.dialect.has_content:
-            timings.first_content = now
-            clocks.stop("first_content")
-        clocks.start("idle")
+            if self._pump is not None:
+                await self._pump.stop()
+        except BaseException:
+            await self.aclose()
+            raise
+        await self._source.settle(seconds)
 
 
 class _TextDeltas:
     """The text of a stream, piece by piece."""
 
-    def __init__(self, stream: Stream[Any, Any]) -> None:
+    def __init__(self, stream: Stream[Any, Any], source: EventSource[Any, Any]) -> None:
         self._stream = stream
+        self._source = source
 
     def __aiter__(self) -> Self:
         return self
@@ -294,10 +196,10 @@ class _TextDeltas:
         try:
             while True:
                 await anext(stream)
-                if text := stream.dialect.text:
+                if text := stream.text:
                     return text
         except StopAsyncIteration:
-            if (failure := stream.dialect.failure()) is not None:
+            if (failure := self._source.dialect.failure()) is not None:
                 failure.request_id = stream.request_id
                 raise failure from None
             raise
@@ -329,6 +231,37 @@ class ResponseStream(Stream[ResponseStreamEvent, Response]):
         """
         await self.until_done()
         return self.snapshot
+
+
+@attrs.frozen
+class StreamCall(Generic[StreamT]):
+    """A call that has yet to be made: for `stream_many`, `run_many` and `race`. It can be made more than once.
+
+    Attributes:
+        key: what its results are told apart by.
+    """
+
+    key: Any
+    make: Callable[[], StreamT] = attrs.field(repr=False)
+
+
+async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int) -> StreamT:
+    """The second door: open a stream, and have a task in the nursery read it.
+
+    Raises:
+        APIError: it could not be opened.
+        RuntimeError: the nursery has been left. The stream is closed.
+    """
+    if type(buffer) is not int or buffer < 0:
+        raise ValueError("buffer takes a number of events, zero or more")
+    stream = make()
+    await stream.open()
+    try:
+        stream.pump_in(nursery, buffer)
+    except RuntimeError:
+        await stream.aclose()
+        raise
+    return stream  # without a checkpoint: whoever gets it can read it before the task has failed
 
 
 class StreamManager(Generic[StreamT]):

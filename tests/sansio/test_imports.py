@@ -31,7 +31,9 @@ LAYERS = [
     ["_endpoints"],
     ["_calls"],
     ["_stream"],
-    ["_request"],
+    ["_pump"],
+    ["_source"],
+    ["_fanout", "_request"],
     ["_body"],
     ["_transport"],
     ["_connection", "_http1"],
@@ -43,7 +45,7 @@ CORE_LAYERS = [
     ["reader"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response"],
-    ["convert", "failures", "policy", "sse"],
+    ["coalesce", "convert", "failures", "policy", "sse"],
     ["json"],
 ]
 
@@ -161,10 +163,10 @@ def test_the_layers_are_those_that_are_drawn() -> None:
 
 
 def test_only_the_border_imports_httpx() -> None:
-    """`_sansio`, `types` and `errors` never; the stream only for the type of its `response`."""
+    """`_sansio`, `types` and `errors` never; the stream and its source only for the type of the `response`."""
     library = [path for path in MODULES if layer_of(name_of(path), LAYERS) > LAYERS.index(["__init__"])]
     users = {name_of(path) for path in library if "httpx" in imports(parsed(path), path)}
-    assert users <= {"_client", "_calls", "_stream", "_request", "_body", "_transport", "_http1"}
+    assert users <= {"_client", "_calls", "_stream", "_source", "_request", "_body", "_transport", "_http1"}
 
 
 def run(program: str) -> str:

@@ -7,8 +7,8 @@ without saying so, whether what came is whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -17,6 +17,7 @@ from trio_openai.types._base import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
 from trio_openai.types.responses import Response, ResponseStreamEvent
 
+from . import coalesce
 from .convert import hook_for
 from .failures import api_error
 from .snapshot_chat import ChatSnapshot
@@ -77,6 +78,18 @@ class Dialect(Protocol[EventT, WholeT]):
         """What the events so far add up to."""
         ...
 
+    def resume_path(self) -> str | None:
+        """Where the rest of a stream that broke can be had."""
+        ...
+
+    def delta_of(self, event: Any) -> tuple[Hashable, str] | None:
+        """What kind of delta an event is and its text, if it is that and nothing else."""
+        ...
+
+    def with_delta(self, event: Any, text: str) -> EventT:
+        """The event with another text in place of its delta's."""
+        ...
+
 
 class ChatDialect:
     """Chat Completions: ends with `[DONE]`, or with the body once every choice has its finish reason.
@@ -120,6 +133,15 @@ class ChatDialect:
 
     def snapshot(self) -> ChatCompletion:
         return self._snapshot.snapshot()
+
+    def resume_path(self) -> str | None:
+        return None
+
+    def delta_of(self, event: ChatCompletionChunk) -> tuple[Hashable, str] | None:
+        return coalesce.chat_delta(event.raw)
+
+    def with_delta(self, event: ChatCompletionChunk, text: str) -> ChatCompletionChunk:
+        return self._hook(coalesce.with_chat_delta(event.raw, text), None)
 
 
 class ResponseDialect:
@@ -166,3 +188,12 @@ class ResponseDialect:
 
     def snapshot(self) -> Response:
         return self._snapshot.snapshot()
+
+    def resume_path(self) -> str | None:
+        return f"/responses/{self._snapshot.id}" if self._snapshot.id else None
+
+    def delta_of(self, event: ResponseStreamEvent) -> tuple[Hashable, str] | None:
+        return coalesce.response_delta(event.raw)
+
+    def with_delta(self, event: ResponseStreamEvent, text: str) -> ResponseStreamEvent:
+        return self._hook(coalesce.with_response_delta(event.raw, text), None)

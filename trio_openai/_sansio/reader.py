@@ -56,6 +56,9 @@ class Signal(Enum):
 NEED_DATA: Final = Signal.NEED_DATA
 END: Final = Signal.END
 
+NEW_CONNECTION: Final = b""
+"""Between the pieces of a recorded body: what follows came by another connection, after `resume`."""
+
 _Input = Literal["event", "end", "cut", "error", "close"]
 
 _OPEN = (State.OPENING, State.STREAMING)
@@ -97,16 +100,32 @@ class Reader(Generic[EventT]):
         dialect: the endpoint's way of streaming.
         content_type: of the response, for the message if it is no event stream.
         limit: bytes that one event may have.
+        exactly_once: whether to go by the events' `sequence_number`: what comes twice is passed over, and what is left
+            out is an error.
+
+    Attributes:
+        events: how many have been handed out.
+        cursor: the last `sequence_number`, of an `exactly_once` reader.
     """
 
-    def __init__(self, dialect: Dialect[EventT, Any], *, content_type: str = "", limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(
+        self,
+        dialect: Dialect[EventT, Any],
+        *,
+        content_type: str = "",
+        limit: int = DEFAULT_LIMIT,
+        exactly_once: bool = False,
+    ) -> None:
         self.state = State.OPENING
         self.dialect = dialect
         self.events = 0
         self.error: APIError | None = None  # what the stream failed with; raised again at every pull
         self.ended_by: str | None = None
         self._reported: Reported | None = None
+        self.cursor: int | None = None
+        self._exactly_once = exactly_once
         self._content_type = content_type
+        self._limit = limit
         self._parser = SSEParser(limit=limit, extras=True)
         self._head = bytearray()
         self._body_ended = False
@@ -168,6 +187,28 @@ class Reader(Generic[EventT]):
             self._enter("cut" if isinstance(error, StreamTruncatedError) else "error")
         return self.error or error
 
+    def resume(self) -> None:
+        """Forget the failure: what is received next is the rest, or more than the rest, by another connection."""
+        self.state = State.STREAMING if self.events else State.OPENING
+        self.error = self._reported = None
+        self._parser = SSEParser(limit=self._limit, extras=True)
+        self._body_ended, self._cut_by = False, ""
+
+    def replay(self, dialect: Dialect[EventT, Any], record: list[bytes]) -> list[EventT]:
+        """The events handed out so far, made anew from all bytes that were received."""
+        again = Reader(dialect, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
+        events: list[EventT] = []
+        for data in [*record, None]:
+            if data is None:
+                again.receive_end()
+            elif data is NEW_CONNECTION:
+                again.resume()
+            else:
+                again.receive_data(data)
+            while len(events) < self.events and not isinstance(event := again.next_event(), Signal):
+                events.append(event)
+        return events
+
     def close(self) -> None:
         """End the stream because its user is done with it."""
         self._enter("close")
@@ -213,9 +254,11 @@ class Reader(Generic[EventT]):
             raise self._invalid("an event is not JSON", data) from error
         return self._take(raw, message)
 
-    def _take(self, raw: object, message: ServerSentEvent) -> EventT:
+    def _take(self, raw: object, message: ServerSentEvent) -> EventT | None:
         if not is_object(raw):
             raise self._invalid("an event is not a JSON object", message.data or b"")
+        if self._exactly_once and not self._is_next(raw.get("sequence_number"), message):
+            return None
         dialect = self.dialect
         reported = dialect.error(raw, message.event)
         if reported is not None:
@@ -231,6 +274,18 @@ class Reader(Generic[EventT]):
             self._reported = None
             self._end("terminal_event")
         return event
+
+    def _is_next(self, number: object, message: ServerSentEvent) -> bool:
+        """Whether an event is the one after the cursor, and not one that came before."""
+        if type(number) is not int:
+            self._exactly_once = False  # this server does not number them
+            self.cursor = None
+            return True
+        if self.cursor is not None and number > self.cursor + 1:
+            raise self._invalid(f"the stream left out what comes after event {self.cursor}", message.data or b"")
+        is_new = self.cursor is None or number > self.cursor
+        self.cursor = number if is_new else self.cursor
+        return is_new
 
     def _look_for_error_field(self, fields: list[tuple[str, bytes]]) -> None:
         """llama.cpp reports an error as an SSE field of that name, at status 200."""

@@ -109,6 +109,12 @@ class ResponseSnapshot:
         self._items: list[_Item] = []
         self._spoken = False  # whether `add` has returned any text
 
+    @property
+    def id(self) -> str | None:
+        """The response's."""
+        given = self._response.get("id")
+        return given if type(given) is str else None
+
     def add(self, event: Any) -> str:
         """Fold one event in; return the output text that it adds."""
         raw: Raw = event.raw

@@ -1,0 +1,249 @@
+"""Fan-out: whoever reads a stream also hands its events to the subscribers, in order.
+
+A subscription is a memory channel with a policy for when it is full. Delivery never waits where it can help it: every
+subscriber is offered the event first, and only then are those waited for that have to get it and have no room. There is
+no task: backpressure goes through to the reader and, since it does not read on, to the server.
+
+A stream that nobody has subscribed to has no hub, and pays one comparison an event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable
+from typing import Generic, Literal, TypeVar, cast, get_args
+
+import attrs
+import trio
+
+from ._sansio.dialects import Dialect
+from .errors import APIError
+
+EventT = TypeVar("EventT")
+
+Overflow = Literal["wait", "drop_oldest", "drop_newest", "coalesce", "fail"]
+
+
+@attrs.frozen
+class SubscriptionStatistics:
+    """What became of a stream's events for one subscriber.
+
+    Attributes:
+        received: events that it was given.
+        buffered: events that wait for it, after those of a replay.
+        buffer: how many there is room for.
+        dropped: events that it will never get, since there was no room.
+        merged: events that were merged into another.
+        waits: how often the stream stood still for it.
+    """
+
+    received: int
+    buffered: int
+    buffer: int
+    dropped: int
+    merged: int
+    waits: int
+
+
+class _Run(Generic[EventT]):
+    """Adjacent deltas of one kind on their way to a slow subscriber. The text is joined when it is taken: O(n)."""
+
+    __slots__ = ("event", "kind", "pieces", "taken")
+
+    def __init__(self, event: EventT, kind: Hashable, text: str) -> None:
+        self.event = event
+        self.kind = kind
+        self.pieces = [text]
+        self.taken = False
+
+    def take(self, dialect: Dialect[EventT, object]) -> EventT:
+        self.taken = True
+        return self.event if len(self.pieces) == 1 else dialect.with_delta(self.event, "".join(self.pieces))
+
+
+class Subscription(trio.abc.ReceiveChannel[EventT]):
+    """One subscriber's end of a stream. Made by `Stream.subscribe`.
+
+    It ends like the stream did: cleanly if the stream was whole, otherwise with `trio.BrokenResourceError`, whose
+    `__cause__` is the stream's error, after the events that came before. Close it, and the stream forgets it.
+    """
+
+    def __init__(self, hub: Hub[EventT], buffer: int, overflow: Overflow, replayed: Iterable[EventT]) -> None:
+        self._hub = hub
+        self._overflow = overflow
+        self._buffer = buffer if overflow == "wait" else max(buffer, 1)
+        self._replayed = deque(replayed)
+        self._send, self._receive = trio.open_memory_channel["EventT | _Run[EventT]"](self._buffer)
+        self._run: _Run[EventT] | None = None  # the last one that was sent
+        self._broken_by: tuple[str, APIError | None] | None = None
+        self._received = self._dropped = self._merged = self._waits = 0
+
+    async def receive(self) -> EventT:
+        """The next event.
+
+        Raises:
+            trio.EndOfChannel: the stream was whole, and this was all of it.
+            trio.BrokenResourceError: it was not; or this subscriber fell behind, with `overflow="fail"`.
+            trio.ClosedResourceError: the subscription was closed.
+        """
+        try:
+            if self._replayed:
+                await trio.lowlevel.checkpoint()
+                event = self._replayed.popleft()
+            else:
+                event = self._taken(await self._receive.receive())
+        except trio.EndOfChannel:
+            if self._broken_by is None:
+                raise
+            message, error = self._broken_by
+            raise trio.BrokenResourceError(message) from error
+        except IndexError:  # closed while it was at the checkpoint
+            raise trio.ClosedResourceError from None
+        self._received += 1
+        return event
+
+    def _taken(self, item: EventT | _Run[EventT]) -> EventT:
+        return cast("_Run[EventT]", item).take(self._hub.dialect) if isinstance(item, _Run) else item
+
+    async def aclose(self) -> None:
+        """Unsubscribe. Idempotent."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Unsubscribe, without a checkpoint. The stream goes on without this subscriber, also if it waits for it."""
+        self._replayed.clear()
+        self._receive.close()
+        self._hub.forget(self)
+
+    def statistics(self) -> SubscriptionStatistics:
+        """What became of the events so far."""
+        return SubscriptionStatistics(
+            received=self._received,
+            buffered=self._send.statistics().current_buffer_used,
+            buffer=self._buffer,
+            dropped=self._dropped,
+            merged=self._merged,
+            waits=self._waits,
+        )
+
+    # For the hub.
+
+    def offer(self, event: EventT) -> bool:
+        """Deliver an event without waiting. False if it has to be waited for."""
+        item: EventT | _Run[EventT] = event
+        if self._overflow == "coalesce":
+            if (delta := self._hub.dialect.delta_of(event)) is None:
+                self._run = None
+            elif self._merge(event, *delta):
+                return True
+            else:
+                item = self._run = _Run(event, *delta)
+        try:
+            self._send.send_nowait(item)
+        except trio.WouldBlock:
+            return self._offer_to_full(item)
+        except trio.BrokenResourceError:
+            self._hub.forget(self)
+        return True
+
+    def _merge(self, event: EventT, kind: Hashable, text: str) -> bool:
+        run = self._run
+        if run is None or run.taken or run.kind != kind:
+            return False
+        run.event = event
+        run.pieces.append(text)
+        self._merged += 1
+        return True
+
+    def _offer_to_full(self, item: EventT | _Run[EventT]) -> bool:
+        if self._overflow == "drop_oldest":
+            self._receive.receive_nowait()
+            self._send.send_nowait(item)
+            self._dropped += 1
+        elif self._overflow == "drop_newest":
+            self._dropped += 1
+        elif self._overflow == "fail":
+            self._dropped += 1
+            self._hub.forget(self)
+            self.end(f"this subscriber fell behind: its buffer of {self._buffer} events was full", None)
+        else:
+            return False
+        return True
+
+    async def push(self, event: EventT) -> None:
+        """Deliver an event that was offered in vain. A cancellation delivers nothing."""
+        self._waits += 1
+        item = self._run if self._overflow == "coalesce" and self._run is not None else event
+        try:
+            await self._send.send(item)
+        except trio.BrokenResourceError:  # it was closed, and has been forgotten
+            await trio.lowlevel.checkpoint()
+
+    def end(self, broken_by: str, error: APIError | None) -> None:
+        """Let it end, after what it has in its buffer."""
+        self._broken_by = (broken_by, error) if broken_by else None
+        self._send.close()
+
+
+class Hub(Generic[EventT]):
+    """The subscribers of one stream."""
+
+    def __init__(self, dialect: Dialect[EventT, object]) -> None:
+        self.dialect = dialect
+        self.subscriptions: list[Subscription[EventT]] = []
+        self._event: EventT | None = None  # what is being delivered
+        self._full: list[Subscription[EventT]] = []  # who has yet to get it
+        self._was_heard = False
+
+    def subscribe(self, buffer: int, overflow: Overflow, replayed: Iterable[EventT]) -> Subscription[EventT]:
+        """Add a subscriber.
+
+        Raises:
+            ValueError: there is no such policy, or the buffer is negative.
+        """
+        if overflow not in get_args(Overflow):
+            raise ValueError(f"overflow is one of {', '.join(map(repr, get_args(Overflow)))}, not {overflow!r}")
+        if type(buffer) is not int or buffer < 0:
+            raise ValueError("buffer takes a number of events, zero or more")
+        subscription = Subscription(self, buffer, overflow, replayed)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def forget(self, subscription: Subscription[EventT]) -> None:
+        """Deliver nothing to a subscriber any more."""
+        if subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether there are subscribers, or were at the end."""
+        return bool(self.subscriptions) or self._was_heard
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether a delivery was cancelled, so that `go_on` has to come next."""
+        return bool(self._full)
+
+    async def deliver(self, event: EventT) -> None:  # noqa: ASYNC910 - the reader is at a checkpoint for every event
+        """Hand an event to everybody. Waits for those only that have no room. If that is cancelled: `go_on`."""
+        self._full = [one for one in self.subscriptions[:] if not one.offer(event)]
+        if self._full:
+            self._event = event
+            await self.go_on()
+
+    async def go_on(self) -> EventT:
+        """Go on with the delivery that was cancelled. Returns its event."""
+        event = cast("EventT", self._event)
+        while self._full:  # noqa: ASYNC913 - somebody is in it
+            await self._full[0].push(event)
+            self._full.pop(0)
+        return event  # noqa: ASYNC910
+
+    def end(self, is_whole: bool, error: APIError | None) -> None:
+        """Let all subscriptions end as the stream did."""
+        how = "" if is_whole else f"the stream failed: {error}" if error else "the stream was closed before its end"
+        for subscription in self.subscriptions:
+            subscription.end(how, error)
+        self._was_heard = self.is_heard
+        self.subscriptions = []

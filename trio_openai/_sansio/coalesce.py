@@ -1,0 +1,76 @@
+"""Which events are deltas that may be merged with their neighbours, and how.
+
+Two deltas merge if they are of one kind: the same field of the same choice, or the same event type for the same item
+and part. Only an event that says nothing else is a delta here: one with a finish reason, usage, log probabilities or
+two choices stays as it is, so nothing is lost. Of the rest of merged events (ids, `sequence_number`, `obfuscation`),
+the last one's stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from trio_openai.types._base import Raw
+
+from .json import is_array, is_object
+
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_PLACE = ("type", "item_id", "output_index", "content_index", "summary_index", "command_index")
+
+
+def chat_delta(raw: Raw) -> tuple[Hashable, str] | None:
+    """The kind and text of a Chat Completions chunk that is one delta of one choice; None of any other."""
+    choices = raw.get("choices")
+    if not (is_array(choices) and len(choices) == 1 and is_object(choice := choices[0])) or raw.get("usage"):
+        return None
+    delta = choice.get("delta")
+    if not is_object(delta) or any(value for key, value in choice.items() if key not in ("index", "delta")):
+        return None
+    said = [(key, value) for key, value in delta.items() if value]
+    if len(said) != 1:
+        return None
+    (key, value), index = said[0], choice.get("index")
+    if key == "tool_calls":
+        return _arguments(index, value)
+    return ((index, key), value) if key in _TEXTS and type(value) is str else None
+
+
+def _arguments(choice: Hashable, calls: object) -> tuple[Hashable, str] | None:
+    """The piece of one tool call's arguments, if that is all there is."""
+    if not (is_array(calls) and len(calls) == 1 and is_object(call := calls[0]) and is_object(call.get("function"))):
+        return None
+    function, index = call["function"], call.get("index")
+    text = function.get("arguments")
+    is_piece = type(index) is int and type(text) is str and not call.get("id") and not function.get("name")
+    return ((choice, "tool_calls", index), text) if is_piece else None
+
+
+def with_chat_delta(raw: Raw, text: str) -> Raw:
+    """The chunk with another text in its one delta."""
+    choice = raw["choices"][0]
+    delta = dict(choice["delta"])
+    if delta.get("tool_calls"):
+        call = delta["tool_calls"][0]
+        delta["tool_calls"] = [{**call, "function": {**call["function"], "arguments": text}}]
+    else:
+        key = next(key for key, value in delta.items() if value)
+        delta[key] = text
+    return {**raw, "choices": [{**choice, "delta": delta}]}
+
+
+def response_delta(raw: Raw) -> tuple[Hashable, str] | None:
+    """The kind and text of a Responses event that is a delta; None of any other."""
+    kind, text = raw.get("type"), raw.get("delta")
+    if type(kind) is not str or not kind.endswith(".delta") or type(text) is not str or raw.get("logprobs"):
+        return None
+    place = tuple(map(raw.get, _PLACE))
+    return (place, text) if all(map(_is_plain, place)) else None
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or type(value) in (str, int)
+
+
+def with_response_delta(raw: Raw, text: str) -> Raw:
+    """The event with another delta."""
+    return {**raw, "delta": text}

@@ -1,0 +1,372 @@
+"""Where a stream's events come from: it reads the socket when somebody asks for an event, and never else.
+
+There is no task and no channel behind it. `next_event` pulls an event out of the reader (`_sansio/reader.py`); when
+that has none left, it waits for the next bytes of the body (`_transport.py`) and feeds them in. So a slow consumer
+slows the socket, cancelling the consumer cancels the read, and leaving the scope closes the connection without waiting
+for anything.
+
+Rules that hold the loop together:
+
+* An event is pulled after the checkpoint, not before it: a cancelled `next_event` has not swallowed one.
+* Whoever pulls an event also hands it to the subscribers (`_fanout.py`). If that is cancelled, the next call goes on
+  with the same event.
+* Everything that is only needed once a read (clocks, timings, the record) is brought up to date once a read.
+* Until the first event has been handed over, a failure is repaired by another attempt; after it, only by `resume`.
+* The stream ends once: `_let_go` gives the connection up, and the reader remembers how it ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+import attrs
+import httpx
+import trio
+
+from ._body import ReadableBody, body_of
+from ._fanout import Hub, Overflow, Subscription
+from ._request import Exchange
+from ._sansio.dialects import Dialect
+from ._sansio.reader import END, NEED_DATA, NEW_CONNECTION, Reader, State
+from .errors import APIConnectionError, APIError
+
+EventT = TypeVar("EventT")
+WholeT = TypeVar("WholeT")
+
+_BURST_SECONDS = 0.001  # a burst of events that have arrived already may hold the scheduler that long
+_RECORD_BYTES = 64 * 1024  # of the body, kept for whoever subscribes later and wants it all
+
+
+@attrs.define
+class Timings:
+    """When things happened, in seconds from the beginning of the call on trio's clock; None if they have not.
+
+    Attributes:
+        headers: the response's head was there.
+        first_event: the first event arrived.
+        first_content: the first text, reasoning, refusal, tool call or audio arrived.
+        last_event: the latest event arrived.
+        longest_gap: the longest time between two arrivals of events, as this program saw them.
+        retries: attempts that failed before this stream began.
+        resumes: how often it was taken up again after it had broken.
+    """
+
+    headers: float | None = None
+    first_event: float | None = None
+    first_content: float | None = None
+    last_event: float | None = None
+    longest_gap: float | None = None
+    retries: int = 0
+    resumes: int = 0
+
+
+class EventSource(Generic[EventT, WholeT]):
+    """The reading end of one stream.
+
+    Args:
+        exchange: the call.
+        make_dialect: makes the endpoint's dialect; once for each attempt.
+        open_sources: the client's, of what it has to close when it is closed.
+        resume: whether to take a background response up again where it broke.
+
+    Attributes:
+        reader: the lifecycle of the stream, and what it has added up to.
+        response: the response whose body is read.
+        hub: who else gets the events; None while nobody does.
+        reading: the scope of a task that reads on behalf of others; `aclose` cancels it.
+    """
+
+    response: httpx.Response
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        make_dialect: Callable[[], Dialect[EventT, WholeT]],
+        open_sources: set[EventSource[Any, Any]],
+        *,
+        resume: bool = False,
+    ) -> None:
+        self.reader: Reader[EventT] = Reader(make_dialect())
+        self.hub: Hub[EventT] | None = None
+        self.reading: trio.CancelScope | None = None
+        self._exchange = exchange
+        self._make_dialect = make_dialect
+        self._open_sources = open_sources
+        self._may_resume = resume
+        self._may_retry = True
+        self._body: ReadableBody | None = None  # None while there is no connection
+        self._record: list[bytes] | None = []  # of the body; None once it has grown too long
+        self._recorded = 0
+        self._keep_record = False
+        self._busy = False
+        self._is_over = False  # whether the end has been handed out, or the stream was closed
+        self._failure: APIError | None = None  # what the stream failed with, for good
+        self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
+        self._restarting = trio.CancelScope()
+        self._last_pause = 0.0
+        self._began = self._arrived = trio.current_time()
+        self._events_seen = 0
+        self._resumed_at = -1  # how many events there were when it was last taken up again
+        self._timings = Timings()
+
+    async def open(self) -> None:
+        """Send the request and wait for the head of the response."""
+        self.response = await self._exchange.open()
+        self._body = body_of(self.response)
+        self._open_sources.add(self)
+        content_type = self.response.headers.get("content-type", "")
+        self._arrived = trio.current_time()
+        if self.reader.events:  # it goes on
+            self._exchange.clocks.start("idle")
+            return
+        self.reader = Reader(self._make_dialect(), content_type=content_type, exactly_once=self._may_resume)
+        self._record, self._recorded = [], 0
+        self._exchange.clocks.start("first_event", "first_content", "idle")
+        self._timings.headers = self._arrived - self._began
+
+    @property
+    def timings(self) -> Timings:
+        """When things happened, as of now."""
+        self._note_progress()
+        return attrs.evolve(self._timings, retries=self._exchange.retries)
+
+    async def next_event(self) -> EventT:  # noqa: C901 - all that an event costs, in one coroutine
+        """The next event, which the subscribers have got too.
+
+        Raises:
+            StopAsyncIteration: the stream is whole.
+            APIError: it is not; see `trio_openai.errors`. What arrived is in the error's `partial`.
+            trio.ClosedResourceError: the stream was closed, before or while this waited.
+            trio.BusyResourceError: another task is reading it.
+        """
+        if self._busy:
+            raise trio.BusyResourceError("another task is reading this stream")
+        self._busy = True
+        try:
+            if self.hub is not None and self.hub.is_delivering:
+                return await self.hub.go_on()
+            while True:  # noqa: ASYNC913 - the checkpoint is in one or the other branch
+                try:
+                    if self.reader.has_more:  # what has arrived already is handed out in bursts
+                        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
+                            await trio.lowlevel.checkpoint_if_cancelled()
+                        else:
+                            await trio.lowlevel.checkpoint()
+                            self._last_pause = time.perf_counter()
+                    while (event := self.reader.next_event()) is NEED_DATA:
+                        await self._fill()
+                    break
+                except APIError as error:
+                    await self._fail_or_restart(error)
+            if event is END:
+                raise await self._end()
+            if self.reader.ended_by is not None:
+                await self._let_go(park=True)
+            if self.hub is not None:
+                await self.hub.deliver(event)
+            return event  # noqa: ASYNC910
+        finally:
+            self._busy = False
+
+    async def _end(self) -> Exception:
+        """Be done with the stream. Returns what to raise."""
+        await self._let_go(park=True)
+        self._end_subscriptions()
+        self.raise_if_closed()
+        return StopAsyncIteration()
+
+    async def aclose(self) -> None:
+        """Close the stream and its connection. Idempotent, callable from any task.
+
+        The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that
+        is reading gets `trio.ClosedResourceError`.
+        """
+        self.reader.close()
+        self._restart_after = None
+        self._restarting.cancel()
+        if self.reading is not None:
+            self.reading.cancel()
+        self._end_subscriptions()
+        await self._let_go(park=False)
+
+    async def settle(self, seconds: float) -> None:
+        """Hand out nothing more, read on to the end for so long, and close."""
+        if self._busy:
+            raise trio.BusyResourceError("another task is reading this stream; cancel it before you settle the stream")
+        self._end_subscriptions()
+        self.hub = None
+        self._may_retry = self._may_resume = False
+        try:
+            with trio.move_on_after(seconds):
+                await self._read_out()
+        finally:
+            await self.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+
+    async def _read_out(self) -> None:
+        try:
+            while True:
+                await self.next_event()
+        except (StopAsyncIteration, APIError, trio.ClosedResourceError):
+            await trio.lowlevel.checkpoint()  # the verdict tells how it ended
+
+    @property
+    def dialect(self) -> Dialect[EventT, WholeT]:
+        """What this endpoint's events are, and what they have added up to."""
+        return cast("Dialect[EventT, WholeT]", self.reader.dialect)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether there are subscribers, or were at the end."""
+        return self.hub is not None and self.hub.is_heard
+
+    def raise_if_closed(self) -> None:
+        """Raise `trio.ClosedResourceError` if the stream was closed before its end."""
+        if self.reader.state is State.CLOSED:
+            raise trio.ClosedResourceError("this stream has been closed")
+
+    def subscribe(self, buffer: int, overflow: Overflow, replayed: list[EventT]) -> Subscription[EventT]:
+        """Deliver the events to one more reader, after those to replay."""
+        self.hub = self.hub or Hub(self.dialect)
+        subscription = self.hub.subscribe(buffer, overflow, replayed)
+        if self._is_over:
+            self._end_subscriptions()
+        return subscription
+
+    def replay(self) -> list[EventT]:
+        """All events that have been handed out so far, made anew from the bytes of the body.
+
+        Raises:
+            RuntimeError: they are too many to have been kept, and nobody had asked for them at the beginning.
+        """
+        if self._record is None:
+            raise RuntimeError(
+                f"of this stream no more than its first {_RECORD_BYTES // 1024} KiB were kept: "
+                "call subscribe(replay=True) earlier"
+            )
+        self._keep_record = True
+        return self.reader.replay(self._make_dialect(), self._record)
+
+    async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
+        """Wait for bytes and feed them to the reader."""
+        if self._body is None:
+            self._body = await self._restart()
+        self._note_progress()
+        try:
+            data = await self._exchange.limited(self._body.read)
+        except self._exchange.errors as error:
+            self.reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
+        except APIError as error:
+            raise self.reader.fail(error) from None
+        else:
+            if data:
+                self.reader.receive_data(data)
+                if self._record is not None:
+                    self._keep(data)
+            else:
+                self.reader.receive_end()
+        self._arrived = trio.current_time()
+        self._last_pause = time.perf_counter()
+
+    def _keep(self, data: bytes) -> None:
+        """Record the beginning of the body; all of it, if somebody has asked for it."""
+        assert self._record is not None
+        self._record.append(data)
+        self._recorded += len(data)
+        if self._recorded > _RECORD_BYTES and not self._keep_record:
+            self._record = None
+
+    def _separate_record(self) -> None:
+        if self._record is not None:
+            self._record.append(NEW_CONNECTION)
+
+    # What can be done about a failure.
+
+    async def _fail_or_restart(self, error: APIError) -> None:
+        """Raise the error, unless the policy allows another attempt, or the stream can be taken up where it broke."""
+        if self._failure is not None:
+            raise self._failure
+        await self._let_go(park=False)
+        error.request_id = error.request_id or self.response.headers.get("x-request-id")
+        if not self._is_worth_another(self._exchange.cleaned(error)):
+            self._failure = self._exchange.cleaned(self.reader.fail(error))
+            self._end_subscriptions()
+            raise self._failure
+        self._open_sources.add(self)  # a client that is closed now ends the waiting too
+        self._restart_after = error
+        if self.reader.events:
+            self.reader.resume()
+            self._separate_record()
+        else:
+            self.reader = Reader(self._make_dialect())
+
+    def _is_worth_another(self, error: APIError) -> bool:
+        """Whether the policy allows another attempt: to begin again, or to have the rest of what has begun."""
+        if not self.reader.events:
+            return self._may_retry and self._exchange.may_retry(error)
+        if not (self._may_resume and self.dialect.resume_path() and self.reader.cursor is not None):
+            return False
+        if self.reader.events > self._resumed_at:  # it has got further since the last time
+            self._exchange.renew()
+        return isinstance(error, APIConnectionError) and self._exchange.may_retry(error, after_headers=True)
+
+    async def _restart(self) -> ReadableBody:
+        """Wait as the policy says, and open the stream once more. If this is cancelled, the next step does it."""
+        error = self._restart_after
+        if error is None:
+            raise trio.ClosedResourceError("this stream has been closed")
+        with trio.CancelScope() as self._restarting:
+            await self._exchange.pause(error)
+            if self.reader.events:
+                self._take_up()
+            await self.open()
+        if self._restarting.cancel_called or self._body is None:  # by `aclose`, which then came first
+            self.reader.close()
+            await self._let_go(park=False)
+            raise trio.ClosedResourceError("this stream has been closed")
+        self._restart_after = None
+        return self._body
+
+    def _take_up(self) -> None:
+        """Have the next request ask for what comes after the last event."""
+        path = self.dialect.resume_path()
+        assert path is not None
+        self._exchange.ask_instead(path, {"stream": "true", "starting_after": str(self.reader.cursor)})
+        self._resumed_at = self.reader.events
+        self._timings.resumes += 1
+
+    # The end.
+
+    def _end_subscriptions(self) -> None:
+        self._is_over = True
+        if self.hub is not None:
+            self.hub.end(self.reader.state is State.DONE, self._failure)
+
+    async def _let_go(self, *, park: bool) -> None:
+        """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
+        self._open_sources.discard(self)
+        self._note_progress()
+        body, self._body = self._body, None
+        if body is None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            await body.aclose(park=park)
+
+    def _note_progress(self) -> None:
+        """Bring clocks and timings up to date with the events that the last read brought."""
+        reader, timings, clocks = self.reader, self._timings, self._exchange.clocks
+        if reader.events == self._events_seen:
+            return
+        self._events_seen = reader.events
+        now = self._arrived - self._began
+        if timings.first_event is None:
+            timings.first_event = now
+            clocks.stop("first_event")
+        if timings.last_event is not None:
+            timings.longest_gap = max(timings.longest_gap or 0.0, now - timings.last_event)
+        timings.last_event = now
+        if timings.first_content is None and reader.dialect.has_content:
+            timings.first_content = now
+            clocks.stop("first_content")
+        clocks.start("idle")
