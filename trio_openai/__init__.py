@@ -3,6 +3,7 @@
 The way of a byte, and the layers, each of which imports only those below it:
 
     _client      the client and its options
+    _many, _race  many calls for many answers, or for one
     _endpoints   what the API offers, by its names
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds
@@ -19,6 +20,7 @@ The way of a byte, and the layers, each of which imports only those below it:
 
 from ._client import ClientStatistics, TrioOpenAI
 from ._fanout import Subscription, SubscriptionStatistics
+from ._many import Item, Items, ManyStatistics, Result
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
 from ._source import Timings
@@ -38,6 +40,7 @@ from .errors import (
     NotFoundError,
     OpenAIError,
     PermissionDeniedError,
+    RaceError,
     RateLimitError,
     StreamTruncatedError,
     UnprocessableEntityError,
@@ -57,11 +60,16 @@ __all__ = [
     "ConflictError",
     "Deadlines",
     "InternalServerError",
+    "Item",
+    "Items",
+    "ManyStatistics",
     "NotFoundError",
     "OpenAIError",
     "PermissionDeniedError",
+    "RaceError",
     "RateLimitError",
     "ResponseStream",
+    "Result",
     "Stream",
     "StreamCall",
     "StreamTruncatedError",

@@ -6,7 +6,8 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,14 +17,18 @@ import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._endpoints import Chat, Responses
+from ._many import Calls, Items, run_many, stream_many
+from ._race import Race
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
+from ._stream import StreamCall, StreamT
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import OpenAIError
 
 _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _DEFAULT_POOL = 1000
+DEFAULT_CONCURRENT = 100
 _STOCK_POOL = 100  # connections of an httpx client that was not told otherwise
 
 
@@ -150,6 +155,66 @@ class TrioOpenAI:
             open_streams=len(caller.open_sources),
             transport=self._transport.statistics() if self._transport else None,
         )
+
+    def stream_many(
+        self, calls: Calls, *, max_concurrent: int = DEFAULT_CONCURRENT, fail_fast: bool = False
+    ) -> AbstractAsyncContextManager[Items]:
+        """Make many calls, so many at a time, and hand out their events as they come.
+
+        Args:
+            calls: any iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
+            max_concurrent: streams at a time.
+            fail_fast: whether the first error of a call ends all of them.
+
+        Returns:
+            For `async with`: a `trio.abc.ReceiveChannel` of `Item`s. The last of each key has the `result`: the value,
+            or the error with its `partial`. Leaving the block closes every stream.
+
+        Raises:
+            ValueError: `max_concurrent` is no number above zero.
+            APIError: while receiving, with `fail_fast`.
+            Exception: while receiving, what `calls` raised, after the results of the calls before.
+        """
+        return stream_many(calls, max_concurrent, fail_fast=fail_fast)
+
+    def run_many(
+        self,
+        calls: Calls,
+        *,
+        max_concurrent: int = DEFAULT_CONCURRENT,
+        ordered: bool = False,
+        fail_fast: bool = False,
+    ) -> AbstractAsyncContextManager[Items]:
+        """As `stream_many`, for the results only.
+
+        Args:
+            calls: any iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
+            max_concurrent: streams at a time.
+            ordered: whether the results come in the order of the calls. Then up to twice `max_concurrent` calls are
+                under way or wait for their turn.
+            fail_fast: whether the first error of a call ends all of them.
+
+        Returns:
+            For `async with`: a `trio.abc.ReceiveChannel` of `Result`s.
+        """
+        return run_many(calls, max_concurrent, ordered=ordered, fail_fast=fail_fast)
+
+    def race(self, calls: Iterable[StreamCall[StreamT]], *, stagger: float = 0.0) -> Race[StreamT]:
+        """Make several calls for one answer: the first that has content wins, and the others are closed.
+
+        Args:
+            calls: in the order in which they start.
+            stagger: seconds from one start to the next; less if one has failed.
+
+        Returns:
+            For `async with`: the stream that won, from its first event on. The losers have been closed.
+
+        Raises:
+            ValueError: there are no calls, or `stagger` is negative.
+            APIError: on entering the block, when all have failed: a `RaceError` that has the error of each, or the
+                error of the only one.
+        """
+        return Race(list(calls), stagger)
 
     def with_options(self, **options: Any) -> TrioOpenAI:
         """A client with other options, which shares this one's connections. Closing either closes them.

@@ -40,7 +40,8 @@ class Pump(Generic[EventT]):
         self._stopped = trio.Event()
         self._failure: APIError | None = None
 
-    async def run(self) -> None:
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task
+    async def run(self) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
         """Read to the end, or until the stream is closed.
 
         Raises:
@@ -76,11 +77,13 @@ class Pump(Generic[EventT]):
         except trio.BrokenResourceError:  # it was given up, or the stream is being closed
             return  # noqa: ASYNC910
         except trio.WouldBlock:
-            if self._is_read or not self._source.is_heard:
-                with trio.CancelScope() as self._waiting, contextlib.suppress(trio.BrokenResourceError):
-                    await self._send.send((event, text))
-                    return
-            self._give_up()
+            if not self._is_read and self._source.is_heard:
+                self._give_up()
+                return  # noqa: ASYNC910
+            with trio.CancelScope() as self._waiting, contextlib.suppress(trio.BrokenResourceError):
+                await self._send.send((event, text))
+            if self._waiting.cancelled_caught:
+                self._give_up()
 
     def on_subscribe(self) -> None:
         """There is a subscriber now: do not keep the stream waiting for somebody who may never iterate it."""

@@ -18,6 +18,7 @@ Rules that hold the loop together:
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -100,6 +101,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._record: list[bytes] | None = []  # of the body; None once it has grown too long
         self._recorded = 0
         self._keep_record = False
+        self._ahead: deque[tuple[EventT, str]] = deque()  # read, and not handed out yet
         self._busy = False
         self._is_over = False  # whether the end has been handed out, or the stream was closed
         self._failure: APIError | None = None  # what the stream failed with, for good
@@ -167,6 +169,34 @@ class EventSource(Generic[EventT, WholeT]):
             if self.hub is not None:
                 await self.hub.deliver(event)
             return event  # noqa: ASYNC910
+        finally:
+            self._busy = False
+
+    async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
+        """Read until there is content or the end; `next_ahead` hands it out. Returns whether there is content."""
+        try:
+            while not self.dialect.has_content:
+                event = await self.next_event()
+                self._ahead.append((event, self.dialect.text))
+        except StopAsyncIteration:
+            await trio.lowlevel.checkpoint()
+        return self.dialect.has_content  # noqa: ASYNC910
+
+    async def next_ahead(self) -> EventT:
+        """As `next_event`, after what was read ahead."""
+        if not self._ahead:
+            return await self.next_event()
+        if self._busy:
+            raise trio.BusyResourceError("another task is reading this stream")
+        self._busy = True
+        try:
+            await trio.lowlevel.checkpoint()
+            self.raise_if_closed()
+            event, self.dialect.text = self._ahead[0]
+            if self.hub is not None:
+                await (self.hub.go_on() if self.hub.is_delivering else self.hub.deliver(event))
+            self._ahead.popleft()
+            return event
         finally:
             self._busy = False
 

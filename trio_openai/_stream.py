@@ -43,6 +43,11 @@ class Stream(Generic[EventT, WholeT]):
         """Send the request and wait for the head of the response. The endpoints do this."""
         await self._source.open()
 
+    async def read_ahead(self) -> bool:
+        """Read until there is content, and hand those events out later. Returns whether there was any. Internal."""
+        self._next = self._source.next_ahead
+        return await self._source.read_ahead()
+
     def pump_in(self, nursery: trio.Nursery, buffer: int) -> None:
         """Have a task in a nursery read it. `start_stream` does this."""
         self._pump = Pump(self._source, buffer)

@@ -15,7 +15,8 @@ OpenAIError
     │   ├── UnprocessableEntityError  422
     │   ├── RateLimitError            429
     │   └── InternalServerError       500 and above
-    └── APIResponseValidationError    what came is not the protocol
+    ├── APIResponseValidationError    what came is not the protocol
+    └── RaceError                     every call of a race failed
 ```
 
 A plain `APIError` is an error that the server reported inside a stream that had begun with status 200. `OpenAIError`
@@ -28,6 +29,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import httpx
 
 
@@ -94,6 +97,24 @@ class StreamTruncatedError(APIConnectionError):
 
 class APIResponseValidationError(APIError):
     """The server sent what is not the protocol: bad JSON or UTF-8, an event over the limit, no event stream at all."""
+
+
+class RaceError(APIError):
+    """Every call of a race failed.
+
+    Attributes:
+        errors: what each of them failed with, in the order of the calls.
+    """
+
+    def __init__(self, errors: Sequence[APIError]) -> None:
+        words = "; ".join(str(error) for error in errors)
+        partial = next((error.partial for error in errors if error.partial is not None), None)
+        super().__init__(f"all {len(errors)} calls of the race failed: {words}", partial=partial)
+        self.errors = tuple(errors)
+        self.__cause__ = ExceptionGroup("the calls of the race", list(errors))  # for whoever reads the traceback
+
+    def __reduce__(self) -> tuple[type[RaceError], tuple[tuple[APIError, ...]]]:
+        return RaceError, (self.errors,)
 
 
 class APIStatusError(APIError):

@@ -29,6 +29,7 @@ LAYERS = [
     ["__init__"],
     ["_client"],
     ["_endpoints"],
+    ["_many", "_race"],
     ["_calls"],
     ["_stream"],
     ["_pump"],

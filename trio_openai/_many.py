@@ -1,0 +1,341 @@
+"""Many prompts: streams from a lazy supply of calls, so many at a time, through one channel.
+
+A dispatcher takes a call from the supply when there is room for it, and not before: memory depends on how many run at a
+time, and never on how many calls there are. Each call is a task that reads its stream, and hands over what comes of it
+by a channel without a buffer, so that a slow consumer slows all of them.
+
+What goes wrong with a call is its result and not an exception. What else is raised (by the supply, or by a key
+function) comes out where the items are received, bare: of the supply after the calls that are under way, of the rest at
+once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+
+import attrs
+import trio
+
+from ._source import Timings
+from ._stream import Stream, StreamCall
+from .errors import APIError
+
+Call: TypeAlias = StreamCall[Any]
+Calls: TypeAlias = Iterable[Call] | AsyncIterable[Call]
+
+_LOOK_AHEAD = 2  # results that are held for the sake of order, in multiples of what may run at a time
+_RATE_SECONDS = 5.0  # the span over which the rate of events is taken
+_CLEANUP_SECONDS = 5.0  # for a supply that is an async generator and is not exhausted
+
+
+@attrs.frozen
+class Result:
+    """What came of one call.
+
+    Attributes:
+        key: the call's.
+        value: the whole completion or response; None if there was an error.
+        error: why there is none. What had arrived is in its `partial`.
+        timings: when things happened.
+    """
+
+    key: Any
+    value: Any = None
+    error: APIError | None = None
+    timings: Timings = attrs.field(factory=Timings, repr=False)
+
+
+@attrs.frozen
+class Item:
+    """One event of one of many streams; or, as the last of its key, what came of the call.
+
+    Attributes:
+        key: the call's.
+        event: the event; None with a result.
+        result: the result; None with an event.
+    """
+
+    key: Any
+    event: Any = None
+    result: Result | None = None
+
+
+@attrs.frozen
+class ManyStatistics:
+    """How far it has got.
+
+    Attributes:
+        queued: calls that were taken from the supply and have no answer yet: they wait for a connection, a limiter,
+            the server, or the pause before another attempt.
+        running: streams that are being read.
+        done: calls that came to their end.
+        failed: calls that ended with an error.
+        tokens: used by those that are done, as far as their servers say so.
+        events: events that have arrived.
+        events_per_second: of late, over a span of about five seconds that ends now.
+        seconds: since the beginning.
+    """
+
+    queued: int
+    running: int
+    done: int
+    failed: int
+    tokens: int
+    events: int
+    events_per_second: float
+    seconds: float
+
+
+class _Progress:
+    """The counts behind `ManyStatistics`."""
+
+    def __init__(self) -> None:
+        self.queued = self.running = self.done = self.failed = self.tokens = self.events = 0
+        self._began = trio.current_time()
+        self._samples = deque([(self._began, 0)])  # one a poll, for the rate
+
+    def statistics(self) -> ManyStatistics:
+        now = trio.current_time()
+        while len(self._samples) > 1 and self._samples[1][0] <= now - _RATE_SECONDS:
+            self._samples.popleft()
+        since, count = self._samples[0]
+        if now - self._samples[-1][0] >= _RATE_SECONDS / 10:
+            self._samples.append((now, self.events))
+        return ManyStatistics(
+            queued=self.queued,
+            running=self.running,
+            done=self.done,
+            failed=self.failed,
+            tokens=self.tokens,
+            events=self.events,
+            events_per_second=(self.events - count) / (now - since) if now > since else 0.0,
+            seconds=now - self._began,
+        )
+
+
+class Items(trio.abc.ReceiveChannel[Any]):
+    """What `stream_many` and `run_many` hand out: `Item`s, or `Result`s. It ends when all calls have."""
+
+    def __init__(self, channel: trio.MemoryReceiveChannel[Any], batch: _Batch) -> None:
+        self._channel = channel
+        self._batch = batch
+
+    async def receive(self) -> Any:
+        """The next one.
+
+        Raises:
+            trio.EndOfChannel: there are no more.
+            APIError: a call failed, with `fail_fast`. The others have been closed.
+            Exception: what the supply of calls raised, after the results of those before.
+        """
+        try:
+            return await self._channel.receive()
+        except trio.EndOfChannel:
+            self._batch.raise_failure()
+            raise
+
+    async def aclose(self) -> None:
+        """Close all streams. Idempotent."""
+        self._batch.cancel()
+        await self._channel.aclose()
+
+    def statistics(self) -> ManyStatistics:
+        """How far it has got, as of now. Made to be polled."""
+        return self._batch.progress.statistics()
+
+
+class _Batch:
+    """The calls of one `stream_many` or `run_many`."""
+
+    def __init__(self, calls: Calls, max_concurrent: int, *, events: bool, ordered: bool, fail_fast: bool) -> None:
+        if type(max_concurrent) is not int or max_concurrent < 1:
+            raise ValueError("max_concurrent takes a number of streams, at least 1")
+        self.progress = _Progress()
+        self._calls = calls
+        self._with_events = events
+        self._fail_fast = fail_fast
+        self._order = _Order(max_concurrent * _LOOK_AHEAD) if ordered else None
+        self._room = trio.Semaphore(max_concurrent)
+        self._send, receive = trio.open_memory_channel[Any](0)
+        self.items = Items(receive, self)
+        self._scope = trio.CancelScope()
+        self._failure: BaseException | None = None
+
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task, where it comes out bare
+    async def run(self) -> None:
+        """Make all calls. Whatever fails is kept for `raise_failure`."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    await self._dispatch(nursery)
+        finally:
+            self._send.close()
+
+    def cancel(self) -> None:
+        """Close all streams."""
+        self._scope.cancel()
+
+    def raise_failure(self) -> None:
+        """Raise what ended it before its end, once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._scope.cancel()
+
+    async def _dispatch(self, nursery: trio.Nursery) -> None:
+        """Take calls from the supply while there is room, and start them."""
+        supply = _Supply(self._calls)
+        number = 0
+        try:
+            while True:
+                if self._order is not None:
+                    await self._order.admit()
+                await self._room.acquire()
+                call = await supply.take()
+                if not isinstance(call, StreamCall):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's
+                    raise TypeError(f"calls are made by an endpoint's call(...); {call!r} is none")
+                nursery.start_soon(self._one, call, number)
+                number += 1
+        except StopAsyncIteration:
+            await trio.lowlevel.checkpoint()
+        except Exception as error:  # noqa: BLE001 - the user's own, for the one who receives, when the others are done
+            self._failure = self._failure or error
+        finally:
+            await supply.aclose()  # noqa: ASYNC102 - it is shielded and bounded
+
+    @trio.lowlevel.enable_ki_protection
+    async def _one(self, call: Call, number: int) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
+        """Make one call, and hand over what comes of it."""
+        try:
+            result = await self._result(call)
+            self._room.release()
+            if self._fail_fast and result.error is not None:
+                self._fail(result.error)
+            elif self._order is None:
+                await self._hand_over(result)
+            else:
+                async with self._order.turn(number):
+                    await self._hand_over(result)
+        except Exception as error:  # noqa: BLE001 - no failure of the API: the user's own, for the one who receives
+            self._fail(error)
+
+    async def _hand_over(self, result: Result) -> None:
+        await self._send.send(Item(result.key, result=result) if self._with_events else result)
+
+    async def _result(self, call: Call) -> Result:
+        """Read one call's stream to its end."""
+        progress = self.progress
+        progress.queued += 1
+        try:
+            stream: Stream[Any, Any] = call.make()
+            await stream.open()
+        except APIError as error:
+            progress.failed += 1
+            return Result(call.key, error=error)  # noqa: ASYNC910 - to fail takes one
+        finally:
+            progress.queued -= 1
+        progress.running += 1
+        try:
+            await self._read(call.key, stream)
+        except APIError as error:
+            progress.failed += 1
+            return Result(call.key, error=error, timings=stream.timings)
+        finally:
+            progress.running -= 1
+            await stream.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+        progress.done += 1
+        value = stream.snapshot
+        progress.tokens += getattr(value.usage, "total_tokens", 0) or 0
+        return Result(call.key, value=value, timings=stream.timings)
+
+    async def _read(self, key: object, stream: Stream[Any, Any]) -> None:
+        async for event in stream:
+            self.progress.events += 1
+            if self._with_events:
+                await self._send.send(Item(key, event))
+
+
+class _Order:
+    """Lets tasks pass in the order of their numbers, and admits so many at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._room = trio.Semaphore(most)
+        self._next = 0
+        self._waiting: dict[int, trio.Event] = {}
+
+    async def admit(self) -> None:
+        """Wait until there is room for one more."""
+        await self._room.acquire()
+
+    @asynccontextmanager
+    async def turn(self, number: int) -> AsyncGenerator[None]:
+        """Wait until all before have passed."""
+        if number != self._next:
+            self._waiting[number] = trio.Event()
+            await self._waiting[number].wait()
+        yield
+        self._next += 1
+        self._room.release()
+        if (following := self._waiting.pop(self._next, None)) is not None:
+            following.set()
+
+
+class _Supply:
+    """Any iterable or async iterable of calls, taken one by one."""
+
+    def __init__(self, calls: Calls) -> None:
+        if isinstance(calls, AsyncIterable):
+            self._async: AsyncIterator[Call] | None = aiter(calls)
+        else:
+            self._async = None
+            self._sync = iter(calls)
+
+    async def take(self) -> Call:
+        """The next one; `StopAsyncIteration` after the last."""
+        if self._async is not None:
+            return await anext(self._async)
+        await trio.lowlevel.checkpoint()
+        for call in self._sync:
+            return call
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Let an async generator clean up."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):
+            await trio.lowlevel.checkpoint()
+            if (close := getattr(self._async, "aclose", None)) is not None:
+                await close()
+
+
+@asynccontextmanager
+async def _running(batch: _Batch) -> AsyncGenerator[Items]:
+    """Run a batch while the block runs. What the block raises comes out bare."""
+    raised: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batch.run)
+        try:
+            yield batch.items
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, outside of the nursery, which would wrap it
+            raised = error
+        nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+    batch.raise_failure()
+
+
+def stream_many(calls: Calls, max_concurrent: int, *, fail_fast: bool) -> AbstractAsyncContextManager[Items]:
+    """The events of all calls as they come, and their results."""
+    return _running(_Batch(calls, max_concurrent, events=True, ordered=False, fail_fast=fail_fast))
+
+
+def run_many(
+    calls: Calls, max_concurrent: int, *, ordered: bool, fail_fast: bool
+) -> AbstractAsyncContextManager[Items]:
+    """The results of all calls, as they come or in order."""
+    return _running(_Batch(calls, max_concurrent, events=False, ordered=ordered, fail_fast=fail_fast))
