@@ -214,12 +214,13 @@ class _Batch:
         """Make one call, and hand over what comes of it."""
         try:
             result = await self._result(call)
-            self._room.release()
             if self._fail_fast and result.error is not None:
                 self._fail(result.error)
             elif self._order is None:
                 await self._hand_over(result)
+                self._room.release()  # not before: results that nobody takes would pile up
             else:
+                self._room.release()
                 async with self._order.turn(number):
                     await self._hand_over(result)
         except Exception as error:  # noqa: BLE001 - no failure of the API: the user's own, for the one who receives

@@ -1,0 +1,231 @@
+"""Resuming a background response: each sequence number exactly once, whatever the server repeats or leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from net_helpers import client_over, serve
+
+from trio_openai import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APITimeoutError,
+    Deadlines,
+    NotFoundError,
+    StreamTruncatedError,
+    TrioOpenAI,
+)
+from trio_openai.testing import Cut, RecordedRequest, Reply, Reset, Stall
+
+ASK: dict[str, Any] = {"model": "m", "input": "Hi", "background": True}
+WORDS = [f"word{number} " for number in range(8)]
+
+
+def events() -> list[dict[str, Any]]:
+    """A whole stream: `sequence_number` counts from 0."""
+    item = {"id": "i", "type": "message", "role": "assistant", "content": []}
+    place = {"item_id": "i", "output_index": 0, "content_index": 0}
+    made: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "resp_1", "status": "queued", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        *({"type": "response.output_text.delta", "delta": word, **place} for word in WORDS),
+        {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}},
+    ]
+    return [{**event, "sequence_number": number} for number, event in enumerate(made)]
+
+
+ALL = events()
+
+
+def server_that_breaks(*cuts: int, fault: Any = None, back: int = 0) -> Callable[[RecordedRequest], Reply]:
+    """Breaks after so many events of each answer; a resumed one begins `back` events too early."""
+    left = list(cuts)
+
+    def script(request: RecordedRequest) -> Reply:
+        begin = 0
+        if request.method == "GET":
+            path, _, query = request.target.partition("?")
+            assert path == "/v1/responses/resp_1"
+            assert "stream=true" in query
+            begin = max(0, int(query.partition("starting_after=")[2]) + 1 - back)
+        rest = ALL[begin:]
+        if not left:
+            return Reply.sse(*rest, done=False)
+        return Reply.sse(*rest[: left.pop(0)], fault or Cut())
+
+    return script
+
+
+async def read(client: TrioOpenAI, **options: Any) -> tuple[list[int], Any]:
+    async with client.responses.stream(**{**ASK, "resume": True, **options}) as stream:
+        numbers = [event.raw["sequence_number"] async for event in stream]
+        return numbers, stream
+
+
+@pytest.mark.parametrize("fault", [Cut(), Reset()], ids=["cut", "reset"])
+@pytest.mark.parametrize("back", [0, 1, 100], ids=["exactly", "one too early", "from the beginning"])
+@pytest.mark.parametrize("cut", range(1, len(ALL)))
+async def test_each_sequence_number_once(
+    nursery: trio.Nursery, autojump_clock: object, cut: int, back: int, fault: Any
+) -> None:
+    server = await serve(nursery, server_that_breaks(cut, fault=fault, back=back))
+    client, transport = client_over(server)
+    async with client:
+        numbers, stream = await read(client)
+        assert numbers == list(range(len(ALL)))
+        assert stream.snapshot.output[0].content[0].text == "".join(WORDS)
+        assert stream.verdict.state == "done"
+        assert stream.timings.resumes == 1
+        assert [request.method for request in server.requests] == ["POST", "GET"]
+        assert transport.statistics().active == 0
+
+
+async def test_it_is_resumed_as_often_as_it_gets_further(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, server_that_breaks(*[1] * 9))
+    client, _ = client_over(server, max_retries=1)
+    async with client:
+        numbers, stream = await read(client)
+        assert numbers == list(range(len(ALL)))
+        assert stream.timings.resumes == 9
+        assert stream.timings.retries == 9
+
+
+async def test_it_gives_up_by_the_retry_policy_when_it_gets_no_further(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, server_that_breaks(3, *[0] * 100))
+    client, transport = client_over(server, max_retries=2)
+    async with client:
+        with pytest.raises(StreamTruncatedError) as caught:
+            await read(client)
+        assert caught.value.partial.output[0].content[0].text == WORDS[0]
+        assert len(server.requests) == 1 + 2
+        assert transport.statistics().active == 0
+
+
+async def test_a_resume_that_is_refused_ends_the_stream_with_what_there_is(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    def script(request: RecordedRequest) -> Reply:
+        return Reply.error(404, "gone") if request.method == "GET" else Reply.sse(*ALL[:4], Cut())
+
+    client, _ = client_over(await serve(nursery, script))
+    async with client:
+        with pytest.raises(NotFoundError) as caught:
+            await read(client)
+        assert caught.value.partial.output[0].content[0].text == "".join(WORDS[:2])
+
+
+async def test_a_hole_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, lambda request: Reply.sse(*ALL[:3], *ALL[4:], done=False))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(APIResponseValidationError, match="left out what comes after event 2"):
+            await read(client)
+
+
+async def test_a_silent_connection_is_taken_up_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, server_that_breaks(4, fault=Stall()))
+    client, _ = client_over(server)
+    async with client:
+        numbers, stream = await read(client, timeout=Deadlines(idle=5))
+        assert numbers == list(range(len(ALL)))
+        assert stream.timings.resumes == 1
+        assert stream.timings.longest_gap == pytest.approx(5.5, abs=0.2)
+
+
+async def test_total_goes_on_through_it(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, server_that_breaks(*[2] * 3, fault=Stall()))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(APITimeoutError) as caught:
+            await read(client, timeout=Deadlines(idle=5, total=8))
+        assert caught.value.phase == "total"
+
+
+async def test_without_resume_a_break_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, server_that_breaks(4))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(APIConnectionError):
+            await read(client, resume=False)
+        assert len(server.requests) == 1
+
+
+async def test_resume_needs_a_background_response(nursery: trio.Nursery) -> None:
+    client, _ = client_over(await serve(nursery, server_that_breaks()))
+    async with client:
+        with pytest.raises(ValueError, match="background=True"):
+            client.responses.stream(model="m", input="Hi", resume=True)
+
+
+async def test_cancelling_the_pause_before_a_resume_returns_at_once(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    client, transport = client_over(await serve(nursery, server_that_breaks(4, *[0] * 9)))
+    async with client:
+        began = trio.current_time()
+        with trio.move_on_after(0.1) as scope:
+            await read(client)
+        assert scope.cancelled_caught
+        assert trio.current_time() - began == pytest.approx(0.1)
+        assert transport.statistics().active == 0
+
+
+async def test_subscribers_and_replay_see_nothing_of_it(nursery: trio.Nursery, autojump_clock: object) -> None:
+    client, _ = client_over(await serve(nursery, server_that_breaks(3, 3, back=1)))
+    async with client, client.responses.stream(**ASK, resume=True) as stream:
+        subscription = stream.subscribe(100)
+        mine = [event async for event in stream]
+        assert [event async for event in subscription] == mine
+        assert [event async for event in stream.subscribe(replay=True)] == mine
+
+
+async def test_a_server_that_does_not_number_its_events_is_not_resumed(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    plain = [{name: value for name, value in event.items() if name != "sequence_number"} for event in ALL]
+    server = await serve(nursery, lambda _: Reply.sse(*plain[:4], Cut()))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(StreamTruncatedError):
+            async with client.responses.stream(**ASK, resume=True) as stream:
+                await stream.until_done()
+        assert len(server.requests) == 1
+
+
+async def test_start_stream_resumes_too(nursery: trio.Nursery, autojump_clock: object) -> None:
+    client, _ = client_over(await serve(nursery, server_that_breaks(4)))
+    async with client, trio.open_nursery() as streams:
+        stream = await client.responses.start_stream(streams, **ASK, resume=True)
+        assert [event.raw["sequence_number"] async for event in stream] == list(range(len(ALL)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=6), st.integers(0, 5), st.integers(1, 2000))
+def test_whatever_breaks_wherever(cuts: list[int], back: int, slice_size: int) -> None:
+    """Cut in the middle of events too."""
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            answer = server_that_breaks(*cuts, back=back)
+
+            def script(request: RecordedRequest) -> Reply:
+                return answer(request).sliced(slice_size)
+
+            client, transport = client_over(await serve(nursery, script), max_retries=10)
+            async with client:
+                if cuts and cuts[0] == 0:
+                    cuts[0] = 1
+                numbers, stream = await read(client)
+                assert numbers == list(range(len(ALL)))
+                assert stream.verdict.by == "terminal_event"
+                assert transport.statistics().active == 0
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
