@@ -446,5 +446,5 @@ def test_a_race_of_nobody_is_refused() -> None:
     client = TrioOpenAI(api_key="k", base_url="http://localhost")
     refusals: list[Callable[[], object]] = [lambda: client.race([]), lambda: racing(client, "a", stagger=-1)]
     for refused in refusals:
-        with pytest.raises(ValueError, match="race|stagger"):
+        with pytest.raises(ValueError, match=r"race|stagger"):
             refused()

@@ -161,7 +161,7 @@ async def read_with_interruptions(client: TrioOpenAI, step: int, *, before: bool
             trio.lowlevel.add_instrument(canceller)
             try:
                 async for event in stream:
-                    texts.append(event.choices[0].delta.content or "")  # noqa: PERF401 - one by one: it is cancelled
+                    texts.append(event.choices[0].delta.content or "")
                 done = True
             finally:
                 trio.lowlevel.remove_instrument(canceller)

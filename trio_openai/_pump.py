@@ -58,7 +58,7 @@ class Pump(Generic[EventT]):
             else:
                 await self._source.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
 
-    async def _read(self) -> None:
+    async def _read(self) -> None:  # noqa: ASYNC910 - nor for this
         try:
             while True:
                 event = await self._source.next_event()
