@@ -117,6 +117,8 @@ class ChatDialect:
 
     def error(self, raw: Raw, name: str) -> Reported | None:
         """An `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM)."""
+        if "error" not in raw and raw.get("object") == "chat.completion.chunk":
+            return None  # as nearly always
         if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
             return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
         return None

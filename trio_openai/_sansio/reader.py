@@ -166,11 +166,15 @@ class Reader(Generic[EventT]):
         if self._reported is not None and not self._reported.may_end:
             raise self.fail(self._reported.error)
         try:
-            while (message := self._parser.next_event()) is not None:
-                event = self._interpret(message)
+            while True:
+                if (plain := self._parser.next_plain()) is not None:
+                    event = self._interpret_data(*plain)
+                elif (message := self._parser.next_event()) is not None:
+                    event = self._interpret(message)
+                else:
+                    return self._finish() if self._body_ended else NEED_DATA
                 if event is not None:
                     return event
-            return self._finish() if self._body_ended else NEED_DATA
         except APIResponseValidationError as error:
             raise self.fail(error) from error.__cause__
 
@@ -230,16 +234,16 @@ class Reader(Generic[EventT]):
         """The event that a message holds; None if it holds none."""
         if message.fields is not None:
             self._look_for_error_field(message.fields)
-        data = message.data
-        if data is None:
-            return None
+        return None if message.data is None else self._interpret_data(message.event, message.data)
+
+    def _interpret_data(self, name: str, data: bytes) -> EventT | Signal | None:
         try:
             raw: object = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return self._not_strict_json(message, data)
-        return self._take(raw, message)
+            return self._not_strict_json(name, data)
+        return self._take(raw, name, data)
 
-    def _not_strict_json(self, message: ServerSentEvent, data: bytes) -> EventT | Signal | None:
+    def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
         """`[DONE]`, a keep-alive, nothing; or JSON that only Python's own decoder takes."""
         text = data.strip()
         if not text or text.startswith(b":"):
@@ -252,20 +256,20 @@ class Reader(Generic[EventT]):
             raw = decode_json(data)
         except ValueError as error:
             raise self._invalid("an event is not JSON", data) from error
-        return self._take(raw, message)
+        return self._take(raw, name, data)
 
-    def _take(self, raw: object, message: ServerSentEvent) -> EventT | None:
+    def _take(self, raw: object, name: str, data: bytes) -> EventT | None:
         if not is_object(raw):
-            raise self._invalid("an event is not a JSON object", message.data or b"")
-        if self._exactly_once and not self._is_next(raw.get("sequence_number"), message):
+            raise self._invalid("an event is not a JSON object", data)
+        if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
             return None
         dialect = self.dialect
-        reported = dialect.error(raw, message.event)
+        reported = dialect.error(raw, name)
         if reported is not None:
             self._reported = reported
             if not reported.is_event or (reported.may_end and self.state is State.OPENING):
                 raise self.fail(reported.error)
-        event = dialect.event(raw, message.event)
+        event = dialect.event(raw, name)
         self.events += 1
         if self.state is State.OPENING:
             self._enter("event")
@@ -275,14 +279,14 @@ class Reader(Generic[EventT]):
             self._end("terminal_event")
         return event
 
-    def _is_next(self, number: object, message: ServerSentEvent) -> bool:
+    def _is_next(self, number: object, data: bytes) -> bool:
         """Whether an event is the one after the cursor, and not one that came before."""
         if type(number) is not int:
             self._exactly_once = False  # this server does not number them
             self.cursor = None
             return True
         if self.cursor is not None and number > self.cursor + 1:
-            raise self._invalid(f"the stream left out what comes after event {self.cursor}", message.data or b"")
+            raise self._invalid(f"the stream left out what comes after event {self.cursor}", data)
         is_new = self.cursor is None or number > self.cursor
         self.cursor = number if is_new else self.cursor
         return is_new

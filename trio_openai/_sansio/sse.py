@@ -92,15 +92,26 @@ class SSEParser:
             block = self._blocks.popleft()
             if len(block) > self._limit:
                 raise self._too_large()
-            # The line that nearly every block of a Chat Completions stream is: 0.3 µs here, 1.5 below.
-            if block.startswith(b"data: ") and b"\n" not in block:
-                return ServerSentEvent(block[6:], "", self._last_id)
             event = self._parse(block)
             if event is not None:
                 return event
         if self._over_limit():
             raise self._too_large()
         return None
+
+    def next_plain(self) -> tuple[str, bytes] | None:
+        """Name and data of the next event, if these are all it has and take a line each; None of any other.
+
+        Nearly every event of a stream is such a one. To make an object of it, as `next_event` does, costs four times as
+        much.
+        """
+        if not self._blocks or len(block := self._blocks[0]) > self._limit:
+            return None
+        begin = block.find(b"\n") + 1 if block.startswith(b"event: ") else 0
+        if not block.startswith(b"data: ", begin) or block.find(b"\n", begin) >= 0:
+            return None
+        del self._blocks[0]
+        return block[7 : begin - 1].decode(errors="replace") if begin else "", block[begin + 6 :]
 
     @property
     def has_more(self) -> bool:
