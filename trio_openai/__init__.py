@@ -3,8 +3,8 @@
 The way of a byte, and the layers, each of which imports only those below it:
 
     _client      the client and its options
-    _many, _race  many calls for many answers, or for one
     _endpoints   what the API offers, by its names
+    _many, _race  many calls for many answers, or for one
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds
     _pump        a task in the caller's nursery that reads one

@@ -1,9 +1,9 @@
 """From a decoded JSON object to an object of `trio_openai.types`.
 
 cattrs does the work, with hooks of our own for the wire's classes, for two reasons. Its stock hooks coerce (a null in a
-`str` field becomes `'None'`) and refuse (an unknown enum value is an error), and a stream must survive both. And a hook
-written out for one class, with its fields in place and the hooks of its parts held, is faster than any that looks
-things up. `types/_base.py` says how an annotation is read; this file turns those rules into source text, once a class.
+`str` field becomes `'None'`) and refuse (an unknown enum value is an error), and a stream must survive both. And they
+fill every field, while most readers look at one or two of them: ours leave that to the first look
+(`WireObject.__getattr__`). `types/_base.py` says how an annotation is read; this file turns it into functions.
 
 A hook never raises on what a server sent, and does not copy: `raw` is the object it was given.
 """
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, cast
 
 import attrs
 import cattrs
 
 from trio_openai.types._base import Raw, Unknown, WireObject
+
+from .json import is_array, is_object, objects_in
 
 Hook = Callable[[Raw, object], Any]
 
@@ -47,47 +49,69 @@ _UNIONS = (typing.Union, types.UnionType)
 
 @converter.register_structure_hook_factory(_is_wire)
 def _class_hook(cls: type[WireObject]) -> Hook:  # pyright: ignore[reportUnusedFunction]
-    """Write out `made.id = get("id"); made.delta = part(get("delta")); ...` for one class, and compile it.
+    """Make the object and give it `raw`; what is in the fields is found out by whoever reads them.
 
-    The slots are set here and not by the class's `__init__`, which would only pass twenty arguments on: a chunk of a
-    chat costs 2.0 µs so, and 3.1 otherwise (`benchmarks/README.md` says on what).
+    A chunk of a chat has three objects with 24 slots. To fill them costs 2.0 µs, to leave them 0.2 µs; and to read one
+    text 1 µs, once (`benchmarks/README.md` says on what).
     """
-    namespace: dict[str, Any] = {"cls": cls, "new": cls.__new__}
-    hints = typing.get_type_hints(cls)
-    fields = [f for f in attrs.fields(cls) if f.name != "raw"]
-    lines = [
-        "def structure(raw, _):",
-        "get = raw.get",
-        "made = new(cls)",
-        "made.raw = raw",
-        *(f"made.{field.name} = {_field(field, hints[field.name], namespace)}" for field in fields),
-        "made.__attrs_post_init__()" if hasattr(cls, "__attrs_post_init__") else "",
-        "return made",
-    ]
-    source = "\n    ".join(lines)
-    exec(compile(source, f"<hook of {cls.__name__}>", "exec"), namespace)  # noqa: S102 - made of our own names only
-    return cast("Hook", namespace["structure"])
+    new = cls.__new__
+
+    def structure(raw: Raw, _: object) -> WireObject:
+        made = new(cls)
+        made.raw = raw
+        return made
+
+    cls.__readers__ = _Readers(cls)
+    if hasattr(cls, "__attrs_post_init__"):
+        return lambda raw, _: _initialized(structure(raw, _))
+    return structure
 
 
-def _field(field: attrs.Attribute[Any], annotation: object, namespace: dict[str, Any]) -> str:
-    """The expression for one field; what it needs beside the object's `get` goes into the namespace."""
+def _initialized(made: Any) -> Any:
+    made.__attrs_post_init__()
+    return made
+
+
+class _Readers(Mapping[str, Callable[[Raw], Any]]):
+    """How to find each field of a class in the JSON object; made when first asked for, since there are 200 classes."""
+
+    def __init__(self, cls: type[WireObject]) -> None:
+        self._cls = cls
+        self._made: dict[str, Callable[[Raw], Any]] = {}
+
+    def __getitem__(self, name: str) -> Callable[[Raw], Any]:
+        if not self._made:
+            hints = typing.get_type_hints(self._cls)
+            fields = (field for field in attrs.fields(self._cls) if field.name != "raw")
+            self._made = {field.name: _reader(field, hints[field.name]) for field in fields}
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name != "raw" and any(field.name == name for field in attrs.fields(self._cls))
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in attrs.fields(self._cls) if field.name != "raw")
+
+    def __len__(self) -> int:
+        return len(attrs.fields(self._cls)) - 1
+
+
+def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], Any]:
+    """The function that finds one field in a JSON object."""
+    name: str = field.name
     kind, part = _read(annotation)
-    hook, default = f"hook_{field.name}", f"default_{field.name}"
-    if part is not None:
-        namespace[hook] = converter.get_structure_hook(part)
     factory = getattr(field.default, "factory", None)
-    namespace[default] = factory or field.default
-    missing = f"{default}()" if factory else "None" if field.default is None else default
-    match kind:
-        case "object":
-            return f"{hook}(v, None) if type(v := get({field.name!r})) is dict else {missing}"
-        case "objects":
-            items = f"[{hook}(i, None) for i in v if type(i) is dict]"
-            return f"{items} if type(v := get({field.name!r})) is list else {missing}"
-        case "list":
-            return f"v if type(v := get({field.name!r})) is list else {missing}"
-        case "value":
-            return f"get({field.name!r})" if missing == "None" else f"get({field.name!r}, {missing})"
+    missing: Callable[[], Any] = factory or (lambda: field.default)
+    if kind == "value":
+        return lambda raw: raw[name] if name in raw else missing()
+    if kind == "list":
+        return lambda raw: value if is_array(value := raw.get(name)) else missing()
+    hook: Hook = converter.get_structure_hook(part)
+    if kind == "objects":
+        return lambda raw: (
+            [hook(item, None) for item in objects_in(value)] if is_array(value := raw.get(name)) else missing()
+        )
+    return lambda raw: hook(value, None) if is_object(value := raw.get(name)) else missing()
 
 
 def _read(annotation: object) -> tuple[Literal["object", "objects", "list", "value"], Any]:

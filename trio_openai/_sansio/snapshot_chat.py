@@ -28,7 +28,6 @@ from trio_openai.types.chat import (
     ChatCompletionTokenLogprob,
     Choice,
     ChoiceLogprobs,
-    ChunkChoice,
     CompletionUsage,
     CustomTool,
     Function,
@@ -49,19 +48,22 @@ class ChatSnapshot:
 
     def add(self, chunk: ChatCompletionChunk) -> str:
         """Fold one chunk in; return the text it adds to choice 0."""
-        head = self._head
+        raw, head = chunk.raw, self._head
         if not head.id or not head.model or not head.created:
-            head.id = head.id or chunk.id
-            head.model = head.model or chunk.model
-            head.created = head.created or chunk.created
-        if chunk.system_fingerprint:
-            head.system_fingerprint = chunk.system_fingerprint
-        if chunk.service_tier:
-            head.service_tier = chunk.service_tier
-        self._add_usage(chunk)
+            head.id = head.id or raw.get("id")
+            head.model = head.model or raw.get("model")
+            head.created = head.created or raw.get("created")
+        if fingerprint := raw.get("system_fingerprint"):
+            head.system_fingerprint = fingerprint
+        if tier := raw.get("service_tier"):
+            head.service_tier = tier
+        if raw.get("usage") or "x_groq" in raw or "moderation" in raw:
+            self._add_usage(chunk)
         text = ""
-        for choice in chunk.choices:
-            text += self._choice(choice).add(choice)
+        if is_array(choices := raw.get("choices")):
+            for choice in choices:
+                if is_object(choice):
+                    text += self._choice(choice.get("index")).add(choice)
         if not self.has_content:
             self.has_content = any(c.has_content for c in self._choices.values())
         return text
@@ -91,8 +93,8 @@ class ChatSnapshot:
             moderation=head.moderation,
         )
 
-    def _choice(self, choice: ChunkChoice) -> _Choice:
-        index = choice.index if type(choice.index) is int else 0
+    def _choice(self, given: object) -> _Choice:
+        index = given if type(given) is int else 0
         return self._choices.get(index) or self._choices.setdefault(index, _Choice(index))
 
     def _add_usage(self, chunk: ChatCompletionChunk) -> None:
@@ -135,17 +137,17 @@ class _Choice:
         self.reasoning_details: list[Raw] | None = None
         self.logprobs: dict[str, list[ChatCompletionTokenLogprob]] | None = None
 
-    def add(self, choice: ChunkChoice) -> str:
+    def add(self, choice: Raw) -> str:
         """Fold one delta in; return its text, if this is choice 0."""
         text = ""
-        for key, value in choice.delta.raw.items():
-            if value is not None and (fold := _FOLDS.get(key)):
-                text += fold(self, key, value) or ""
-        reason = choice.finish_reason
-        if reason:
+        if is_object(delta := choice.get("delta")):
+            for key, value in delta.items():
+                if value is not None and (fold := _FOLDS.get(key)):
+                    text += fold(self, key, value) or ""
+        if reason := choice.get("finish_reason"):
             self.finish_reason = reason
-        if choice.logprobs is not None:
-            self._add_logprobs(choice.logprobs)
+        if is_object(logprobs := choice.get("logprobs")):
+            self._add_logprobs(hook_for(ChoiceLogprobs)(logprobs, None))
         return text if self.index == 0 else ""
 
     def add_text(self, key: str, value: object) -> str | None:

@@ -6,7 +6,8 @@ here is a thin, typed view of the decoded JSON object it was made from:
 * every field has a default, and what the server did not send is that default;
 * a plain value is handed over as it came, whatever its type: the annotations say what the API documents;
 * a field that holds objects holds objects of these classes only; anything else that stood there is the default;
-* `raw` is the decoded JSON object itself, with every field of it, known here or not.
+* `raw` is the decoded JSON object itself, with every field of it, known here or not;
+* a field is made when it is first looked at.
 
 The annotations are also the instructions for conversion (`_sansio/convert.py`): `X | None` is an object or None,
 `X` alone is an object even when there was none, `list[X]` is a list even when there was none. In a union of classes
@@ -16,6 +17,7 @@ the wire's `type` chooses, by the default of each class's own `type` field; `Unk
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -31,6 +33,9 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 _short.maxlist = _short.maxdict = 3
 _short.maxlevel = 2
+
+
+_NO_READERS = cast("Mapping[str, Callable[[Raw], Any]]", {})
 
 
 @dataclass_transform(field_specifiers=(attrs.field,))
@@ -57,6 +62,19 @@ class WireObject:
         __attrs_attrs__: ClassVar[Any]
 
     raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
+
+    __readers__ = _NO_READERS  # how each field is found in `raw`; `_sansio/convert.py` puts it there
+
+    def _read_field(self, name: str) -> Any:
+        """Make a field that nobody has looked at yet: an object off the wire begins with `raw` alone."""
+        if name == "raw" or name not in self.__readers__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value = self.__readers__[name](self.raw)
+        setattr(self, name, value)
+        return value
+
+    if not TYPE_CHECKING:  # a checker would take any name for a field
+        __getattr__ = _read_field
 
     def __eq__(self, other: object) -> bool:
         """Equality by fields."""
@@ -96,6 +114,8 @@ class Unknown(WireObject):
 
     def __getattr__(self, name: str) -> Any:
         """A field of `raw`, if the server sent it."""
+        if name in self.__readers__:
+            return self._read_field(name)
         fields: Raw = {} if name in ("raw", "__deepcopy__") else self.raw
         if name in fields:
             return fields[name]
