@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import attrs
@@ -51,17 +51,20 @@ _UNIONS = (typing.Union, types.UnionType)
 def _class_hook(cls: type[WireObject]) -> Hook:  # pyright: ignore[reportUnusedFunction]
     """Make the object and give it `raw`; what is in the fields is found out by whoever reads them.
 
-    A chunk of a chat has three objects with 24 slots. To fill them costs 2.0 µs, to leave them 0.2 µs; and to read one
-    text 1 µs, once (`benchmarks/README.md` says on what).
+    A chunk of a chat is three objects with 24 fields. To fill them all costs more than to decode the JSON, and a program
+    looks at one or two of them.
     """
     new = cls.__new__
+    cls.__readers__ = readers = _Readers(cls)
+    usual = [(name, readers[name]) for name in cls.__usual__]
 
     def structure(raw: Raw, _: object) -> WireObject:
         made = new(cls)
         made.raw = raw
+        for name, read in usual:
+            setattr(made, name, read(raw))
         return made
 
-    cls.__readers__ = _Readers(cls)
     if hasattr(cls, "__attrs_post_init__"):
         return lambda raw, _: _initialized(structure(raw, _))
     return structure
@@ -72,28 +75,21 @@ def _initialized(made: Any) -> Any:
     return made
 
 
-class _Readers(Mapping[str, Callable[[Raw], Any]]):
+class _Readers(dict[str, Callable[[Raw], Any]]):
     """How to find each field of a class in the JSON object; made when first asked for, since there are 200 classes."""
 
     def __init__(self, cls: type[WireObject]) -> None:
+        super().__init__()
         self._cls = cls
-        self._made: dict[str, Callable[[Raw], Any]] = {}
 
-    def __getitem__(self, name: str) -> Callable[[Raw], Any]:
-        if not self._made:
+    def __missing__(self, name: str) -> Callable[[Raw], Any]:
+        if not self:
             hints = typing.get_type_hints(self._cls)
             fields = (field for field in attrs.fields(self._cls) if field.name != "raw")
-            self._made = {field.name: _reader(field, hints[field.name]) for field in fields}
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name != "raw" and any(field.name == name for field in attrs.fields(self._cls))
-
-    def __iter__(self) -> Iterator[str]:
-        return (field.name for field in attrs.fields(self._cls) if field.name != "raw")
-
-    def __len__(self) -> int:
-        return len(attrs.fields(self._cls)) - 1
+            self.update({field.name: _reader(field, hints[field.name]) for field in fields})
+            if name in self:
+                return self[name]
+        raise KeyError(name)
 
 
 def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], Any]:

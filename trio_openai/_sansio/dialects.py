@@ -164,8 +164,8 @@ class ResponseDialect:
         event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
         event.raw = raw  # as it was sent
         self.text = self._snapshot.add(event)
-        if event.type in TERMINAL:
-            self.ended, self._reason = True, event.type
+        if (kind := raw.get("type", name)) in TERMINAL:
+            self.ended, self._reason = True, kind
         return event
 
     def error(self, raw: Raw, name: str) -> Reported | None:

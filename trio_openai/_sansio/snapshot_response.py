@@ -118,7 +118,7 @@ class ResponseSnapshot:
     def add(self, event: Any) -> str:
         """Fold one event in; return the output text that it adds."""
         raw: Raw = event.raw
-        kind = event.type if type(event.type) is str else ""
+        kind = name if type(name := raw.get("type") or event.type) is str else ""
         text = ""
         if place := _DELTAS.get(kind):
             text = self._add_delta(raw, place)

@@ -35,6 +35,7 @@ _short.maxlist = _short.maxdict = 3
 _short.maxlevel = 2
 
 
+_NOTHING = cast("tuple[str, ...]", ())
 _NO_READERS = cast("Mapping[str, Callable[[Raw], Any]]", {})
 
 
@@ -63,13 +64,16 @@ class WireObject:
 
     raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
 
+    __usual__ = _NOTHING  # what nearly everybody looks at: made at once with the object, which is cheaper
     __readers__ = _NO_READERS  # how each field is found in `raw`; `_sansio/convert.py` puts it there
 
     def _read_field(self, name: str) -> Any:
         """Make a field that nobody has looked at yet: an object off the wire begins with `raw` alone."""
-        if name == "raw" or name not in self.__readers__:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = self.__readers__[name](self.raw)
+        try:
+            read = self.__readers__[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+        value = read(self.raw)
         setattr(self, name, value)
         return value
 
@@ -114,7 +118,7 @@ class Unknown(WireObject):
 
     def __getattr__(self, name: str) -> Any:
         """A field of `raw`, if the server sent it."""
-        if name in self.__readers__:
+        if name in attrs.fields_dict(type(self)) and name != "raw":
             return self._read_field(name)
         fields: Raw = {} if name in ("raw", "__deepcopy__") else self.raw
         if name in fields:

@@ -145,6 +145,8 @@ class ChoiceDelta(WireObject):
     `content` is text; Mistral's reasoning models send a list of parts instead, which is then what stands here.
     """
 
+    __usual__ = ("content",)
+
     role: str | None = None
     content: str | None = None
     refusal: str | None = None
@@ -160,6 +162,8 @@ class ChoiceDelta(WireObject):
 @wire
 class ChunkChoice(WireObject):
     """One choice's part of a chunk. `delta` is always there, empty if the server sent none."""
+
+    __usual__ = ("delta",)
 
     index: int | None = None
     delta: ChoiceDelta = attrs.field(factory=ChoiceDelta)
