@@ -386,6 +386,60 @@ async def test_openai_leaves_the_connection_open_after_break() -> None:
 
 @with_openai_3_52
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_openai_lets_one_task_only_read_a_stream() -> None:
+    async def two_readers(client: Openai) -> list[str]:
+        stream = await client.chat.completions.create(stream=True, **CHAT)
+        ends: list[str] = []
+
+        async def read() -> None:
+            try:
+                async for _ in stream:
+                    pass
+                ends.append("whole")
+            except RuntimeError as error:
+                ends.append(str(error))
+
+        async with trio.open_nursery() as readers:
+            readers.start_soon(read)
+            readers.start_soon(read)
+        return ends
+
+    came = await ask_openai(Reply.chat("Hi there.", pace=0.02), two_readers)
+    assert came == ["anext(): asynchronous generator is already running", "whole"]
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_openai_resumes_nothing_and_downloads_it_all_again() -> None:
+    import openai
+
+    whole = Reply.response("One, two, three.")
+    async with trio.open_nursery() as nursery:
+        server = ScriptedServer([broken(whole, 6, Cut()), whole])
+        await server.start(nursery)
+        async with openai.AsyncOpenAI(base_url=server.base_url, api_key="sk-example") as client:
+            with pytest.raises(openai.APIConnectionError):
+                async with client.responses.stream(model="m", input="Hi", background=True) as stream:
+                    [event async for event in stream]
+            assert len(server.requests) == 1
+            async with client.responses.stream(response_id="resp_scripted", starting_after=5) as stream:
+                numbers = [event.sequence_number async for event in stream]
+            assert numbers[0] == 6
+            assert "starting_after" not in server.requests[1].target
+        nursery.cancel_scope.cancel()
+
+
+@with_openai_3_52
+def test_openai_leaves_to_you_what_the_readme_says() -> None:
+    import openai
+
+    client = openai.AsyncOpenAI(api_key="sk-example")
+    for part in (client, client.chat.completions, client.responses, openai.AsyncStream):
+        assert not {"start_stream", "stream_many", "run_many", "race", "subscribe", "settle"} & set(dir(part))
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_openai_repeats_an_id() -> None:
     completion = await ask_openai(Reply.sse(call(0, **WEATHER), call(0, **WEATHER), chunk("tool_calls")), final_of)
     assert completion.choices[0].message.tool_calls[0].id == "call_0call_0"
