@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -14,10 +15,11 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from trio_openai import _demo
 from trio_openai._cli import main
-from trio_openai._demo_view import LiveView, Row, make_view
-from trio_openai.testing import Reply, ScriptedServer
+from trio_openai._demo import endpoints, together
+from trio_openai._demo.together import Row
+from trio_openai._demo.view import Column, Line, LiveView, Table, make_view, one_line, tail
+from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
 KEY = "sk-a-secret-of-mine"
 
@@ -46,8 +48,9 @@ def served(reply: Reply) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_demo, "PACE", 0.003)
-    monkeypatch.setattr(_demo, "SECONDS_OF_TEXT", 0.05)
+    monkeypatch.setattr(endpoints, "PACE", 0.003)
+    monkeypatch.setattr(together, "SECONDS_OF_TEXT", 0.05)
+    monkeypatch.setattr(together, "LOOKS_EVERY", 0.03)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -78,9 +81,43 @@ def test_the_scripted_demo_cuts_one_stream_and_finishes_five(capsys: pytest.Capt
     assert [line.split()[0] for line in table[:6]] == ["1", "2", "3", "4", "5", "6"]
     assert sum("done by [DONE] (stop)" in line for line in table) == 5
     assert "closed (deadline)" in table[2]
-    assert any(line.startswith("[3] was cut by its deadline, its ") and "are kept: ..." in line for line in lines)
+    assert any(line.startswith("[3] was cut by its deadline; ") and "are kept: ..." in line for line in lines)
     assert any(line.startswith("[3] the server saw it go") for line in lines)
     assert said.err == ""
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(["demo", "--scripted"]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def one_that(lines: list[str], pattern: str) -> re.Match[str]:
+    (found,) = filter(None, (re.fullmatch(pattern, line) for line in lines))
+    return found
+
+
+def test_the_scripted_demo_has_two_more_readers_of_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys)
+    (events, characters) = one_that(lines, r"\[5\] done by .*: (\d+) events, (\d+) characters").groups()
+    one_that(lines, r"\[5\] had a second reader, which counted 57 words as they came")
+    slow = r"\[5\] had a third, slow one: (\d+) events, merged to (\d+), with the same (\d+) characters"
+    got, merged, the_same = one_that(lines, slow).groups()
+    assert (got, the_same) == (events, characters)
+    assert int(merged) < int(got)
+
+
+def test_the_scripted_demo_races_and_closes_the_loser(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys)
+    seconds = one_that(lines, r"the second call won: it had content after (\d\.\d\d) s")[1]
+    assert float(seconds) >= 0.3
+    one_that(lines, r"the first one was closed: the server saw it go \(\d+ ms later\)")
+
+
+def test_the_scripted_demo_asks_many_and_counts_them(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys)
+    assert lines[-1].startswith("16 done, 0 failed, 208 tokens, 128 events, ")
+    done = [re.match(r"(\d+) done, \d+ events/s, \w+: A script does not know.", line) for line in lines]
+    assert [found[1] for found in done if found] == ["4", "8", "12", "16"]
 
 
 def test_on_a_terminal_the_view_is_live(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,16 +131,32 @@ def test_on_a_terminal_the_view_is_live(capsys: pytest.CaptureFixture[str], monk
     assert "text so far" in said
     assert "first content" in said
     assert "closed (deadline)" in said
-    assert said.endswith("ms later)\n")
+    assert "the second call won" in said
+    assert "events/s" in said
+    assert "latest answer" in said
+    assert "16 done, 0 failed" in said.splitlines()[-1]
+
+
+def test_tables_fit_a_terminal() -> None:
+    columns = (Column("", right=True), Column("prompt", share=0.25), Column("so far", fills=True, end=True))
+    table = Table(columns, [Line(("1", "a prompt of some length", "abc"))])
+    assert table.fitted(40) == [1, 10, 19]
+    assert sum(table.fitted(40)) + 3 * 3 + 1 == 40
+    narrow = Table((Column("n"), Column("prompt", shrinks=True)), [Line(("1", "a prompt of some length"))])
+    assert narrow.fitted(20) == [1, 12]
+    assert narrow.fitted(80) == [1, 23]
+    assert narrow.fitted(5) == [1, 6], "no narrower than what can be read"
 
 
 def test_what_a_model_says_cannot_command_the_terminal() -> None:
-    class Said(Row):
-        text = "one\x1b[2Jtwo\r\n\x07 three\u200b"
+    said = "one\x1b[2Jtwo\r\n\x07 three\u200b"
+    assert one_line(said) == "one?[2Jtwo ? three?"
+    assert tail(said, 5) == "hree?"
 
-    row = Said(1, "prompt")
-    assert row.tail(50) == "one?[2Jtwo ? three?"
-    assert row.tail(5) == "hree?"
+    class Said(Row):
+        text = said
+
+    assert "one?[2Jtwo ? three?" in Said(1, "prompt").live().cells
 
 
 def test_any_endpoint_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,17 +192,42 @@ def test_a_refused_connection_is_one_line_and_exit_code_1(capsys: pytest.Capture
 def test_one_failed_stream_among_others_is_in_the_table_and_the_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(request: object) -> Reply:
-        replies.append(None)
-        return Reply.error(400, "No poems.") if len(replies) == 1 else Reply.chat("Text.")
+    def answer(request: RecordedRequest) -> Reply:
+        return Reply.error(400, "No poems.") if b"poem" in request.body else Reply.chat("Text.")
 
-    replies: list[None] = []
-    monkeypatch.setattr(_demo, "_answer", answer)
-    monkeypatch.setattr(_demo, "CUT", None)
+    monkeypatch.setattr(endpoints, "answer", answer)
+    monkeypatch.setattr(together, "CUT", None)
     assert main(["demo", "--scripted"]) == 1
     said = capsys.readouterr()
     assert "BadRequestError" in said.out
     assert "No poems." in said.err
+    assert "race" not in said.out, "a scene that failed is the last"
+
+
+@pytest.mark.parametrize(
+    ("asked", "scene", "told"),
+    [
+        (b"race condition", "the second call won", "error: RaceError: all 2 calls of the race failed"),
+        (b"capital of Italy", "16 prompts", "error: BadRequestError: HTTP 400: No."),
+        (b"structured", "6 streams at once", "error: StreamTruncatedError: "),
+    ],
+    ids=["race", "many", "the stream with subscribers"],
+)
+def test_what_fails_in_a_scene_is_one_line_and_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: bytes, scene: str, told: str
+) -> None:
+    def answer(request: RecordedRequest) -> Reply:
+        if asked not in request.body:
+            return scripted(request)
+        return scripted(request).cut_after(2000) if asked == b"structured" else Reply.error(400, "No.")
+
+    scripted = endpoints.answer
+    monkeypatch.setattr(endpoints, "answer", answer)
+    assert main(["demo", "--scripted"]) == 1
+    said = capsys.readouterr()
+    assert (scene in said.out) == (asked != b"race condition")
+    (line,) = said.err.splitlines()
+    assert line.startswith(told)
 
 
 def test_without_a_key_the_error_names_the_variable(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,8 +268,11 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 def test_the_demo_streams_from_a_real_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_demo, "MAX_TOKENS", 40)
+    monkeypatch.setattr(together, "MAX_TOKENS", 40)
     assert main(["demo"]) == 0
     said = capsys.readouterr().out
     assert "closed (deadline)" in said
     assert "[3] its slot in the server is free again" in said
+    assert "[5] had a third, slow one" in said
+    assert "call won: it had content after" in said
+    assert "16 done, 0 failed" in said

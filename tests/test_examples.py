@@ -22,8 +22,20 @@ import pytest
 import trio
 import trio.testing
 
+import trio_openai
 from trio_openai.local import LocalServer
-from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, Script, ScriptedServer, Stall, Step, sse_event
+from trio_openai.testing import (
+    Cut,
+    Pause,
+    RecordedRequest,
+    Reply,
+    Reset,
+    Script,
+    ScriptedServer,
+    Stall,
+    Step,
+    sse_event,
+)
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -58,6 +70,49 @@ def three_answers(request: RecordedRequest) -> Reply:
     return Reply.chat("It is where tasks live." if "nursery" in prompt else "It is where a task can be cancelled.")
 
 
+def prompt_of(request: RecordedRequest) -> str:
+    return str(request.json()["messages"][0]["content"])
+
+
+COUNTRIES = {"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru", "Kyoto": "Japan"}
+
+
+def country(request: RecordedRequest) -> Reply:
+    """The first answers are the last to come: order has to be made."""
+    city = prompt_of(request).split()[3]
+    if city not in COUNTRIES:
+        return Reply.error(400, f"{city} is not on the map")
+    return Reply.chat(COUNTRIES[city], pace=0.02 if city == "Oslo" else 0)
+
+
+def why(request: RecordedRequest) -> Reply:
+    if "sea" in prompt_of(request):
+        return broken(Reply.chat("Rivers carry salt into it, and none out."), 5, Cut())
+    return Reply.chat("Air scatters blue light." if "sky" in prompt_of(request) else "Leaves do not use green light.")
+
+
+def in_words(request: RecordedRequest) -> Reply:
+    number = int(prompt_of(request).split()[1])
+    return Reply.chat(("One.", "Two.", "Three.")[number - 1] if number <= 3 else "Many.")
+
+
+def only_the_small_one(request: RecordedRequest) -> Reply:
+    model = request.json()["model"]
+    return Reply.chat(SKY, model=model) if model.endswith("mini") else Reply.sse(Stall())
+
+
+def tea_and_sky(request: RecordedRequest) -> Reply:
+    return Reply.chat(SKY) if "sky" in prompt_of(request) else broken(Reply.chat(TEA), 5, Stall())
+
+
+def bad_line(request: RecordedRequest) -> Reply:
+    """A background response whose connection breaks after every few events."""
+    begin = int(request.target.rpartition("=")[2]) + 1 if request.method == "GET" else 0
+    whole = Reply.response(STORY)
+    rest = attrs.evolve(whole, body=whole.body[begin:])
+    return rest if begin > 12 else broken(rest, 9, Reset())
+
+
 def two_calls() -> Reply:
     """Two tool calls whose pieces are interleaved."""
 
@@ -78,17 +133,30 @@ def two_calls() -> Reply:
 
 
 COUNTED = Reply.chat("One, two, three.", usage=False)
+SKY = "Air scatters blue light more than red light."
 STORY = "The lamp had burned for forty years when, one night in March, it went out."
+POEM = "The sea is wide,\nThe sea is deep,\nAnd never does it fall asleep."
 TEA = "Warm the pot. Then add a spoon of leaves for each cup."
 
 SCRIPTS: dict[str, Script] = {
-    "first_stream": Reply.chat("Air scatters blue light more than red light."),
+    "first_stream": Reply.chat(SKY),
     "events": Reply.chat("Hello there, friend!"),
     "deadline": broken(Reply.chat(STORY), 9, Stall()),
     "early_break": broken(Reply.chat(TEA), 5, Stall()),
-    "partial_work": broken(Reply.chat("The sea is wide,\nThe sea is deep,\nAnd never does it fall asleep."), 8, Cut()),
+    "partial_work": broken(Reply.chat(POEM), 8, Cut()),
     "deadlines": broken(Reply.chat("The leaves are falling, one by one."), 5, Stall()),
     "many_streams": three_answers,
+    "fan_out": Reply.chat(SKY),
+    "slow_subscriber": Reply.chat(POEM),
+    "replay": Reply.chat(SKY),
+    "run_many": country,
+    "stream_many": why,
+    "progress": in_words,
+    "race": only_the_small_one,
+    "ask_again": [broken(Reply.chat(TEA), 4, Cut()), Reply.chat(TEA)],
+    "resume": bad_line,
+    "nursery_door": tea_and_sky,
+    "settle": Reply.chat(TEA),
     "port_function_calls": two_calls(),
     "port_errors": Reply.error(429, "you are too fast", code="rate_limit_exceeded"),
     "port_retry": [Reply.error(503, "try again", headers={"retry-after-ms": "1"}), COUNTED],
@@ -146,6 +214,18 @@ def test_code_of_the_readme_is_an_example() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
     assert set(blocks) <= {example.read_text() for example in OURS}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    shown = set(re.findall(r"^::: trio_openai\.(\w+)$", reference, re.MULTILINE))
+    apart = {"__version__", "UnknownEvent", *(name for name in trio_openai.__all__ if name.endswith("Error"))}
+    assert shown >= set(trio_openai.__all__) - apart
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = set(re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert menu == {page.name for page in (ROOT / "docs").glob("*.md")}
 
 
 def test_every_row_of_the_readme_links_to_a_test_that_exists() -> None:
@@ -302,6 +382,60 @@ async def test_what_the_readme_says_of_openai(ask: Any, reply: Reply, expected: 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_openai_leaves_the_connection_open_after_break() -> None:
     assert await ask_openai(Reply.sse(chunk(content="Hi"), Stall()), left_early) == (1, 0)
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_openai_lets_one_task_only_read_a_stream() -> None:
+    async def two_readers(client: Openai) -> list[str]:
+        stream = await client.chat.completions.create(stream=True, **CHAT)
+        ends: list[str] = []
+
+        async def read() -> None:
+            try:
+                async for _ in stream:
+                    pass
+                ends.append("whole")
+            except RuntimeError as error:
+                ends.append(str(error))
+
+        async with trio.open_nursery() as readers:
+            readers.start_soon(read)
+            readers.start_soon(read)
+        return ends
+
+    came = await ask_openai(Reply.chat("Hi there.", pace=0.02), two_readers)
+    assert came == ["anext(): asynchronous generator is already running", "whole"]
+
+
+@with_openai_3_52
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_openai_resumes_nothing_and_downloads_it_all_again() -> None:
+    import openai
+
+    whole = Reply.response("One, two, three.")
+    async with trio.open_nursery() as nursery:
+        server = ScriptedServer([broken(whole, 6, Cut()), whole])
+        await server.start(nursery)
+        async with openai.AsyncOpenAI(base_url=server.base_url, api_key="sk-example") as client:
+            with pytest.raises(openai.APIConnectionError):
+                async with client.responses.stream(model="m", input="Hi", background=True) as stream:
+                    [event async for event in stream]
+            assert len(server.requests) == 1
+            async with client.responses.stream(response_id="resp_scripted", starting_after=5) as stream:
+                numbers = [event.sequence_number async for event in stream]
+            assert numbers[0] == 6
+            assert "starting_after" not in server.requests[1].target
+        nursery.cancel_scope.cancel()
+
+
+@with_openai_3_52
+def test_openai_leaves_to_you_what_the_readme_says() -> None:
+    import openai
+
+    client = openai.AsyncOpenAI(api_key="sk-example")
+    for part in (client, client.chat.completions, client.responses, openai.AsyncStream):
+        assert not {"start_stream", "stream_many", "run_many", "race", "subscribe", "settle"} & set(dir(part))
 
 
 @with_openai_3_52

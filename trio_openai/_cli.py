@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DEMO = """\
-Stream six prompts at once, over TCP, in one trio nursery; let a deadline cut one of them; show what is left of it.
+Stream six prompts at once, over TCP, in one trio nursery: a deadline cuts one of them, and one has three readers.
+Then a race of two calls for one answer, and more prompts than may run at a time.
 
 Without options the answers come from a model on this machine (llama.cpp in a process of its own; no key, no account).
 With --base-url, --api-key or --model NAME they come from any OpenAI-compatible endpoint.

@@ -1,0 +1,254 @@
+"""CPU time per event of a stream with 0, 1, 4, 16 and 64 subscribers, and what a task and a channel in between cost.
+
+    python benchmarks/fanout.py [--quick] [--json FILE] [--repeats N]
+
+One process: the bytes come from memory, made beforehand, so there is no kernel and no server in the figures. What a
+subscriber costs is the difference to the row without any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import attrs
+import httpx
+import trio
+import trio.testing
+from _machine import cores, describe, pin
+from _plan import HEAD, TAIL, writes
+from _report import header, table
+
+from trio_openai import TrioOpenAI, TrioTransport
+
+_REQUEST: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a river."}]}
+_BUFFER = 64
+_COUNTS = (1, 4, 16, 64)
+_POLICIES = ("wait", "coalesce")
+_PER_READ = (1, 20)
+_DELIVERIES, _QUICK_DELIVERIES = 10_000, 200
+
+
+class CannedStream(trio.abc.Stream):
+    """A connection whose answer is there already, one piece a read. The answer's events wait for the gate."""
+
+    def __init__(self, pieces: list[bytes], gate: trio.Event) -> None:
+        self._pieces: Iterator[bytes] = iter([*pieces, TAIL])
+        self._gate = gate
+        self._head = HEAD
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        head, self._head = self._head, b""
+        if head:
+            await trio.lowlevel.checkpoint()
+            return head
+        await self._gate.wait()  # a checkpoint, open or not
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        self._pieces = iter(())
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+def client_of(pieces: list[bytes], gate: trio.Event) -> TrioOpenAI:
+    """A client whose every connection answers with these pieces."""
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return CannedStream(pieces, gate)
+
+    transport = httpx.AsyncClient(transport=TrioTransport(open_stream=open_stream))
+    return TrioOpenAI(base_url="http://127.0.0.1/v1", api_key="benchmark", http_client=transport)
+
+
+Run = Callable[[list[bytes], int], Awaitable[float]]
+"""Reads all pieces, which hold so many events. Returns the CPU seconds."""
+
+
+@attrs.frozen
+class Case:
+    """One row of a table.
+
+    Attributes:
+        readers: how many get each event; with more of them, fewer events are measured.
+    """
+
+    name: str
+    run: Run
+    readers: int
+
+
+async def opened(gate: trio.Event) -> float:
+    """Have everybody ready, open the gate, and read the CPU clock."""
+    await trio.testing.wait_all_tasks_blocked()
+    gc.collect()
+    gate.set()
+    return time.process_time()
+
+
+def with_subscribers(count: int, policy: Any) -> Run:
+    """The task that iterates the stream, and so many subscribers, each a task that takes what comes."""
+
+    async def run(pieces: list[bytes], events: int) -> float:
+        gate = trio.Event()
+        async with client_of(pieces, gate) as client, client.chat.completions.stream(**_REQUEST) as stream:
+            async with trio.open_nursery() as readers:
+                for _ in range(count):
+                    readers.start_soon(_drain, stream.subscribe(_BUFFER, policy))
+                began = await opened(gate)
+                await stream.until_done()
+            return time.process_time() - began
+
+    return run
+
+
+async def _drain(events: trio.abc.ReceiveChannel[Any]) -> None:
+    async for _ in events:
+        pass
+
+
+async def pumped(pieces: list[bytes], events: int) -> float:
+    """The second door: a task of its own reads the stream, and a channel leads to who iterates it."""
+    gate = trio.Event()
+    async with client_of(pieces, gate) as client:
+        async with trio.open_nursery() as streams:
+            stream = await client.chat.completions.start_stream(streams, **_REQUEST, buffer=_BUFFER)
+            began = await opened(gate)
+            await stream.until_done()
+        return time.process_time() - began
+
+
+def channel(buffer: int) -> Run:
+    """No stream at all: as many objects through a memory channel, with the checkpoints that the reads would be."""
+
+    async def run(pieces: list[bytes], events: int) -> float:
+        send, receive = trio.open_memory_channel[object](buffer)
+        gate = trio.Event()
+        async with trio.open_nursery() as readers:
+            readers.start_soon(_drain, receive)
+            began = await opened(gate)
+            async with send:
+                for piece in pieces:
+                    await gate.wait()
+                    for _ in range(events // len(pieces)):
+                        await _put(send, piece)
+        return time.process_time() - began
+
+    return run
+
+
+async def _put(send: trio.MemorySendChannel[object], item: object) -> None:
+    """As `start_stream` does it."""
+    try:
+        send.send_nowait(item)
+    except trio.WouldBlock:
+        await send.send(item)
+
+
+ALONE = Case("whoever iterates reads: no task, no channel", with_subscribers(0, "wait"), 1)
+HOPS = [
+    ALONE,
+    Case(f"start_stream: a task, and a channel of {_BUFFER}", pumped, 1),
+    Case(f"a channel of {_BUFFER} alone", channel(_BUFFER), 1),
+    Case("a channel without a buffer alone", channel(0), 1),
+]
+FAN_OUT = [
+    Case(f"{count}, {policy!r}", with_subscribers(count, policy), count) for policy in _POLICIES for count in _COUNTS
+]
+
+
+@attrs.define
+class Result:
+    """What was measured of one case: µs of CPU per event, of every repeat."""
+
+    case: str
+    per_read: int
+    cpu_us: list[float] = attrs.field(factory=list)
+
+    @property
+    def median_cpu_us(self) -> float:
+        return median(self.cpu_us)
+
+
+Results = dict[tuple[str, int], Result]
+
+
+def measure(cases: list[Case], deliveries: int, repeats: int) -> Results:
+    """Measure all cases in turn, `repeats` times."""
+    results = {(case.name, n): Result(case.name, n) for case in cases for n in _PER_READ}
+    for _ in range(repeats):
+        for case in cases:
+            events = max(100, deliveries // case.readers)
+            for per_read in _PER_READ:
+                seconds = trio.run(case.run, writes(events, per_read), events)
+                results[case.name, per_read].cpu_us.append(seconds / events * 1e6)
+    return results
+
+
+def hops_table(results: Results) -> str:
+    """One row for each way."""
+    rows = [["µs of CPU per event", *(f"{n} a read" for n in _PER_READ)]]
+    for case in HOPS:
+        rows.append([case.name, *(f"{results[case.name, n].median_cpu_us:.1f}" for n in _PER_READ)])
+    return table(rows)
+
+
+def fan_out_table(results: Results) -> str:
+    """One row for each number of subscribers: the cost of an event, and what each subscriber adds to it."""
+    rows = [["subscribers", *(head for n in _PER_READ for head in (f"{n} a read", "each adds"))]]
+    alone = [results[ALONE.name, n].median_cpu_us for n in _PER_READ]
+    rows.append(["none", *(text for cost in alone for text in (f"{cost:.1f}", ""))])
+    for case in FAN_OUT:
+        row = [case.name]
+        for n, without in zip(_PER_READ, alone, strict=True):
+            cost = results[case.name, n].median_cpu_us
+            row += [f"{cost:.1f}", f"{(cost - without) / case.readers:.1f}"]
+        rows.append(row)
+    return table(rows)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument(
+        "--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """The command."""
+    args = arguments()
+    repeats = args.repeats or (1 if args.quick else 5)
+    pin(cores()[0])
+    measure([ALONE], _DELIVERIES, 1)  # to warm up
+    results = measure([*HOPS, *FAN_OUT], _QUICK_DELIVERIES if args.quick else _DELIVERIES, repeats)
+    print(f"CPU time per event of a stream that comes from memory; medians of {repeats}\n{header()}\n")
+    print(hops_table(results))
+    print(f"\nWith subscribers, µs of CPU per event, and what each of them adds:\n\n{fan_out_table(results)}")
+    if args.json:
+        entries = [{**attrs.asdict(r), "median_cpu_us": r.median_cpu_us} for r in results.values()]
+        args.json.write_text(json.dumps({**describe(), "results": entries}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

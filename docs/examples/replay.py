@@ -1,0 +1,28 @@
+"""A reader that comes late and wants it all."""
+
+import trio
+
+from trio_openai import Subscription, TrioOpenAI
+from trio_openai.types import ChatCompletionChunk
+
+
+async def print_all(events: Subscription[ChatCompletionChunk]) -> None:
+    async for chunk in events:
+        for choice in chunk.choices:
+            print(choice.delta.content or "", end="", flush=True)
+    print(f"\n[{events.statistics().received} events]")
+
+
+async def main() -> None:
+    messages = [{"role": "user", "content": "Why is the sky blue? One sentence."}]
+    async with TrioOpenAI() as client:
+        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+            async for text in stream.text_deltas:
+                print(f"it begins with {text!r}; now somebody else wants to read it:")
+                break
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(print_all, stream.subscribe(replay=True))
+                await stream.until_done()
+
+
+trio.run(main)
