@@ -29,7 +29,8 @@ from trio_openai import (
 from trio_openai.testing import Cut, Pause, Reply, Stall
 
 PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
-STALLING = SHORT.stall_after(300)
+ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]
+STALLING = SHORT.stall_after(ONE_EVENT)
 BIG: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 300_000}]}
 
 
@@ -161,7 +162,7 @@ CALLS = {
     "retries used up": Scenario(failing_with(APIConnectionError), [Reply.raw(b"")], options={"max_retries": 1}),
     "an error's body": Scenario(failing_with(BadRequestError), [REFUSAL]),
     "an error's body that stalls": Scenario(failing_with(BadRequestError), [REFUSAL.stall_after(10)]),
-    "a cut stream": Scenario(failing_with(StreamTruncatedError), [SHORT.cut_after(300)]),
+    "a cut stream": Scenario(failing_with(StreamTruncatedError), [SHORT.cut_after(ONE_EVENT)]),
     "a redirect": Scenario(plain, [MOVED, PLAIN]),
     "a redirect to another host": Scenario(plain, [MOVED_AWAY, PLAIN]),
     "deadline for the headers": Scenario(
@@ -170,7 +171,7 @@ CALLS = {
         options={**NO_RETRY, "timeout": Deadlines(headers=1)},
     ),
     "deadline for an event": Scenario(
-        failing_with(APITimeoutError), [SHORT.stall_after(300)], options={"timeout": Deadlines(idle=1)}
+        failing_with(APITimeoutError), [SHORT.stall_after(ONE_EVENT)], options={"timeout": Deadlines(idle=1)}
     ),
     "deadline for all": Scenario(
         failing_with(APITimeoutError), [Reply.error(503, "busy")], options={"timeout": Deadlines(total=0.3)}
@@ -260,7 +261,9 @@ def pair(act: Callable[[World], Any], replies: Sequence[Reply] = (SHORT,), **opt
 NEIGHBOURS = {
     "a waiter": pair(together(block, victim(block))),
     "a waiter, while the holder leaves early": pair(together(block_left_early, victim(block))),
-    "a waiter, while the holder fails": pair(together(block_that_fails, victim(plain)), [SHORT.cut_after(300), PLAIN]),
+    "a waiter, while the holder fails": pair(
+        together(block_that_fails, victim(plain)), [SHORT.cut_after(ONE_EVENT), PLAIN]
+    ),
     "a waiter in front of another": pair(together(block, victim(block), block)),
     "a waiter behind another": pair(together(block, block, victim(block)), [BURST]),
     "the holder": pair(together(victim(block), block)),
