@@ -21,3 +21,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("local_model"):
             item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at how many points `test_sweep.py` has struck."""
+    counts: dict[str, int] = {"points": 0, "stock_points": 0, "stock_faults": 0}
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if report.when == "call" and name in counts and isinstance(value, int):
+                counts[name] += value
+    if counts["points"]:
+        terminalreporter.write_line("swept: {points} points".format_map(counts))
+    if counts["stock_points"]:
+        terminalreporter.write_line("stock client: {stock_faults} of {stock_points} points fail".format_map(counts))

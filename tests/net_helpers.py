@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,9 +49,9 @@ def http_client(transport: TrioTransport) -> httpx.AsyncClient:
 def open_sockets() -> int:
     """The sockets of this process."""
     count = 0
-    for entry in Path("/proc/self/fd").iterdir():
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib takes three times as long, and this is called often
         try:
-            count += str(entry.readlink()).startswith("socket:")
+            count += os.readlink(f"/proc/self/fd/{entry}").startswith("socket:")  # noqa: PTH115
         except FileNotFoundError:  # the directory itself
             pass
     return count
@@ -122,9 +121,9 @@ class TLSFront:
         self._nursery = nursery
 
     async def open_stream(self, host: str, port: int) -> MemoryStream:
+        await trio.lowlevel.checkpoint()  # first: cancelled here, there is nothing to be closed yet
         near, far = MemoryStream.pair()
         self._nursery.start_soon(self._serve, far)
-        await trio.lowlevel.checkpoint()
         return near
 
     async def listen(self) -> int:

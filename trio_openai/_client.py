@@ -138,7 +138,9 @@ class TrioOpenAI:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.aclose()
+        # A cancellation, raised here, would take the place of what the block has raised.
+        with trio.CancelScope(shield=exc is not None):
+            await self.aclose()
 
     async def aclose(self) -> None:
         """Close every stream and connection. Idempotent. The connections are closed also if this is cancelled."""

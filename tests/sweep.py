@@ -1,0 +1,262 @@
+"""Cancel a scenario at every step of the scheduler, and look each time whether anything is left behind.
+
+A `Scenario` is one async function and a line that says where it runs and what the server answers (`sweep_places.py`).
+`sweep` plays it in a run of its own for every point: for k = 0, 1, 2, ... until it runs through, an instrument of
+trio's cancels it at the k-th step of its task or of a task that it started, and then again at the k-th wake-up. Then,
+while the client is still open:
+
+* no slot is held, nobody waits for one, no stream is open; this is looked at before anything is awaited;
+* no connection is open but those that the pool says it keeps: at this end, at the server's, and among the sockets;
+* no task is there that was not there before;
+* on a clock that jumps, no time has passed between the blow and the end of the scope;
+* the collector finds nothing to warn of;
+* the next request on the same client works; and when the client is closed, nothing at all is left.
+
+What is found wrong is in `Point.faults`, so a test can ask for none, or show that there would be some.
+
+The blow falls on the whole scenario, or, if that is about neighbours, on the part of it that is inside `world.victim`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import gc
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+import trio
+import trio.testing
+from sweep_places import Blow, Scenario, World
+
+from trio_openai import TrioOpenAI
+from trio_openai.testing import ScriptedServer
+
+_HANGS = 10_000.0  # seconds on a clock that jumps
+_NO_LIMIT = 2_000  # steps: more than any scenario has
+_PATIENCE = 100  # times that sockets are given half a millisecond of quiet
+
+
+class Moment(enum.Enum):
+    """When the blow falls, seen from the task that it is counted by."""
+
+    AFTER = "after step"  # it waits for something, or has only let others run, or has ended
+    WOKEN = "at wake-up"  # what it waited for is its own already, and it has not run yet: often in another's step
+
+
+@attrs.define
+class Point:
+    """One blow: at which step, whether the scenario had so many, and what was wrong afterwards."""
+
+    moment: Moment
+    step: int
+    fired: bool = False
+    faults: list[str] = attrs.field(factory=list[str])
+
+    def __str__(self) -> str:
+        return f"{self.moment.value} {self.step}: " + "; ".join(self.faults)
+
+
+def sweep(scenario: Scenario) -> list[Point]:
+    """Every point of a scenario; at the last of each moment it runs through."""
+    points: list[Point] = []
+    gc.freeze()  # so that collecting costs next to nothing
+    try:
+        for moment in Moment:
+            for step in range(_NO_LIMIT):
+                points.append(_play(scenario, Point(moment, step)))
+                if not points[-1].fired:
+                    break
+            else:
+                raise AssertionError("the scenario never ends")
+    finally:
+        gc.unfreeze()
+    return points
+
+
+def faults_of(points: Sequence[Point]) -> list[str]:
+    """The points at which something was wrong, in words."""
+    return [str(point) for point in points if point.faults]
+
+
+def _play(scenario: Scenario, point: Point) -> Point:
+    """Play one point in a run of its own."""
+    on_sockets = scenario.place.sockets > 0
+    clock = trio.testing.MockClock(rate=float(on_sockets), autojump_threshold=0.05 if on_sockets else 0)
+    with warnings.catch_warnings(record=True) as warned, _unraisable() as lost:
+        warnings.simplefilter("always")
+        gc.disable()  # nothing may depend on it
+        try:
+            trio.run(_in_a_world, scenario, point, clock=clock)
+        except Exception as error:  # noqa: BLE001 - a fault of this point, and there are others to come
+            point.faults.append(f"raised {_flat(error)}")
+        finally:
+            gc.enable()
+            if not point.fired:
+                gc.collect()  # what the last request and the end left; the others' is found with the next point's
+    point.faults += [f"warned: {warning.message}" for warning in warned]
+    point.faults += [f"lost: {error!r}" for error in lost]
+    return point
+
+
+@contextlib.contextmanager
+def _unraisable() -> Iterator[list[object]]:
+    """What the interpreter could raise nowhere."""
+    lost: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda what: lost.append(what.exc_value)
+    try:
+        yield lost
+    finally:
+        sys.unraisablehook = before
+
+
+def _flat(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "[" + ", ".join(map(_flat, error.exceptions)) + "]"
+    return repr(error)
+
+
+async def _in_a_world(scenario: Scenario, point: Point) -> None:
+    async with trio.open_nursery() as nursery:
+        home: trio.Nursery = await nursery.start(_run)
+        world = World(scenario, home, ScriptedServer(scenario.script()))
+        sockets = world.sockets()
+        await scenario.place.build(world)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(_HANGS):
+            listening = world.sockets()
+            tasks = _tasks(home)
+            await _strike(world, point)
+            _look_at_once(world, point)
+            await _look_around(world, point, listening)
+            if left := set(_tasks(home).items()) - set(tasks.items()):
+                point.faults.append(f"tasks left: {sorted(name for _, name in left)}")
+            await _end(world, point, listening)
+        home.cancel_scope.cancel()
+    if (more := world.sockets() - sockets) > 0:
+        point.faults.append(f"{more} sockets left")
+
+
+async def _run(task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """The home of all that is not under test."""
+    async with trio.open_nursery() as nursery:
+        task_status.started(nursery)
+        await trio.sleep_forever()
+
+
+async def _strike(world: World, point: Point) -> None:
+    """Play the scenario, and strike."""
+    interrupting = world.scenario.blow is Blow.INTERRUPT
+    striker = _Striker(world, point, _interrupt if interrupting else world.victim.strike)
+    trio.lowlevel.add_instrument(striker)
+    try:
+        with contextlib.nullcontext() if world.scenario.neighbours else world.victim:
+            await world.scenario.act(world)
+        if interrupting:
+            await trio.lowlevel.checkpoint()  # if it was struck at its end, it is heard here
+    except KeyboardInterrupt:
+        if not interrupting:
+            raise
+    finally:
+        trio.lowlevel.remove_instrument(striker)
+
+
+def _interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+class _Striker(trio.abc.Instrument):
+    """Calls a function at the k-th step, or wake-up, of the current task or of one that it has started meanwhile."""
+
+    def __init__(self, world: World, point: Point, strike: Callable[[], None]) -> None:
+        self._victim = world.victim
+        self._point = point
+        self._strike = strike
+        self._left = point.step
+        self._tasks = {trio.lowlevel.current_task()}
+        self._running: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        if task.parent_nursery is not None and task.parent_nursery.parent_task in self._tasks:
+            self._tasks.add(task)
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        if task is not self._running:  # else it only lets others run, and the end of this step is the same moment
+            self._count(task, Moment.WOKEN)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._running = task
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._running = None
+        self._count(task, Moment.AFTER)
+
+    @trio.lowlevel.enable_ki_protection
+    def _count(self, task: trio.lowlevel.Task, moment: Moment) -> None:
+        if moment is self._point.moment and task in self._tasks and self._victim.inside and not self._point.fired:
+            self._left -= 1
+            if self._left < 0:
+                self._point.fired = True
+                self._strike()
+
+
+def _tasks(home: trio.Nursery) -> dict[int, str]:
+    """All tasks of this run, but those at home."""
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    found: dict[int, str] = {}
+    rest = [root]
+    for task in rest:  # which grows meanwhile
+        found[id(task)] = task.name
+        rest += [child for nursery in task.child_nurseries if nursery is not home for child in nursery.child_tasks]
+    return found
+
+
+def _look_at_once(world: World, point: Point) -> None:
+    """What must be so without an await, and without the collector."""
+    held = world.held()
+    if held is not None and (held.active or held.waiting):
+        point.faults.append(f"{held.active} slots held, {held.waiting} waiting")
+    if isinstance(world.client, TrioOpenAI) and (streams := world.client.statistics().open_streams):
+        point.faults.append(f"{streams} streams open at the client")
+    if held is not None and len(world.open_streams) > held.idle:
+        point.faults.append(f"{len(world.open_streams)} connections open here, {held.idle} idle in the pool")
+    if not world.scenario.place.sockets and world.victim.seconds_to_leave > 0:
+        point.faults.append(f"it took {world.victim.seconds_to_leave} s to leave")
+
+
+async def _look_around(world: World, point: Point, listening: int) -> None:
+    """What must be so when the server has had its turn, and what the collector says."""
+    held = world.held()
+    most = held.idle if held is not None else world.scenario.max_connections
+    await _check_connections(world, point, most, listening)
+    gc.collect()
+    await trio.lowlevel.checkpoint()  # trio's last words on an abandoned generator are those of a task
+
+
+async def _end(world: World, point: Point, listening: int) -> None:
+    """Ask once more, and close the client."""
+    if world.scenario.survives:
+        try:
+            await world.scenario.ask(world)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            point.faults.append(f"the next request failed: {error!r}")
+        _look_at_once(world, point)
+    await world.client.aclose()
+    if world.open_streams:
+        point.faults.append(f"{len(world.open_streams)} connections open after the client was closed")
+    await _check_connections(world, point, 0, listening)
+
+
+async def _check_connections(world: World, point: Point, most: int, listening: int) -> None:
+    """Whether there are no more of them than that; to be seen when everybody waits."""
+    for _ in range(_PATIENCE):
+        await trio.testing.wait_all_tasks_blocked()
+        there, sockets = world.server.statistics().connections, world.sockets() - listening
+        if there <= most and sockets <= most * world.scenario.place.sockets:
+            return
+        await trio.testing.wait_all_tasks_blocked(0.0005)
+    point.faults.append(f"{there} connections at the server, {sockets} sockets, not {most}: {world.held()}")

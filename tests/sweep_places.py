@@ -1,0 +1,291 @@
+"""What a sweep plays, and where: a `Scenario`, the `World` of one point of it, and places with and without sockets."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import attrs
+import httpx
+import trio
+import trustme
+from net_helpers import CHAT, TLSFront, open_sockets
+
+from trio_openai import TransportStatistics, TrioTransport
+from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
+
+HELLO = Reply.chat("Hello there.", usage=False)
+PLAIN = Reply.chat("Hello there.", stream=False)
+BURST = HELLO.sliced(HELLO.length())
+SHORT = HELLO.sliced(HELLO.length() // 2 + 1)  # two writes: a scenario takes as many points as its replies have writes
+
+
+class Blow(enum.Enum):
+    """What happens at the k-th step."""
+
+    CANCEL = "cancelled"
+    INTERRUPT = "Ctrl-C"  # trio raises it in the main task, through every shield; so the scenario has to run there
+
+
+class Victim:
+    """The scope that is cancelled, and when it was and was left.
+
+    Attributes:
+        inside: it has been entered and not left yet. Only steps meanwhile count.
+    """
+
+    def __init__(self) -> None:
+        self.inside = False
+        self._scope = trio.CancelScope()
+        self._struck_at: float | None = None
+        self._left_at: float | None = None
+
+    def strike(self) -> None:
+        self._struck_at = trio.current_time()
+        self._scope.cancel()
+
+    def __enter__(self) -> trio.CancelScope:
+        self.inside = True
+        return self._scope.__enter__()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self.inside = False
+        self._left_at = trio.current_time()
+        return self._scope.__exit__(exc_type, exc, traceback)
+
+    @property
+    def seconds_to_leave(self) -> float:
+        """From the blow to the end of the scope."""
+        return 0.0 if self._struck_at is None or self._left_at is None else self._left_at - self._struck_at
+
+
+class CountedStream(trio.abc.HalfCloseableStream):
+    """An end of a connection in memory that says whether it is open, and can be as slow as a network."""
+
+    def __init__(self, inner: Any, world: World) -> None:
+        self._inner = inner
+        self._world = world
+        world.open_streams.add(self)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        step = self._world.scenario.bytes_a_second or max(1, len(data))
+        for at in range(0, len(data), step):
+            if at:
+                await trio.sleep(1)
+            await self._inner.send_all(data[at : at + step])
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data: bytes | bytearray = await self._inner.receive_some(max_bytes)
+        return data
+
+    async def send_eof(self) -> None:
+        await self._inner.send_eof()
+
+    def close(self) -> None:
+        self._world.open_streams.discard(self)
+        self._inner.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.define(eq=False)
+class World:
+    """Where a point is played.
+
+    Attributes:
+        home: the nursery of all that is not under test.
+        client: what is under test: a `TrioOpenAI`, or for comparison a stock client.
+        transport: its transport, if that is ours.
+        victim: what the blow falls on.
+        open_streams: connections in memory that this end has open.
+    """
+
+    scenario: Scenario
+    home: trio.Nursery
+    server: ScriptedServer
+    client: Any = None
+    transport: TrioTransport | None = None
+    victim: Victim = attrs.field(factory=Victim)
+    open_streams: set[CountedStream] = attrs.field(factory=set[CountedStream])
+    refused: int = 0
+
+    def sockets(self) -> int:
+        """The sockets of this process, where there are any to count."""
+        return open_sockets() if self.scenario.place.sockets else 0
+
+    def held(self) -> TransportStatistics | None:
+        """What the pool says; None if it is not ours."""
+        return self.transport.statistics() if self.transport else None
+
+    async def open_stream(self, host: str, port: int) -> CountedStream:
+        """A connection in memory, as slowly and after as many refusals as the scenario wants."""
+        await trio.sleep(self.scenario.connect_seconds)
+        if self.refused < self.scenario.refusals:
+            self.refused += 1
+            raise ConnectionRefusedError("connection refused")
+        return CountedStream(await self.server.open_stream(host, port), self)
+
+
+Act = Callable[[World], Awaitable[object]]
+
+
+@attrs.frozen
+class Place:
+    """Where a scenario is played.
+
+    Attributes:
+        build: starts the server and makes the client.
+        sockets: that one connection has in this process, at both its ends. With none, time is a clock that jumps;
+            else it runs, and jumps only when nothing has happened for long.
+    """
+
+    build: Callable[[World], Awaitable[None]]
+    sockets: int = 0
+
+
+async def ask_again(world: World) -> None:
+    """The request that has to work afterwards."""
+    async with world.client.chat.completions.stream(**{**CHAT, "model": "afterwards"}) as stream:
+        completion = await stream.get_final_completion()
+    assert completion.choices[0].message.content == "Hello there."
+
+
+@attrs.frozen
+class Scenario:
+    """What is played, where, and what the server has to say to it.
+
+    Attributes:
+        act: one async function. What it raises itself, beside the cancellation, is a fault.
+        replies: to its requests, in turn, the last of them again and again. The request afterwards gets `BURST`.
+        place: where it is played.
+        neighbours: only what is inside `world.victim` is struck, at any step of any task meanwhile; the rest has to
+            come to its end.
+        survives: the client can be asked once more.
+        blow: what it is.
+        options: for `TrioOpenAI`.
+        ask: the request afterwards.
+        max_connections: of the pool: one, so that it cannot be lost without the next request hanging.
+        connect_seconds, refusals, bytes_a_second: of the network, in memory.
+    """
+
+    act: Act
+    replies: Sequence[Reply] = (SHORT,)
+    place: Place = attrs.field(factory=lambda: IN_MEMORY)
+    neighbours: bool = attrs.field(default=False, kw_only=True)
+    survives: bool = attrs.field(default=True, kw_only=True)
+    blow: Blow = attrs.field(default=Blow.CANCEL, kw_only=True)
+    options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True)
+    ask: Act = attrs.field(default=ask_again, kw_only=True)
+    max_connections: int = attrs.field(default=1, kw_only=True)
+    connect_seconds: float = attrs.field(default=0.0, kw_only=True)
+    refusals: int = attrs.field(default=0, kw_only=True)
+    bytes_a_second: int | None = attrs.field(default=None, kw_only=True)
+
+    def script(self) -> Callable[[RecordedRequest], Reply]:
+        """A new script of the replies."""
+        left = list(self.replies)
+
+        def choose(request: RecordedRequest) -> Reply:
+            if b'"afterwards"' in request.body:
+                return BURST
+            return left.pop(0) if len(left) > 1 else left[0]
+
+        return choose
+
+
+# Places.
+
+
+async def _in_memory(world: World) -> None:
+    await world.server.start(world.home, memory=True)
+    _make_client(world, open_stream=world.open_stream)
+
+
+async def _on_sockets(world: World) -> None:
+    await world.server.start(world.home)
+    _make_client(world)
+
+
+IN_MEMORY = Place(_in_memory)
+ON_SOCKETS = Place(_on_sockets, sockets=2)
+
+
+@functools.cache
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For the server, and for a client that trusts it."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+def over_tls(*, sockets: bool) -> Place:
+    """TLS, in memory or on real sockets."""
+    server_context, client_context = tls_contexts()
+
+    async def build(world: World) -> None:
+        await world.server.start(world.home, memory=True)
+        front = TLSFront(world.server, server_context, world.home)
+
+        async def open_stream(host: str, port: int) -> CountedStream:
+            return CountedStream(await front.open_stream(host, port), world)
+
+        port = await front.listen() if sockets else 443
+        url = f"https://127.0.0.1:{port}/v1"
+        _make_client(world, url, ssl_context=client_context, open_stream=None if sockets else open_stream)
+
+    return Place(build, sockets=2 if sockets else 0)
+
+
+def _make_client(world: World, base_url: str | None = None, **transport: Any) -> None:
+    world.transport = TrioTransport(max_connections=world.scenario.max_connections, **transport)
+    http = httpx.AsyncClient(transport=world.transport, trust_env=False)
+    options = {"base_url": base_url or world.server.base_url, **world.scenario.options}
+    world.client = world.server.client(http_client=http, **options)
+
+
+def through(library: Any) -> Place:
+    """A client of ours over the stock client of httpx or httpx2."""
+
+    async def build(world: World) -> None:
+        await world.server.start(world.home)
+        size = world.scenario.max_connections
+        http = _stock_client(library, size)
+        world.client = world.server.client(http_client=http, max_connections=size, **world.scenario.options)
+
+    return Place(build, sockets=2)
+
+
+def without_us(library: Any, *, tls: bool = False) -> Place:
+    """The stock client alone, for comparison."""
+    server_context, client_context = tls_contexts()
+
+    async def build(world: World) -> None:
+        await world.server.start(world.home, memory=tls)
+        url = world.server.base_url
+        if tls:
+            url = f"https://127.0.0.1:{await TLSFront(world.server, server_context, world.home).listen()}/v1"
+        size = world.scenario.max_connections
+        world.client = _stock_client(library, size, base_url=url, verify=client_context)
+
+    return Place(build, sockets=2)
+
+
+def _stock_client(library: Any, size: int, **options: Any) -> Any:
+    limits = library.Limits(max_connections=size)
+    return library.AsyncClient(
+        **{"limits": limits, "timeout": None, "verify": tls_contexts()[1], "trust_env": False, **options}
+    )

@@ -1,0 +1,395 @@
+"""Promise 2: what comes out of a block is what went wrong in it, bare, whichever door the stream came through.
+
+A door is one function and a line in `DOORS`, a mishap is a line in `MISHAPS`; every mishap is tried at every door.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from net_helpers import CHAT, client_over, no_environment, serve
+
+from trio_openai import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    BadRequestError,
+    Deadlines,
+    TrioOpenAI,
+    TrioTransport,
+)
+from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
+
+HELLO = Reply.chat("Hello there.")
+PLAIN = Reply.chat("Hello there.", stream=False)
+ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+# Doors: how a program comes by a stream, and what it then runs in its scope.
+
+Body = Callable[[Any], Awaitable[None]]
+
+
+async def block(client: TrioOpenAI, body: Body) -> None:
+    async with client.chat.completions.stream(**CHAT) as stream:
+        await body(stream)
+
+
+async def third_door(client: TrioOpenAI, body: Body) -> None:
+    async with await client.chat.completions.create(**CHAT, stream=True) as stream:
+        await body(stream)
+
+
+async def third_door_by_hand(client: TrioOpenAI, body: Body) -> None:
+    stream = await client.chat.completions.create(**CHAT, stream=True)
+    try:
+        await body(stream)
+    finally:
+        await stream.aclose()
+
+
+async def in_the_block_of_a_client(client: TrioOpenAI, body: Body) -> None:
+    async with client:
+        await body(await client.chat.completions.create(**CHAT, stream=True))
+
+
+async def two_blocks(client: TrioOpenAI, body: Body) -> None:
+    create = client.chat.completions.stream
+    async with create(**CHAT) as stream, create(**CHAT):
+        await body(stream)
+
+
+async def nursery_of_the_user(client: TrioOpenAI, body: Body) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(block, client, body)
+        await trio.lowlevel.checkpoint()
+
+
+class NoStream:
+    """What the body gets at the door that has none: nothing to be read."""
+
+    def __aiter__(self) -> NoStream:
+        return self
+
+    async def __anext__(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StopAsyncIteration
+
+    @property
+    def text_deltas(self) -> NoStream:
+        return self
+
+    async def get_final_completion(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def plain(client: TrioOpenAI, body: Body) -> None:
+    """No stream: what is the program's own in such a call is the function that it gets the key from."""
+
+    async def key() -> str:
+        await body(NoStream())
+        return "sk-key"
+
+    await client.with_options(api_key=key).chat.completions.create(**CHAT)
+
+
+@attrs.frozen
+class Door:
+    """How to go through it, and how many nurseries of the user's are around the body: each adds a group, as always."""
+
+    go: Callable[[TrioOpenAI, Body], Awaitable[None]]
+    nurseries: int = 0
+
+
+DOORS = {
+    "a plain answer": Door(plain),
+    "a block": Door(block),
+    "the third door, async with": Door(third_door),
+    "the third door, aclose": Door(third_door_by_hand),
+    "the third door, the client's block": Door(in_the_block_of_a_client),
+    "two blocks": Door(two_blocks),
+    "a nursery of the user's": Door(nursery_of_the_user, nurseries=1),
+}
+
+
+# Mishaps: what the server answers, what the program does meanwhile, and what has to come out.
+
+
+class Boom(Exception):  # noqa: N818
+    """The program's own."""
+
+
+class Bang(BaseException):
+    """The program's own, and not for everybody to catch."""
+
+
+def raising(error: BaseException) -> Body:
+    async def body(stream: Any) -> None:
+        raise error
+
+    return body
+
+
+def raising_after_an_event(error: BaseException) -> Body:
+    async def body(stream: Any) -> None:
+        async for _ in stream:
+            raise error
+        raise error
+
+    return body
+
+
+async def read(stream: Any) -> None:
+    async for _ in stream:
+        pass
+
+
+async def read_text(stream: Any) -> None:
+    async for _ in stream.text_deltas:
+        pass
+
+
+async def read_whole(stream: Any) -> None:
+    await stream.get_final_completion()
+
+
+async def read_for_ever(stream: Any) -> None:
+    await read(stream)
+    await trio.sleep_forever()
+
+
+def raising_from_what_the_library_raised(error: Exception) -> Body:
+    async def body(stream: Any) -> None:
+        try:
+            await read(stream)
+        except APIError as cause:
+            raise error from cause
+        raise error
+
+    return body
+
+
+def raising_when_cancelled(error: Exception) -> Body:
+    async def body(stream: Any) -> None:
+        done = False
+        try:
+            await read_for_ever(stream)
+            done = True
+        finally:
+            if not done:
+                raise error
+
+    return body
+
+
+def raising_in_a_nursery(error: Exception) -> Body:
+    async def body(stream: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, stream)
+            nursery.start_soon(raising(error), stream)
+
+    return body
+
+
+async def too_slow(stream: Any) -> None:
+    with trio.fail_after(1):
+        await read_for_ever(stream)
+
+
+async def giving_up_and_going_on(stream: Any) -> None:
+    with trio.move_on_after(0.1) as scope:
+        await read_for_ever(stream)
+    assert scope.cancelled_caught, "by the scope that was cancelled, and by no other"
+    await read(stream)
+
+
+async def pressing_ctrl_c_while_it_reads(stream: Any) -> None:
+    trio.lowlevel.spawn_system_task(press_ctrl_c)
+    await read(stream)
+
+
+@trio.lowlevel.enable_ki_protection
+async def press_ctrl_c() -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    signal.raise_signal(signal.SIGINT)
+
+
+@attrs.frozen
+class Mishap:
+    """What goes wrong.
+
+    Attributes:
+        body: the program's part.
+        out: what comes out: this very exception, or one of this type, or nothing.
+        stream, plain: the server's part.
+        patience: seconds after which a scope around all of it is cancelled.
+        timeout: the deadlines of the library.
+    """
+
+    body: Body
+    out: BaseException | type[BaseException] | None
+    stream: Reply = HELLO
+    plain: Reply = PLAIN
+    patience: float = attrs.field(default=1000.0, kw_only=True)
+    timeout: Deadlines | None = attrs.field(default=None, kw_only=True)
+
+    def answer(self, request: RecordedRequest) -> Reply:
+        return self.stream if request.json().get("stream") else self.plain
+
+
+BOOM = Boom("the program's own")
+GROUP = ExceptionGroup("the program's own", [Boom(1), ExceptionGroup("", [Boom(2)])])
+LONE_GROUP = ExceptionGroup("of one", [Boom(1)])
+BANG, EXIT, STOP, INTERRUPT = Bang(), SystemExit(3), StopAsyncIteration("the program's own"), KeyboardInterrupt()
+REFUSED = Reply.error(400, "no"), Reply.error(400, "no")
+CUT = HELLO.cut_after(ONE_EVENT), PLAIN.cut_after(10)
+SILENT = HELLO.stall_after(ONE_EVENT), PLAIN.stall_after(10)
+PAUSING = Reply.chat("Hello there.", pace=0.07), PLAIN
+
+MISHAPS = {
+    "nothing": Mishap(read, None),
+    "the program": Mishap(raising(BOOM), BOOM),
+    "the program, after an event": Mishap(raising_after_an_event(BOOM), BOOM),
+    "a group of the program's": Mishap(raising(GROUP), GROUP),
+    "a group of one of the program's": Mishap(raising_after_an_event(LONE_GROUP), LONE_GROUP),
+    "StopAsyncIteration of the program's": Mishap(raising(STOP), STOP),
+    "a BaseException of the program's": Mishap(raising_after_an_event(BANG), BANG),
+    "sys.exit": Mishap(raising(EXIT), EXIT),
+    "KeyboardInterrupt in the program": Mishap(raising_after_an_event(INTERRUPT), INTERRUPT),
+    "Ctrl-C while it reads": Mishap(pressing_ctrl_c_while_it_reads, KeyboardInterrupt, *SILENT),
+    "a scope of the program's": Mishap(giving_up_and_going_on, None, *PAUSING),
+    "fail_after of the program's": Mishap(too_slow, trio.TooSlowError, *SILENT),
+    "the server refuses": Mishap(read, BadRequestError, *REFUSED),
+    "the server cuts": Mishap(read, APIConnectionError, *CUT),
+    "the server cuts the text": Mishap(read_text, APIConnectionError, *CUT),
+    "the server cuts what is read whole": Mishap(read_whole, APIConnectionError, *CUT),
+    "the server is silent": Mishap(read, APITimeoutError, *SILENT, timeout=Deadlines(idle=1)),
+    "both, one because of the other": Mishap(raising_from_what_the_library_raised(BOOM), BOOM, *CUT),
+    "both, and the server's was not seen": Mishap(raising_after_an_event(BOOM), BOOM, *CUT),
+    "a cancellation": Mishap(read, None, *SILENT, patience=1),
+    "a cancellation, and the program": Mishap(raising_when_cancelled(BOOM), BOOM, *SILENT, patience=1),
+    "a cancellation before our deadline": Mishap(read, None, *SILENT, patience=1, timeout=Deadlines(idle=2)),
+    "a cancellation at our deadline": Mishap(read, None, *SILENT, patience=1, timeout=Deadlines(idle=1)),
+    "a cancellation after our deadline": Mishap(read, APITimeoutError, *SILENT, patience=2, timeout=Deadlines(idle=1)),
+}
+
+
+async def go(door: Door, mishap: Mishap) -> tuple[BaseException | None, bool]:
+    """What comes out of a door, and whether the outer scope was cancelled. Nothing may be open afterwards."""
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, mishap.answer)
+        client, transport = client_over(server, timeout=mishap.timeout, max_retries=0)
+        out: BaseException | None = None
+        with trio.move_on_after(mishap.patience) as scope:
+            try:
+                await door.go(client, mishap.body)
+            except BaseException as error:
+                if only_cancelled(error):
+                    raise
+                out = error
+        await look_for_leftovers(client, transport, server)
+        nursery.cancel_scope.cancel()
+    return out, scope.cancelled_caught
+
+
+def only_cancelled(error: BaseException) -> bool:
+    """Whether it is a cancellation, which a nursery puts into a group as well."""
+    rest = error.split(trio.Cancelled)[1] if isinstance(error, BaseExceptionGroup) else error
+    return rest is None or isinstance(rest, trio.Cancelled)
+
+
+async def look_for_leftovers(client: TrioOpenAI, transport: TrioTransport, server: ScriptedServer) -> None:
+    held = transport.statistics()
+    assert (held.active, held.waiting, client.statistics().open_streams) == (0, 0, 0)
+    await trio.testing.wait_all_tasks_blocked()
+    assert server.statistics().connections == held.idle
+    await client.aclose()
+    await server.wait_closed()
+
+
+def anatomy(error: BaseException | None) -> Any:
+    """A group's parts, and what the parts are themselves."""
+    return [error.message, *map(anatomy, error.exceptions)] if isinstance(error, BaseExceptionGroup) else id(error)
+
+
+@pytest.mark.parametrize("mishap", MISHAPS.values(), ids=MISHAPS.keys())
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
+def test_what_went_wrong_comes_out_bare(door: Door, mishap: Mishap) -> None:
+    out, cancelled = trio.run(go, door, mishap, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert cancelled == (mishap.out is None and mishap.patience < 1000), "by the scope that was cancelled"
+    for _ in range(door.nurseries if out is not None else 0):
+        assert isinstance(out, BaseExceptionGroup)
+        (out,) = out.exceptions
+    if isinstance(mishap.out, type):
+        assert isinstance(out, mishap.out)
+    elif door.nurseries and isinstance(mishap.out, BaseExceptionGroup):
+        assert anatomy(out) == anatomy(mishap.out), "a nursery copies a group that passes through it"
+    else:
+        assert out is mishap.out
+    forget(mishap.out, out)
+    del out
+    gc.collect()  # an abandoned generator, or socket, warns here
+
+
+def forget(*errors: object) -> None:
+    """Let go of the frames that exceptions hold, and of all that is in them."""
+    for error in errors:
+        if isinstance(error, BaseException):
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+            forget(*getattr(error, "exceptions", ()))
+
+
+# Many at once.
+
+
+def room_for_sockets(count: int) -> bool:
+    """Whether this process may have so many; it is given what it may be given."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count <= hard or hard == resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= count
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["memory", "sockets"])
+async def test_one_of_500_streams_fails_and_500_disconnects_are_seen(nursery: trio.Nursery, memory: bool) -> None:
+    if not memory and not room_for_sockets(1200):
+        pytest.skip("this process may not have 1,200 files open")
+    server = await serve(nursery, HELLO.stall_after(ONE_EVENT), memory=memory)
+    client, transport = client_over(server)
+    reading = 0
+    all_read = trio.Event()
+
+    async def stream(number: int) -> None:
+        nonlocal reading
+        async with client.chat.completions.stream(**CHAT) as events:
+            async for _ in events:
+                reading += 1
+                if reading == 500:
+                    all_read.set()
+                if number == 250:
+                    await all_read.wait()
+                    raise BOOM
+
+    async with client:
+        with pytest.RaisesGroup(pytest.RaisesExc(Boom, check=lambda error: error is BOOM)):
+            async with trio.open_nursery() as streams:
+                for number in range(500):
+                    streams.start_soon(stream, number)
+        held = transport.statistics()
+        assert (held.active, held.waiting, held.idle, client.statistics().open_streams) == (0, 0, 0, 0)
+        await server.wait_disconnect(500)
+        await server.wait_closed()
+    assert server.statistics().disconnects == server.statistics().accepted == 500

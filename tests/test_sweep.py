@@ -1,0 +1,374 @@
+"""Promise 1 at every step of the scheduler: cancel any scenario anywhere, and nothing is left behind.
+
+A scenario is one small function and a line in a table; `sweep.py` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+import trio.testing
+from net_helpers import CHAT, no_environment
+from sweep import faults_of, sweep
+from sweep_places import BURST, HELLO, ON_SOCKETS, PLAIN, SHORT, Blow, Scenario, World, over_tls, through
+
+from trio_openai import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APITimeoutError,
+    BadRequestError,
+    Deadlines,
+    StreamTruncatedError,
+)
+from trio_openai.testing import Cut, Pause, Reply, Stall
+
+PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
+ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]
+STALLING = SHORT.stall_after(ONE_EVENT)
+BIG: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 300_000}]}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+# What is cancelled: one call, whichever door it went through.
+
+
+async def plain(world: World) -> None:
+    await world.client.chat.completions.create(**CHAT)
+
+
+async def plain_big(world: World) -> None:
+    await world.client.chat.completions.create(**BIG)
+
+
+async def block(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as stream:
+        async for _ in stream:
+            pass
+
+
+async def block_left_early(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as stream:
+        async for _ in stream:
+            break
+
+
+async def block_never_read(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT):
+        await trio.sleep(1)
+
+
+async def block_of_text(world: World) -> None:
+    async with world.client.responses.stream(model="m", input="hi") as stream:
+        assert "".join([text async for text in stream.text_deltas]) == "Hello there."
+
+
+async def third_door(world: World) -> None:
+    async with await world.client.chat.completions.create(**CHAT, stream=True) as stream:
+        await stream.get_final_completion()
+
+
+async def third_door_by_hand(world: World) -> None:
+    stream = await world.client.chat.completions.create(**CHAT, stream=True)
+    try:
+        await anext(stream)
+    finally:
+        await stream.aclose()
+
+
+async def one_after_another(world: World) -> None:
+    await block(world)
+    await block(world)
+
+
+async def two_connections(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as one:
+        async with world.client.chat.completions.stream(**CHAT) as other:
+            await other.until_done()
+        await one.until_done()
+
+
+async def two_tasks(world: World) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(block, world)
+
+
+def failing_with(error: type[APIError], act: Callable[[World], Any] = block) -> Callable[[World], Any]:
+    """The scenario that ends with an error."""
+
+    async def fails(world: World) -> None:
+        with pytest.raises(error) as caught:
+            await act(world)
+        assert type(caught.value) is error
+
+    return fails
+
+
+async def the_client_is_closed(world: World) -> None:
+    async with world.client as client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        await anext(stream)
+
+
+async def key() -> str:
+    await trio.sleep(1)
+    return "sk-asked-for"
+
+
+BUSY = Reply.error(503, "busy", headers={"retry-after-ms": "1"})
+NO_RETRY = {"max_retries": 0}
+ENDS_LATE = attrs.evolve(BURST, body=(*BURST.body, Pause(0.003), b": bye\n\n"))
+NEVER_ENDS = attrs.evolve(BURST, body=(*BURST.body, Stall()))
+OVERLOADED = Reply.sse({"error": {"message": "busy", "type": "overloaded_error"}})
+MOVED = Reply(307, {"location": "/v2"}, (b"mo", Pause(0.1), b"ved"))
+MOVED_AWAY = Reply(307, {"location": "http://other.test/v2"}, b"moved")
+REFUSAL = attrs.evolve(Reply.error(400, "no").sliced(40), framing="chunked")
+STALE = attrs.evolve(BURST, close_after=True)
+
+CALLS = {
+    "a plain answer": Scenario(plain, [PLAIN.sliced(150)]),
+    "an answer that is not compressed as it says": Scenario(
+        failing_with(APIResponseValidationError, plain),
+        [Reply(200, {"content-encoding": "gzip"}, b"hello")],
+        options=NO_RETRY,
+    ),
+    "a slow connection": Scenario(plain, [PLAIN], connect_seconds=1),
+    "the request's body": Scenario(plain_big, [PLAIN], bytes_a_second=50_000),
+    "waiting for the headers": Scenario(block, [attrs.evolve(BURST, delay=1)]),
+    "in the middle of the stream": Scenario(block, [PACED]),
+    "a burst": Scenario(block, [BURST]),
+    "bytes and not events": Scenario(block, [HELLO.sliced(90)]),
+    "left early": Scenario(block_left_early, [PACED]),
+    "left unread": Scenario(block_never_read),
+    "text of a response": Scenario(block_of_text, [Reply.response("Hello there.").sliced(500)]),
+    "the third door": Scenario(third_door, [PACED]),
+    "the third door, closed by hand": Scenario(third_door_by_hand, [PACED]),
+    "a key that is asked for": Scenario(block, options={"api_key": key}),
+    "retry of a status": Scenario(block, [Reply.error(503, "busy"), BURST]),
+    "retry of a plain answer": Scenario(plain, [Reply.error(429, "slow"), PLAIN.cut_after(9), PLAIN]),
+    "retry of a refused connection": Scenario(block, [BURST], refusals=2),
+    "retry of a cut before the first event": Scenario(block, [Reply.sse(Cut()), BURST]),
+    "retry of an overload inside a 200": Scenario(third_door, [OVERLOADED, BURST]),
+    "retries used up": Scenario(failing_with(APIConnectionError), [Reply.raw(b"")], options={"max_retries": 1}),
+    "an error's body": Scenario(failing_with(BadRequestError), [REFUSAL]),
+    "an error's body that stalls": Scenario(failing_with(BadRequestError), [REFUSAL.stall_after(10)]),
+    "a cut stream": Scenario(failing_with(StreamTruncatedError), [SHORT.cut_after(ONE_EVENT)]),
+    "a redirect": Scenario(plain, [MOVED, PLAIN]),
+    "a redirect to another host": Scenario(plain, [MOVED_AWAY, PLAIN]),
+    "deadline for the headers": Scenario(
+        failing_with(APITimeoutError),
+        [attrs.evolve(HELLO, delay=9)],
+        options={**NO_RETRY, "timeout": Deadlines(headers=1)},
+    ),
+    "deadline for an event": Scenario(
+        failing_with(APITimeoutError), [SHORT.stall_after(ONE_EVENT)], options={"timeout": Deadlines(idle=1)}
+    ),
+    "deadline for all": Scenario(
+        failing_with(APITimeoutError), [Reply.error(503, "busy")], options={"timeout": Deadlines(total=0.3)}
+    ),
+    "the same connection again": Scenario(one_after_another),
+    "a parked connection that ends late": Scenario(one_after_another, [ENDS_LATE]),
+    "a parked connection that never ends": Scenario(one_after_another, [NEVER_ENDS]),
+    "a connection that the server closed": Scenario(one_after_another, [STALE]),
+    "two streams of one task": Scenario(two_connections, max_connections=2),
+    "two tasks, one slot": Scenario(two_tasks, [BURST]),
+    "closing the client": Scenario(the_client_is_closed, [PACED], survives=False),
+}
+
+
+# Neighbours: one task is cancelled, at any step of any of them, and the others come to their end.
+
+
+async def in_turn(world: World, *acts: Callable[[World], Any]) -> None:
+    """Start tasks so that each has got as far as it can when the next begins; all have to come to their end."""
+    async with trio.open_nursery() as nursery:
+        for act in acts:
+            nursery.start_soon(act, world)
+            await trio.testing.wait_all_tasks_blocked()
+
+
+def victim(act: Callable[[World], Any]) -> Callable[[World], Any]:
+    """The task that is cancelled."""
+
+    async def struck(world: World) -> None:
+        with world.victim:
+            await act(world)
+
+    return struck
+
+
+def together(*acts: Callable[[World], Any]) -> Callable[[World], Any]:
+    async def neighbours(world: World) -> None:
+        await in_turn(world, *acts)
+
+    return neighbours
+
+
+async def block_that_fails(world: World) -> None:
+    with pytest.raises(StreamTruncatedError):
+        await block(world)
+
+
+def reading_while_closed(*, victim_reads: bool) -> Callable[[World], Any]:
+    """One task reads, another closes the stream: either is cancelled, and the other is not disturbed."""
+
+    async def neighbours(world: World) -> None:
+        stream = await world.client.chat.completions.create(**CHAT, stream=True)
+
+        async def read(_: World) -> None:
+            try:
+                await stream.until_done()
+            except trio.ClosedResourceError:
+                pass
+
+        async def close(_: World) -> None:
+            await stream.aclose()
+
+        await in_turn(world, *((victim(read), close) if victim_reads else (read, victim(close))))
+        await stream.aclose()
+
+    return neighbours
+
+
+async def the_client_is_closed_by_another(world: World) -> None:
+    async def use(_: World) -> None:
+        try:
+            await one_after_another(world)
+        except (trio.ClosedResourceError, RuntimeError):  # RuntimeError: httpx's, for a request on a closed client
+            pass
+
+    async def close(_: World) -> None:
+        await trio.sleep(0.15)
+        await world.client.aclose()
+
+    await in_turn(world, victim(use), use, close)
+
+
+def pair(act: Callable[[World], Any], replies: Sequence[Reply] = (SHORT,), **options: Any) -> Scenario:
+    return Scenario(act, replies, neighbours=True, **options)
+
+
+NEIGHBOURS = {
+    "a waiter": pair(together(block, victim(block))),
+    "a waiter, while the holder leaves early": pair(together(block_left_early, victim(block))),
+    "a waiter, while the holder fails": pair(
+        together(block_that_fails, victim(plain)), [SHORT.cut_after(ONE_EVENT), PLAIN]
+    ),
+    "a waiter in front of another": pair(together(block, victim(block), block)),
+    "a waiter behind another": pair(together(block, block, victim(block)), [BURST]),
+    "the holder": pair(together(victim(block), block)),
+    "the holder, in a retry": pair(together(victim(block), block), [Reply.sse(Cut()), BURST]),
+    "a reader of a stream that is closed": pair(reading_while_closed(victim_reads=True), [STALLING]),
+    "who closes a stream that is read": pair(reading_while_closed(victim_reads=False), [STALLING]),
+    "a user of a client that is closed": pair(the_client_is_closed_by_another, [PACED], survives=False),
+}
+
+
+# Ctrl-C instead of a cancellation: trio raises it in the main task at its next checkpoint, through every shield.
+
+INTERRUPTED = {
+    name: attrs.evolve(CALLS[name], blow=Blow.INTERRUPT)
+    for name in (
+        "a plain answer",
+        "the third door, closed by hand",
+        "retry of a status",
+        "an error's body",
+        "a parked connection that ends late",
+    )
+}
+
+
+# Where sockets matter.
+
+SOCKETS = {
+    "a plain answer": Scenario(plain, [PLAIN.sliced(150)], ON_SOCKETS),
+    "a big request": Scenario(plain_big, [PLAIN], ON_SOCKETS),
+    "a stream": Scenario(block, [SHORT], ON_SOCKETS),
+    "left early": Scenario(block_left_early, [SHORT], ON_SOCKETS),
+    "retry": Scenario(third_door, [BUSY, BURST], ON_SOCKETS),
+    "the same connection again": Scenario(one_after_another, [SHORT], ON_SOCKETS),
+    "a waiter": pair(together(block, victim(block)), place=ON_SOCKETS),
+}
+
+
+def check(record_property: Callable[[str, object], None], scenario: Scenario) -> None:
+    """Sweep, and let nothing pass."""
+    points = sweep(scenario)
+    record_property("points", len(points))
+    assert "\n".join(faults_of(points)[:10]) == ""
+    assert any(point.fired for point in points)
+
+
+def table(scenarios: dict[str, Scenario]) -> Any:
+    return pytest.mark.parametrize("scenario", scenarios.values(), ids=scenarios.keys())
+
+
+@table(CALLS)
+def test_a_call_cancelled_at_any_step_leaves_nothing_behind(scenario: Scenario, record_property: Any) -> None:
+    check(record_property, scenario)
+
+
+@table(NEIGHBOURS)
+def test_a_task_cancelled_at_any_step_of_its_neighbours_takes_nothing_from_them(
+    scenario: Scenario, record_property: Any
+) -> None:
+    check(record_property, scenario)
+
+
+@table(INTERRUPTED)
+def test_a_call_interrupted_at_any_step_leaves_nothing_behind(scenario: Scenario, record_property: Any) -> None:
+    check(record_property, scenario)
+
+
+@table(SOCKETS)
+def test_a_call_cancelled_at_any_step_leaves_no_socket(scenario: Scenario, record_property: Any) -> None:
+    check(record_property, scenario)
+
+
+def test_a_call_over_tls_cancelled_at_any_step_leaves_nothing_behind(record_property: Any) -> None:
+    check(record_property, Scenario(one_after_another, place=over_tls(sockets=False)))
+
+
+@pytest.mark.parametrize("act", [block, block_left_early])
+def test_a_call_over_tls_cancelled_at_any_step_leaves_no_socket(act: Any, record_property: Any) -> None:
+    check(record_property, Scenario(act, place=over_tls(sockets=True)))
+
+
+FOREIGN = {
+    "a plain answer": Scenario(plain, [PLAIN]),
+    "a stream": Scenario(block),
+    "left early": Scenario(block_left_early),
+    "retry": Scenario(third_door, [BUSY, BURST]),
+    "a waiter": pair(together(block, victim(block))),
+    "a waiter, while the holder leaves early": pair(together(block_left_early, victim(block))),
+    "the holder": pair(together(victim(block), block)),
+    "a reader of a stream that is closed": pair(reading_while_closed(victim_reads=True), [STALLING]),
+    "who closes a stream that is read": pair(reading_while_closed(victim_reads=False), [STALLING]),
+}
+
+
+FOREIGN2 = {name: FOREIGN[name] for name in ("a stream", "a waiter")}
+
+
+@table(FOREIGN)
+def test_a_call_through_stock_httpx_cancelled_at_any_step_leaves_nothing_behind(
+    scenario: Scenario, record_property: Any
+) -> None:
+    check(record_property, attrs.evolve(scenario, place=through(httpx)))
+
+
+@table(FOREIGN2)
+def test_a_call_through_stock_httpx2_cancelled_at_any_step_leaves_nothing_behind(
+    scenario: Scenario, record_property: Any
+) -> None:
+    check(record_property, attrs.evolve(scenario, place=through(pytest.importorskip("httpx2"))))

@@ -1,0 +1,137 @@
+"""The sweep of `test_sweep.py` has to be able to fail: over calls that leave something behind, and without us."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from net_helpers import CHAT, no_environment
+from sweep import faults_of, sweep
+from sweep_places import BURST, PLAIN, SHORT, Scenario, World, without_us
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+async def ask(world: World) -> None:
+    await world.client.chat.completions.create(**CHAT)
+
+
+async def leaves_a_stream(world: World) -> None:
+    stream = await world.client.chat.completions.create(**CHAT, stream=True)
+    await anext(stream)
+
+
+async def leaves_a_connection(world: World) -> None:
+    await ask(world)
+    await world.open_stream("test", 80)
+
+
+async def leaves_a_task(world: World) -> None:
+    await ask(world)
+    trio.lowlevel.spawn_system_task(trio.sleep, 2)
+    await trio.lowlevel.checkpoint()
+
+
+async def takes_its_time(world: World) -> None:
+    try:
+        await ask(world)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1)
+
+
+async def raises_something_else(world: World) -> None:
+    done = False
+    try:
+        await ask(world)
+        done = True
+    finally:
+        if not done:
+            raise KeyError("lost")
+
+
+async def leaves_a_generator(world: World) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        while True:
+            await trio.lowlevel.checkpoint()
+            yield 1
+
+    async for _ in numbers():
+        break
+
+
+async def closes_the_client(world: World) -> None:
+    await world.client.aclose()
+
+
+async def never_ends(world: World) -> None:
+    with world.victim:
+        await ask(world)
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("act", "fault"),
+    [
+        (leaves_a_stream, "1 slots held, 0 waiting; 1 streams open at the client; 1 connections open here, 0 idle"),
+        (leaves_a_connection, "connections open here"),
+        (leaves_a_connection, "connections at the server"),
+        (leaves_a_connection, "connections open after the client was closed"),
+        (leaves_a_task, "tasks left: ['trio.sleep']"),
+        (takes_its_time, "it took 1.0 s to leave"),
+        (raises_something_else, "raised [KeyError('lost')]"),
+        (leaves_a_generator, "was garbage collected before it had been exhausted"),
+        (closes_the_client, "the next request failed"),
+        (never_ends, "raised [TooSlowError()]"),
+    ],
+)
+def test_the_sweep_sees(act: Any, fault: str) -> None:
+    points = sweep(Scenario(act, [SHORT if act is leaves_a_stream else PLAIN], neighbours=act is never_ends))
+    assert fault in "\n".join(faults_of(points))
+
+
+async def stock(world: World) -> None:
+    await world.client.post("/", json=CHAT)
+
+
+async def stock_left_early(world: World) -> None:
+    async with world.client.stream("POST", "/", json=CHAT) as response:
+        async for _ in response.aiter_raw():
+            break
+
+
+async def stock_again(world: World) -> None:
+    response = await world.client.post("/", json={"model": "afterwards"})
+    assert response.content == BURST.body[0]
+
+
+@pytest.fixture
+def without_us_it_fails(record_property: Any) -> Callable[..., str]:
+    """Sweep a stock client; what is wrong, in words."""
+
+    def swept(act: Any, *, tls: bool = False) -> str:
+        points = sweep(Scenario(act, [BURST], without_us(httpx, tls=tls), ask=stock_again))
+        faults = faults_of(points)
+        record_property("stock_points", len(points))
+        record_property("stock_faults", len(faults))
+        return "\n".join(faults)
+
+    return swept
+
+
+def test_the_sweep_sees_the_generators_that_the_stock_client_abandons(without_us_it_fails: Callable[..., str]) -> None:
+    assert "was garbage collected before it had been exhausted" in without_us_it_fails(stock_left_early)
+
+
+def test_the_sweep_sees_the_sockets_and_the_slots_that_the_stock_pool_loses(
+    without_us_it_fails: Callable[..., str],
+) -> None:
+    faults = without_us_it_fails(stock, tls=True)
+    assert "unclosed <socket.socket" in faults, "cancelled in the handshake"
+    assert "TooSlowError" in faults, "cancelled after it: the next request waits for a slot that nobody holds"
