@@ -26,7 +26,7 @@ import trio
 from ._body import ReadableBody, body_of
 from ._request import Exchange
 from ._sansio.dialects import Dialect
-from ._sansio.reader import END, NEED_DATA, Reader, State, Verdict
+from ._sansio.reader import END, NEED_DATA, Reader, Signal, State, Verdict
 from .errors import APIError
 from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
 
@@ -181,6 +181,32 @@ class Stream(Generic[EventT, WholeT]):
         """Read to the end, and raise what reading raises."""
         async for _ in self:
             pass
+
+    # The same step in two halves, for `sync.py`: a thread takes what is there, the loop waits for more.
+
+    def take(self) -> EventT | Signal:
+        """The next event, if it has arrived; `NEED_DATA`: not before `advance`; `END`. Needs no loop. Internal."""
+        try:
+            return self._reader.next_event()
+        except APIError:
+            return NEED_DATA  # `advance` sees to it
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no event can follow; then `advance` gives up the connection. Internal."""
+        return self._reader.state in (State.DONE, State.CLOSED)
+
+    async def advance(self) -> None:  # noqa: ASYNC910 - as `_fill`
+        """Do what stands between `take` and an event: read once, begin anew, or raise why not. Internal."""
+        try:
+            if self._reader.error is not None:
+                raise self._reader.error
+            if self.is_over:
+                await self._end(park=True)
+            else:
+                await self._fill()
+        except APIError as error:
+            await self._fail_or_restart(error)
 
     async def __aenter__(self) -> Self:
         return self
