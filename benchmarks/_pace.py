@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 _SLEEPING = b"S"
 _GUESS = 0.002  # seconds, where there is no /proc to ask
@@ -17,10 +18,7 @@ class ClientWatch:
     """Watches the threads that one process has now, by its id."""
 
     def __init__(self, pid: int) -> None:
-        try:
-            self._stats = [os.open(f"/proc/{pid}/task/{task}/stat", os.O_RDONLY) for task in _tasks(pid)]
-        except FileNotFoundError:
-            self._stats = []
+        self._stats = [os.open(stat, os.O_RDONLY) for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
         # Between two looks at two threads one may have woken the other: so all have to be seen asleep twice.
         self._looks = min(2, len(self._stats))
 
@@ -44,15 +42,8 @@ class ClientWatch:
             os.close(stat)
 
 
-def _tasks(pid: int) -> list[str]:
-    try:
-        return os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
-        return []
-
-
 def _state(stat: int) -> bytes:
-    """The state's letter, the field after the program's name in brackets (proc_pid_stat(5)); nothing if it has ended."""
+    """The state's letter, the field after the program's name in brackets (proc_pid_stat(5)), or nothing."""
     try:
         line = os.pread(stat, 512, 0)
     except ProcessLookupError:

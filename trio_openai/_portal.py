@@ -136,7 +136,8 @@ class _Call(_Kept):
 
     def _end(self) -> None:
         self.ended.set()
-        self.answered.put(None)
+        if self.error is None or not self._portal.is_exiting:
+            self.answered.put(None)
 
 
 class Portal(Generic[ResidentT]):
@@ -147,6 +148,8 @@ class Portal(Generic[ResidentT]):
         token: the loop's; None until it runs.
         ended: set when the resident has been closed.
         failure: what came out of closing it, or of starting the loop.
+        is_exiting: whether the program is ending. Whoever waits then is a daemon thread, which the interpreter stops
+            where it is: it is not told of an error, which it would only print.
     """
 
     def __init__(self, resident: ResidentT, *, for_workers: bool) -> None:
@@ -154,6 +157,7 @@ class Portal(Generic[ResidentT]):
         self.token: trio.lowlevel.TrioToken | None = None
         self.ended = threading.Event()
         self.failure = _Kept()
+        self.is_exiting = False
         self._for_workers = for_workers
         self._ready = threading.Event()
         self._stop_wanted = False
@@ -337,8 +341,8 @@ class Portals(Generic[ResidentT]):
         self._portals: list[Portal[ResidentT]] = []
         self._own: Portal[ResidentT] | None = None  # the one with a thread of ours
         self._closed = False
-        # When nobody holds this any more, the loops still do hold the portals.
-        weakref.finalize(self, _stop_all, self._portals).atexit = False
+        self._when_forgotten = weakref.finalize(self, _stop_all, self._portals)
+        self._when_forgotten.atexit = False
 
     def run(self, function: Callable[[Portal[ResidentT]], Awaitable[_T]], *, undo: Undo | None = None) -> _T:
         """Run an async function in this thread's loop, with its portal, and wait for it.
@@ -370,21 +374,30 @@ class Portals(Generic[ResidentT]):
 
     def _own_portal(self) -> Portal[ResidentT]:
         with self._lock:
-            portal = self._own
-            if self._own not in self._alive() or portal is None:
-                self._own = portal = Portal(self._make(), for_workers=False)
-                self._portals.append(portal)
-                try:
-                    portal.start_thread()
-                except BaseException:  # a thread that cannot be started, or Ctrl-C, and then it may have been
-                    portal.stop()
-                    self._portals.remove(portal)
-                    raise
+            alive, portal = self._alive(), self._own
+            if portal is None or portal not in alive:
+                portal = self._start_thread()
         portal.wait_ready()
         return portal
 
+    def _start_thread(self) -> Portal[ResidentT]:
+        portal = Portal(self._make(), for_workers=False)
+        try:
+            portal.start_thread()
+            self._portals.append(portal)
+            self._own = portal
+        except BaseException:  # it cannot be started; or Ctrl-C, and it may have been
+            portal.stop()
+            self._own = None
+            raise
+        return portal
+
     def _alive(self) -> list[Portal[ResidentT]]:
-        """The portals whose loops have not ended; the others are forgotten."""
+        """The portals whose loops have not ended; the others are forgotten.
+
+        Raises:
+            trio.ClosedResourceError: this is closed.
+        """
         if self._closed:
             raise trio.ClosedResourceError("this client has been closed")
         self._portals[:] = [portal for portal in self._portals if not portal.ended.is_set()]
@@ -411,6 +424,7 @@ class Portals(Generic[ResidentT]):
             return
         for portal in portals:
             portal.wait_ended()
+        self._when_forgotten.detach()
         for portal in portals:
             error, portal.failure.error = portal.failure.error, None
             if error is not None:
@@ -429,6 +443,8 @@ _with_threads: set[Portal[Any]] = set()
 def _end_threads() -> None:
     """At the end of the program: end the threads, so that the interpreter does not stop them in the middle."""
     portals = list(_with_threads)
+    for portal in portals:
+        portal.is_exiting = True
     _stop_all(portals)
     for portal in portals:
         portal.wait_ended(_CLOSE_SECONDS)
