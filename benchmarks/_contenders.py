@@ -6,7 +6,8 @@ They differ in what makes an event of the bytes, and in nothing else. What a con
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import attrs
@@ -22,21 +23,25 @@ class Tally:
     def __init__(self, streams: int, on_first: Callable[[], object], on_last: Callable[[], object]) -> None:
         self._to_begin = self._to_end = streams
         self._on_first, self._on_last = on_first, on_last
+        self._lock = threading.Lock()  # the streams of some are in threads
 
     def first(self) -> None:
         """One stream's first event has arrived."""
-        self._to_begin -= 1
-        if not self._to_begin:
-            self._on_first()
+        with self._lock:
+            self._to_begin -= 1
+            if not self._to_begin:
+                self._on_first()
 
     def last(self) -> None:
         """One stream's last event has arrived."""
-        self._to_end -= 1
-        if not self._to_end:
-            self._on_last()
+        with self._lock:
+            self._to_end -= 1
+            if not self._to_end:
+                self._on_last()
 
 
 Run = Callable[[str, Plan, Tally], Awaitable[None]]
+RunBlocking = Callable[[str, Plan, Tally], None]
 
 
 @attrs.frozen
@@ -46,10 +51,10 @@ class Contender:
     Attributes:
         run: streams a plan from a base URL to its end.
         needs: the package that may not be there.
-        loop: `trio` or `asyncio`.
+        loop: `trio` or `asyncio`; empty for one that blocks, which reads each stream in a thread.
     """
 
-    run: Run
+    run: Run | RunBlocking
     needs: str
     loop: str = "trio"
 
@@ -123,6 +128,51 @@ async def _read_openai(client: Any, plan: Plan, tally: Tally) -> None:
         await _read_events(aiter(stream), plan, tally)
 
 
+def _sync_openai(url: str, plan: Plan, tally: Tally) -> None:
+    from trio_openai.sync import SyncOpenAI
+
+    with SyncOpenAI(base_url=url, api_key="benchmark", max_connections=plan.streams) as client:
+
+        def read() -> None:
+            with client.chat.completions.stream(**_REQUEST) as stream:  # type: ignore[arg-type]
+                _read_blocking(stream, plan, tally)
+
+        _in_threads(read, plan.streams)
+
+
+def _openai_blocking(url: str, plan: Plan, tally: Tally) -> None:
+    import openai
+
+    with openai.OpenAI(base_url=url, api_key="benchmark") as client:
+
+        def read() -> None:
+            with client.chat.completions.create(**_REQUEST, stream=True) as stream:
+                _read_blocking(stream, plan, tally)
+
+        _in_threads(read, plan.streams)
+
+
+def _in_threads(read: Callable[[], None], count: int) -> None:
+    """Read so many streams at a time: one in this thread, the others in threads of their own."""
+    threads = [threading.Thread(target=read) for _ in range(count - 1)]
+    for thread in threads:
+        thread.start()
+    read()
+    for thread in threads:
+        thread.join()
+
+
+def _read_blocking(events: Iterator[object], plan: Plan, tally: Tally) -> None:
+    """Read one stream, event by event."""
+    next(events)
+    tally.first()
+    left = plan.events
+    for _ in events:
+        left -= 1
+        if not left:
+            tally.last()
+
+
 async def _httpx_raw(url: str, plan: Plan, tally: Tally) -> None:
     import httpx
     import trio
@@ -188,6 +238,8 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
 
 
 LIBRARY = "trio_openai"
+SYNC = "trio_openai.sync"
+OPENAI_BLOCKING = "openai.OpenAI"
 H11 = "trio_openai (h11)"
 BARE = "bare trio socket + orjson"
 
@@ -196,6 +248,8 @@ CONTENDERS: dict[str, Contender] = {
     H11: Contender(_trio_openai_h11, "h11"),
     "openai.AsyncOpenAI, trio": Contender(_openai_on_trio, "openai"),
     "openai.AsyncOpenAI, asyncio": Contender(_openai_on_asyncio, "openai", loop="asyncio"),
+    SYNC: Contender(_sync_openai, "trio_openai", loop=""),
+    OPENAI_BLOCKING: Contender(_openai_blocking, "openai", loop=""),
     "httpx aiter_raw": Contender(_httpx_raw, "httpx"),
     BARE: Contender(_bare_socket, "orjson"),
 }

@@ -35,7 +35,7 @@ def plans(streams: list[int], pace: str | None) -> list[Plan]:
 
 def contenders(only: list[str], *, h11: bool) -> list[str]:
     """The contenders to measure. `only` are parts of their names."""
-    names = [name for name in CONTENDERS if h11 or name != H11]
+    names = [name for name, contender in CONTENDERS.items() if contender.loop and (h11 or name != H11)]
     chosen = [name for name in names if not only or any(part.lower() in name.lower() for part in only)]
     if not chosen:
         raise SystemExit(f"--only: nothing is named so; there are {', '.join(names)}")

@@ -30,7 +30,7 @@ from ._body import ReadableBody, body_of
 from ._fanout import Hub, Overflow, Subscription
 from ._request import Exchange
 from ._sansio.dialects import Dialect
-from ._sansio.reader import END, NEED_DATA, NEW_CONNECTION, Reader, State
+from ._sansio.reader import END, NEED_DATA, NEW_CONNECTION, Reader, Signal, State
 from .errors import APIConnectionError, APIError
 
 EventT = TypeVar("EventT")
@@ -171,6 +171,34 @@ class EventSource(Generic[EventT, WholeT]):
             return event  # noqa: ASYNC910
         finally:
             self._busy = False
+
+    # The same step in two halves, for `sync.py`: a thread takes what is there, the loop waits for more.
+
+    def take(self) -> EventT | Signal:
+        """The next event, if it has arrived; `NEED_DATA`: not before `advance`; `END`. Needs no loop."""
+        try:
+            return self.reader.next_event()
+        except APIError:
+            return NEED_DATA  # `advance` sees to it
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no event can follow; then `advance` gives up the connection."""
+        return self.reader.state in (State.DONE, State.CLOSED)
+
+    async def advance(self) -> None:  # noqa: ASYNC910 - as `_fill`
+        """Do what stands between `take` and an event: read once, begin anew, or raise why not."""
+        try:
+            if self.reader.error is not None:
+                raise self.reader.error
+            if self.is_over:
+                await self._let_go(park=True)
+            else:
+                await self._fill()
+        except APIError as error:
+            await self._fail_or_restart(error)
+
+    # Reading before anybody has asked, for a race.
 
     async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
         """Read until there is content or the end; `next_ahead` hands it out. Returns whether there is content."""

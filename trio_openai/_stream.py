@@ -148,6 +148,11 @@ class Stream(Generic[EventT, WholeT]):
             self._pump.on_subscribe()
         return subscription
 
+    @property
+    def source(self) -> EventSource[EventT, WholeT]:
+        """Where the events come from. Internal."""
+        return self._source
+
     # Closing.
 
     async def __aenter__(self) -> Self:

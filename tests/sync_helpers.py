@@ -1,0 +1,114 @@
+"""What the tests of the blocking client share: a server in a thread of its own, and Ctrl-C at the right moment."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import trio
+
+import trio_openai._portal
+from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import ScriptedServer
+from trio_openai.testing._server import Script
+
+_T = TypeVar("_T")
+
+_LOOKS = 200  # how often a thread has to be seen at the same place to count as waiting there
+
+
+class ThreadedServer:
+    """A scripted server, to be asked from any thread."""
+
+    def __init__(self, server: ScriptedServer, token: trio.lowlevel.TrioToken) -> None:
+        self.server = server
+        self._token = token
+
+    def client(self, **options: Any) -> SyncOpenAI:
+        return SyncOpenAI(**{"api_key": "sk-scripted", "base_url": self.server.base_url, **options})
+
+    def wait_disconnect(self, count: int = 1) -> None:
+        self.call(self.server.wait_disconnect, count)
+
+    def wait_closed(self) -> None:
+        self.call(self.server.wait_closed)
+
+    def call(self, function: Callable[..., Awaitable[_T]], *args: Any) -> _T:
+        return trio.from_thread.run(function, *args, trio_token=self._token)
+
+
+@contextlib.contextmanager
+def served(script: Script) -> Iterator[ThreadedServer]:
+    """A server that runs in a thread as long as the block."""
+    running: queue.SimpleQueue[ThreadedServer] = queue.SimpleQueue()
+    end = trio.Event()
+
+    async def serve() -> None:
+        server = ScriptedServer(script)
+        async with trio.open_nursery() as nursery:
+            await server.start(nursery)
+            running.put(ThreadedServer(server, trio.lowlevel.current_trio_token()))
+            await end.wait()
+            nursery.cancel_scope.cancel()
+
+    thread = threading.Thread(target=trio.run, args=(serve,), name="server")
+    thread.start()
+    server = running.get()
+    try:
+        yield server
+    finally:
+        server._token.run_sync_soon(end.set)
+        thread.join()
+
+
+def loop_threads() -> list[threading.Thread]:
+    """The threads in which blocking clients run their loops."""
+    return [thread for thread in threading.enumerate() if thread.name == "trio_openai.sync"]
+
+
+def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list[Any]]:
+    """A thread that has started, and what comes of it."""
+    came: list[Any] = []
+
+    def run() -> None:
+        try:
+            came.append(function())
+        except Exception as error:  # noqa: BLE001 - the caller looks at it
+            came.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, came
+
+
+@contextlib.contextmanager
+def signal_when_waiting(number: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    """Send this thread, which is the main one, a signal as soon as it waits for an event loop."""
+    thread = threading.Thread(target=_signal_when_waiting, args=(threading.get_ident(), number))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def wait_until_waiting(thread: int) -> None:
+    """Return when a thread waits for an event loop."""
+    looks, place = 0, -1
+    while looks < _LOOKS:
+        time.sleep(0)  # let it run
+        frame = sys._current_frames()[thread]
+        waits = frame.f_code is trio_openai._portal.Portal.run.__code__
+        looks = looks + 1 if waits and frame.f_lasti == place else 0
+        place = frame.f_lasti
+
+
+def _signal_when_waiting(thread: int, number: signal.Signals) -> None:
+    wait_until_waiting(thread)
+    signal.pthread_kill(thread, number)

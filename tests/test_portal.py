@@ -1,0 +1,345 @@
+"""The threads and loops behind the blocking client: how they begin and end, and what an interrupt may not break."""
+
+from __future__ import annotations
+
+import _thread
+import collections
+import contextlib
+import contextvars
+import faulthandler
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import attrs
+import pytest
+import trio
+from net_helpers import CHAT, no_environment
+from sync_helpers import ThreadedServer, loop_threads, served, signal_when_waiting
+
+import trio_openai
+from trio_openai._portal import Portals
+from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import Reply, Stall
+
+HELLO = Reply.chat("Hello there, friend!")
+STALLED = attrs.evolve(HELLO, body=(*HELLO.body[:3], Stall()))
+OURS = [str(Path(trio_openai.__file__).parent / name) for name in ("sync.py", "_sync_stream.py", "_portal.py")]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    no_environment(monkeypatch)
+    faulthandler.dump_traceback_later(120, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    assert loop_threads() == []
+
+
+# ------------------------------------------------------------------------------------------------ when nobody closes it
+
+
+FORGOTTEN = {
+    "an idle connection": "client.chat.completions.create(stream=True, **CHAT).until_done()",
+    "an open stream": "stream = client.chat.completions.create(stream=True, **CHAT); next(stream)",
+    "an open stream in a block": "manager = client.chat.completions.stream(**CHAT); next(manager.__enter__())",
+    "a thread that waits": """
+import threading
+stream = client.chat.completions.create(stream=True, **CHAT)
+waiting = threading.Event()
+def read():
+    next(stream)
+    waiting.set()
+    for _ in stream:
+        pass
+threading.Thread(target=read, daemon=True).start()
+waiting.wait()
+""",
+    "a worker's stream": """
+import trio
+async def main():
+    await trio.to_thread.run_sync(lambda: next(client.chat.completions.create(stream=True, **CHAT)))
+trio.run(main)
+""",
+    "a client that was never used": "",
+    "two clients": """
+for client in (client, SyncOpenAI(api_key="k", base_url=URL)):
+    client.chat.completions.create(stream=True, **CHAT)
+""",
+}
+PROGRAM = f"""
+import sys
+from trio_openai.sync import SyncOpenAI
+URL = sys.argv[1]
+CHAT = {CHAT!r}
+client = SyncOpenAI(api_key="k", base_url=URL)
+"""
+
+
+def run_program(server: ThreadedServer, code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM + code, server.server.base_url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_a_program_that_forgot_to_close_its_client_ends_in_silence(name: str) -> None:
+    reply = HELLO if name == "an idle connection" else STALLED
+    with served(reply) as server:
+        done = run_program(server, FORGOTTEN[name])
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        server.wait_closed()
+
+
+def test_a_program_that_fails_ends_with_its_own_error() -> None:
+    with served(STALLED) as server:
+        done = run_program(server, FORGOTTEN["an open stream"] + "\nraise SystemExit('enough')")
+        assert (done.returncode, done.stderr) == (1, "enough\n")
+
+
+def test_ctrl_c_ends_a_program_that_waits() -> None:
+    code = """
+import signal, threading, time, trio_openai._portal
+def interrupt(main=threading.get_ident()):
+    seen = 0
+    while seen < 200:
+        time.sleep(0)
+        seen = seen + 1 if sys._current_frames()[main].f_code is trio_openai._portal.Portal.run.__code__ else 0
+    signal.pthread_kill(main, signal.SIGINT)
+with client.chat.completions.stream(**CHAT) as stream:
+    next(stream), next(stream), next(stream)
+    threading.Thread(target=interrupt).start()
+    next(stream)
+"""
+    with served(STALLED) as server:
+        done = run_program(server, code)
+        assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+        assert done.stderr.count("Traceback") == 1
+        server.wait_disconnect()
+
+
+def test_a_client_that_nobody_holds_is_closed() -> None:
+    with served(STALLED) as server:
+        client = server.client()
+        stream = client.chat.completions.create(stream=True, **CHAT)
+        gone = weakref.ref(client)
+        del client
+        gc.collect()
+        assert gone() is None
+        next(stream)  # which keeps what it needs
+        (thread,) = loop_threads()
+        del stream
+        gc.collect()
+        thread.join()
+        server.wait_closed()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_fork_is_told_to_make_a_client_of_its_own() -> None:
+    code = """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forks and threads
+stream = client.chat.completions.create(stream=True, **CHAT)
+next(stream)
+unused = SyncOpenAI(api_key="k", base_url=URL)
+child = os.fork()
+if not child:
+    for use in (lambda: client.chat.completions.create(**CHAT), lambda: list(stream)):
+        try:
+            use()
+        except RuntimeError as error:
+            print(error)
+    client.close()
+    with unused.chat.completions.stream(**CHAT) as mine:
+        print(mine.verdict)
+    unused.close()
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+print(next(stream).choices[0].delta.content)
+client.close()
+"""
+    with served(STALLED) as server:
+        done = run_program(server, code)
+        assert done.stderr == ""
+        told = "this client was used before the process was forked: make one in each process"
+        assert done.stdout.splitlines() == [told, told, "open", "Hello "]
+
+
+# -------------------------------------------------------------------------------------------------------- how it begins
+
+
+def test_a_loop_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(HELLO) as server, server.client() as client:
+
+        def refuse(*args: object) -> None:
+            raise OSError("too many open files")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trio, "run", refuse)
+            with pytest.raises(OSError, match="too many open files"):
+                client.chat.completions.create(stream=True, **CHAT)
+        client.chat.completions.create(stream=True, **CHAT).until_done()
+
+
+def test_a_thread_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(HELLO) as server, server.client() as client:
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start"):
+                client.chat.completions.create(stream=True, **CHAT)
+        client.chat.completions.create(stream=True, **CHAT).until_done()
+
+
+def test_a_call_runs_in_the_context_of_its_thread() -> None:
+    whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody's")
+
+    async def key() -> str:
+        await trio.lowlevel.checkpoint()
+        return whose.get()
+
+    with served(HELLO) as server, server.client(api_key=key) as client:
+        for name in ("sk-mine", "sk-yours"):
+            token = whose.set(name)
+            client.chat.completions.create(stream=True, **CHAT).until_done()
+            whose.reset(token)
+        sent = [request.header("authorization") for request in server.server.requests]
+        assert sent == ["Bearer sk-mine", "Bearer sk-yours"]
+
+
+def test_what_closing_raises_comes_out_of_close() -> None:
+    class Stubborn:
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+            raise OSError("no")
+
+    async def nothing(portal: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    portals = Portals(Stubborn)
+    portals.run(nothing)
+    with pytest.raises(OSError, match="no"):
+        portals.close()
+    portals.close()
+
+    async def main() -> None:
+        await trio.to_thread.run_sync(other.run, nothing)
+
+    other = Portals(Stubborn)
+    trio.run(main)  # which must not end with it
+    with pytest.raises(OSError, match="no"):
+        other.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- interrupts
+
+
+class InterruptAtLine:
+    """Ctrl-C, for this thread, when it comes to the k-th line of the blocking client's code.
+
+    As of a real one, the interpreter takes notice at the end of the next call, and raises `KeyboardInterrupt` there. A
+    tracer must not raise it itself: it would do so where the interpreter never does, and leave it in disorder.
+    """
+
+    def __init__(self, line: int, *, within: str = "") -> None:
+        self.left = line
+        self._within = within  # the only function whose lines count
+        self._interrupt = collections.defaultdict(_thread.interrupt_main)
+        self._coverage = sys.gettrace()
+
+    def __enter__(self) -> Self:
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self._coverage)
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename not in OURS:
+            return None
+        if event == "line" and self._within in ("", frame.f_code.co_name):
+            self.left -= 1
+            if self.left == -1:
+                sys.settrace(None)
+                return self._interrupt[0]  # no call, at whose end the interpreter would take notice: that would be here
+        return self._trace
+
+
+def streams(client: SyncOpenAI) -> None:
+    with client.chat.completions.stream(**CHAT) as stream:
+        for _ in stream:
+            pass
+
+
+def breaks(client: SyncOpenAI) -> None:
+    with client.chat.completions.stream(**CHAT) as stream:
+        for _ in stream.text_deltas:
+            break
+
+
+def creates(client: SyncOpenAI) -> None:
+    with client.chat.completions.create(stream=True, **CHAT) as stream:
+        stream.get_final_completion()
+
+
+@pytest.mark.parametrize("use", [streams, breaks, creates])
+def test_an_interrupt_at_any_line_breaks_nothing(use: Callable[[SyncOpenAI], None]) -> None:
+    """It comes out bare; the client can be used, closed, and leaves neither a thread nor a connection."""
+    at_once = attrs.evolve(HELLO, body=(HELLO.body[0], b"".join(map(bytes, HELLO.body[1:]))))  # type: ignore[arg-type]
+    with served(at_once) as server:
+        for line in range(10_000):
+            with server.client() as client:
+                interrupt = InterruptAtLine(line)
+                with contextlib.suppress(KeyboardInterrupt), interrupt:
+                    use(client)
+                client.chat.completions.create(stream=True, **CHAT).until_done()
+            assert loop_threads() == []
+            server.wait_closed()
+            if interrupt.left >= 0:
+                break
+        assert line > 100
+
+
+def test_an_interrupt_while_closing_can_be_made_up_for() -> None:
+    with served(STALLED) as server:
+        for line in range(10_000):
+            client = server.client()
+            stream = client.chat.completions.create(stream=True, **CHAT)
+            next(stream)
+            interrupt = InterruptAtLine(line)
+            with contextlib.suppress(KeyboardInterrupt), interrupt:
+                client.close()
+            client.close()
+            assert loop_threads() == []
+            server.wait_closed()
+            if interrupt.left >= 0:
+                break
+        assert line > 10
+
+
+def test_a_second_interrupt_does_not_stop_the_undoing() -> None:
+    """The first one waits until the connection is closed; the next one does not, but it is closed all the same."""
+
+    with served(STALLED) as server:
+        for line in range(10):
+            with server.client() as client:
+                stream = client.chat.completions.create(stream=True, **CHAT)
+                interrupt = InterruptAtLine(line, within="_take_back")
+                with pytest.raises(KeyboardInterrupt), signal_when_waiting(), interrupt:
+                    stream.until_done()
+                if line:  # at the first line nothing has been submitted yet: then the block, or `close`, does it
+                    server.wait_disconnect(line)
+            server.wait_disconnect(line + 1)
+            if interrupt.left >= 0:
+                break
+        assert line > 2

@@ -1,0 +1,525 @@
+"""The blocking client: the same names and the same answers as `TrioOpenAI`, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import inspect
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+import trio.testing
+from net_helpers import CHAT, no_environment
+from sync_helpers import in_thread, loop_threads, served, signal_when_waiting
+
+import trio_openai
+from trio_openai import (
+    APIError,
+    APITimeoutError,
+    BadRequestError,
+    ChatCompletionStream,
+    Deadlines,
+    OpenAIError,
+    ResponseStream,
+    TrioOpenAI,
+    TrioTransport,
+)
+from trio_openai.sync import SyncChatCompletionStream, SyncOpenAI, SyncResponseStream
+from trio_openai.testing import Cut, RecordedRequest, Reply, Stall
+
+HELLO = Reply.chat("Hello there, friend!")
+
+STALLED = attrs.evolve(HELLO, body=(*HELLO.body[:3], Stall()))
+SILENT = attrs.evolve(HELLO, body=(Stall(),))
+NEVER = attrs.evolve(HELLO, delay=float("inf"))
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """A test that hangs shows where, and ends the run: nothing else could interrupt it. No thread outlives its test."""
+    faulthandler.dump_traceback_later(60, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    assert loop_threads() == []
+
+
+def answer(request: RecordedRequest) -> Reply:
+    """An answer of the endpoint that was asked, streamed if that was wanted."""
+    stream = bool(request.json().get("stream"))
+    make = Reply.response if request.path.endswith("/responses") else Reply.chat
+    return make("Hello there, friend!", stream=stream)
+
+
+# ------------------------------------------------------------------------------------------------------- the same names
+
+
+def test_a_chat_completion_is_streamed() -> None:
+    with served(HELLO) as server, server.client() as client:
+        with client.chat.completions.stream(**CHAT) as stream:
+            assert isinstance(stream, SyncChatCompletionStream)
+            assert (stream.request_id, stream.response.status_code) == ("req_scripted", 200)
+            assert stream.verdict.state == "open"
+            texts = [choice.delta.content for chunk in stream for choice in chunk.choices]
+            completion = stream.get_final_completion()
+        assert texts == ["", "Hello ", "there, ", "friend!", None]
+        assert completion.choices[0].message.content == "Hello there, friend!"
+        assert completion == stream.snapshot
+        assert str(stream.verdict) == "done by [DONE] (stop)"
+        assert stream.timings.first_content is not None
+        assert repr(stream) == "<SyncChatCompletionStream done by [DONE] (stop)>"
+
+
+def test_a_response_is_streamed() -> None:
+    with served(answer) as server, server.client() as client:
+        with client.responses.stream(model="m", input="Hi") as stream:
+            assert isinstance(stream, SyncResponseStream)
+            assert "".join(stream.text_deltas) == "Hello there, friend!"
+            assert stream.get_final_response().output_text == "Hello there, friend!"
+        assert stream.verdict.by == "terminal_event"
+        assert client.statistics().transport.idle == 1  # type: ignore[union-attr]
+
+
+def test_create_streams_and_answers_plainly() -> None:
+    with served(answer) as server, server.client() as client:
+        assert client.chat.completions.create(**CHAT).choices[0].message.content == "Hello there, friend!"
+        assert client.responses.create(model="m", input="Hi").output_text == "Hello there, friend!"
+        with client.chat.completions.create(stream=True, **CHAT) as chat:
+            assert "".join(chat.text_deltas) == "Hello there, friend!"
+        response = client.responses.create(stream=True, model="m", input="Hi")
+        response.until_done()
+        response.close()
+        assert response.snapshot.output_text == "Hello there, friend!"
+        assert client.statistics().open_streams == 0
+        opened = client.statistics().transport
+        assert opened is not None
+        assert (opened.opened, opened.reused) == (1, 3)
+
+
+def public(thing: object) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("ours", "its"),
+    [
+        (SyncOpenAI(api_key="k"), TrioOpenAI(api_key="k")),
+        (SyncChatCompletionStream, ChatCompletionStream),
+        (SyncResponseStream, ResponseStream),
+        (SyncOpenAI(api_key="k").chat.completions, TrioOpenAI(api_key="k").chat.completions),
+        (SyncOpenAI(api_key="k").responses, TrioOpenAI(api_key="k").responses),
+    ],
+)
+def test_the_names_are_those_of_the_other_client(ours: object, its: object) -> None:
+    internal = {"open", "dialect", "take", "advance", "is_over", "caller", "response"}
+    assert public(ours) - internal == {"close" if name == "aclose" else name for name in public(its) - internal}
+
+
+def test_the_options_are_those_of_the_other_client() -> None:
+    ours, its = (inspect.signature(cls).parameters for cls in (SyncOpenAI, TrioOpenAI))
+    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in its.values()]
+    with SyncOpenAI(api_key="k") as client:
+        for wrong in ({"model": "m"}, {"model": "m", "messages": "Hi"}, {**CHAT, "extra_headers": "x"}):
+            with pytest.raises(TypeError), client.chat.completions.stream(**wrong):
+                pass
+
+
+REPLIES = {
+    "whole": HELLO,
+    "a response": Reply.response("Hello there, friend!"),
+    "cut": Reply.chat("Hello there, friend!").cut_after(500),
+    "cut before the first event": Reply.sse(Cut()),
+    "no end": Reply.sse({"choices": [{"index": 0, "delta": {"content": "Hi"}}]}, done=False),
+    "an error inside": Reply.sse({"choices": []}, {"error": {"message": "We are closed."}}),
+    "not JSON": Reply.sse({"choices": []}, "{"),
+    "HTML": Reply(headers={"content-type": "text/html"}, body=b"<html>"),
+    "a status": Reply.error(400, "no", code="bad"),
+    "comments": Reply(headers={"content-type": "text/event-stream"}, body=(b": ping\n\n", *HELLO.body, b": ping\n\n")),
+    "a failed response": Reply.sse(
+        {"type": "response.failed", "response": {"id": "r", "output": [], "error": {"message": "no"}}}, named=True
+    ),
+    "an error and then the failure": Reply.sse(
+        {"type": "error", "message": "no"}, {"type": "response.failed", "response": {"id": "r"}}, named=True
+    ),
+}
+
+
+def described(error: BaseException | None) -> object:
+    if not isinstance(error, APIError):
+        return type(error)
+    return type(error), str(error), error.partial, error.request_id, error.code
+
+
+async def from_trio(url: str, method: str, params: dict[str, Any], *, text: bool) -> list[object]:
+    came: list[object] = []
+    async with TrioOpenAI(base_url=url, api_key="k", max_retries=0) as client:
+        endpoint: Any = getattr(client, method) if method == "responses" else client.chat.completions
+        try:
+            async with endpoint.stream(**params) as stream:
+                try:
+                    async for event in stream.text_deltas if text else stream:
+                        came += [event, stream.snapshot, stream.verdict]
+                finally:
+                    came += [stream.snapshot, stream.verdict]
+        except APIError as error:
+            came.append(described(error))
+    return came
+
+
+def from_sync(url: str, method: str, params: dict[str, Any], *, text: bool) -> list[object]:
+    came: list[object] = []
+    with SyncOpenAI(base_url=url, api_key="k", max_retries=0) as client:
+        endpoint: Any = getattr(client, method) if method == "responses" else client.chat.completions
+        try:
+            with endpoint.stream(**params) as stream:
+                try:
+                    for event in stream.text_deltas if text else stream:
+                        came += [event, stream.snapshot, stream.verdict]
+                finally:
+                    came += [stream.snapshot, stream.verdict]
+        except APIError as error:
+            came.append(described(error))
+    return came
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("name", REPLIES)
+def test_what_comes_is_what_the_other_client_hands_over(name: str, text: bool) -> None:
+    """Events, the snapshot and the verdict at each of them, and the error."""
+    method, params = ("responses", {"model": "m", "input": "Hi"}) if "respon" in name else ("chat", CHAT)
+    with served(REPLIES[name]) as server:
+        expected = trio.run(lambda: from_trio(server.server.base_url, method, params, text=text))
+        assert from_sync(server.server.base_url, method, params, text=text) == expected
+    assert expected
+
+
+def test_a_snapshot_is_of_the_events_that_were_handed_over_and_no_more() -> None:
+    """Though one read brought all of them."""
+    at_once = attrs.evolve(HELLO, body=(b"".join(step for step in HELLO.body if isinstance(step, bytes)),))
+    with served(at_once) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
+        assert [stream.snapshot.choices[0].message.content for _, _ in zip(range(3), stream, strict=False)] == [
+            "",
+            "Hello ",
+            "Hello there, ",
+        ]
+        assert stream.verdict.state == "open"
+
+
+def test_a_stream_that_breaks_before_its_first_event_is_retried() -> None:
+    with served([Reply.sse(Cut()), HELLO]) as server, server.client() as client:
+        with client.chat.completions.stream(**CHAT) as stream:
+            assert stream.get_final_completion().choices[0].message.content == "Hello there, friend!"
+        assert stream.timings.retries == 1
+
+
+def test_a_deadline_that_passes_is_an_error() -> None:
+    with served(SILENT) as server, server.client(timeout=Deadlines(first_event=0.001), max_retries=0) as client:
+        with client.chat.completions.stream(**CHAT) as stream, pytest.raises(APITimeoutError) as caught:
+            next(stream)
+        assert caught.value.phase == "first_event"
+        server.wait_disconnect()
+
+
+def test_a_stream_is_entered_once() -> None:
+    with served(HELLO) as server, server.client() as client:
+        manager = client.chat.completions.stream(**CHAT)
+        with manager as stream:
+            stream.until_done()
+        with pytest.raises(RuntimeError, match="entered already"):
+            manager.__enter__()
+
+
+def test_a_slow_reader_slows_the_server() -> None:
+    big = Reply.sse(*[{"choices": [], "padding": "x" * 50_000}] * 1000)
+    with served(big) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
+        next(stream)
+        server.call(trio.testing.wait_all_tasks_blocked)  # the server's: it cannot write any more
+        assert server.server._ledger.replying == 1
+        assert sum(1 for _ in stream) == 999
+
+
+# -------------------------------------------------------------------------------------------------- nothing left behind
+
+
+def test_break_gives_up_the_connection_at_once() -> None:
+    with served(STALLED) as server, server.client() as client:
+        with client.chat.completions.stream(**CHAT) as stream:
+            for _ in stream:
+                break
+        server.wait_disconnect()
+        assert stream.verdict.state == "closed"
+        assert client.statistics().transport.active == 0  # type: ignore[union-attr]
+
+
+def test_an_exception_in_the_body_comes_out_bare_and_gives_up_the_connection() -> None:
+    with served(STALLED) as server, server.client() as client:
+        mine = ValueError("mine")
+
+        def fail() -> None:
+            with client.chat.completions.stream(**CHAT) as stream:
+                for _ in stream:
+                    raise mine
+
+        with pytest.raises(ValueError, match="mine") as caught:
+            fail()
+        assert caught.value is mine
+        assert (mine.__cause__, mine.__context__) == (None, None)
+        server.wait_disconnect()
+
+
+def reads(client: SyncOpenAI) -> None:
+    with client.chat.completions.stream(**CHAT) as stream:
+        for number, _ in enumerate(stream, start=1):
+            if number == 3:
+                with signal_when_waiting():
+                    next(stream)
+
+
+def reads_text(client: SyncOpenAI) -> None:
+    with client.chat.completions.stream(**CHAT) as stream, signal_when_waiting():
+        for _ in stream.text_deltas:
+            pass
+
+
+def reads_without_a_block(client: SyncOpenAI) -> None:
+    stream = client.chat.completions.create(stream=True, **CHAT)
+    with signal_when_waiting():
+        stream.until_done()
+
+
+def opens(client: SyncOpenAI) -> None:
+    with signal_when_waiting(), client.chat.completions.stream(**CHAT):
+        pytest.fail("there was no answer")
+
+
+def opens_without_a_block(client: SyncOpenAI) -> None:
+    with signal_when_waiting():
+        client.chat.completions.create(stream=True, **CHAT)
+
+
+def asks_plainly(client: SyncOpenAI) -> None:
+    with signal_when_waiting():
+        client.chat.completions.create(**CHAT)
+
+
+@pytest.mark.parametrize(
+    ("reply", "run"),
+    [
+        (STALLED, reads),
+        (SILENT, reads_text),
+        (SILENT, reads_without_a_block),
+        (NEVER, opens),
+        (NEVER, opens_without_a_block),
+        (NEVER, asks_plainly),
+        (Reply(headers={"content-type": "application/json"}, body=(b"{", Stall())), asks_plainly),
+    ],
+)
+def test_ctrl_c_comes_out_bare_and_gives_up_the_connection_at_once(
+    reply: Reply, run: Callable[[SyncOpenAI], None]
+) -> None:
+    with served(reply) as server, server.client() as client:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            run(client)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+        assert client.statistics().transport.active == 0  # type: ignore[union-attr]
+        server.wait_disconnect()  # while the client is still open
+
+
+def test_a_stream_that_ctrl_c_interrupted_is_closed() -> None:
+    """It is not there to be read on: what was on its way is lost."""
+    with served(STALLED) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
+        with pytest.raises(KeyboardInterrupt), signal_when_waiting():
+            stream.until_done()
+        assert stream.verdict.state == "closed"
+        assert stream.snapshot.choices[0].message.content == "Hello there, "
+        with pytest.raises(trio.ClosedResourceError):
+            next(stream)
+
+
+def test_what_the_handler_of_another_signal_raises_does_the_same() -> None:
+    class AlarmError(Exception):
+        pass
+
+    def ring(number: int, frame: object) -> None:
+        raise AlarmError
+
+    before = signal.signal(signal.SIGUSR1, ring)
+    try:
+        with served(SILENT) as server, server.client() as client:
+            with (
+                pytest.raises(AlarmError),
+                client.chat.completions.stream(**CHAT) as stream,
+                signal_when_waiting(signal.SIGUSR1),
+            ):
+                next(stream)
+            server.wait_disconnect()
+            with client.chat.completions.stream(**CHAT):
+                pass
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_whose_handler_returns_is_no_interrupt() -> None:
+    rung = threading.Event()
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: rung.set())
+    try:
+        with served(SILENT) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
+
+            def close_when_rung() -> None:
+                rung.wait()
+                stream.close()
+
+            closer = threading.Thread(target=close_when_rung)
+            closer.start()
+            with pytest.raises(trio.ClosedResourceError), signal_when_waiting(signal.SIGUSR1):
+                next(stream)
+            closer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_closing_the_client_closes_everything() -> None:
+    with served(STALLED) as server:
+        client = server.client()
+        stream = client.chat.completions.create(stream=True, **CHAT)
+        next(stream)
+        client.close()
+        assert loop_threads() == []
+        server.wait_closed()
+        for use in (lambda: client.chat.completions.create(**CHAT), lambda: next(stream)):
+            with pytest.raises(trio.ClosedResourceError):
+                use()
+        client.close()
+        stream.close()
+        assert stream.snapshot.choices[0].message.content == ""
+
+
+def test_a_client_that_was_not_used_has_started_nothing() -> None:
+    with SyncOpenAI(base_url="http://127.0.0.1:9/v1") as client:
+        assert loop_threads() == []
+        assert client.statistics().open_streams == 0
+    with pytest.raises(trio.ClosedResourceError):
+        client.responses.create()
+
+
+# -------------------------------------------------------------------------------------------------------------- options
+
+
+def test_with_options_shares_the_connections() -> None:
+    with served(answer) as server, server.client() as client:
+        client.chat.completions.create(**CHAT)
+        other = client.with_options(timeout=7, default_headers={"x-mine": "1"}).with_options(max_retries=5)
+        assert (other.timeout.idle, other.max_retries, other.base_url) == (7, 5, client.base_url)
+        other.chat.completions.create(**CHAT)
+        assert server.server.requests[1].header("x-mine") == "1"
+        assert client.statistics().transport.opened == 1  # type: ignore[union-attr]
+        for wrong in ({"max_connections": 3}, {"nonsense": 1}):
+            with pytest.raises(TypeError):
+                client.with_options(**wrong)
+        other.close()
+        with pytest.raises(trio.ClosedResourceError):
+            client.chat.completions.create(**CHAT)
+
+
+async def async_key() -> str:
+    await trio.lowlevel.checkpoint()
+    return "sk-async"
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("sk-text", "sk-text"),
+        (lambda: "sk-plain", "sk-plain"),
+        (async_key, "sk-async"),
+        (lambda: async_key(), "sk-async"),
+    ],
+)
+def test_a_key_may_be_a_text_a_function_or_an_async_function(key: Any, sent: str) -> None:
+    with served(answer) as server, server.client(api_key=key) as client:
+        client.chat.completions.create(**CHAT)
+        assert server.server.requests[0].header("authorization") == f"Bearer {sent}"
+
+
+def test_a_key_function_that_blocks_holds_nobody_up() -> None:
+    asked, go = threading.Event(), threading.Event()
+
+    def slow_key() -> str:
+        asked.set()
+        go.wait()
+        return "sk-slow"
+
+    with served(answer) as server, server.client() as client:
+        thread, came = in_thread(lambda: client.with_options(api_key=slow_key).chat.completions.create(**CHAT))
+        asked.wait()
+        client.chat.completions.create(**CHAT)
+        go.set()
+        thread.join()
+        assert came[0].choices[0].message.content == "Hello there, friend!"
+
+
+def test_a_missing_key_and_wrong_options_are_told_at_once() -> None:
+    with pytest.raises(OpenAIError):
+        SyncOpenAI()
+    with pytest.raises(ValueError, match="max_connections"):
+        SyncOpenAI(api_key="k", max_connections=0)
+    with pytest.raises(TypeError, match="api_key"):
+        SyncOpenAI(api_key=7)  # type: ignore[arg-type]
+
+
+def test_an_http_client_belongs_to_one_loop() -> None:
+    with served(answer) as server:
+        http = httpx.AsyncClient(transport=TrioTransport(), trust_env=False)
+        with server.client(http_client=http) as client:
+            client.chat.completions.create(**CHAT)
+
+            async def main() -> None:
+                await trio.to_thread.run_sync(lambda: client.chat.completions.create(**CHAT))
+
+            with pytest.raises(RuntimeError, match="one event loop"):
+                trio.run(main)
+        assert http.is_closed
+
+
+@pytest.mark.parametrize("fault", ["a status", "cut", "Ctrl-C"])
+def test_no_traceback_shows_the_key_or_the_headers(fault: str) -> None:
+    secret = "sk-proj-9f8e7d6c5b4a"
+    reply = SILENT if fault == "Ctrl-C" else REPLIES[fault]
+    with served(reply) as server, server.client(api_key=secret, default_headers={"x-a": secret + "1"}) as client:
+        things: list[object] = [client, client.chat.completions]
+
+        def fail() -> None:
+            manager = client.chat.completions.stream(**CHAT, extra_headers={"x-b": secret + "2"})
+            things.append(manager)
+            with manager as stream:
+                things.append(stream)
+                with signal_when_waiting() if fault == "Ctrl-C" else contextlib.nullcontext():
+                    stream.until_done()
+
+        with pytest.raises(KeyboardInterrupt if fault == "Ctrl-C" else APIError) as caught:
+            fail()
+        assert server.server.requests[0].header("x-b") == secret + "2"
+        assert secret not in repr(things)
+    ours = trio_openai.__path__[0]
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    frames = [frame for frame in shown.stack if frame.filename.startswith(ours)]
+    assert frames
+    assert secret not in repr([frame.locals for frame in frames])
+
+
+def test_errors_come_out_as_they_are() -> None:
+    with served(Reply.error(400, "no", code="bad")) as server, server.client() as client:
+        with pytest.raises(BadRequestError) as caught:
+            client.chat.completions.create(**CHAT)
+        assert (caught.value.code, caught.value.request_id) == ("bad", "req_scripted")

@@ -1,0 +1,255 @@
+"""The blocking client among threads and event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import threading
+from collections.abc import Iterator
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from net_helpers import CHAT, no_environment
+from sync_helpers import ThreadedServer, in_thread, loop_threads, served, wait_until_waiting
+
+from trio_openai.sync import SyncChatCompletionStream, SyncOpenAI
+from trio_openai.testing import RecordedRequest, Reply, ScriptedServer, Stall
+
+HELLO = Reply.chat("Hello there, friend!")
+STALLED = attrs.evolve(HELLO, body=(*HELLO.body[:3], Stall()))
+SILENT = attrs.evolve(HELLO, body=(Stall(),))
+NEVER = attrs.evolve(HELLO, delay=float("inf"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """See test_sync.py."""
+    no_environment(monkeypatch)
+    faulthandler.dump_traceback_later(60, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    assert loop_threads() == []
+
+
+# -------------------------------------------------------------------------------------------------------------- threads
+
+
+def test_one_thread_at_a_time_reads_a_stream_and_any_may_close_it() -> None:
+    with served(SILENT) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
+        thread, came = in_thread(lambda: next(stream))
+        wait_until_waiting(thread.ident or 0)
+        with pytest.raises(trio.BusyResourceError, match="another thread"):
+            next(stream)
+        assert stream.snapshot.choices == []  # which can be looked at meanwhile
+        stream.close()
+        thread.join()
+        assert isinstance(came[0], trio.ClosedResourceError)
+        server.wait_disconnect()
+
+
+def test_closing_the_client_ends_what_waits_in_other_threads() -> None:
+    with served(NEVER) as server:
+        client = server.client()
+        threads = [in_thread(lambda: client.chat.completions.create(**CHAT)) for _ in range(3)]
+        server.call(server.server.wait_requests, 3)
+        client.close()
+        for thread, came in threads:
+            thread.join()
+            assert isinstance(came[0], trio.ClosedResourceError)
+
+
+def test_many_threads_share_a_client() -> None:
+    def echo(request: RecordedRequest) -> Reply:
+        return Reply.chat(request.json()["messages"][0]["content"])
+
+    with served(echo) as server, server.client() as client:
+
+        def read(text: str) -> str:
+            with client.chat.completions.stream(model="m", messages=[{"role": "user", "content": text}]) as stream:
+                return "".join(stream.text_deltas)
+
+        texts = [f"This is thread {number}." for number in range(20)]
+        threads = [in_thread(lambda text=text: read(text)) for text in texts]  # type: ignore[misc]
+        for thread, _ in threads:
+            thread.join()
+        assert [came for _, came in threads] == [[text] for text in texts]
+        assert len(loop_threads()) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ workers of trio
+
+
+async def serve(nursery: trio.Nursery, reply: Reply) -> tuple[ScriptedServer, SyncOpenAI]:
+    """A server in this loop, and a client of it."""
+    server = ScriptedServer(reply)
+    await server.start(nursery)
+    return server, SyncOpenAI(base_url=server.base_url, api_key="k")
+
+
+async def test_a_worker_calls_into_the_running_loop(nursery: trio.Nursery) -> None:
+    server, client = await serve(nursery, HELLO)
+
+    def work() -> str:
+        assert loop_threads() == []
+        with client.chat.completions.stream(**CHAT) as stream:
+            return "".join(stream.text_deltas)
+
+    assert await trio.to_thread.run_sync(work) == "Hello there, friend!"
+    await trio.to_thread.run_sync(work)
+    assert client.statistics().transport.opened == 1  # type: ignore[union-attr]
+    await trio.to_thread.run_sync(client.close)
+    await server.wait_closed()
+
+
+async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nursery) -> None:
+    server, client = await serve(nursery, STALLED)
+    with client:
+        await trio.to_thread.run_sync(lambda: next(client.chat.completions.create(stream=True, **CHAT)))
+    await server.wait_closed()
+
+
+async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> None:
+    server, client = await serve(nursery, SILENT)
+    came: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with client.chat.completions.stream(**CHAT) as stream:
+                next(stream)
+        except trio.Cancelled as error:
+            came.append(error)
+            raise
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as working:
+            working.start_soon(trio.to_thread.run_sync, work)
+            await server.wait_requests()
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert len(came) == 1
+    await server.wait_disconnect()
+    await trio.to_thread.run_sync(client.close)
+
+
+async def test_a_cancelled_worker_is_told_so_though_events_are_there(nursery: trio.Nursery) -> None:
+    _, client = await serve(nursery, HELLO)
+    taken: list[object] = []
+
+    def work() -> None:
+        with client.chat.completions.stream(**CHAT) as stream:
+            taken.append(next(stream))
+            trio.from_thread.run_sync(scope.cancel)
+            trio.from_thread.run_sync(int)  # by now trio has noticed
+            taken.append(next(stream))
+
+    with trio.CancelScope() as scope:
+        await trio.to_thread.run_sync(work)
+    assert scope.cancelled_caught
+    assert len(taken) == 1
+    await trio.to_thread.run_sync(client.close)
+
+
+async def test_a_stream_is_handed_from_worker_to_worker_and_to_other_threads(nursery: trio.Nursery) -> None:
+    _, client = await serve(nursery, HELLO)
+    stream = await trio.to_thread.run_sync(lambda: client.chat.completions.create(stream=True, **CHAT))
+    first = await trio.to_thread.run_sync(next, stream)
+    assert first.choices[0].delta.content == ""  # type: ignore[attr-defined]
+    thread, came = in_thread(lambda: "".join(stream.text_deltas))
+    await trio.to_thread.run_sync(thread.join)
+    assert came == ["Hello there, friend!"]
+    await trio.to_thread.run_sync(client.close)
+
+
+def test_an_abandoned_worker_ends_with_the_loop() -> None:
+    came: list[BaseException] = []
+    done = threading.Event()
+
+    def work(client: SyncOpenAI) -> None:
+        try:
+            with client.chat.completions.stream(**CHAT) as stream:
+                next(stream)
+        except BaseException as error:
+            came.append(error)
+            raise
+        finally:
+            done.set()
+
+    async def main(server: ThreadedServer, client: SyncOpenAI) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def start() -> None:
+                await trio.to_thread.run_sync(work, client, abandon_on_cancel=True)
+
+            nursery.start_soon(start)
+            while server.server.statistics().requests == 0:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+    with served(SILENT) as server, server.client() as client:
+        trio.run(main, server, client)
+        done.wait()
+        assert isinstance(came[0], trio.Cancelled | trio.ClosedResourceError)
+        server.wait_closed()
+
+
+def test_the_end_of_a_loop_closes_what_its_workers_opened() -> None:
+    with served(STALLED) as server, server.client() as client:
+        streams: list[SyncChatCompletionStream] = []
+
+        def work() -> None:
+            streams.append(client.chat.completions.create(stream=True, **CHAT))
+            next(streams[-1])
+
+        async def main() -> None:
+            await trio.to_thread.run_sync(work)
+
+        trio.run(main)
+        server.wait_closed()
+        with pytest.raises(trio.ClosedResourceError):
+            next(streams[0])
+        streams[0].close()
+        trio.run(main)  # another loop
+        with client.chat.completions.stream(**CHAT) as stream:  # and none
+            next(stream)
+        server.wait_disconnect(3)
+
+
+# ------------------------------------------------------------------------------------------------- no blocking of loops
+
+
+def blocked_by(client: SyncOpenAI) -> list[str]:
+    """What each way of blocking says."""
+    said = []
+    for block in (
+        lambda: client.chat.completions.create(**CHAT),
+        lambda: client.responses.create(stream=True),
+        lambda: client.chat.completions.stream(**CHAT).__enter__(),
+    ):
+        with pytest.raises(RuntimeError) as caught:
+            block()
+        said.append(str(caught.value))
+    return said
+
+
+async def test_a_trio_task_is_told_to_use_the_other_client() -> None:
+    with SyncOpenAI(api_key="k") as client:
+        assert all("TrioOpenAI" in text for text in blocked_by(client))
+
+
+def test_an_asyncio_task_is_told_to_use_a_thread() -> None:
+    with served(HELLO) as server:
+
+        async def main() -> str | None:
+            with server.client() as client:
+                assert all("asyncio.to_thread" in text for text in blocked_by(client))
+                return await asyncio.to_thread(final, client)
+
+        def final(client: SyncOpenAI) -> str | None:
+            with client.chat.completions.stream(**CHAT) as stream:
+                return stream.get_final_completion().choices[0].message.content
+
+        assert asyncio.run(main()) == "Hello there, friend!"
+        for thread in loop_threads():  # closing did not wait, there
+            thread.join()

@@ -1,0 +1,196 @@
+"""The stream that a thread holds: a `Stream` in a loop, read half here, half there.
+
+The loop waits for bytes (`advance`); the thread that iterates makes events of them (`take`). So a read costs a way to the
+loop and back, whatever the number of events that it brings. Nothing is read ahead: what the thread has not asked for
+stays in the socket. And a snapshot is exactly of what has been handed over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import httpx
+import trio
+
+from ._portal import Portal
+from ._sansio.reader import END, NEED_DATA, Signal, Verdict
+from ._source import Timings
+from ._stream import Stream
+from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
+
+EventT = TypeVar("EventT")
+WholeT = TypeVar("WholeT")
+
+
+class SyncStream(Generic[EventT, WholeT]):
+    """A stream of typed events, and what they add up to. Made by an endpoint's `stream` or `create(stream=True)`.
+
+    Iterate it for the events, exactly as the wire sent them, or iterate `text_deltas`. One thread at a time may; the
+    rest of it can be used from any thread.
+
+    An interrupt (Ctrl-C, or another signal whose handler raises) while this waits for the server closes the stream, and
+    comes out as it is.
+    """
+
+    def __init__(self, stream: Stream[EventT, WholeT], portal: Portal[Any], owner: object) -> None:
+        self._stream = stream
+        self._portal = portal
+        self._owner = owner  # as long as there is a stream, the client is not collected
+        self._reading = threading.RLock()  # whose thread iterates
+        self._folding = threading.RLock()  # held while events are folded in, or what they add up to is looked at
+        self._has_ended = False
+
+    @property
+    def response(self) -> httpx.Response:
+        """The HTTP response: its status and headers."""
+        return self._stream.response
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's `x-request-id`."""
+        return self._stream.request_id
+
+    @property
+    def snapshot(self) -> WholeT:
+        """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
+        with self._folding:
+            return self._stream.snapshot
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the stream ended, or that it is open."""
+        with self._folding:
+            return self._stream.verdict
+
+    @property
+    def timings(self) -> Timings:
+        """When things happened, as of now."""
+        with self._folding:
+            return self._stream.timings
+
+    @property
+    def text_deltas(self) -> Iterator[str]:
+        """Only the text: of choice 0, or of a response's output; no empty pieces.
+
+        Raises, beside what iterating the stream raises:
+            APIError: the response failed (`response.failed`), of which the text itself would give no sign.
+        """
+        return _TextDeltas(self, self._stream)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.verdict}>"
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> EventT:
+        """The next event.
+
+        Raises:
+            StopIteration: the stream is whole.
+            APIError: it is not; see `trio_openai.errors`. What arrived is in the error's `partial`.
+            trio.ClosedResourceError: the stream was closed, before or while this waited.
+            trio.BusyResourceError: another thread is reading it.
+            trio.Cancelled: this is a worker of `trio.to_thread.run_sync`, and its task was cancelled.
+        """
+        if not self._reading.acquire(blocking=False):
+            raise trio.BusyResourceError("another thread is reading this stream")
+        try:
+            self._portal.check_cancelled()
+            while (event := self._take()) is NEED_DATA:
+                self._advance()
+            if self._stream.source.is_over and not self._has_ended:
+                self._advance()  # which gives the connection up
+                self._has_ended = True
+        finally:
+            self._reading.release()
+        if event is END:
+            if self.verdict.state == "closed":
+                raise trio.ClosedResourceError("this stream has been closed")
+            raise StopIteration
+        return event
+
+    def until_done(self) -> None:
+        """Read to the end, and raise what reading raises."""
+        for _ in self:
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream and its connection. Idempotent, callable from any thread that runs no event loop.
+
+        A thread that is reading gets `trio.ClosedResourceError`.
+        """
+        try:
+            self._portal.run(self._stream.aclose)
+        except trio.ClosedResourceError:
+            pass  # with the client, or with the loop
+
+    def _take(self) -> EventT | Signal:
+        with self._folding:
+            return self._stream.source.take()
+
+    def _advance(self) -> None:
+        self._portal.run(self._stream.source.advance, undo=self._stream.aclose)
+
+
+class _TextDeltas:
+    """The text of a stream, piece by piece."""
+
+    def __init__(self, stream: SyncStream[Any, Any], inner: Stream[Any, Any]) -> None:
+        self._stream = stream
+        self._inner = inner
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        stream, inner = self._stream, self._inner
+        try:
+            while True:
+                next(stream)
+                if text := inner.dialect.text:
+                    return text
+        except StopIteration:
+            if (failure := inner.dialect.failure()) is not None:
+                failure.request_id = inner.request_id
+                raise failure from None
+            raise
+
+
+class SyncChatCompletionStream(SyncStream[ChatCompletionChunk, ChatCompletion]):
+    """A stream of Chat Completions."""
+
+    def get_final_completion(self) -> ChatCompletion:
+        """Read to the end; the whole completion.
+
+        Raises:
+            APIError: it is not whole; what arrived is in the error's `partial`.
+            trio.ClosedResourceError: the stream was closed before its end.
+        """
+        self.until_done()
+        return self.snapshot
+
+
+class SyncResponseStream(SyncStream[ResponseStreamEvent, Response]):
+    """A stream of Responses."""
+
+    def get_final_response(self) -> Response:
+        """Read to the end; the response of the terminal event, whether it completed, is incomplete, or failed.
+
+        Raises:
+            APIError: there was no terminal event; what arrived is in the error's `partial`.
+            trio.ClosedResourceError: the stream was closed before its end.
+        """
+        self.until_done()
+        return self.snapshot
