@@ -1,7 +1,7 @@
 """The stream that a thread holds: a `Stream` in a loop, read half here, half there.
 
-The loop waits for bytes (`advance`); the thread that iterates makes events of them (`take`). So a read costs a way to the
-loop and back, whatever the number of events that it brings. Nothing is read ahead: what the thread has not asked for
+The loop waits for bytes (`advance`); the thread that iterates makes events of them (`take`). So a read costs a way to
+the loop and back, whatever the number of events that it brings. Nothing is read ahead: what the thread has not asked for
 stays in the socket. And a snapshot is exactly of what has been handed over.
 """
 
@@ -159,10 +159,10 @@ class _TextDeltas:
         try:
             while True:
                 next(stream)
-                if text := inner.dialect.text:
+                if text := inner.source.dialect.text:
                     return text
         except StopIteration:
-            if (failure := inner.dialect.failure()) is not None:
+            if (failure := inner.source.dialect.failure()) is not None:
                 failure.request_id = inner.request_id
                 raise failure from None
             raise

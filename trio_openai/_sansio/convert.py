@@ -51,8 +51,8 @@ _UNIONS = (typing.Union, types.UnionType)
 def _class_hook(cls: type[WireObject]) -> Hook:  # pyright: ignore[reportUnusedFunction]
     """Make the object and give it `raw`; what is in the fields is found out by whoever reads them.
 
-    A chunk of a chat is three objects with 24 fields. To fill them all costs more than to decode the JSON, and a program
-    looks at one or two of them.
+    A chunk of a chat is three objects with 24 fields. To fill them all costs more than to decode the JSON, and a
+    program looks at one or two of them.
     """
     new = cls.__new__
     cls.__readers__ = readers = _Readers(cls)
