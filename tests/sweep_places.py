@@ -60,6 +60,10 @@ class Victim:
         return self._scope.__exit__(exc_type, exc, traceback)
 
     @property
+    def was_struck(self) -> bool:
+        return self._struck_at is not None
+
+    @property
     def seconds_to_leave(self) -> float:
         """From the blow to the end of the scope."""
         return 0.0 if self._struck_at is None or self._left_at is None else self._left_at - self._struck_at
@@ -146,8 +150,7 @@ class Place:
 
     Attributes:
         build: starts the server and makes the client.
-        sockets: that one connection has in this process, at both its ends. With none, time is a clock that jumps;
-            else it runs, and jumps only when nothing has happened for long.
+        sockets: that one connection has in this process, at both its ends.
     """
 
     build: Callable[[World], Awaitable[None]]

@@ -29,6 +29,7 @@ from trio_openai import (
 from trio_openai.testing import Cut, Pause, Reply, Stall
 
 PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
+HELD = attrs.evolve(SHORT, body=(SHORT.body[0], Pause(1), SHORT.body[1]))  # long enough for others to come and wait
 ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]
 STALLING = SHORT.stall_after(ONE_EVENT)
 BIG: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 300_000}]}
@@ -189,12 +190,16 @@ CALLS = {
 # Neighbours: one task is cancelled, at any step of any of them, and the others come to their end.
 
 
-async def in_turn(world: World, *acts: Callable[[World], Any]) -> None:
-    """Start tasks so that each has got as far as it can when the next begins; all have to come to their end."""
+async def in_turn(world: World, *acts: Callable[[World], Any], waiting: int) -> None:
+    """Start tasks so that each has got as far as it can when the next begins; all have to come to their end.
+
+    If none was cancelled by then, all but so many have sent their request.
+    """
     async with trio.open_nursery() as nursery:
         for act in acts:
             nursery.start_soon(act, world)
             await trio.testing.wait_all_tasks_blocked()
+        assert world.victim.was_struck or len(world.server.requests) == len(acts) - waiting
 
 
 def victim(act: Callable[[World], Any]) -> Callable[[World], Any]:
@@ -207,11 +212,17 @@ def victim(act: Callable[[World], Any]) -> Callable[[World], Any]:
     return struck
 
 
-def together(*acts: Callable[[World], Any]) -> Callable[[World], Any]:
+def together(*acts: Callable[[World], Any], waiting: int = 1) -> Callable[[World], Any]:
     async def neighbours(world: World) -> None:
-        await in_turn(world, *acts)
+        await in_turn(world, *acts, waiting=waiting)
 
     return neighbours
+
+
+async def block_left_later(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as stream:
+        await anext(stream)
+        await anext(stream)  # after the pause
 
 
 async def block_that_fails(world: World) -> None:
@@ -234,7 +245,7 @@ def reading_while_closed(*, victim_reads: bool) -> Callable[[World], Any]:
         async def close(_: World) -> None:
             await stream.aclose()
 
-        await in_turn(world, *((victim(read), close) if victim_reads else (read, victim(close))))
+        await in_turn(world, *((victim(read), close) if victim_reads else (read, victim(close))), waiting=1)
         await stream.aclose()
 
     return neighbours
@@ -251,23 +262,26 @@ async def the_client_is_closed_by_another(world: World) -> None:
         await trio.sleep(0.15)
         await world.client.aclose()
 
-    await in_turn(world, victim(use), use, close)
+    await in_turn(world, victim(use), use, close, waiting=2)
 
 
-def pair(act: Callable[[World], Any], replies: Sequence[Reply] = (SHORT,), **options: Any) -> Scenario:
+def pair(act: Callable[[World], Any], replies: Sequence[Reply] = (HELD,), **options: Any) -> Scenario:
     return Scenario(act, replies, neighbours=True, **options)
 
 
 NEIGHBOURS = {
-    "a waiter": pair(together(block, victim(block))),
-    "a waiter, while the holder leaves early": pair(together(block_left_early, victim(block))),
+    "a waiter": pair(together(block, victim(block)), [HELD, BURST]),
+    "a waiter, while the holder leaves early": pair(together(block_left_later, victim(block)), [HELD, BURST]),
     "a waiter, while the holder fails": pair(
-        together(block_that_fails, victim(plain)), [SHORT.cut_after(ONE_EVENT), PLAIN]
+        together(block_that_fails, victim(plain)), [HELD.cut_after(HELD.length() - 20), PLAIN]
     ),
-    "a waiter in front of another": pair(together(block, victim(block), block)),
-    "a waiter behind another": pair(together(block, block, victim(block)), [BURST]),
-    "the holder": pair(together(victim(block), block)),
-    "the holder, in a retry": pair(together(victim(block), block), [Reply.sse(Cut()), BURST]),
+    "a waiter, while the server closes the connection": pair(
+        together(block, victim(block)), [attrs.evolve(HELD, close_after=True), BURST]
+    ),
+    "a waiter in front of another": pair(together(block, victim(block), block, waiting=2), [HELD, BURST]),
+    "a waiter behind another": pair(together(block, block, victim(block), waiting=2), [HELD, BURST]),
+    "the holder": pair(together(victim(block), block), [HELD, BURST]),
+    "the holder, in a retry": pair(together(victim(block), block, waiting=0), [Reply.sse(Cut()), HELD]),
     "a reader of a stream that is closed": pair(reading_while_closed(victim_reads=True), [STALLING]),
     "who closes a stream that is read": pair(reading_while_closed(victim_reads=False), [STALLING]),
     "a user of a client that is closed": pair(the_client_is_closed_by_another, [PACED], survives=False),
@@ -297,7 +311,7 @@ SOCKETS = {
     "left early": Scenario(block_left_early, [SHORT], ON_SOCKETS),
     "retry": Scenario(third_door, [BUSY, BURST], ON_SOCKETS),
     "the same connection again": Scenario(one_after_another, [SHORT], ON_SOCKETS),
-    "a waiter": pair(together(block, victim(block)), place=ON_SOCKETS),
+    "a waiter": pair(together(block, victim(block)), [HELD, BURST], place=ON_SOCKETS),
 }
 
 
@@ -349,9 +363,9 @@ FOREIGN = {
     "a stream": Scenario(block),
     "left early": Scenario(block_left_early),
     "retry": Scenario(third_door, [BUSY, BURST]),
-    "a waiter": pair(together(block, victim(block))),
-    "a waiter, while the holder leaves early": pair(together(block_left_early, victim(block))),
-    "the holder": pair(together(victim(block), block)),
+    "a waiter": pair(together(block, victim(block)), [HELD, BURST]),
+    "a waiter, while the holder leaves early": pair(together(block_left_later, victim(block)), [HELD, BURST]),
+    "the holder": pair(together(victim(block), block), [HELD, BURST]),
     "a reader of a stream that is closed": pair(reading_while_closed(victim_reads=True), [STALLING]),
     "who closes a stream that is read": pair(reading_while_closed(victim_reads=False), [STALLING]),
 }
