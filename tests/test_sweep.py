@@ -25,8 +25,10 @@ from trio_openai import (
     BadRequestError,
     Deadlines,
     StreamTruncatedError,
+    Subscription,
 )
 from trio_openai.testing import Cut, Pause, Reply, Stall
+from trio_openai.types import ChatCompletionChunk
 
 PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
 HELD = attrs.evolve(SHORT, body=(SHORT.body[0], Pause(1), SHORT.body[1]))  # long enough for others to come and wait
@@ -104,6 +106,73 @@ async def two_tasks(world: World) -> None:
             nursery.start_soon(block, world)
 
 
+async def a_task_reads(world: World) -> None:
+    async with trio.open_nursery() as nursery:
+        stream = await world.client.chat.completions.start_stream(nursery, **CHAT, buffer=1)
+        await stream.until_done()
+
+
+async def a_task_reads_and_is_closed(world: World) -> None:
+    async with trio.open_nursery() as nursery:
+        stream = await world.client.chat.completions.start_stream(nursery, **CHAT, buffer=0)
+        await anext(stream)
+        await stream.aclose()
+
+
+async def slow_subscriber(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(take_slowly, stream.subscribe())
+        nursery.start_soon(take_slowly, stream.subscribe(1, "coalesce"))
+        await stream.until_done()
+
+
+async def take_slowly(subscription: Subscription[ChatCompletionChunk]) -> None:
+    async for _ in subscription:
+        await trio.sleep(0.1)
+
+
+async def settled(world: World) -> None:
+    stream = await world.client.chat.completions.create(**CHAT, stream=True)
+    try:
+        await anext(stream)
+    except BaseException:
+        await stream.aclose()
+        raise
+    await stream.settle(2)
+
+
+async def settled_behind_a_task(world: World) -> None:
+    async with trio.open_nursery() as nursery:
+        stream = await world.client.chat.completions.start_stream(nursery, **CHAT)
+        await anext(stream)
+        await stream.settle(2)
+
+
+async def a_race(world: World) -> None:
+    call = world.client.chat.completions.call(**CHAT)
+    async with world.client.race([call, call, call], stagger=0.1) as stream:
+        await stream.until_done()
+
+
+async def many_results(world: World) -> None:
+    calls = (world.client.chat.completions.call(**CHAT) for _ in range(3))
+    async with world.client.run_many(calls, max_concurrent=2, ordered=True) as results:
+        assert len([result async for result in results]) == 3
+
+
+async def many_events(world: World) -> None:
+    calls = [world.client.chat.completions.call(**CHAT) for _ in range(2)]
+    async with world.client.stream_many(calls, max_concurrent=2) as items:
+        async for _ in items:
+            pass
+
+
+async def resumed(world: World) -> None:
+    ask: dict[str, Any] = {"model": "m", "input": "hi", "background": True, "resume": True}
+    async with world.client.responses.stream(**ask) as stream:
+        assert (await stream.get_final_response()).status == "completed"
+
+
 def failing_with(error: type[APIError], act: Callable[[World], Any] = block) -> Callable[[World], Any]:
     """The scenario that ends with an error."""
 
@@ -128,6 +197,8 @@ async def key() -> str:
 
 BUSY = Reply.error(503, "busy", headers={"retry-after-ms": "1"})
 NO_RETRY = {"max_retries": 0}
+RESPONSE = Reply.response("Hi.")
+RESPONSE = RESPONSE.sliced(RESPONSE.length() // 2 + 1)
 ENDS_LATE = attrs.evolve(BURST, body=(*BURST.body, Pause(0.003), b": bye\n\n"))
 NEVER_ENDS = attrs.evolve(BURST, body=(*BURST.body, Stall()))
 OVERLOADED = Reply.sse({"error": {"message": "busy", "type": "overloaded_error"}})
@@ -183,6 +254,16 @@ CALLS = {
     "a connection that the server closed": Scenario(one_after_another, [STALE]),
     "two streams of one task": Scenario(two_connections, max_connections=2),
     "two tasks, one slot": Scenario(two_tasks, [BURST]),
+    "a task in a nursery reads": Scenario(a_task_reads, [BURST]),
+    "a task in a nursery reads, and is closed": Scenario(a_task_reads_and_is_closed, [PACED]),
+    "a slow subscriber": Scenario(slow_subscriber, [SHORT]),
+    "settling": Scenario(settled, [PACED]),
+    "settling a stream that stalls": Scenario(settled, [SHORT.stall_after(ONE_EVENT)]),
+    "settling what a task reads": Scenario(settled_behind_a_task, [PACED]),
+    "a race": Scenario(a_race, [SHORT.stall_after(1), BURST], max_connections=2),
+    "many results, in order": Scenario(many_results, [BURST], max_connections=2),
+    "the events of many": Scenario(many_events, [BURST]),
+    "resuming": Scenario(resumed, [RESPONSE.cut_after(RESPONSE.length() // 2), RESPONSE]),
     "closing the client": Scenario(the_client_is_closed, [PACED], survives=False),
 }
 
