@@ -324,6 +324,7 @@ async def _running(batch: _Batch) -> AsyncGenerator[Items]:
             yield batch.items
         except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, outside of the nursery, which would wrap it
             raised = error
+            nursery.cancel_scope.shield = True  # a cancellation from outside does not take its place
         nursery.cancel_scope.cancel()
     if raised is not None:
         raise raised
