@@ -110,13 +110,21 @@ async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nu
     await server.wait_closed()
 
 
+async def waits(client: SyncOpenAI) -> None:
+    """Return when something waits in this loop for an answer to the client."""
+    while not any(portal._scopes for portal in client._caller.portals._portals):
+        await trio.lowlevel.checkpoint()
+
+
 async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, SILENT)
     came: list[BaseException] = []
+    opened = trio.Event()
 
     def work() -> None:
         try:
             with client.chat.completions.stream(**CHAT) as stream:
+                trio.from_thread.run_sync(opened.set)
                 next(stream)
         except trio.Cancelled as error:
             came.append(error)
@@ -125,12 +133,30 @@ async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> No
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as working:
             working.start_soon(trio.to_thread.run_sync, work)
-            await server.wait_requests()
+            await opened.wait()
+            await waits(client)
             scope.cancel()
     assert scope.cancelled_caught
     assert len(came) == 1
     await server.wait_disconnect()
     await trio.to_thread.run_sync(client.close)
+
+
+async def test_closing_ends_a_worker_that_waits_for_another_attempt(nursery: trio.Nursery) -> None:
+    server, client = await serve(nursery, Reply.error(503, "busy", headers={"retry-after": "100"}))
+    came: list[BaseException] = []
+
+    def work() -> None:
+        with pytest.raises(trio.ClosedResourceError) as caught:
+            client.chat.completions.create(**CHAT)
+        came.append(caught.value)
+
+    async with trio.open_nursery() as working:
+        working.start_soon(trio.to_thread.run_sync, work)
+        await server.wait_requests()
+        await server.wait_idle()
+        await trio.to_thread.run_sync(client.close)
+    assert len(came) == 1
 
 
 async def test_a_cancelled_worker_is_told_so_though_events_are_there(nursery: trio.Nursery) -> None:

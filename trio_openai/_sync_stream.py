@@ -1,8 +1,8 @@
 """The stream that a thread holds: a `Stream` in a loop, read half here, half there.
 
-The loop waits for bytes (`advance`); the thread that iterates makes events of them (`take`). So a read costs a way to the
-loop and back, whatever the number of events that it brings. Nothing is read ahead: what the thread has not asked for
-stays in the socket. And a snapshot is exactly of what has been handed over.
+The loop waits for bytes (`advance`); the thread that iterates makes events of them (`take`). So a read costs a way to
+the loop and back, whatever the number of events that it brings. Nothing is read ahead: what the thread has not asked
+for stays in the socket. And a snapshot is exactly of what has been handed over.
 """
 
 from __future__ import annotations
