@@ -103,6 +103,17 @@ async def test_a_worker_calls_into_the_running_loop(nursery: trio.Nursery) -> No
     await server.wait_closed()
 
 
+async def test_a_key_function_needs_no_thread_of_the_program(nursery: trio.Nursery) -> None:
+    """All of them may be workers that wait for it."""
+    server, client = await serve(nursery, HELLO)
+    limiter = trio.to_thread.current_default_thread_limiter()
+    limiter.total_tokens = 1
+    with client.with_options(api_key=lambda: "sk-plain") as other:
+        await trio.to_thread.run_sync(lambda: other.chat.completions.create(stream=True, **CHAT).until_done())
+        await trio.to_thread.run_sync(other.close)
+    assert server.requests[0].header("authorization") == "Bearer sk-plain"
+
+
 async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, STALLED)
     with client:
