@@ -91,6 +91,21 @@ def test_a_response_is_streamed() -> None:
         assert client.statistics().transport.idle == 1  # type: ignore[union-attr]
 
 
+def test_settle_reads_on_for_the_usage_and_delivers_nothing() -> None:
+    with served(answer) as server, server.client() as client:
+        with client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **CHAT) as stream:
+            next(stream)
+            stream.settle(5)
+            assert stream.snapshot.usage is not None
+            assert stream.verdict.state == "done"
+            with pytest.raises(StopIteration):
+                next(stream)
+        with client.chat.completions.create(stream=True, **CHAT) as again:
+            next(again)
+            again.settle(0)
+            assert again.verdict.state == "closed"
+
+
 def test_create_streams_and_answers_plainly() -> None:
     with served(answer) as server, server.client() as client:
         assert client.chat.completions.create(**CHAT).choices[0].message.content == "Hello there, friend!"
@@ -122,8 +137,11 @@ def public(thing: object) -> set[str]:
     ],
 )
 def test_the_names_are_those_of_the_other_client(ours: object, its: object) -> None:
-    internal = {"open", "dialect", "take", "advance", "is_over", "caller", "response"}
-    assert public(ours) - internal == {"close" if name == "aclose" else name for name in public(its) - internal}
+    """But for what takes a nursery: threads do that here."""
+    internal = {"open", "source", "text", "pump_in", "read_ahead", "caller"}
+    nursery = {"start_stream", "subscribe", "call", "stream_many", "run_many", "race"}
+    there = {"close" if name == "aclose" else name for name in public(its)}
+    assert public(ours) - internal == there - internal - nursery
 
 
 def test_the_options_are_those_of_the_other_client() -> None:
@@ -214,6 +232,19 @@ def test_a_snapshot_is_of_the_events_that_were_handed_over_and_no_more() -> None
             "Hello there, ",
         ]
         assert stream.verdict.state == "open"
+
+
+def test_a_stream_that_is_over_has_given_up_its_connection() -> None:
+    """To the pool, though the server has not ended the body."""
+    lingering = attrs.evolve(HELLO, body=(*HELLO.body, Stall()))
+    with served(lingering) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
+        stream.until_done()
+        assert client.statistics().open_streams == 0
+        pool = client.statistics().transport
+        assert pool is not None
+        assert (pool.active, pool.idle) == (0, 1)
+        with pytest.raises(StopIteration):
+            next(stream)
 
 
 def test_a_stream_that_breaks_before_its_first_event_is_retried() -> None:
@@ -469,6 +500,20 @@ def test_a_key_function_that_blocks_holds_nobody_up() -> None:
         assert came[0].choices[0].message.content == "Hello there, friend!"
 
 
+def test_ctrl_c_does_not_wait_for_a_key_function() -> None:
+    go = threading.Event()
+
+    def slow_key() -> str:
+        go.wait()
+        return "sk-slow"
+
+    with served(answer) as server, server.client(api_key=slow_key) as client:
+        with pytest.raises(KeyboardInterrupt), signal_when_waiting():
+            client.chat.completions.create(**CHAT)
+        go.set()
+        assert server.server.requests == []
+
+
 def test_a_missing_key_and_wrong_options_are_told_at_once() -> None:
     with pytest.raises(OpenAIError):
         SyncOpenAI()
@@ -492,9 +537,38 @@ def test_an_http_client_belongs_to_one_loop() -> None:
         assert http.is_closed
 
 
+SECRET = "sk-proj-9f8e7d6c5b4a"
+
+
+def locals_of_ours(error: BaseException) -> str:
+    """What our frames of a traceback show."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [frame for frame in shown.stack if frame.filename.startswith(trio_openai.__path__[0])]
+    assert frames
+    return repr([frame.locals for frame in frames])
+
+
+def test_a_wrong_option_or_parameter_shows_no_secret() -> None:
+    with pytest.raises(ValueError, match="max_connections") as caught:
+        SyncOpenAI(api_key=SECRET, default_headers={"x-a": SECRET}, max_connections=0)
+    assert SECRET not in locals_of_ours(caught.value)
+    wrong: dict[str, Any] = {**CHAT, "extra_headers": {"x-b": SECRET}, "seed": object()}
+    with SyncOpenAI(api_key=SECRET, base_url="http://127.0.0.1:9/v1") as client:
+        for use in (
+            lambda: client.chat.completions.stream(**wrong).__enter__(),
+            lambda: client.chat.completions.stream(**{**wrong, "messages": "Hi"}).__enter__(),
+            lambda: client.chat.completions.create(**wrong),
+            lambda: client.responses.create(stream=True, **wrong),
+            lambda: client.with_options(default_headers={"x-c": SECRET}, api_key=SECRET, nonsense=1),
+        ):
+            with pytest.raises(TypeError) as mistaken:
+                use()
+            assert SECRET not in locals_of_ours(mistaken.value)
+
+
 @pytest.mark.parametrize("fault", ["a status", "cut", "Ctrl-C"])
 def test_no_traceback_shows_the_key_or_the_headers(fault: str) -> None:
-    secret = "sk-proj-9f8e7d6c5b4a"
+    secret = SECRET
     reply = SILENT if fault == "Ctrl-C" else REPLIES[fault]
     with served(reply) as server, server.client(api_key=secret, default_headers={"x-a": secret + "1"}) as client:
         things: list[object] = [client, client.chat.completions]
@@ -511,11 +585,7 @@ def test_no_traceback_shows_the_key_or_the_headers(fault: str) -> None:
             fail()
         assert server.server.requests[0].header("x-b") == secret + "2"
         assert secret not in repr(things)
-    ours = trio_openai.__path__[0]
-    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    frames = [frame for frame in shown.stack if frame.filename.startswith(ours)]
-    assert frames
-    assert secret not in repr([frame.locals for frame in frames])
+    assert secret not in locals_of_ours(caught.value)
 
 
 def test_errors_come_out_as_they_are() -> None:

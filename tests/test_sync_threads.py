@@ -103,6 +103,17 @@ async def test_a_worker_calls_into_the_running_loop(nursery: trio.Nursery) -> No
     await server.wait_closed()
 
 
+async def test_a_key_function_needs_no_thread_of_the_program(nursery: trio.Nursery) -> None:
+    """All of them may be workers that wait for it."""
+    server, client = await serve(nursery, HELLO)
+    limiter = trio.to_thread.current_default_thread_limiter()
+    limiter.total_tokens = 1
+    with client.with_options(api_key=lambda: "sk-plain") as other:
+        await trio.to_thread.run_sync(lambda: other.chat.completions.create(stream=True, **CHAT).until_done())
+        await trio.to_thread.run_sync(other.close)
+    assert server.requests[0].header("authorization") == "Bearer sk-plain"
+
+
 async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, STALLED)
     with client:
@@ -110,13 +121,21 @@ async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nu
     await server.wait_closed()
 
 
+async def waits(client: SyncOpenAI) -> None:
+    """Return when something waits in this loop for an answer to the client."""
+    while not any(portal._scopes for portal in client._caller.portals._portals):
+        await trio.lowlevel.checkpoint()
+
+
 async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, SILENT)
     came: list[BaseException] = []
+    opened = trio.Event()
 
     def work() -> None:
         try:
             with client.chat.completions.stream(**CHAT) as stream:
+                trio.from_thread.run_sync(opened.set)
                 next(stream)
         except trio.Cancelled as error:
             came.append(error)
@@ -125,12 +144,30 @@ async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> No
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as working:
             working.start_soon(trio.to_thread.run_sync, work)
-            await server.wait_requests()
+            await opened.wait()
+            await waits(client)
             scope.cancel()
     assert scope.cancelled_caught
     assert len(came) == 1
     await server.wait_disconnect()
     await trio.to_thread.run_sync(client.close)
+
+
+async def test_closing_ends_a_worker_that_waits_for_another_attempt(nursery: trio.Nursery) -> None:
+    server, client = await serve(nursery, Reply.error(503, "busy", headers={"retry-after": "100"}))
+    came: list[BaseException] = []
+
+    def work() -> None:
+        with pytest.raises(trio.ClosedResourceError) as caught:
+            client.chat.completions.create(**CHAT)
+        came.append(caught.value)
+
+    async with trio.open_nursery() as working:
+        working.start_soon(trio.to_thread.run_sync, work)
+        await server.wait_requests()
+        await server.wait_idle()
+        await trio.to_thread.run_sync(client.close)
+    assert len(came) == 1
 
 
 async def test_a_cancelled_worker_is_told_so_though_events_are_there(nursery: trio.Nursery) -> None:

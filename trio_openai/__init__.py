@@ -2,6 +2,8 @@
 
 The way of a byte, and the layers, each of which imports only those below it:
 
+    sync         the client for threads; not imported here. _sync_stream are its
+                 streams, _portal the way from a thread into a loop
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one

@@ -31,7 +31,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
@@ -263,7 +263,8 @@ class Portal(Generic[ResidentT]):
         try:
             self._submit(call)
             call.answered.get()
-            error, value = call.error, call.value
+            error: Exception | None = call.error
+            value: _T = call.value
         except trio.RunFinishedError:
             raise _ended() from None
         except BaseException:  # Ctrl-C, or what another signal's handler raised
@@ -274,7 +275,7 @@ class Portal(Generic[ResidentT]):
                 raise error
             finally:
                 del error, call  # they would hold each other: error, traceback, this frame
-        return cast("_T", value)
+        return value  # no call from here on: at its end Ctrl-C could take the value away
 
     def _take_back(self, call: _Call, undo: Undo | None) -> None:
         """Cancel and undo a call, and wait for that. A second interrupt ends the waiting, not the undoing."""

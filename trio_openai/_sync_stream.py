@@ -136,6 +136,23 @@ class SyncStream(Generic[EventT, WholeT]):
         except trio.ClosedResourceError:
             pass  # with the client, or with the loop
 
+    def settle(self, seconds: float) -> None:
+        """Stop delivering, read on for up to so many seconds, for the usage that comes at the end, and close.
+
+        What goes wrong meanwhile is no error; `verdict` tells whether the end was reached. An interrupt closes the
+        stream.
+
+        Raises:
+            trio.BusyResourceError: another thread is reading the stream, which stays as it is.
+        """
+        if not self._reading.acquire(blocking=False):
+            raise trio.BusyResourceError("another thread is reading this stream")
+        try:
+            with self._folding:
+                self._portal.run(lambda: self._stream.settle(seconds), undo=self._stream.aclose)
+        finally:
+            self._reading.release()
+
     def _take(self) -> EventT | Signal:
         with self._folding:
             return self._stream.source.take()

@@ -378,7 +378,9 @@ def _in_thread(function: Callable[[], str | Awaitable[str]]) -> KeyProvider:
     """An async function that calls one which may block."""
 
     async def ask() -> str:
-        (answer,) = await trio.to_thread.run_sync(lambda: (function(),), abandon_on_cancel=True)
+        # Not one of the program's threads: those may all be workers that wait for this.
+        limiter = trio.CapacityLimiter(1)
+        (answer,) = await trio.to_thread.run_sync(lambda: (function(),), abandon_on_cancel=True, limiter=limiter)
         return await answer if inspect.isawaitable(answer) else answer
 
     return ask
