@@ -10,10 +10,12 @@ The way of a byte, and the layers, each of which imports only those below it:
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds
     _pump        a task in the caller's nursery that reads one
-    _source      where its events come from: it reads when somebody asks for one
+    _source      where its events come from: it reads when somebody asks for one;
+                 _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
-    _body        the body of a response, whoever's transport it came through
+    _body        the body of a response, whoever's transport it came through;
+                 _upload the files in a request's, read while they are sent
     _transport   httpx's transport interface over trio streams, and the pool;
                  _connection opens and closes a stream, _http1 speaks HTTP
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O

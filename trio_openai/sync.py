@@ -26,7 +26,6 @@ import trio
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._client import ClientStatistics, TrioOpenAI
-from ._endpoints import Message
 from ._portal import Portal, Portals
 from ._request import Key, KeyProvider
 from ._sansio.policy import Deadlines
@@ -34,6 +33,7 @@ from ._stream import StreamManager, StreamT
 from ._sync_stream import SyncChatCompletionStream, SyncResponseStream, SyncStream
 from ._transport import TransportStatistics
 from .types import ChatCompletion, Response
+from .types.params import JSONObject as Message
 
 __all__ = [
     "SyncChatCompletionStream",

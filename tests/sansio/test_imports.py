@@ -35,9 +35,9 @@ LAYERS = [
     ["_calls"],
     ["_stream"],
     ["_pump"],
-    ["_source"],
+    ["_source", "_bytes"],
     ["_fanout", "_request"],
-    ["_body"],
+    ["_body", "_upload"],
     ["_transport"],
     ["_connection", "_http1"],
     ["_sansio"],
@@ -46,6 +46,7 @@ LAYERS = [
 ]
 CORE_LAYERS = [
     ["reader"],
+    ["dialect_completion", "dialects_tagged"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response"],
     ["coalesce", "convert", "failures", "policy", "sse"],
