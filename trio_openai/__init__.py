@@ -2,8 +2,9 @@
 
 The way of a byte, and the layers, each of which imports only those below it:
 
-    sync         the client for threads; not imported here. _sync_stream are its
-                 streams, _portal the way from a thread into a loop
+    sync         the client for threads; not imported here. _sync_endpoints are
+                 its endpoints, _sync_stream its streams, _portal the way from
+                 a thread into a loop
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one
@@ -22,13 +23,25 @@ The way of a byte, and the layers, each of which imports only those below it:
     types, errors
 """
 
+from ._bytes import ByteStream
 from ._client import ClientStatistics, TrioOpenAI
+from ._endpoints import Listing, Page
 from ._fanout import Subscription, SubscriptionStatistics
 from ._many import Item, Items, ManyStatistics, Result
+from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
 from ._source import Timings
-from ._stream import ChatCompletionStream, ResponseStream, Stream, StreamCall
+from ._stream import (
+    ChatCompletionStream,
+    CompletionStream,
+    ImageStream,
+    ResponseStream,
+    SpeechStream,
+    Stream,
+    StreamCall,
+    TranscriptionStream,
+)
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import (
@@ -59,27 +72,35 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "ByteStream",
     "ChatCompletionStream",
     "ClientStatistics",
+    "CompletionStream",
     "ConflictError",
     "Deadlines",
+    "ImageStream",
     "InternalServerError",
     "Item",
     "Items",
+    "Listing",
     "ManyStatistics",
+    "NamedEvent",
     "NotFoundError",
     "OpenAIError",
+    "Page",
     "PermissionDeniedError",
     "RaceError",
     "RateLimitError",
     "ResponseStream",
     "Result",
+    "SpeechStream",
     "Stream",
     "StreamCall",
     "StreamTruncatedError",
     "Subscription",
     "SubscriptionStatistics",
     "Timings",
+    "TranscriptionStream",
     "TransportStatistics",
     "TrioOpenAI",
     "TrioTransport",

@@ -213,9 +213,11 @@ def as_bytes(content: bytes) -> bytes:
 
 
 def _mapping(given: Any, parameter: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping | None):
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
         raise TypeError(f"{parameter} takes a dictionary, not {type(given).__name__}")
-    return cast("Mapping[str, Any]", given or {})
+    return cast("Mapping[str, Any]", given)
 
 
 # Parameters as text: in a URL, and in a form.

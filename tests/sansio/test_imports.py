@@ -27,6 +27,7 @@ LAYERS = [
     ["_demo", "local"],
     ["testing"],
     ["sync"],
+    ["_sync_endpoints"],
     ["_sync_stream", "_portal"],
     ["__init__"],
     ["_client"],

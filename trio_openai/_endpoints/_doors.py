@@ -189,6 +189,8 @@ def at(path: str, where: tuple[str, ...], params: Params) -> str:
         TypeError: there are too few, too many, or others than strings.
         ValueError: one is empty, or leads elsewhere.
     """
+    if "{" not in path and not where:
+        return path
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if len(where) > len(names):
         raise TypeError(f"this takes {len(names) or 'no'} arguments without a keyword, and {len(where)} were given")

@@ -70,12 +70,15 @@ class Parameters:
         checked = dict(given)
         kinds = self._kinds
         for name, value in given.items():
-            try:
-                kind = kinds[name]
-            except KeyError:
-                raise TypeError(_unknown(name, kinds)) from None
-            if kind is not None and (type(value) not in kind.exact or kind.of_objects):
+            kind = kinds.get(name, _NONE)
+            if kind is None:
+                continue
+            if kind is _NONE:
+                raise TypeError(_unknown(name, kinds))
+            if type(value) not in kind.exact:
                 checked[name] = self._looked_at(name, value, kind)
+            if kind.of_objects:
+                _check_items(name, checked[name], kind)
         return checked
 
     def _looked_at(self, name: str, value: Any, kind: _Kind) -> Any:
@@ -83,21 +86,25 @@ class Parameters:
             return None
         if isinstance(value, kind.classes) and not (isinstance(value, bool) and bool not in kind.classes):
             return value
-        if not (kind.is_listed and _is_listable(value)):
-            raise TypeError(f"{name} takes {kind.words}{_EXAMPLES.get(name, '')}, not {_class_name(value)}")
-        items = value if is_array(value) else list(value)
-        if kind.of_objects:
-            for item in items:
-                if type(item) is not dict and not isinstance(item, Mapping | WireObject):
-                    words = f"{name} takes {kind.words}{_EXAMPLES.get(name, '')}"
-                    raise TypeError(f"{words}; one of its items is of type {_class_name(item)}")
-        return items
+        if kind.is_listed and _is_listable(value):
+            return list(value)
+        raise TypeError(f"{name} takes {kind.words}{_EXAMPLES.get(name, '')}, not {_class_name(value)}")
 
     @cached_property
     def _kinds(self) -> dict[str, _Kind | None]:
         """What each may be; made when it is first needed, since few programs use all endpoints."""
         hints = typing.get_type_hints(self._typed_dict, localns={"Deadlines": Deadlines})
         return {name: None if name in self._unchecked else _kind(hint) for name, hint in hints.items()}
+
+
+_NONE = _Kind(frozenset(), (), is_listed=False, of_objects=False, words="")  # of no parameter
+
+
+def _check_items(name: str, items: object, kind: _Kind) -> None:
+    for item in items if is_array(items) else ():
+        if type(item) is not dict and not isinstance(item, Mapping | WireObject):
+            words = f"{name} takes {kind.words}{_EXAMPLES.get(name, '')}"
+            raise TypeError(f"{words}; one of its items is of type {_class_name(item)}")
 
 
 def _kind(annotation: Any) -> _Kind:
