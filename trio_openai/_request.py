@@ -24,7 +24,7 @@ from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
 from ._sansio.policy import Clocks, Deadlines, Phase
-from ._upload import Part, Upload, close, measured, threaded
+from ._upload import Part, Upload, close, form_stream, measured
 from .errors import (
     APIConnectionError,
     APIError,
@@ -313,7 +313,7 @@ class Exchange:
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
         if isinstance(content, Form):
-            request.stream = threaded(request.stream)
+            request.stream = form_stream(request.stream, content.files)
         else:
             request.stream = plain_stream(request.stream, content or b"")
         return request

@@ -1,7 +1,8 @@
 """Files to upload: read from disk piece by piece while they are sent, and anew for each attempt.
 
 httpx writes the form. What it is given for a file is a `SizedFile`: httpx asks it for its length without opening it,
-and reads it by 64 KiB. httpx would do that in the event loop; here every step of its writing runs in a thread.
+and reads it by 64 KiB. httpx would do that in the event loop; here every step of its writing runs in a thread, if there
+is a file on disk in the form. (So a form from memory needs none, also in a test, whose clock would not wait for it.)
 
 A file belongs to an attempt, which closes it whatever happens. While it is being sent it must not change: what is sent
 is as long as the head of the request has said, or an `OSError` ends it.
@@ -57,6 +58,11 @@ class Upload:
         name = name or (content.name if isinstance(content, Path) else getattr(content, "name", None))
         return cls(Path(name).name if isinstance(name, str) else "upload", content, content_type)
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether to look at it may block."""
+        return not isinstance(self.content, bytes | io.BytesIO)
+
     def measured(self) -> Part:
         """The form for httpx. Looks for the file and its size; for a thread.
 
@@ -69,7 +75,8 @@ class Upload:
         elif isinstance(content, Path):
             part = SizedFile(lambda: content.open("rb"), content.stat().st_size, is_ours=True)
         else:
-            part = SizedFile(lambda: content, content.seek(0, os.SEEK_END), is_ours=False)
+            size = content.seek(0, os.SEEK_END)
+            part = SizedFile(lambda: content, size, is_ours=False)
         return (self.name, part, self.content_type) if self.content_type else (self.name, part)
 
 
@@ -155,7 +162,14 @@ async def measured(uploads: list[tuple[str, Upload]]) -> list[tuple[str, Part]]:
     Raises:
         OSError: a file is not there.
     """
-    return await in_thread(lambda: [(name, upload.measured()) for name, upload in uploads])
+
+    def measure() -> list[tuple[str, Part]]:
+        return [(name, upload.measured()) for name, upload in uploads]
+
+    if any(upload.is_on_disk for _, upload in uploads):
+        return await in_thread(measure)
+    await trio.lowlevel.checkpoint()
+    return measure()
 
 
 def close(parts: list[tuple[str, Part]]) -> None:
@@ -166,29 +180,35 @@ def close(parts: list[tuple[str, Part]]) -> None:
 
 
 class _Pieces:
-    """What httpx writes, each step of it in a thread."""
+    """What httpx writes; in a thread, if it reads from a disk."""
 
-    def __init__(self, written: Iterator[bytes]) -> None:
+    def __init__(self, written: Iterator[bytes], *, threaded: bool) -> None:
         self._written = written
+        self._threaded = threaded
 
     def __aiter__(self) -> _Pieces:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await in_thread(lambda: next(self._written, None))
+        if self._threaded:
+            piece = await in_thread(lambda: next(self._written, None))
+        else:
+            await trio.lowlevel.checkpoint()
+            piece = next(self._written, None)
         if piece is None:
             raise StopAsyncIteration
         return piece
 
 
-def threaded(form: Any) -> Any:
-    """The body that httpx has made of a form, of the same httpx's class, as one that is written in threads."""
+def form_stream(form: Any, uploads: list[tuple[str, Upload]]) -> Any:
+    """The body that httpx has made of a form, of the same httpx's class, as one that does not block."""
+    threaded = any(upload.is_on_disk for _, upload in uploads)
 
     def pieces(_: object) -> _Pieces:
-        return _Pieces(iter(form))
+        return _Pieces(iter(form), threaded=threaded)
 
     body = next(cls for cls in type(form).__mro__ if cls.__name__ == "AsyncByteStream")
-    return type("ThreadedForm", (body,), {"__aiter__": pieces})()
+    return type("FormStream", (body,), {"__aiter__": pieces})()
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:

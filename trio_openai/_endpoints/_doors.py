@@ -63,20 +63,22 @@ class StreamingEndpoint(Generic[StreamT, WholeT]):
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], StreamT]:
         """Check and encode the parameters of a stream. Returns what makes it, as often as that is wanted."""
-        caller, make_stream, checked = self._caller, self._stream_class, self._checked(params)
+        caller, make_stream = self._caller, self._stream_class
+        path, checked = self._checked(where, params)
         make_dialect = self._dialect(checked)
-        call = self._prepared(where, checked, stream=True)
+        call = self._prepared(path, checked, stream=True)
         return lambda: make_stream(caller.source(call, make_dialect))
 
     # What all have in common.
 
-    def _checked(self, params: Params) -> Params:
+    def _checked(self, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
+        """The path, and the parameters that are not in it."""
         hide_headers(params)  # where the caller's frame has them too
-        return self._parameters.check(params)
+        path, params = at(self._path, where, params)
+        return path, self._parameters.check(params)
 
-    def _prepared(self, where: tuple[str, ...], checked: Params, *, stream: bool) -> Call:
+    def _prepared(self, path: str, checked: Params, *, stream: bool) -> Call:
         always = self._asks_for_stream if stream else None
-        path = at(self._path, where, checked)
         return self._caller.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
 
     async def _make(self, where: tuple[str, ...], stream: object, params: Params) -> StreamT | WholeT:
@@ -87,9 +89,9 @@ class StreamingEndpoint(Generic[StreamT, WholeT]):
             opened = self._opening(where, params)()
             await opened.open()
             return opened
-        checked = self._checked(params)
+        path, checked = self._checked(where, params)
         decode = self._decode(checked)
-        return await self._caller.answer(self._prepared(where, checked, stream=False), decode)
+        return await self._caller.answer(self._prepared(path, checked, stream=False), decode)
 
     if not TYPE_CHECKING:  # a checker finds the doors of each endpoint in its own class
 
@@ -178,31 +180,31 @@ class Asking(Generic[WholeT]):
             TypeError, ValueError: one cannot be sent.
         """
         hide_headers(params)
-        checked = self.parameters.check(params)
-        return caller.prepare(self.method, at(self.path, where, checked), checked, stream=False)
+        path, params = at(self.path, where, params)
+        return caller.prepare(self.method, path, self.parameters.check(params), stream=False)
 
 
-def at(path: str, where: tuple[str, ...], params: Params) -> str:
-    """A path with its places filled, by what was given for them without a keyword, or with one.
+def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
+    """A path with its places filled by what was given for them, without a keyword or with one; and the rest.
 
     Raises:
         TypeError: there are too few, too many, or others than strings.
         ValueError: one is empty, or leads elsewhere.
     """
     if "{" not in path and not where:
-        return path
+        return path, params
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if len(where) > len(names):
-        raise TypeError(f"this takes {len(names) or 'no'} arguments without a keyword, and {len(where)} were given")
-    for name, given in zip(names, where, strict=False):
-        if name in params:
+        raise TypeError(f"without a keyword this takes {len(names) or "no"} argument(s), and {len(where)} were given")
+    rest = dict(params)
+    for number, name in enumerate(names):
+        if number < len(where) and name in rest:
             raise TypeError(f"{name} is given twice")
-        path = path.replace(f"{{{name}}}", segment(name, given))
-    for name in names[len(where) :]:
-        if name not in params:
+        if number >= len(where) and name not in rest:
             raise TypeError(f"{name} is missing: give it as the first argument")
-        path = path.replace(f"{{{name}}}", segment(name, params.pop(name)))
-    return path
+        given = where[number] if number < len(where) else rest.pop(name)
+        path = path.replace(f"{{{name}}}", segment(name, given))
+    return path, rest
 
 
 def segment(name: str, given: object) -> str:

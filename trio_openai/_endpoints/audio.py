@@ -111,10 +111,10 @@ class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
     def _decode(self, params: Params) -> Decode[bytes]:  # noqa: ARG002
         return as_bytes
 
-    def _prepared(self, where: tuple[str, ...], checked: Params, *, stream: bool) -> Call:
+    def _prepared(self, path: str, checked: Params, *, stream: bool) -> Call:
         if stream:
-            return super()._prepared(where, checked, stream=True)
-        return self._caller.prepare("POST", self._path, checked, stream=False, raw=True)
+            return super()._prepared(path, checked, stream=True)
+        return self._caller.prepare("POST", path, checked, stream=False, raw=True)
 
     def stream_bytes(self, **params: Unpack[SpeechParams]) -> StreamManager[ByteStream]:
         """The sound itself, piece by piece, inside an `async with` block: to be played, or written to a file.
@@ -125,7 +125,8 @@ class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
         """
         given = cast("Params", params)
         hide_headers(given)
-        caller, call = self._caller, self._prepared((), self._checked(given), stream=False)
+        caller, (path, checked) = self._caller, self._checked((), given)
+        call = self._prepared(path, checked, stream=False)
         return StreamManager(lambda: ByteStream(caller.exchange(call), caller.open_sources))
 
     if TYPE_CHECKING:

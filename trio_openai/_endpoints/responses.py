@@ -46,11 +46,11 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         return ResponseDialect
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
-        caller, checked = self._caller, self._checked(params)
+        caller, (path, checked) = self._caller, self._checked(where, params)
         resume = checked.pop("resume", False)
         if resume and not checked.get("background"):
             raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
-        call = self._prepared(where, checked, stream=True)
+        call = self._prepared(path, checked, stream=True)
         return lambda: ResponseStream(caller.source(call, ResponseDialect, resume=resume))
 
     def _decode(self, params: Params) -> Decode[Response]:

@@ -11,22 +11,21 @@ not seen when the program runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from ._base import WireObject
 
 if TYPE_CHECKING:
-    import os
-
     from trio_openai._sansio.policy import Deadlines
 
 JSONObject: TypeAlias = Mapping[str, Any] | WireObject
 """A dictionary of what JSON can say, or an object off the wire, such as the message of an earlier answer."""
 
-FileContent: TypeAlias = "os.PathLike[str] | bytes | IO[bytes]"
-"""What is in a file to upload: its path (a `pathlib.Path`), its bytes, or a file that is open in binary mode."""
+FileContent: TypeAlias = Path | bytes | IO[bytes]
+"""What is in a file to upload: its path, its bytes, or a file that is open in binary mode."""
 
-FileInput: TypeAlias = "FileContent | tuple[str | None, FileContent] | tuple[str | None, FileContent, str | None]"
+FileInput: TypeAlias = FileContent | tuple[str | None, FileContent] | tuple[str | None, FileContent, str | None]
 """A file to upload: its content; or its name, content and, at will, content type in a tuple."""
 
 
