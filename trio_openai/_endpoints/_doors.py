@@ -195,7 +195,7 @@ def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
         return path, params
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if len(where) > len(names):
-        raise TypeError(f"without a keyword this takes {len(names) or "no"} argument(s), and {len(where)} were given")
+        raise TypeError(f"without a keyword this takes {len(names) or 'no'} argument(s), and {len(where)} were given")
     rest = dict(params)
     for number, name in enumerate(names):
         if number < len(where) and name in rest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import typing
 from array import array
 from collections.abc import Collection, Mapping
 from typing import Any, Unpack, cast
@@ -11,7 +12,7 @@ from trio_openai._calls import Caller, as_object, hide_headers
 from trio_openai._sansio.dialects_tagged import OtherDialect, decode_base64
 from trio_openai._stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
-from trio_openai.types import CreateEmbeddingResponse, Model, ModelList
+from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
 from trio_openai.types.params import CallParams, EmbeddingParams
 
 from ._doors import Asking, Params
@@ -92,6 +93,11 @@ def _numbers(text: str) -> list[float]:
     return numbers.tolist()
 
 
+def _are_wire_classes(event_type: Any) -> bool:
+    members = typing.get_args(event_type) or (event_type,)
+    return event_type is None or all(isinstance(one, type) and issubclass(one, WireObject) for one in members)
+
+
 def stream_request(
     caller: Caller,
     method: str,
@@ -111,7 +117,11 @@ def stream_request(
         raise TypeError(f"json takes a dictionary, not {type(json).__name__}")
     if json is not None and method.upper() == "GET":
         raise ValueError("a GET request has no body: give extra_query")
+    if not _are_wire_classes(event_type):
+        raise TypeError("event_type takes a class of trio_openai.types, a WireObject of your own, or a union of these")
     ends = (end,) if isinstance(end, str) else end
+    if ends is not None and not (isinstance(ends, Collection) and all(isinstance(name, str) for name in ends)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError("end takes the name or type of an event, several of them, or None")
     checked = _NOTHING_ELSE.check(params)
     call = caller.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
     return StreamManager(lambda: Stream(caller.source(call, lambda: OtherDialect(event_type, ends))))
