@@ -233,7 +233,7 @@ def test_the_parameters_are_those_that_are_documented() -> None:
         params.ChatCompletionParams: openai.chat.completion_create_params.CompletionCreateParamsBase,
         params.CompletionParams: openai.completion_create_params.CompletionCreateParamsBase,
         params.ResponseParams: openai.responses.response_create_params.ResponseCreateParamsBase,
-        params.ResponseRetrieveStreamParams: openai.responses.response_retrieve_params.ResponseRetrieveParamsBase,
+        params.ResponseRetrieveParams: openai.responses.response_retrieve_params.ResponseRetrieveParamsBase,
         params.InputItemListParams: openai.responses.input_item_list_params.InputItemListParams,
         params.ImageGenerateParams: openai.image_generate_params.ImageGenerateParamsBase,
         params.ImageEditParams: openai.image_edit_params.ImageEditParamsBase,

@@ -3,8 +3,8 @@
 The way of a byte, and the layers, each of which imports only those below it:
 
     sync         the client for threads; not imported here. _sync_endpoints are
-                 its endpoints, _sync_stream its streams, _portal the way from
-                 a thread into a loop
+                 its endpoints, _sync_calls their way to those below,
+                 _sync_stream its streams, _portal the way into a loop
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one

@@ -7,10 +7,8 @@
 
 Behind it is a `TrioOpenAI` in a trio loop: in the loop that is running already if the call comes from a worker of
 `trio.to_thread.run_sync`, else in one that runs in a thread of its own. `_portal.py` has the way there,
-`_sync_stream.py` the streams.
-
-To add a method, say where its counterpart is: in one line with `_Streamed`, which keeps the signature, or in the body
-of a method with `caller.fetch`.
+`_sync_stream.py` the streams, `_sync_endpoints.py` the endpoints, each of which is made by `_sync_calls.py` of its
+counterpart's name.
 """
 
 from __future__ import annotations
@@ -30,17 +28,15 @@ from ._portal import Portals
 from ._request import Key, KeyProvider
 from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
+from ._sync_calls import SyncCaller, SyncPage, SyncStreamManager
 from ._sync_endpoints import (
     SyncAudio,
-    SyncCaller,
     SyncChat,
     SyncCompletions,
     SyncEmbeddings,
     SyncImages,
     SyncModels,
-    SyncPage,
     SyncResponses,
-    SyncStreamManager,
 )
 from ._sync_stream import (
     SyncByteStream,

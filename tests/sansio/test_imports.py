@@ -28,6 +28,7 @@ LAYERS = [
     ["testing"],
     ["sync"],
     ["_sync_endpoints"],
+    ["_sync_calls"],
     ["_sync_stream", "_portal"],
     ["__init__"],
     ["_client"],

@@ -14,7 +14,6 @@ from trio_openai.types.params import (
     InputItemListParams,
     ResponseParams,
     ResponseRetrieveParams,
-    ResponseRetrieveStreamParams,
     ResponseStreamParams,
 )
 
@@ -99,7 +98,7 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
 
     _method = "GET"
     _path = "/responses/{response_id}"
-    _parameters = Parameters(ResponseRetrieveStreamParams)
+    _parameters = Parameters(ResponseRetrieveParams)
     _stream_class = ResponseStream
     _answer = Response
 
@@ -109,7 +108,7 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
     if TYPE_CHECKING:
 
         def stream(
-            self, response_id: str, **params: Unpack[ResponseRetrieveStreamParams]
+            self, response_id: str, **params: Unpack[ResponseRetrieveParams]
         ) -> StreamManager[ResponseStream]: ...
         async def start_stream(
             self,
@@ -117,14 +116,14 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
             response_id: str,
             *,
             buffer: int = DEFAULT_BUFFER,
-            **params: Unpack[ResponseRetrieveStreamParams],
+            **params: Unpack[ResponseRetrieveParams],
         ) -> ResponseStream: ...
         def call(
-            self, response_id: str, *, key: object = None, **params: Unpack[ResponseRetrieveStreamParams]
+            self, response_id: str, *, key: object = None, **params: Unpack[ResponseRetrieveParams]
         ) -> StreamCall[ResponseStream]: ...
         @overload
         async def __call__(
-            self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveStreamParams]
+            self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
         ) -> ResponseStream: ...
         @overload
         async def __call__(

@@ -169,19 +169,14 @@ class ResponseStreamParams(ResponseParams, total=False):
 
 
 class ResponseRetrieveParams(CallParams, total=False):
-    """Those of `responses.retrieve`."""
-
-    include: Sequence[str]
-
-
-class ResponseRetrieveStreamParams(ResponseRetrieveParams, total=False):
-    """Those of `responses.retrieve`, streamed.
+    """Those of `responses.retrieve`.
 
     Attributes:
-        include_obfuscation: whether the events are padded to hide their lengths.
-        starting_after: the `sequence_number` of the last event that need not be sent.
+        include_obfuscation: of a stream: whether its events are padded to hide their lengths.
+        starting_after: of a stream: the `sequence_number` of the last event that need not be sent.
     """
 
+    include: Sequence[str]
     include_obfuscation: bool
     starting_after: int
 
