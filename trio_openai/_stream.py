@@ -93,7 +93,7 @@ class Stream(Generic[EventT, WholeT]):
     @property
     def text(self) -> str:
         """What the event that was handed over last adds to the main text. Internal."""
-        return (self._pump or self._source.dialect).text
+        return (self._pump or self._source).text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"

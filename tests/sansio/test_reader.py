@@ -237,8 +237,7 @@ def test_an_error_before_the_first_event_has_no_partial() -> None:
 
 
 def fold(dialect: Any, raws: list[Any]) -> Any:
-    for raw in raws:
-        dialect.event(raw, "")
+    dialect.add([dialect.event(raw, "") for raw in raws])
     return dialect.snapshot()
 
 

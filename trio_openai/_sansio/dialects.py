@@ -2,13 +2,14 @@
 
 A dialect serves one stream and holds what that stream has added up to. The reader asks it three things of an event's
 JSON object: what event it is, whether it reports an error, and whether it ends the stream; and, when the body ends
-without saying so, whether what came is whole.
+without saying so, whether what came is whole. To make an event and to add it up are two things, since the events of one
+read are decoded together, and each belongs to the sum when it has been handed out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
 import attrs
 
@@ -25,6 +26,13 @@ from .snapshot_response import TERMINAL, ResponseSnapshot
 
 EventT = TypeVar("EventT", covariant=True)
 WholeT = TypeVar("WholeT", covariant=True)
+
+
+_ORDINARY = {attrs.fields_dict(cls)["type"].default for cls in get_args(ResponseStreamEvent)} - {
+    None,
+    "error",
+    *TERMINAL,
+}
 
 
 @attrs.frozen
@@ -45,8 +53,12 @@ class Reported:
 class Dialect(Protocol[EventT, WholeT]):
     """One endpoint's way of streaming."""
 
-    text: str  # what the last event adds to the main text
-    ended: bool  # whether the last event was the stream's end, by its own terms
+    ended: bool  # whether the last event that was made was the stream's end, by its own terms
+
+    @property
+    def text(self) -> str:
+        """What the last event adds to the main text."""
+        ...
 
     @property
     def has_content(self) -> bool:
@@ -54,7 +66,15 @@ class Dialect(Protocol[EventT, WholeT]):
         ...
 
     def event(self, raw: Raw, name: str) -> EventT:
-        """Make the typed event of an SSE message named `name`, and fold it into the snapshot."""
+        """Make the typed event of an SSE message named `name`."""
+        ...
+
+    def ordinary(self, raw: Raw) -> EventT | None:
+        """The same, in one step for nearly all events: if it reports no error, and the stream goes on; else None."""
+        ...
+
+    def add(self, events: list[Any]) -> None:
+        """Add events up, one or more."""
         ...
 
     def error(self, raw: Raw, name: str) -> Reported | None:
@@ -101,24 +121,31 @@ class ChatDialect:
     ended = False  # only `[DONE]` and the end of the body say so
 
     def __init__(self, choices: int = 1) -> None:
-        self.text = ""
         self._choices = choices
         self._snapshot = ChatSnapshot()
         self._hook: Callable[[Raw, object], ChatCompletionChunk] = hook_for(ChatCompletionChunk)
+
+    @property
+    def text(self) -> str:
+        return self._snapshot.text
 
     @property
     def has_content(self) -> bool:
         return self._snapshot.has_content
 
     def event(self, raw: Raw, name: str) -> ChatCompletionChunk:  # noqa: ARG002
-        chunk = self._hook(raw, None)
-        self.text = self._snapshot.add(chunk)
-        return chunk
+        return self._hook(raw, None)
+
+    def ordinary(self, raw: Raw) -> ChatCompletionChunk | None:
+        if "error" in raw or raw.get("object") != "chat.completion.chunk":
+            return None
+        return self._hook(raw, None)
+
+    def add(self, events: list[ChatCompletionChunk]) -> None:
+        self._snapshot.add(events)
 
     def error(self, raw: Raw, name: str) -> Reported | None:
         """An `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM)."""
-        if "error" not in raw and raw.get("object") == "chat.completion.chunk":
-            return None  # as nearly always
         if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
             return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
         return None
@@ -150,20 +177,29 @@ class ResponseDialect:
     """Responses: ends with the event that carries the finished response."""
 
     def __init__(self) -> None:
-        self.text = ""
         self.ended = False
         self._snapshot = ResponseSnapshot()
         self._hook: Callable[[Raw, object], ResponseStreamEvent] = hook_for(ResponseStreamEvent)
         self._reason: str | None = None
 
     @property
+    def text(self) -> str:
+        return self._snapshot.text
+
+    @property
     def has_content(self) -> bool:
         return self._snapshot.has_content
+
+    def ordinary(self, raw: Raw) -> ResponseStreamEvent | None:
+        kind = raw.get("type")
+        return self._hook(raw, None) if type(kind) is str and kind in _ORDINARY else None
+
+    def add(self, events: list[ResponseStreamEvent]) -> None:
+        self._snapshot.add(events)
 
     def event(self, raw: Raw, name: str) -> ResponseStreamEvent:
         event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
         event.raw = raw  # as it was sent
-        self.text = self._snapshot.add(event)
         if (kind := raw.get("type", name)) in TERMINAL:
             self.ended, self._reason = True, kind
         return event
