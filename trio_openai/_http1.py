@@ -81,6 +81,8 @@ class ResponseParser:
         self.started = False
         self._has_body = has_body
         self._body: list[bytes] = []
+        self.on_body = self._body.append  # httptools calls it for every chunk: so no Python function is called
+        self._whole = 0  # pieces of the body that there were at the end of the message
         self._most_header_bytes = max_header_bytes
         self._header_bytes = 0  # of the head, and later since the last byte of the body: trailers are headers too
         self._error: str | None = None
@@ -100,7 +102,7 @@ class ResponseParser:
         self._body.clear()
         return data
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | bytearray) -> None:
         """Take bytes from the peer. If they are wrong, `check` raises, once the body before them has been taken."""
         self.started = True
         while data and self._parser is not None and self._error is None:
@@ -113,13 +115,18 @@ class ResponseParser:
         if data:
             self.keep_alive = False  # bytes that nobody asked for
 
-    def _feed(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+    def _feed(self, parser: httptools.HttpResponseParser, data: bytes | bytearray) -> None:
+        before = len(self._body)
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail("the server wants to switch protocols")
         except httptools.HttpParserError as error:
             self._fail(str(error))
+        if len(self._body) > before:
+            self._header_bytes = 0
+        if self.complete:
+            del self._body[self._whole :]  # what follows the message does not belong to it
 
     def receive_eof(self) -> None:
         """Take the end of the connection."""
@@ -166,13 +173,9 @@ class ResponseParser:
             if not self._has_body:
                 self.on_message_complete()
 
-    def on_body(self, data: bytes) -> None:
-        self._header_bytes = 0
-        if not self.complete:
-            self._body.append(data)
-
     def on_message_complete(self) -> None:
         if self.status is not None and not self.complete:
             assert self._parser is not None
             self.complete = True
+            self._whole = len(self._body)
             self.keep_alive = self._parser.should_keep_alive()

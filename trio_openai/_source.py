@@ -321,10 +321,11 @@ class EventSource(Generic[EventT, WholeT]):
         """Wait for bytes and feed them to the reader."""
         if self._body is None:
             self._body = await self._restart()
+        exchange, read = self._exchange, self._body.read
         self.reader.add_up()
         self._note_progress()
         try:
-            data = await self._exchange.limited(self._body.read)
+            data = await (exchange.limited(read) if exchange.clocks.are_running else read())
         except self._exchange.errors as error:
             self.reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
         except APIError as error:

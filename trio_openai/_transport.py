@@ -36,6 +36,7 @@ from ._connection import (
     has_something_to_say,
     open_tcp,
     open_tls,
+    reader_of,
     unix_opener,
 )
 from ._http1 import MAX_HEADER_BYTES, ProtocolError, ResponseParser, serialize
@@ -46,7 +47,6 @@ BODY = "trio_openai.body"
 NATIVE = "trio_openai.native"
 """The key in `request.extensions` of a function that is called when a request reaches this transport."""
 
-_READ_SIZE = 64 * 1024
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 _SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
@@ -82,6 +82,21 @@ class _Connection:
     parser: ResponseParser
     expires_at: float = 0.0
     is_spoiled: bool = False  # a request was not sent whole: no other one may follow it
+    read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.read = reader_of(self.stream)
+
+    async def receive(self) -> None:
+        """Feed the parser with one read."""
+        try:
+            data = await self.read()
+        except (trio.BrokenResourceError, OSError) as error:
+            raise httpx.ReadError(f"the connection broke: {_reason(error)}") from error
+        if data:
+            self.parser.receive_data(data)
+        else:
+            self.parser.receive_eof()
 
     def close(self) -> None:
         self.parser.close()
@@ -352,7 +367,7 @@ class Body(httpx.AsyncByteStream):
                 self._ended = True
                 self.close()
                 break
-            await _receive(connection)
+            await connection.receive()
         return data  # noqa: ASYNC910 - as documented
 
     def close(self, *, park: bool = False) -> None:
@@ -445,22 +460,10 @@ async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stre
 async def _read_head(connection: _Connection) -> None:
     parser = connection.parser
     while True:
-        await _receive(connection)
+        await connection.receive()
         if parser.status is not None:
             return
         _check(parser)
-
-
-async def _receive(connection: _Connection) -> None:
-    """Feed the parser with one read."""
-    try:
-        data = await connection.stream.receive_some(_READ_SIZE)
-    except trio.BrokenResourceError as error:
-        raise httpx.ReadError(f"the connection broke: {_reason(error)}") from error
-    if data:
-        connection.parser.receive_data(bytes(data))
-    else:
-        connection.parser.receive_eof()
 
 
 def _check(parser: ResponseParser) -> None:
@@ -474,7 +477,7 @@ async def _drain(connection: _Connection) -> None:  # noqa: ASYNC910 - a read th
     """Read what a parked connection's response still had to say, which should be next to nothing."""
     with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
         while True:
-            await _receive(connection)
+            await connection.receive()
             _check(connection.parser)
             if connection.parser.complete:
                 return

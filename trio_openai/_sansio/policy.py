@@ -173,6 +173,11 @@ class Clocks:
         for phase in phases:
             self._left.pop(phase, None)
 
+    @property
+    def are_running(self) -> bool:
+        """Whether any is."""
+        return bool(self._left)
+
     def next(self) -> tuple[Phase, float] | None:
         """The clock that will run out first, and the seconds left on it; None if none runs."""
         return min(self._left.items(), key=lambda item: item[1]) if self._left else None
