@@ -14,7 +14,7 @@ from __future__ import annotations
 import email.utils
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -157,16 +157,16 @@ class Clocks:
     """The deadlines of one call, as what is left of each: started by name, and run down by `spend`."""
 
     def __init__(self, limits: Deadlines) -> None:
-        self._limits = limits
+        given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
+        self._limits = {phase: limit for phase, limit in given.items() if limit is not None}
         self._left: dict[Phase, float] = {}
         self.start("total")
 
     def start(self, *phases: Phase) -> None:
         """Start clocks, or wind them up again."""
         for phase in phases:
-            limit: float | None = getattr(self._limits, phase)
-            if limit is not None:
-                self._left[phase] = limit
+            if phase in self._limits:
+                self._left[phase] = self._limits[phase]
 
     def stop(self, *phases: Phase) -> None:
         """Stop clocks for good, or until they are started."""

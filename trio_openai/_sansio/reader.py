@@ -184,7 +184,7 @@ class Reader(Generic[EventT]):
         if self._reported is not None and not self._reported.may_end:
             raise self.fail(self._reported.error)
         try:
-            while (message := self._parser.next_event()) is not None:
+            while self._parser.has_more and (message := self._parser.next_event()) is not None:
                 if (answer := self._interpret(message)) is not None:
                     return answer
             return self._finish() if self._body_ended else NEED_DATA
@@ -196,9 +196,10 @@ class Reader(Generic[EventT]):
 
         An event costs half of what it costs by the long way.
         """
-        if self.state is not _STREAMING or self._reported is not None or self._exactly_once:
+        parser = self._parser
+        if not parser.has_more or self.state is not _STREAMING or self._reported is not None or self._exactly_once:
             return False
-        ordinary, ready, parser = self._dialect.ordinary, self._ready, self._parser
+        ordinary, ready = self._dialect.ordinary, self._ready
         for data in parser.plain_data(_DECODED_AHEAD):
             try:
                 raw: object = orjson.loads(data)

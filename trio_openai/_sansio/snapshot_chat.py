@@ -15,7 +15,7 @@ Rules, where servers differ:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from trio_openai.types._base import Raw
@@ -72,9 +72,8 @@ class ChatSnapshot:
             head.id = head.id or _first(chunks, "id")
             head.model = head.model or _first(chunks, "model")
             head.created = head.created or _first(chunks, "created")
-        backwards = chunks[::-1]
-        head.system_fingerprint = _first(backwards, "system_fingerprint") or head.system_fingerprint
-        head.service_tier = _first(backwards, "service_tier") or head.service_tier
+        head.system_fingerprint = _first(reversed(chunks), "system_fingerprint") or head.system_fingerprint
+        head.service_tier = _first(reversed(chunks), "service_tier") or head.service_tier
 
     @property
     def has_content(self) -> bool:
@@ -339,7 +338,7 @@ class _ToolCall:
         return call
 
 
-def _first(chunks: list[ChatCompletionChunk], name: str) -> Any:
+def _first(chunks: Iterable[ChatCompletionChunk], name: str) -> Any:
     """The first value that is neither null nor empty; None if there is none."""
     for chunk in chunks:
         if value := chunk.raw.get(name):

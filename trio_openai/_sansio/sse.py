@@ -106,8 +106,6 @@ class SSEParser:
         much. It stays where it is until `skip`.
         """
         found: list[bytes] = []
-        if self._at == len(self._blocks):
-            return found
         for block in self._blocks[self._at : self._at + most]:
             line, newline, rest = block.partition(b"\n")
             if newline and line[:7] == b"event: ":
@@ -120,6 +118,11 @@ class SSEParser:
     def skip(self, events: int) -> None:
         """Leave out so many events, whose data have been taken by `plain_data`."""
         self._at += events
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `next_event` may have something to hand out, or to raise, without more bytes."""
+        return self._at < len(self._blocks) or self._tail_size > self._limit
 
     def take_unfinished(self) -> ServerSentEvent | None:
         """At the end of the input: the event that lacks its empty line, or None if nothing but comments is left.
@@ -146,9 +149,8 @@ class SSEParser:
 
     def _split(self, data: bytes) -> None:
         """Cut the blocks off that end in this data; keep the rest for later."""
-        if self._at:
-            del self._blocks[: self._at]
-            self._at = 0
+        del self._blocks[: self._at]
+        self._at = 0
         if self._tail:
             ended = self._tail[-1].endswith(b"\n") and data.startswith(b"\n")
             end = 0 if ended else data.find(b"\n\n")
@@ -159,9 +161,8 @@ class SSEParser:
             self._blocks.append(b"".join(self._tail).removesuffix(b"\n" if ended else b""))
             self._tail, self._tail_size = [], 0
             data = data[end + (1 if ended else 2) :]
-        *blocks, rest = data.split(b"\n\n")
-        self._blocks.extend(blocks)
-        if rest:
+        self._blocks += data.split(b"\n\n")
+        if rest := self._blocks.pop():
             self._keep(rest)
 
     def _keep(self, piece: bytes) -> None:
