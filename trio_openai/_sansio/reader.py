@@ -144,7 +144,7 @@ class Reader(Generic[EventT]):
         return self._dialect
 
     def add_up(self) -> None:
-        """Add up the events that have been handed out. Several at once cost less: so at the latest when more are read."""
+        """Add up the events that have been handed out. Several at once cost less: so it is done once a read."""
         if self._to_add:
             events, self._to_add = self._to_add, []
             self._dialect.add(events)
