@@ -19,7 +19,6 @@ Rules that hold the loop together:
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -103,7 +102,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._record: list[bytes] | None = []  # of the body; None once it has grown too long
         self._recorded = 0
         self._keep_record = False
-        self._ahead: deque[tuple[EventT, str]] = deque()  # read, and not handed out yet
+        self._ahead: list[tuple[EventT, str]] = []  # read, and not handed out yet
         self._text: str | None = None  # of the event that was handed out last, if that was read ahead
         self._busy = False
         self._is_over = False  # whether the end has been handed out, or the stream was closed
@@ -229,7 +228,7 @@ class EventSource(Generic[EventT, WholeT]):
             event, self._text = self._ahead[0]
             if self.hub is not None:
                 await (self.hub.go_on() if self.hub.is_delivering else self.hub.deliver(event))
-            self._ahead.popleft()
+            del self._ahead[0]
             return event
         finally:
             self._busy = False

@@ -19,7 +19,6 @@ good events before a bad one are handed out first.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -122,7 +121,7 @@ class Reader(Generic[EventT]):
     ) -> None:
         self.state = _OPENING
         self._dialect = dialect
-        self._ready: deque[EventT] = deque()  # decoded, not handed out
+        self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
         self._to_add: list[EventT] = []  # handed out, not added up
         self.events = 0
         self.error: APIError | None = None  # what the stream failed with; raised again at every pull
@@ -177,7 +176,7 @@ class Reader(Generic[EventT]):
         if self.state not in _OPEN:
             return self._after_end()
         if self._ready or self._decode_ahead():
-            event = self._ready.popleft()
+            event = self._ready.pop()
             self.events += 1
             self._to_add.append(event)
             return event
@@ -211,6 +210,7 @@ class Reader(Generic[EventT]):
                 break
             ready.append(event)
         parser.skip(len(ready))
+        ready.reverse()
         return bool(ready)
 
     def fail(self, error: APIError) -> APIError:
