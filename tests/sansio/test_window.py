@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from trio_openai._sansio import policy
 from trio_openai._sansio.limits import Flight
-from trio_openai._sansio.window import Tally, Window
+from trio_openai._sansio.window import Window
 
 UNIX = 1_700_000_000.0
 

@@ -20,6 +20,7 @@ from trio_openai.types.responses import Response, ResponseStreamEvent
 from . import coalesce
 from .convert import hook_for
 from .failures import api_error
+from .limits import used_tokens
 from .snapshot_chat import ChatSnapshot
 from .snapshot_response import TERMINAL, ResponseSnapshot
 
@@ -68,6 +69,11 @@ class Dialect(Protocol[EventT, WholeT]):
     @property
     def reason(self) -> str | None:
         """Why the model stopped, as the wire says it."""
+        ...
+
+    @property
+    def tokens(self) -> int | None:
+        """The tokens that were used, if the stream has said so."""
         ...
 
     def failure(self) -> APIError | None:
@@ -130,6 +136,10 @@ class ChatDialect:
     def reason(self) -> str | None:
         return self._snapshot.finish_reason
 
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
+
     def failure(self) -> APIError | None:
         return None
 
@@ -181,6 +191,10 @@ class ResponseDialect:
     @property
     def reason(self) -> str | None:
         return self._reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
 
     def failure(self) -> APIError | None:
         if self._reason != "response.failed":

@@ -136,6 +136,11 @@ class ResponseSnapshot:
             self._spoken = True
         return text
 
+    @property
+    def usage(self) -> object:
+        """The usage so far, as it was sent."""
+        return self._response.get("usage")
+
     def snapshot(self) -> Response:
         """The response so far. Later events do not change it."""
         if self._whole is not None:
