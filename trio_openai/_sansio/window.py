@@ -38,8 +38,8 @@ THROTTLED = (429, 503)
 
 _SHRINK = 0.7
 _REGROWTH = 0.2  # of the limit with every answer, but no more than one, until it is back where it is safe
-_RATE_SHRINK = 0.97  # at least
-_RATE_FALL = 0.1  # at most, since there may just have been little to do
+_LEAST_FALL = 0.97  # what is left of the rate
+_MOST_FALL = 0.1  # so little may get through because there was little to do
 _RATE_GROWTH = 1.005  # with every answer
 
 _PRICE = 100  # answers that pay for one refusal
@@ -60,7 +60,7 @@ _SPREAD = 1.5  # attempts begin at no more than so many times the rate at which 
 _SPREAD_BURST = 0.15  # of the limit
 _REMEMBERED = 20  # attempts, in their average length
 _SHORTEST = 0.001  # seconds, for that average
-_IDLE = 1.0  # seconds without an attempt, though one could have begun
+_IDLE = 1.0  # seconds without an attempt, though one could have begun: they tell nothing of the server
 
 
 class Window:
@@ -99,7 +99,7 @@ class Window:
         self._try_at = -math.inf  # when more may be tried
         self._answered = Counter[int]()  # since the last setback, by the level in flight when they began
         self._setbacks = 0  # in a row, since an attempt got through
-        self._set_back_at = 0.0  # by the first of them
+        self._set_back_at = -math.inf  # by the first of them
         self._set_back_by = self._shrunk_by = self._begun  # the last attempt that had begun by the first, by the latest
         self._refused = 0  # of those until the first
         self._is_rate = False  # what was to blame
@@ -115,7 +115,7 @@ class Window:
         """Count an attempt as begun."""
         self._first_at = min(self._first_at, now)
         if not self.in_flight and now > max(self._ended_at, self.ready_at(tokens, now)) + _IDLE:
-            self._counted_from, self._counted_since = self._begun, now
+            self._counted_from, self._counted_since, self._set_back_at = self._begun, now, -math.inf
         self.in_flight += 1
         self._begun += 1
         self._spent += tokens
@@ -165,6 +165,7 @@ class Window:
             self._refused += 1
             if not self._is_rate:
                 self._safe = min(self._safe, max(flight.level - 1.0, 1.0))
+                self.limit = self._bounded(min(self.limit, self._safe))
         self._owe(now)
 
     def _set_back(self, flight: Flight, pause: float | None, now: float) -> None:
@@ -206,7 +207,7 @@ class Window:
         if self._setbacks:
             self._recover(flight)
         self._answered[flight.level] += 1
-        if not self._debt and self.rate < self._natural_rate():
+        if self._may_try(now) and self.rate < self._natural_rate():
             self.rate *= _RATE_GROWTH
         if flight.serial <= self._filled_by:
             self.limit = self._bounded(self._grown(now))
@@ -215,9 +216,10 @@ class Window:
         """The first attempt has got through that has begun since the last setback."""
         refused_for, counted_for = flight.began - self._set_back_at, flight.began - self._counted_since
         if (self._is_rate or refused_for > _LONG * self._mean) and 0 < refused_for < _OUTAGE:
-            through = self._set_back_by - self._counted_from - self._refused
             before = min(self.rate, max(min(self._safe, self.maximum), 1.0) / self._mean)
-            self.rate = min(max(through / counted_for, _RATE_FALL * before), _RATE_SHRINK * before)
+            through = (self._set_back_by - self._counted_from - self._refused) / counted_for
+            part = 1.0 - refused_for / counted_for  # what got through is less if the rate has just grown
+            self.rate = before * min(max(through / before, part, _MOST_FALL), _LEAST_FALL)
         self._counted_from, self._counted_since = flight.serial - 1, flight.began
         self._setbacks = 0
 
@@ -227,7 +229,11 @@ class Window:
             return self.limit + 1.0
         if self.limit < self._safe:
             return min(self.limit + min(_REGROWTH * self.limit, 1.0), self._safe)
-        return self.limit if self._debt or now < self._try_at else self.limit + 1.0 / self.limit
+        return self.limit + 1.0 / self.limit if self._may_try(now) else self.limit
+
+    def _may_try(self, now: float) -> bool:
+        """Whether the refusals so far are paid for."""
+        return not self._debt and now >= self._try_at
 
     # The pace.
 
