@@ -23,11 +23,19 @@ import trio
 
 from ._sansio.json import decode_json, is_object
 from ._sansio.limits import Flight, Rates, estimated_tokens
-from ._sansio.window import Window
+from ._sansio.window import THROTTLED, Window
 
 log = logging.getLogger("trio_openai")
 
 _NO_HEADERS: Mapping[str, str] = {}
+_TOO_MUCH = (
+    "rate_limit_exceeded",
+    "rate_limit_error",
+    "overloaded",
+    "overloaded_error",
+    "slow_down",
+    "server_overloaded",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,13 +64,23 @@ class Outcome:
         status: the HTTP status; None if it was cancelled before there was one, or the connection failed.
         tokens: what it used, if the answer said so and was read that far.
         headers: of the response; their names are found in any case.
-        code: of the error in the body, if the status was 400 or above: its code, else its type; or None.
+        code: of the error that the answer reported, be it by its status or inside a stream: its code, else its type.
     """
 
     status: int | None = None
     tokens: int | None = None
     headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
     code: str | int | None = None
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether the server says that it is asked too much: 429, 503, or that an overload ended the stream.
+
+        An account that is used up is none of that: to ask less would not help.
+        """
+        if self.code == "insufficient_quota":
+            return False
+        return self.status in THROTTLED or self.code in THROTTLED or self.code in _TOO_MUCH
 
 
 class Permit(Protocol):
@@ -97,10 +115,12 @@ class _Waiter:
 
 
 class _Line:
-    """Who waits for a rule, in the order in which they came."""
+    """Who waits for a rule, in the order in which they came. It belongs to the run of trio that it was first used in."""
 
     def __init__(self, rule: _Rule) -> None:
         self._rule = rule
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._clock: trio.abc.Clock | None = None
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()  # a deque would be slow to leave from the middle
 
     def __len__(self) -> int:
@@ -109,6 +129,7 @@ class _Line:
     async def pass_through(self, tokens: int) -> Flight:
         """Wait for one's turn, and for the rule; then the attempt has begun."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        self._bind()
         now = trio.current_time()
         if not self._waiters and self._rule.ready_at(tokens, now) <= now:
             flight = self._rule.begin(tokens, now)
@@ -131,6 +152,31 @@ class _Line:
         finally:
             del self._waiters[me]
             self.wake()
+
+    def _bind(self) -> None:
+        """Belong to this run."""
+        token = trio.lowlevel.current_trio_token()
+        if self._token is None:
+            self._token, self._clock = token, trio.lowlevel.current_clock()
+        elif self._token is not token:
+            raise RuntimeError("this limiter has been used in another run of trio; make one for each")
+
+    def now(self) -> float:
+        """The time of the run that it belongs to, also for other threads."""
+        return self._clock.current_time() if self._clock is not None else 0.0
+
+    def change(self, function: Callable[[], object]) -> None:
+        """Change the rule, and have whoever is first look again. From another thread: as soon as the run gets to it."""
+
+        def apply() -> None:
+            function()
+            self.wake()
+
+        here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
+        if self._token is None or self._token is here:
+            apply()
+        else:
+            self._token.run_sync_soon(apply)
 
     def wake(self) -> None:
         """Something has changed: whoever is first looks again."""
@@ -200,18 +246,17 @@ class RateLimiter:
         return _Settled(lambda outcome: self._settle(flight, outcome))
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
-        self._rates.end(flight, outcome.status, outcome.tokens, trio.current_time())
+        self._rates.end(flight, outcome.status, outcome.tokens, self._line.now())
         self._line.wake()
 
     def resize(self, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
-        """Set both limits, from now on. Who waits is served by the new ones.
+        """Set both limits, from now on. Who waits is served by the new ones. Callable from any thread.
 
         Raises:
             ValueError: as when it is made; then nothing has changed.
         """
         _check_rates(requests_per_minute, tokens_per_minute)
-        self._rates.resize(requests_per_minute, tokens_per_minute, trio.current_time())
-        self._line.wake()
+        self._line.change(lambda: self._rates.resize(requests_per_minute, tokens_per_minute, self._line.now()))
 
     def statistics(self) -> RateStatistics:
         """How it stands."""
@@ -235,8 +280,7 @@ class AdaptiveStatistics:
         waiting: attempts in line.
         paused_for: seconds until the end of the pause that the server asked for, or 0.
         throttled: answers of 429 and 503 so far.
-        refused_at: how many were in flight when the server last found that to be too many, as far as it is remembered.
-        requests_per_minute: the rate that the server was found to allow, as far as it is remembered.
+        requests_per_minute: the rate that the server was found to allow, or None.
     """
 
     limit: float
@@ -246,7 +290,6 @@ class AdaptiveStatistics:
     waiting: int
     paused_for: float
     throttled: int
-    refused_at: int | None
     requests_per_minute: float | None
 
 
@@ -281,14 +324,16 @@ class AdaptiveLimiter:
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
         window, before = self._window, self._window.limit
-        status = None if outcome.code == "insufficient_quota" else outcome.status
-        window.end(flight, status, outcome.headers, trio.current_time(), time.time())
+        status = 429 if outcome.is_throttled else None if outcome.status in THROTTLED else outcome.status
+        window.end(flight, status, outcome.headers, self._line.now(), time.time())
         if window.limit < before:
             log.debug("HTTP %s with %d in flight: the limit is %.1f now", status, flight.level, window.limit)
         self._line.wake()
 
     def resize(self, limit: int | None = None, *, minimum: int | None = None, maximum: int | None = None) -> None:
         """Set the limit, its bounds, or all of them. With a limit it begins anew, and what was learned is forgotten.
+
+        Callable from any thread.
 
         What is in flight goes on; if it is more than the limit, nothing begins until enough of it has ended.
 
@@ -298,8 +343,7 @@ class AdaptiveLimiter:
         low = self._window.minimum if minimum is None else minimum
         high = self._window.maximum if maximum is None else maximum
         _check_window(1 if limit is None else limit, low, high)
-        self._window.resize(limit, low, high)
-        self._line.wake()
+        self._line.change(lambda: self._window.resize(limit, low, high))
 
     def statistics(self) -> AdaptiveStatistics:
         """How it stands."""
@@ -310,9 +354,8 @@ class AdaptiveLimiter:
             maximum=window.maximum,
             in_flight=window.in_flight,
             waiting=len(self._line),
-            paused_for=max(window.paused_until - trio.current_time(), 0.0),
+            paused_for=max(window.paused_until - self._line.now(), 0.0),
             throttled=window.throttled,
-            refused_at=window.ceiling,
             requests_per_minute=window.rate * 60 if window.rate < math.inf else None,
         )
 

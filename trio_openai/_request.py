@@ -221,11 +221,12 @@ class Exchange:
             self.settle(tokens)
         return response, content
 
-    def settle(self, tokens: int | None = None) -> None:
-        """Tell the limiter, if there is one, that the attempt is over, and what it used. Idempotent."""
+    def settle(self, tokens: int | None = None, error: APIError | None = None) -> None:
+        """Tell the limiter, if there is one, that the attempt is over, what it used and what it reported. Idempotent."""
         permit, self._permit = self._permit, None
         if permit is not None:
-            permit.settle(attrs.evolve(self._outcome, tokens=tokens))
+            code = (error.code or error.type) if error is not None else None
+            permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
         """Wait for a function under the clocks that run."""
@@ -264,6 +265,8 @@ class Exchange:
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
         self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, json=None)
+        if self._about is not None:
+            self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
 
     def may_retry(self, error: APIError, *, after_headers: bool = False) -> bool:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
@@ -295,10 +298,8 @@ class Exchange:
         try:
             response = await self._sent()
         except APIStatusError as error:
-            self._outcome = Outcome(
-                status=error.status_code, headers=error.response.headers, code=error.code or error.type
-            )
-            self.settle()
+            self._outcome = Outcome(status=error.status_code, headers=error.response.headers)
+            self.settle(error=error)
             raise
         except BaseException:
             self.settle()

@@ -345,7 +345,7 @@ class EventSource(Generic[EventT, WholeT]):
         """Raise the error, unless the policy allows another attempt, or the stream can be taken up where it broke."""
         if self._failure is not None:
             raise self._failure
-        await self._let_go(park=False)
+        await self._let_go(park=False, error=error)
         error.request_id = error.request_id or self.response.headers.get("x-request-id")
         if not self._is_worth_another(self._exchange.cleaned(error)):
             self._failure = self._exchange.cleaned(self.reader.fail(error))
@@ -401,7 +401,7 @@ class EventSource(Generic[EventT, WholeT]):
         if self.hub is not None:
             self.hub.end(self.reader.state is State.DONE, self._failure)
 
-    async def _let_go(self, *, park: bool) -> None:
+    async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
         self._open_sources.discard(self)
         self._note_progress()
@@ -409,7 +409,14 @@ class EventSource(Generic[EventT, WholeT]):
         if body is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await body.aclose(park=park)
+            try:
+                await body.aclose(park=park)
+            finally:
+                self._exchange.settle(self._tokens(), error or self.dialect.failure())
+
+    def _tokens(self) -> int | None:
+        """What the attempt has used, as far as it is known; of a response that was resumed, that was not this one."""
+        return None if self._timings.resumes else self.dialect.tokens
 
     def _note_progress(self) -> None:
         """Bring clocks and timings up to date with the events that the last read brought."""
