@@ -28,13 +28,8 @@ from ._sansio.window import THROTTLED, Window
 log = logging.getLogger("trio_openai")
 
 _NO_HEADERS: Mapping[str, str] = {}
-_TOO_MUCH = (
-    "rate_limit_exceeded",
-    "rate_limit_error",
-    "overloaded",
-    "overloaded_error",
-    "slow_down",
-    "server_overloaded",
+_TOO_MUCH = frozenset(
+    {"rate_limit_exceeded", "rate_limit_error", "overloaded", "overloaded_error", "slow_down", "server_overloaded"}
 )
 
 
@@ -115,7 +110,7 @@ class _Waiter:
 
 
 class _Line:
-    """Who waits for a rule, in the order in which they came. It belongs to the run of trio that it was first used in."""
+    """Who waits for a rule, in the order in which they came. It belongs to the first run that it is used in."""
 
     def __init__(self, rule: _Rule) -> None:
         self._rule = rule

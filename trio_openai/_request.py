@@ -213,7 +213,7 @@ class Exchange:
         tokens = None
         try:
             content = await self._read_all(response)
-            tokens = tokens_of_answer(content) if self._permit else None
+            tokens = tokens_of_answer(content) if self.is_limited else None
         except APIError as error:
             error.request_id = response.headers.get("x-request-id")
             raise
@@ -221,12 +221,20 @@ class Exchange:
             self.settle(tokens)
         return response, content
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limiter waits to hear of the latest attempt."""
+        return self._permit is not None
+
     def settle(self, tokens: int | None = None, error: APIError | None = None) -> None:
-        """Tell the limiter, if there is one, that the attempt is over, what it used and what it reported. Idempotent."""
+        """Tell the limiter, if there is one, that the attempt is over: what it used, what it reported. Idempotent."""
         permit, self._permit = self._permit, None
-        if permit is not None:
-            code = (error.code or error.type) if error is not None else None
-            permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
+        if permit is None:
+            return
+        if error is not None and self._bearer is not None:
+            self._bearer.hide_in(error)
+        code = (error.code or error.type) if error is not None else None
+        permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
         """Wait for a function under the clocks that run."""

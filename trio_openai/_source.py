@@ -412,11 +412,13 @@ class EventSource(Generic[EventT, WholeT]):
             try:
                 await body.aclose(park=park)
             finally:
-                self._exchange.settle(self._tokens(), error or self.dialect.failure())
+                self._settle(error)
 
-    def _tokens(self) -> int | None:
-        """What the attempt has used, as far as it is known; of a response that was resumed, that was not this one."""
-        return None if self._timings.resumes else self.dialect.tokens
+    def _settle(self, error: APIError | None) -> None:
+        """Tell the limiter how the attempt ended, and what it used; of a response that was resumed, that was another."""
+        if self._exchange.is_limited:
+            tokens = None if self._timings.resumes else self.dialect.tokens
+            self._exchange.settle(tokens, error or self.dialect.failure())
 
     def _note_progress(self) -> None:
         """Bring clocks and timings up to date with the events that the last read brought."""
