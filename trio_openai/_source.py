@@ -415,7 +415,7 @@ class EventSource(Generic[EventT, WholeT]):
                 self._settle(error)
 
     def _settle(self, error: APIError | None) -> None:
-        """Tell the limiter how the attempt ended, and what it used; of a response that was resumed, that was another."""
+        """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
         if self._exchange.is_limited:
             tokens = None if self._timings.resumes else self.dialect.tokens
             self._exchange.settle(tokens, error or self.dialect.failure())

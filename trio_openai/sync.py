@@ -261,8 +261,8 @@ class SyncOpenAI:
         default_query: added to every URL.
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own. It belongs to one event loop: the client can then
             be used either from workers of one `trio.run`, or from other threads.
-        limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well: a call that
-            runs in another one raises RuntimeError.
+        limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
+            another one raises RuntimeError.
 
     Raises:
         OpenAIError: there is no key.
