@@ -13,6 +13,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     _source      where its events come from: it reads when somebody asks for one
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
+    _limiter     when an attempt may begin
     _body        the body of a response, whoever's transport it came through
     _transport   httpx's transport interface over trio streams, and the pool;
                  _connection opens and closes a stream, _http1 speaks HTTP
@@ -22,6 +23,16 @@ The way of a byte, and the layers, each of which imports only those below it:
 
 from ._client import ClientStatistics, TrioOpenAI
 from ._fanout import Subscription, SubscriptionStatistics
+from ._limiter import (
+    AdaptiveLimiter,
+    AdaptiveStatistics,
+    Attempt,
+    Limiter,
+    Outcome,
+    Permit,
+    RateLimiter,
+    RateStatistics,
+)
 from ._many import Item, Items, ManyStatistics, Result
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
@@ -55,6 +66,9 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AdaptiveLimiter",
+    "AdaptiveStatistics",
+    "Attempt",
     "AuthenticationError",
     "BadRequestError",
     "ChatCompletionStream",
@@ -64,12 +78,17 @@ __all__ = [
     "InternalServerError",
     "Item",
     "Items",
+    "Limiter",
     "ManyStatistics",
     "NotFoundError",
     "OpenAIError",
+    "Outcome",
     "PermissionDeniedError",
+    "Permit",
     "RaceError",
     "RateLimitError",
+    "RateLimiter",
+    "RateStatistics",
     "ResponseStream",
     "Result",
     "Stream",

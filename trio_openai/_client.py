@@ -17,6 +17,7 @@ import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._endpoints import Chat, Responses
+from ._limiter import Limiter
 from ._many import Calls, Items, run_many, stream_many
 from ._race import Race
 from ._request import Key, KeyProvider, Session
@@ -68,6 +69,8 @@ class TrioOpenAI:
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a
             `TrioTransport` in it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the
             default.
+        limiter: a `RateLimiter`, an `AdaptiveLimiter`, or one of your own; every attempt waits for it. Clients that are
+            to be limited together share one.
 
     Raises:
         OpenAIError: there is no key.
@@ -87,6 +90,7 @@ class TrioOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
@@ -109,6 +113,7 @@ class TrioOpenAI:
         else:
             self._transport = TrioTransport(max_connections=max_connections or _DEFAULT_POOL)
             session = _session(httpx.AsyncClient(transport=self._transport), self.base_url, key, None)
+        session.limiter = limiter
         self._caller = Caller(
             session=session,
             headers=_headers(organization, project, default_headers),
@@ -127,6 +132,7 @@ class TrioOpenAI:
             "max_retries": max_retries,
             "default_headers": default_headers,
             "default_query": default_query,
+            "limiter": limiter,
         }
 
     def __repr__(self) -> str:

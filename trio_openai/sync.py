@@ -27,6 +27,7 @@ import trio
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._client import ClientStatistics, TrioOpenAI
 from ._endpoints import Message
+from ._limiter import Limiter
 from ._portal import Portal, Portals
 from ._request import Key, KeyProvider
 from ._sansio.policy import Deadlines
@@ -260,6 +261,8 @@ class SyncOpenAI:
         default_query: added to every URL.
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own. It belongs to one event loop: the client can then
             be used either from workers of one `trio.run`, or from other threads.
+        limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
+            another one raises RuntimeError.
 
     Raises:
         OpenAIError: there is no key.
@@ -279,6 +282,7 @@ class SyncOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
@@ -293,6 +297,7 @@ class SyncOpenAI:
             "default_headers": default_headers,
             "default_query": default_query,
             "http_client": http_client,
+            "limiter": limiter,
         }
         first = TrioOpenAI(**options)
         self._set_up(first, _Caller(Portals(_maker(first, options))))

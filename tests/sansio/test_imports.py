@@ -37,6 +37,7 @@ LAYERS = [
     ["_pump"],
     ["_source"],
     ["_fanout", "_request"],
+    ["_limiter"],
     ["_body"],
     ["_transport"],
     ["_connection", "_http1"],
@@ -47,7 +48,8 @@ LAYERS = [
 CORE_LAYERS = [
     ["reader"],
     ["dialects"],
-    ["snapshot_chat", "snapshot_response"],
+    ["snapshot_chat", "snapshot_response", "window"],
+    ["limits"],
     ["coalesce", "convert", "failures", "policy", "sse"],
     ["json"],
 ]

@@ -21,6 +21,7 @@ from trio_openai.types.responses import Response, ResponseStreamEvent
 from . import coalesce
 from .convert import hook_for
 from .failures import api_error
+from .limits import used_tokens
 from .snapshot_chat import ChatSnapshot
 from .snapshot_response import TERMINAL, ResponseSnapshot
 
@@ -90,6 +91,11 @@ class Dialect(Protocol[EventT, WholeT]):
         """Why the model stopped, as the wire says it."""
         ...
 
+    @property
+    def tokens(self) -> int | None:
+        """The tokens that were used, if the stream has said so."""
+        ...
+
     def failure(self) -> APIError | None:
         """The error that a stream ended with by its own terms, which only its events show."""
         ...
@@ -157,6 +163,10 @@ class ChatDialect:
     def reason(self) -> str | None:
         return self._snapshot.finish_reason
 
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
+
     def failure(self) -> APIError | None:
         return None
 
@@ -217,6 +227,10 @@ class ResponseDialect:
     @property
     def reason(self) -> str | None:
         return self._reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
 
     def failure(self) -> APIError | None:
         if self._reason != "response.failed":

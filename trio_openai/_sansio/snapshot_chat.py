@@ -90,6 +90,11 @@ class ChatSnapshot:
         """That of the first choice."""
         return self._choices[min(self._choices)].finish_reason if self._choices else None
 
+    @property
+    def usage(self) -> Raw | None:
+        """The usage so far, as it was sent."""
+        return self._head.usage.raw if self._head.usage else None
+
     def snapshot(self) -> ChatCompletion:
         """The completion so far, an object of its own: later chunks do not change it."""
         head = self._head
