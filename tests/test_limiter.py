@@ -189,18 +189,37 @@ async def test_attempts_begin_in_the_order_in_which_they_came(
 
 
 async def test_who_comes_later_does_not_overtake_who_waits_though_it_asks_for_less(autojump_clock: object) -> None:
-    limiter = RateLimiter(tokens_per_minute=60)
-    order: list[str] = []
+    limiter = RateLimiter(tokens_per_minute=6000)
+    order: list[tuple[str, float]] = []
 
     async def wait(name: str, tokens: int) -> None:
         await limiter.acquire(Attempt(method="POST", path="/x", tokens=tokens))
-        order.append(name)
+        order.append((name, trio.current_time()))
 
     async with trio.open_nursery() as nursery:
-        for name, tokens in (("first", 60), ("big", 600), ("small", 1)):
+        for name, tokens in (("first", 100), ("big", 100), ("small", 1)):
             nursery.start_soon(wait, name, tokens)
-            await trio.testing.wait_all_tasks_blocked()
-    assert order == ["first", "big", "small"]
+            await trio.sleep(0.25)  # then there would be enough for the small one
+    assert order == [("first", 0.0), ("big", 1.0), ("small", 1.01)]
+
+
+async def test_when_the_first_in_line_is_cancelled_the_next_one_takes_its_turn(autojump_clock: object) -> None:
+    limiter = RateLimiter(requests_per_minute=60)
+    times: list[float] = []
+
+    async def wait(scope: trio.CancelScope) -> None:
+        with scope:
+            await limiter.acquire(Attempt(method="POST", path="/x"))
+            times.append(trio.current_time())
+
+    scopes = [trio.CancelScope() for _ in range(4)]
+    with trio.fail_after(100):
+        async with trio.open_nursery() as nursery:
+            for scope in scopes:
+                nursery.start_soon(wait, scope)
+                await trio.testing.wait_all_tasks_blocked()
+            scopes[1].cancel()
+    assert times == pytest.approx([0.0, 1.0, 2.0])
 
 
 async def test_waiters_that_are_cancelled_strand_nobody(nursery: trio.Nursery, autojump_clock: object) -> None:
