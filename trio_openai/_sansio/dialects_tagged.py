@@ -230,23 +230,6 @@ def decode_base64(text: object) -> bytes:
         raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
 
 
-class NamedEvent(dict[str, Any]):
-    """An event of an endpoint that this library does not know: the JSON object that it is, and its name.
-
-    Attributes:
-        name: from the SSE field `event`; empty if there was none.
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, raw: Raw, name: str) -> None:
-        super().__init__(raw)
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"NamedEvent({super().__repr__()}, name={self.name!r})"
-
-
 class OtherDialect(TaggedDialect[Any, Any]):
     """Any other endpoint. What has been added up is the latest event.
 

@@ -689,14 +689,6 @@ class ResponseCompactionCompactingEvent(ResponseItemEvent):
 # -------------------------------------------------------------------------------------------------------------- the lot
 
 
-@wire
-class UnknownEvent(Unknown):
-    """An event of a `type` that this library does not know. Its fields are in `raw`, and can be read as attributes."""
-
-    type: str | None = None
-    sequence_number: int | None = None
-
-
 ResponseStreamEvent = (
     ResponseQueuedEvent
     | ResponseCreatedEvent
