@@ -26,7 +26,7 @@ The way of a byte, and the layers, each of which imports only those below it:
 
 from ._bytes import ByteStream
 from ._client import ClientStatistics, TrioOpenAI
-from ._endpoints import Listing, Page
+from ._endpoints._pages import Listing, Page
 from ._fanout import Subscription, SubscriptionStatistics
 from ._limiter import (
     AdaptiveLimiter,
@@ -39,7 +39,6 @@ from ._limiter import (
     RateStatistics,
 )
 from ._many import Item, Items, ManyStatistics, Result
-from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
 from ._source import Timings
@@ -73,7 +72,7 @@ from .errors import (
     StreamTruncatedError,
     UnprocessableEntityError,
 )
-from .types import UnknownEvent
+from .types import NamedEvent, UnknownEvent
 
 __all__ = [
     "APIConnectionError",

@@ -29,7 +29,6 @@ from ._client import ClientStatistics, TrioOpenAI
 from ._limiter import Limiter
 from ._portal import Portals
 from ._request import Key, KeyProvider
-from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sync_endpoints import (
     SyncAudio,
@@ -54,7 +53,7 @@ from ._sync_stream import (
     SyncTranscriptionStream,
 )
 from ._transport import TransportStatistics
-from .types import WireObject
+from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 __all__ = [

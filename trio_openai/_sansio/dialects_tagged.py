@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Hashable
 from typing import Any, Generic, TypeVar
 
 from trio_openai.errors import APIError, APIResponseValidationError
-from trio_openai.types._base import Raw
+from trio_openai.types._base import NamedEvent, Raw
 from trio_openai.types.audio import (
     Speech,
     SpeechAudioDeltaEvent,

@@ -12,7 +12,7 @@ from typing import Literal
 
 import attrs
 
-from ._base import Raw, Unknown, WireObject, wire
+from ._base import Raw, UnknownEvent, WireObject, wire
 from .response_items import (
     ReasoningSummary,
     ResponseAnnotation,
