@@ -7,6 +7,7 @@ of the same name. They, and what the README says of `openai`, are left out where
 
 from __future__ import annotations
 
+import base64
 import gc
 import importlib.metadata
 import importlib.util
@@ -14,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +159,45 @@ STORY = "The lamp had burned for forty years when, one night in March, it went o
 POEM = "The sea is wide,\nThe sea is deep,\nAnd never does it fall asleep."
 TEA = "Warm the pot. Then add a spoon of leaves for each cup."
 
+
+def plain_answers(request: RecordedRequest) -> Reply:
+    if request.path.endswith("/models"):
+        return Reply.json({"data": [{"id": "gpt-4o-mini", "owned_by": "openai"}, {"id": "mine", "owned_by": "me"}]})
+    if request.path.endswith("/embeddings"):
+        vectors = [base64.b64encode(array("f", numbers).tobytes()).decode() for numbers in ((0.5, 0.25), (0.5, -0.25))]
+        return Reply.json({"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]})
+    text = "Hello?" if "after=" not in request.target else "Are you there?"
+    message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    return Reply.json({"data": [{"id": "msg_1", **message}], "has_more": "after=" not in request.target})
+
+
+def painted(kind: str, size: int, **more: Any) -> dict[str, Any]:
+    return {"type": f"image_generation.{kind}", "b64_json": base64.b64encode(bytes(size)).decode(), **more}
+
+
 SCRIPTS: dict[str, Script] = {
+    "sketches": Reply.sse(
+        painted("partial_image", 800, partial_image_index=0),
+        painted("partial_image", 1600, partial_image_index=1),
+        painted("completed", 3000, usage={"total_tokens": 1600}),
+        done=False,
+        named=True,
+    ),
+    "transcribe": Reply.sse(
+        {"type": "transcript.text.delta", "delta": "Good "},
+        {"type": "transcript.text.delta", "delta": "evening."},
+        {"type": "transcript.text.done", "text": "Good evening."},
+        done=False,
+        named=True,
+    ),
+    "speak": Reply(headers={"content-type": "audio/mpeg"}, body=[bytes(4000)] * 5),
+    "plain_answers": plain_answers,
+    "other_endpoint": Reply.sse(
+        {"content": " three,", "stop": False},
+        {"content": " four.", "stop": False},
+        {"content": "", "stop": True, "tokens_predicted": 4},
+        done=False,
+    ),
     "first_stream": Reply.chat(SKY),
     "events": Reply.chat("Hello there, friend!"),
     "deadline": broken(Reply.chat(STORY), 9, Stall()),

@@ -14,6 +14,7 @@ import attrs
 import httpx
 import pytest
 import trio
+from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 import trio_openai
@@ -523,3 +524,54 @@ async def test_a_key_that_left_its_origin_does_not_come_back_with_a_redirect_bac
         await client.chat.completions.create(**CHAT)
     assert [request.header("authorization") for request in there.requests] == [None]
     assert here.requests[1].header("authorization") is None
+
+
+# The endpoints, each of them refusing a call that has a secret among its headers.
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+async def test_a_refused_call_of_any_endpoint_shows_no_header(nursery: trio.Nursery, case: Case) -> None:
+    server = await serve(nursery, Reply.error(400, f"no {SECRET}"))
+    client, _ = client_over(server, api_key=SECRET)
+    hidden = {"extra_headers": {"api-key": SECRET}}
+
+    async def enter(**params: Any) -> None:
+        async with case.of(client).stream(*case.where, **params):
+            pass
+
+    async with client:
+        for more in ({}, {"top_k": 1}, {"timeout": "x"}, {"extra_body": 3}, {"extra_query": 3}):
+            params = {**case.params, **hidden, **more}
+            for door in (enter, case.create(client)):
+                where = () if door is enter else case.where
+                error = await outcome(door, *where, **params)
+                assert isinstance(error, APIError if not more else TypeError)
+                assert_hidden(error)
+
+
+async def test_a_refused_plain_call_shows_no_header(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.error(400, f"no {SECRET}"))
+    client, _ = client_over(server, api_key=SECRET)
+    calls: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+        (client.models.retrieve, ("m",), {}),
+        (client.embeddings.create, (), {"model": "m", "input": "x"}),
+        (client.responses.cancel, ("r",), {}),
+        (client.responses.delete, ("r",), {}),
+    ]
+    async with client:
+        for method, where, params in calls:
+            for more in ({}, {"top_k": 1}, {"timeout": "x"}):
+                error = await outcome(method, *where, **params, **more, extra_headers={"api-key": SECRET})
+                assert isinstance(error, APIError if not more else TypeError)
+                assert_hidden(error)
+        for more in ({"top_k": 1}, {"timeout": "x"}):
+            for refuse in (
+                lambda more=more: client.models.list(**more, extra_headers={"api-key": SECRET}),
+                lambda more=more: client.stream_request("POST", "/x", **more, extra_headers={"api-key": SECRET}),
+                lambda more=more: client.audio.speech.stream_bytes(
+                    input="x", model="m", voice="v", **more, extra_headers={"api-key": SECRET}
+                ),
+            ):
+                with pytest.raises(TypeError) as caught:
+                    refuse()
+                assert_hidden(caught.value)

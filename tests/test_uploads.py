@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import threading
@@ -15,7 +16,7 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
-from net_helpers import client_over, no_environment, outcome, serve
+from net_helpers import cancel_everywhere, client_over, no_environment, outcome, serve
 
 from trio_openai import APIConnectionError, APITimeoutError, TrioOpenAI
 from trio_openai._upload import SizedFile, Upload
@@ -263,11 +264,14 @@ async def test_other_clients_send_it_too(nursery: trio.Nursery, tmp_path: Path) 
 # ------------------------------------------------------------------------------------------------------ what goes wrong
 
 
-async def test_each_attempt_reads_it_anew(nursery: trio.Nursery, tmp_path: Path, autojump_clock: object) -> None:
+async def test_each_attempt_reads_it_anew(nursery: trio.Nursery, tmp_path: Path) -> None:
+    soon = {"retry-after-ms": "1"}  # and no clock that jumps, since that does not wait for threads
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * 100_000)
     for file in (path, path.open("rb"), io.BytesIO(b"x" * 100_000), b"x" * 100_000):
-        server = await serve(nursery, [Reply.error(500, "not now"), Reply.error(429, "nor now"), SAID])
+        server = await serve(
+            nursery, [Reply.error(500, "no", headers=soon), Reply.error(429, "no", headers=soon), SAID]
+        )
         client, _ = client_over(server)
         async with client:
             assert await transcribe(client, file) == "Hello."
@@ -377,6 +381,27 @@ async def test_a_file_is_closed_however_the_attempt_ends(
         await stream.aclose()
         assert client.statistics().transport.active == 0  # type: ignore[union-attr]
     assert {file.closed for file in opened} == {True}
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_an_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_path: Path, before: bool) -> None:
+    """No slot, no connection and no open file is left: a file that is would warn, which is an error."""
+    path = tmp_path / "hello.wav"
+    path.write_bytes(b"x" * 150_000)
+    server = await serve(nursery, SAID)
+    client, transport = client_over(server)
+
+    async def check() -> None:
+        await trio.lowlevel.checkpoint()
+        assert transport.statistics().active == 0
+        gc.collect()
+
+    async with client:
+
+        async def scenario() -> None:
+            await transcribe(client, path)
+
+        assert await cancel_everywhere(scenario, check, before=before) > 10
 
 
 async def test_a_server_that_does_not_read_meets_the_deadline(nursery: trio.Nursery, tmp_path: Path) -> None:

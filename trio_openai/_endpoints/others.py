@@ -66,17 +66,23 @@ class Embeddings:
         hide_headers(given)
         is_ours = given.get("encoding_format") is None
         body = {**given, "encoding_format": "base64"} if is_ours else given
-        ask = Asking(
-            "POST", "/embeddings", _EMBEDDING, _with_numbers if is_ours else as_object(CreateEmbeddingResponse)
-        )
+        ask = Asking("POST", "/embeddings", _EMBEDDING, _with_numbers if is_ours else _with_text)
         return await ask(self._caller, (), body)
+
+
+def _with_text(content: bytes) -> CreateEmbeddingResponse:
+    """The answer, with the vectors as they came: the class knows them as lists only."""
+    answer = as_object(CreateEmbeddingResponse)(content)
+    for one in answer.data:
+        one.embedding = one.raw.get("embedding", one.embedding)
+    return answer
 
 
 def _with_numbers(content: bytes) -> CreateEmbeddingResponse:
     """The answer, with the vectors decoded. Servers that know no base64 send lists, which stay as they are."""
     answer = as_object(CreateEmbeddingResponse)(content)
     for one in answer.data:
-        if isinstance(text := cast("object", one.embedding), str):
+        if isinstance(text := one.raw.get("embedding"), str):
             one.embedding = _numbers(text)
     return answer
 

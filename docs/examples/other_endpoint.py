@@ -1,0 +1,17 @@
+"""Stream an endpoint that the library does not know: llama.cpp's own one, which just ends."""
+
+import trio
+
+from trio_openai import TrioOpenAI
+
+
+async def main() -> None:
+    async with TrioOpenAI() as client:
+        body = {"prompt": "One, two,", "stream": True}
+        async with client.stream_request("POST", "/completion", json=body, end=None) as stream:
+            async for event in stream:
+                print(event["content"], end="")
+        print(f"\n[{stream.verdict}; {stream.snapshot['tokens_predicted']} tokens]")
+
+
+trio.run(main)
