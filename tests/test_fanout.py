@@ -14,7 +14,8 @@ from net_helpers import CHAT, client_over, serve
 
 from trio_openai import APIError, ChatCompletionStream, StreamTruncatedError, Subscription, TrioOpenAI
 from trio_openai._fanout import Hub
-from trio_openai._sansio.dialects import ChatDialect, ResponseDialect
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._sansio.snapshot_chat import ChatSnapshot
 from trio_openai.testing import Cut, Reply, Stall
 from trio_openai.types import ChatCompletionChunk
@@ -297,7 +298,7 @@ def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, b
 
         for kind, index, text, take_one in script:
             event = dialect.event(event_of(kind, index, text), "")
-            plain.add(event)
+            plain.add([event])
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hub.deliver, event)
                 await trio.testing.wait_all_tasks_blocked()
@@ -306,8 +307,7 @@ def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, b
                     await trio.testing.wait_all_tasks_blocked()
         hub.end(True, None)
         taken += [event async for event in subscription]
-        for event in taken:
-            merged.add(event)
+        merged.add(taken)
 
     trio.run(deliver)
     assert merged.snapshot() == plain.snapshot()

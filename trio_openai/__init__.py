@@ -15,6 +15,7 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
+    _limiter     when an attempt may begin
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent
     _transport   httpx's transport interface over trio streams, and the pool;
@@ -25,10 +26,19 @@ The way of a byte, and the layers, each of which imports only those below it:
 
 from ._bytes import ByteStream
 from ._client import ClientStatistics, TrioOpenAI
-from ._endpoints import Listing, Page
+from ._endpoints._pages import Listing, Page
 from ._fanout import Subscription, SubscriptionStatistics
+from ._limiter import (
+    AdaptiveLimiter,
+    AdaptiveStatistics,
+    Attempt,
+    Limiter,
+    Outcome,
+    Permit,
+    RateLimiter,
+    RateStatistics,
+)
 from ._many import Item, Items, ManyStatistics, Result
-from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
 from ._source import Timings
@@ -62,7 +72,7 @@ from .errors import (
     StreamTruncatedError,
     UnprocessableEntityError,
 )
-from .types import UnknownEvent
+from .types import NamedEvent, UnknownEvent
 
 __all__ = [
     "APIConnectionError",
@@ -70,6 +80,9 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AdaptiveLimiter",
+    "AdaptiveStatistics",
+    "Attempt",
     "AuthenticationError",
     "BadRequestError",
     "ByteStream",
@@ -82,15 +95,20 @@ __all__ = [
     "InternalServerError",
     "Item",
     "Items",
+    "Limiter",
     "Listing",
     "ManyStatistics",
     "NamedEvent",
     "NotFoundError",
     "OpenAIError",
+    "Outcome",
     "Page",
     "PermissionDeniedError",
+    "Permit",
     "RaceError",
     "RateLimitError",
+    "RateLimiter",
+    "RateStatistics",
     "ResponseStream",
     "Result",
     "SpeechStream",

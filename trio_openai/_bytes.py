@@ -126,4 +126,7 @@ class ByteStream:
         if body is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await body.aclose()
+            try:
+                await body.aclose()
+            finally:
+                self._exchange.settle()

@@ -8,26 +8,34 @@ import sys
 import urllib.request
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
-from ._endpoints import Audio, Chat, Completions, Embeddings, Images, Models, Responses, stream_request
+from ._endpoints.chat import Chat
+from ._limiter import Limiter
 from ._many import Calls, Items, run_many, stream_many
 from ._race import Race
 from ._request import Key, KeyProvider, Session
-from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import OpenAIError
-from .types import WireObject
+from .types import NamedEvent, WireObject
 from .types.params import CallParams
+
+if TYPE_CHECKING:
+    from ._endpoints.audio import Audio
+    from ._endpoints.completions import Completions
+    from ._endpoints.images import Images
+    from ._endpoints.others import Embeddings, Models
+    from ._endpoints.responses import Responses
 
 WireT = TypeVar("WireT", bound=WireObject)
 
@@ -73,6 +81,8 @@ class TrioOpenAI:
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a
             `TrioTransport` in it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the
             default.
+        limiter: a `RateLimiter`, an `AdaptiveLimiter`, or one of your own; every attempt waits for it. Clients that are
+            to be limited together share one.
 
     Raises:
         OpenAIError: there is no key.
@@ -92,6 +102,7 @@ class TrioOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
@@ -114,6 +125,7 @@ class TrioOpenAI:
         else:
             self._transport = TrioTransport(max_connections=max_connections or _DEFAULT_POOL)
             session = _session(httpx.AsyncClient(transport=self._transport), self.base_url, key, None)
+        session.limiter = limiter
         self._caller = Caller(
             session=session,
             headers=_headers(organization, project, default_headers),
@@ -122,12 +134,6 @@ class TrioOpenAI:
             max_retries=self.max_retries,
         )
         self.chat = Chat(self._caller)
-        self.completions = Completions(self._caller)
-        self.responses = Responses(self._caller)
-        self.images = Images(self._caller)
-        self.audio = Audio(self._caller)
-        self.models = Models(self._caller)
-        self.embeddings = Embeddings(self._caller)
         self._options: dict[str, Any] = {
             "api_key": key,
             "base_url": self.base_url,
@@ -137,7 +143,52 @@ class TrioOpenAI:
             "max_retries": max_retries,
             "default_headers": default_headers,
             "default_query": default_query,
+            "limiter": limiter,
         }
+
+    # The endpoints, but `chat`. Each is imported when it is first used: to make its classes takes some milliseconds.
+
+    @cached_property
+    def completions(self) -> Completions:
+        """Completions, the endpoint without a chat."""
+        from ._endpoints.completions import Completions
+
+        return Completions(self._caller)
+
+    @cached_property
+    def responses(self) -> Responses:
+        """Responses, and what can be done with those that the server has kept."""
+        from ._endpoints.responses import Responses
+
+        return Responses(self._caller)
+
+    @cached_property
+    def images(self) -> Images:
+        """Pictures, made and edited."""
+        from ._endpoints.images import Images
+
+        return Images(self._caller)
+
+    @cached_property
+    def audio(self) -> Audio:
+        """Recordings to text, and text to speech."""
+        from ._endpoints.audio import Audio
+
+        return Audio(self._caller)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models that can be asked."""
+        from ._endpoints.others import Models
+
+        return Models(self._caller)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Vectors of texts."""
+        from ._endpoints.others import Embeddings
+
+        return Embeddings(self._caller)
 
     def __repr__(self) -> str:
         return f"<TrioOpenAI {getattr(self, 'base_url', 'half made')!r}>"
@@ -220,6 +271,8 @@ class TrioOpenAI:
             TypeError, ValueError: an argument cannot be sent.
             APIError: on entering the block, and while iterating.
         """
+        from ._endpoints.others import stream_request
+
         return stream_request(self._caller, method, path, json, event_type, end, cast("dict[str, Any]", params))
 
     def stream_many(

@@ -20,9 +20,11 @@ import orjson
 import trio
 
 from ._body import body_of, plain_stream, send
+from ._limiter import Attempt, Limiter, Outcome, Permit, describe
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
+from ._sansio.limits import tokens_of_answer
 from ._sansio.policy import Clocks, Deadlines, Phase
 from ._upload import Part, Upload, close, form_stream, measured
 from .errors import (
@@ -135,6 +137,7 @@ class Session:
     key: Key | None
     slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
+    limiter: Limiter | None = None
 
 
 def encode_json(params: Mapping[str, Any]) -> bytes:
@@ -144,7 +147,7 @@ def encode_json(params: Mapping[str, Any]) -> bytes:
         TypeError: a value is not JSON.
     """
     try:
-        return orjson.dumps(params, default=_plain)
+        return b"%b" % orjson.dumps(params, default=_plain)  # a copy: what orjson gives holds on to 4 KiB at least
     except TypeError as error:
         raise TypeError(f"a parameter of the request cannot be sent as JSON: {error}") from None
 
@@ -172,9 +175,12 @@ class Exchange:
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
         self._bearer: _Bearer | None = None
+        self._about: Attempt | None = None  # what the limiter is told before each attempt
+        self._permit: Permit | None = None  # its leave for the latest one, until that is settled
+        self._outcome = Outcome()
 
     async def open(self) -> httpx.Response:
-        """Send the request until there is a response without an error status.
+        """Send the request until there is a response without an error status. When its body is done, call `settle`.
 
         Raises:
             APIStatusError: the server answered 4xx or 5xx, at the last attempt.
@@ -213,11 +219,31 @@ class Exchange:
 
     async def _fetched(self) -> tuple[httpx.Response, bytes]:
         response = await self._opened()
+        tokens = None
         try:
-            return response, await self._read_all(response)
+            content = await self._read_all(response)
+            tokens = tokens_of_answer(content) if self.is_limited else None
         except APIError as error:
             error.request_id = response.headers.get("x-request-id")
             raise
+        finally:
+            self.settle(tokens)
+        return response, content
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limiter waits to hear of the latest attempt."""
+        return self._permit is not None
+
+    def settle(self, tokens: int | None = None, error: APIError | None = None) -> None:
+        """Tell the limiter, if there is one, that the attempt is over: what it used, what it reported. Idempotent."""
+        permit, self._permit = self._permit, None
+        if permit is None:
+            return
+        if error is not None and self._bearer is not None:
+            self._bearer.hide_in(error)
+        code = (error.code or error.type) if error is not None else None
+        permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
         """Wait for a function under the clocks that run."""
@@ -256,6 +282,8 @@ class Exchange:
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
         self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, content=None)
+        if self._about is not None:
+            self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
 
     def may_retry(self, error: APIError, *, after_headers: bool = False) -> bool:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
@@ -278,6 +306,26 @@ class Exchange:
         await self.limited(trio.sleep, seconds)
 
     async def _attempt(self) -> httpx.Response:
+        """One attempt, when the limiter allows it. It is settled here if it fails, else when its body is done."""
+        limiter, call = self._session.limiter, self.call
+        if limiter is None:
+            return await self._sent()
+        content = call.content if isinstance(call.content, bytes) else None
+        self._about = self._about or describe(call.method, call.path, content)
+        self._permit, self._outcome = await limiter.acquire(self._about), Outcome()
+        try:
+            response = await self._sent()
+        except APIStatusError as error:
+            self._outcome = Outcome(status=error.status_code, headers=error.response.headers)
+            self.settle(error=error)
+            raise
+        except BaseException:
+            self.settle()
+            raise
+        self._outcome = Outcome(status=response.status_code, headers=response.headers)
+        return response
+
+    async def _sent(self) -> httpx.Response:
         self._bearer = await self._session.key.bearer() if self._session.key else None
         form = self.call.content
         files = await measured(form.files) if isinstance(form, Form) else []

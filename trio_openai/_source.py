@@ -10,7 +10,8 @@ Rules that hold the loop together:
 * An event is pulled after the checkpoint, not before it: a cancelled `next_event` has not swallowed one.
 * Whoever pulls an event also hands it to the subscribers (`_fanout.py`). If that is cancelled, the next call goes on
   with the same event.
-* Everything that is only needed once a read (clocks, timings, the record) is brought up to date once a read.
+* Everything that is only needed once a read (clocks, timings, the record, the sum of the events) is brought up to date
+  once a read, or when somebody looks.
 * Until the first event has been handed over, a failure is repaired by another attempt; after it, only by `resume`.
 * The stream ends once: `_let_go` gives the connection up, and the reader remembers how it ended.
 """
@@ -18,7 +19,6 @@ Rules that hold the loop together:
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -36,6 +36,7 @@ from .errors import APIConnectionError, APIError
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 
+_STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long as three calls
 _BURST_SECONDS = 0.001  # a burst of events that have arrived already may hold the scheduler that long
 _RECORD_BYTES = 64 * 1024  # of the body, kept for whoever subscribes later and wants it all
 
@@ -101,7 +102,8 @@ class EventSource(Generic[EventT, WholeT]):
         self._record: list[bytes] | None = []  # of the body; None once it has grown too long
         self._recorded = 0
         self._keep_record = False
-        self._ahead: deque[tuple[EventT, str]] = deque()  # read, and not handed out yet
+        self._ahead: list[tuple[EventT, str]] = []  # read, and not handed out yet
+        self._text: str | None = None  # of the event that was handed out last, if that was read ahead
         self._busy = False
         self._is_over = False  # whether the end has been handed out, or the stream was closed
         self._failure: APIError | None = None  # what the stream failed with, for good
@@ -134,7 +136,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._note_progress()
         return attrs.evolve(self._timings, retries=self._exchange.retries)
 
-    async def next_event(self) -> EventT:  # noqa: C901 - all that an event costs, in one coroutine
+    async def next_event(self) -> EventT:
         """The next event, which the subscribers have got too.
 
         Raises:
@@ -149,14 +151,14 @@ class EventSource(Generic[EventT, WholeT]):
         try:
             if self.hub is not None and self.hub.is_delivering:
                 return await self.hub.go_on()
-            while True:  # noqa: ASYNC913 - the checkpoint is in one or the other branch
+            # What has arrived already is handed out in bursts.
+            if time.perf_counter() - self._last_pause < _BURST_SECONDS:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            else:
+                await trio.lowlevel.checkpoint()
+                self._last_pause = time.perf_counter()
+            while True:
                 try:
-                    if self.reader.has_more:  # what has arrived already is handed out in bursts
-                        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
-                            await trio.lowlevel.checkpoint_if_cancelled()
-                        else:
-                            await trio.lowlevel.checkpoint()
-                            self._last_pause = time.perf_counter()
                     while (event := self.reader.next_event()) is NEED_DATA:
                         await self._fill()
                     break
@@ -164,11 +166,11 @@ class EventSource(Generic[EventT, WholeT]):
                     await self._fail_or_restart(error)
             if event is END:
                 raise await self._end()
-            if self.reader.ended_by is not None:
+            if self.reader.state is not _STREAMING:
                 await self._let_go(park=True)
             if self.hub is not None:
                 await self.hub.deliver(event)
-            return event  # noqa: ASYNC910
+            return event
         finally:
             self._busy = False
 
@@ -180,6 +182,8 @@ class EventSource(Generic[EventT, WholeT]):
             return self.reader.next_event()
         except APIError:
             return NEED_DATA  # `advance` sees to it
+        finally:
+            self.reader.add_up()  # here, where the thread holds the lock for it
 
     @property
     def is_over(self) -> bool:
@@ -213,6 +217,7 @@ class EventSource(Generic[EventT, WholeT]):
     async def next_ahead(self) -> EventT:
         """As `next_event`, after what was read ahead."""
         if not self._ahead:
+            self._text = None
             return await self.next_event()
         if self._busy:
             raise trio.BusyResourceError("another task is reading this stream")
@@ -220,10 +225,10 @@ class EventSource(Generic[EventT, WholeT]):
         try:
             await trio.lowlevel.checkpoint()
             self.raise_if_closed()
-            event, self.dialect.text = self._ahead[0]
+            event, self._text = self._ahead[0]
             if self.hub is not None:
                 await (self.hub.go_on() if self.hub.is_delivering else self.hub.deliver(event))
-            self._ahead.popleft()
+            del self._ahead[0]
             return event
         finally:
             self._busy = False
@@ -275,6 +280,11 @@ class EventSource(Generic[EventT, WholeT]):
         return cast("Dialect[EventT, WholeT]", self.reader.dialect)
 
     @property
+    def text(self) -> str:
+        """What the event that was handed out last adds to the main text."""
+        return self.dialect.text if self._text is None else self._text
+
+    @property
     def is_heard(self) -> bool:
         """Whether there are subscribers, or were at the end."""
         return self.hub is not None and self.hub.is_heard
@@ -310,9 +320,11 @@ class EventSource(Generic[EventT, WholeT]):
         """Wait for bytes and feed them to the reader."""
         if self._body is None:
             self._body = await self._restart()
+        exchange, read = self._exchange, self._body.read
+        self.reader.add_up()
         self._note_progress()
         try:
-            data = await self._exchange.limited(self._body.read)
+            data = await (exchange.limited(read) if exchange.clocks.are_running else read())
         except self._exchange.errors as error:
             self.reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
         except APIError as error:
@@ -345,7 +357,7 @@ class EventSource(Generic[EventT, WholeT]):
         """Raise the error, unless the policy allows another attempt, or the stream can be taken up where it broke."""
         if self._failure is not None:
             raise self._failure
-        await self._let_go(park=False)
+        await self._let_go(park=False, error=error)
         error.request_id = error.request_id or self.response.headers.get("x-request-id")
         if not self._is_worth_another(self._exchange.cleaned(error)):
             self._failure = self._exchange.cleaned(self.reader.fail(error))
@@ -401,7 +413,7 @@ class EventSource(Generic[EventT, WholeT]):
         if self.hub is not None:
             self.hub.end(self.reader.state is State.DONE, self._failure)
 
-    async def _let_go(self, *, park: bool) -> None:
+    async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
         self._open_sources.discard(self)
         self._note_progress()
@@ -409,7 +421,16 @@ class EventSource(Generic[EventT, WholeT]):
         if body is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await body.aclose(park=park)
+            try:
+                await body.aclose(park=park)
+            finally:
+                self._settle(error)
+
+    def _settle(self, error: APIError | None) -> None:
+        """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
+        if self._exchange.is_limited:
+            tokens = None if self._timings.resumes else self.dialect.tokens
+            self._exchange.settle(tokens, error or self.dialect.failure())
 
     def _note_progress(self) -> None:
         """Bring clocks and timings up to date with the events that the last read brought."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 import attrs
 import httpx
@@ -18,19 +18,10 @@ from ._fanout import Overflow, Subscription
 from ._pump import Pump
 from ._sansio.reader import Verdict
 from ._source import EventSource, Timings
-from .types import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    Completion,
-    ImagesResponse,
-    ImageStreamEvent,
-    Response,
-    ResponseStreamEvent,
-    Speech,
-    SpeechStreamEvent,
-    Transcription,
-    TranscriptionStreamEvent,
-)
+
+if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
+    from . import types  # noqa: F401 - for the bases below
+    from .types import ChatCompletion, Completion, ImagesResponse, Response, Speech, Transcription
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -120,7 +111,7 @@ class Stream(Generic[EventT, WholeT]):
     @property
     def text(self) -> str:
         """What the event that was handed over last adds to the main text. Internal."""
-        return (self._pump or self._source.dialect).text
+        return (self._pump or self._source).text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -242,7 +233,7 @@ class _TextDeltas:
             raise
 
 
-class ChatCompletionStream(Stream[ChatCompletionChunk, ChatCompletion]):
+class ChatCompletionStream(Stream["types.ChatCompletionChunk", "types.ChatCompletion"]):
     """A stream of Chat Completions."""
 
     async def get_final_completion(self) -> ChatCompletion:
@@ -256,7 +247,7 @@ class ChatCompletionStream(Stream[ChatCompletionChunk, ChatCompletion]):
         return self.snapshot
 
 
-class ResponseStream(Stream[ResponseStreamEvent, Response]):
+class ResponseStream(Stream["types.ResponseStreamEvent", "types.Response"]):
     """A stream of Responses."""
 
     async def get_final_response(self) -> Response:
@@ -270,7 +261,7 @@ class ResponseStream(Stream[ResponseStreamEvent, Response]):
         return self.snapshot
 
 
-class CompletionStream(Stream[Completion, Completion]):
+class CompletionStream(Stream["types.Completion", "types.Completion"]):
     """A stream of Completions, the endpoint without a chat."""
 
     async def get_final_completion(self) -> Completion:
@@ -279,7 +270,7 @@ class CompletionStream(Stream[Completion, Completion]):
         return self.snapshot
 
 
-class ImageStream(Stream[ImageStreamEvent, ImagesResponse]):
+class ImageStream(Stream["types.ImageStreamEvent", "types.ImagesResponse"]):
     """A stream of pictures. In the snapshot, the latest sketch stands for a picture that is not whole."""
 
     async def get_final_images(self) -> ImagesResponse:
@@ -288,7 +279,7 @@ class ImageStream(Stream[ImageStreamEvent, ImagesResponse]):
         return self.snapshot
 
 
-class TranscriptionStream(Stream[TranscriptionStreamEvent, Transcription]):
+class TranscriptionStream(Stream["types.TranscriptionStreamEvent", "types.Transcription"]):
     """A stream of the text of a recording."""
 
     async def get_final_transcription(self) -> Transcription:
@@ -297,7 +288,7 @@ class TranscriptionStream(Stream[TranscriptionStreamEvent, Transcription]):
         return self.snapshot
 
 
-class SpeechStream(Stream[SpeechStreamEvent, Speech]):
+class SpeechStream(Stream["types.SpeechStreamEvent", "types.Speech"]):
     """A stream of sound."""
 
     async def get_final_speech(self) -> Speech:

@@ -17,7 +17,7 @@ import trio
 from ._bytes import ByteStream
 from ._calls import hide_headers
 from ._client import TrioOpenAI
-from ._endpoints import Listing, Page
+from ._endpoints._pages import Listing, Page
 from ._portal import Portal, Portals
 from ._stream import (
     ChatCompletionStream,

@@ -2,8 +2,9 @@
 
 Rules:
 
-* A slot and a connection belong to one exchange, and an `ExitStack` holds them. Whatever ends the exchange unwinds it,
-  synchronously: cancellation can come at any checkpoint, and there is none in the unwinding.
+* A slot and a connection belong to one exchange. An `ExitStack` holds them until there is a `Body`, which holds them
+  then. Whatever ends the exchange gives them back, synchronously: cancellation can come at any checkpoint, and there is
+  none in that.
 * A connection goes back to the pool only if it can carry another request for certain: the response is whole, or the
   caller says that the rest of it is of no interest (`close(park=True)`, after a stream's terminal event). Of the latter
   the rest is looked for when the connection is next wanted, so nobody waits for it.
@@ -36,6 +37,7 @@ from ._connection import (
     has_something_to_say,
     open_tcp,
     open_tls,
+    reader_of,
     unix_opener,
 )
 from ._http1 import MAX_HEADER_BYTES, ProtocolError, ResponseParser, serialize
@@ -46,7 +48,6 @@ BODY = "trio_openai.body"
 NATIVE = "trio_openai.native"
 """The key in `request.extensions` of a function that is called when a request reaches this transport."""
 
-_READ_SIZE = 64 * 1024
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 _SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
@@ -82,6 +83,21 @@ class _Connection:
     parser: ResponseParser
     expires_at: float = 0.0
     is_spoiled: bool = False  # a request was not sent whole: no other one may follow it
+    read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.read = reader_of(self.stream)
+
+    async def receive(self) -> None:
+        """Feed the parser with one read."""
+        try:
+            data = await self.read()
+        except (trio.BrokenResourceError, OSError) as error:
+            raise httpx.ReadError(f"the connection broke: {_reason(error)}") from error
+        if data:
+            self.parser.receive_data(data)
+        else:
+            self.parser.receive_eof()
 
     def close(self) -> None:
         self.parser.close()
@@ -157,11 +173,12 @@ class TrioTransport(httpx.AsyncBaseTransport):
             await _within(timeouts.get("pool"), httpx.PoolTimeout, self._slots.acquire_on_behalf_of, slot)
             undo.callback(self._slots.release_on_behalf_of, slot)
             connection = await self._exchange(request, timeouts, undo)
-            body = Body(self, connection, undo.pop_all(), timeouts.get("read"))
+            body = Body(self, connection, slot, timeouts.get("read"))
+            undo.pop_all()
         parser = connection.parser
         assert parser.status is not None
         extensions = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
-        return httpx.Response(parser.status, headers=parser.headers, stream=body, extensions=extensions)
+        return httpx.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
 
     async def aclose(self) -> None:
         """Close every connection, the active ones too: whoever reads one gets `trio.ClosedResourceError`."""
@@ -302,8 +319,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if not same:
             del self._idle_by_origin[connection.origin]
 
-    def release(self, connection: _Connection, *, park: bool) -> None:
-        """Take a connection back if it can be used again; what is left undone, its stack closes."""
+    def release(self, connection: _Connection, slot: object, *, park: bool) -> None:
+        """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
         parser = connection.parser
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
         if reusable and not connection.is_spoiled and not self._closed and connection in self._active:
@@ -311,6 +328,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.expires_at = trio.current_time() + self._keepalive_expiry
             self._idle[connection] = None
             self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
+        self._discard(connection)
+        self._slots.release_on_behalf_of(slot)
 
 
 class Body(httpx.AsyncByteStream):
@@ -320,12 +339,12 @@ class Body(httpx.AsyncByteStream):
         self,
         transport: TrioTransport,
         connection: _Connection,
-        undo: contextlib.ExitStack,
+        slot: object,
         read_timeout: float | None,
     ) -> None:
         self._transport = transport
         self._connection: _Connection | None = connection  # None once it has been given up
-        self._undo = undo
+        self._slot = slot
         self._read_timeout = read_timeout
         self._ended = False
 
@@ -352,7 +371,7 @@ class Body(httpx.AsyncByteStream):
                 self._ended = True
                 self.close()
                 break
-            await _receive(connection)
+            await connection.receive()
         return data  # noqa: ASYNC910 - as documented
 
     def close(self, *, park: bool = False) -> None:
@@ -363,8 +382,7 @@ class Body(httpx.AsyncByteStream):
         """
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._transport.release(connection, park=park)
-            self._undo.close()
+            self._transport.release(connection, self._slot, park=park)
 
     async def aclose(self, *, park: bool = False) -> None:
         """`close`, then a checkpoint that cannot be cancelled."""
@@ -445,22 +463,10 @@ async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stre
 async def _read_head(connection: _Connection) -> None:
     parser = connection.parser
     while True:
-        await _receive(connection)
+        await connection.receive()
         if parser.status is not None:
             return
         _check(parser)
-
-
-async def _receive(connection: _Connection) -> None:
-    """Feed the parser with one read."""
-    try:
-        data = await connection.stream.receive_some(_READ_SIZE)
-    except trio.BrokenResourceError as error:
-        raise httpx.ReadError(f"the connection broke: {_reason(error)}") from error
-    if data:
-        connection.parser.receive_data(bytes(data))
-    else:
-        connection.parser.receive_eof()
 
 
 def _check(parser: ResponseParser) -> None:
@@ -474,7 +480,7 @@ async def _drain(connection: _Connection) -> None:  # noqa: ASYNC910 - a read th
     """Read what a parked connection's response still had to say, which should be next to nothing."""
     with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
         while True:
-            await _receive(connection)
+            await connection.receive()
             _check(connection.parser)
             if connection.parser.complete:
                 return

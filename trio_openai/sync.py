@@ -24,9 +24,9 @@ import trio
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._client import ClientStatistics, TrioOpenAI
+from ._limiter import Limiter
 from ._portal import Portals
 from ._request import Key, KeyProvider
-from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sync_calls import SyncCaller, SyncPage, SyncStreamManager
 from ._sync_endpoints import (
@@ -49,7 +49,7 @@ from ._sync_stream import (
     SyncTranscriptionStream,
 )
 from ._transport import TransportStatistics
-from .types import WireObject
+from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 __all__ = [
@@ -94,6 +94,8 @@ class SyncOpenAI:
         default_query: added to every URL.
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own. It belongs to one event loop: the client can then
             be used either from workers of one `trio.run`, or from other threads.
+        limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
+            another one raises RuntimeError.
 
     Raises:
         OpenAIError: there is no key.
@@ -113,6 +115,7 @@ class SyncOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
@@ -127,6 +130,7 @@ class SyncOpenAI:
             "default_headers": default_headers,
             "default_query": default_query,
             "http_client": http_client,
+            "limiter": limiter,
         }
         first = TrioOpenAI(**options)
         self._set_up(first, SyncCaller(Portals(_maker(first, options))))

@@ -26,7 +26,8 @@ from streams import (
     texts,
 )
 
-from trio_openai._sansio.dialects import ChatDialect, ResponseDialect
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._sansio.reader import END, NEED_DATA, Reader, State, Verdict
 from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
 
@@ -237,8 +238,7 @@ def test_an_error_before_the_first_event_has_no_partial() -> None:
 
 
 def fold(dialect: Any, raws: list[Any]) -> Any:
-    for raw in raws:
-        dialect.event(raw, "")
+    dialect.add([dialect.event(raw, "") for raw in raws])
     return dialect.snapshot()
 
 

@@ -154,10 +154,14 @@ def test_the_reason_of_the_stream_is_that_of_the_first_choice() -> None:
 
 def test_a_snapshot_is_an_object_of_its_own() -> None:
     dialect = chat().reader.dialect
-    dialect.event(delta(content="a", tool_calls=[piece(0, "call_1", "f", "{")]), "")
+
+    def add(raw: Any) -> None:
+        dialect.add([dialect.event(raw, "")])
+
+    add(delta(content="a", tool_calls=[piece(0, "call_1", "f", "{")]))
     before = dialect.snapshot()
-    dialect.event(delta(content="b", tool_calls=[piece(0, args="}"), piece(1, "call_2", "g")]), "")
-    dialect.event({"choices": [{"index": 1, "delta": {}}], "usage": {"total_tokens": 3}}, "")
+    add(delta(content="b", tool_calls=[piece(0, args="}"), piece(1, "call_2", "g")]))
+    add({"choices": [{"index": 1, "delta": {}}], "usage": {"total_tokens": 3}})
     assert before.choices[0].message.content == "a"
     assert before.choices[0].message.tool_calls == [
         ToolCall(id="call_1", type="function", function=before.choices[0].message.tool_calls[0].function)

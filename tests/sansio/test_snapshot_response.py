@@ -120,12 +120,11 @@ def test_ids_of_the_response_may_change() -> None:
 
 def test_a_snapshot_does_not_change_with_later_events() -> None:
     dialect = responses().reader.dialect
-    for raw in (CREATED, added(0, EMPTY), text_delta("Hel")):
-        dialect.event(raw, "")
+    dialect.add([dialect.event(raw, "") for raw in (CREATED, added(0, EMPTY), text_delta("Hel"))])
     before = dialect.snapshot()
-    dialect.event(event("output_text.annotation.added", annotation={"type": "url_citation"}, annotation_index=0), "")
-    for raw in (text_delta("lo"), text_done("Hello"), added(1, {**EMPTY, "id": "m2"})):
-        dialect.event(raw, "")
+    annotation = event("output_text.annotation.added", annotation={"type": "url_citation"}, annotation_index=0)
+    later = (annotation, text_delta("lo"), text_done("Hello"), added(1, {**EMPTY, "id": "m2"}))
+    dialect.add([dialect.event(raw, "") for raw in later])
     assert before.output_text == "Hel"
     assert len(before.output) == 1
     assert not before.output[0].content[0].annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from trio_openai._calls import Caller
-from trio_openai._sansio.dialects import ChatDialect
+from trio_openai._sansio.dialect_chat import ChatDialect
 from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams

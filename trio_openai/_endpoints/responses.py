@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from trio_openai._calls import Caller, Decode, as_nothing, as_object
-from trio_openai._sansio.dialects import ResponseDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._stream import ResponseStream, StreamCall, StreamManager
 from trio_openai.types import Response, ResponseItem, ResponseItemList
 from trio_openai.types.params import (

@@ -16,6 +16,7 @@ from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
 from .json import is_array, is_object, objects_in
+from .limits import used_tokens
 
 _HEAD = ("id", "created", "model", "object", "system_fingerprint")
 
@@ -68,6 +69,12 @@ class CompletionDialect:
         self._head = Completion(object="text_completion")
         self._hook: Callable[[Raw, object], Completion] = hook_for(Completion)
 
+    def ordinary(self, raw: Raw) -> None:
+        """None is decoded ahead: this endpoint is seldom used."""
+
+    def add(self, events: list[Completion]) -> None:
+        """Each has been added up when it was made, which is when it is handed out."""
+
     @property
     def has_content(self) -> bool:
         return any(choice.texts for choice in self._choices.values())
@@ -99,6 +106,10 @@ class CompletionDialect:
     @property
     def reason(self) -> str | None:
         return self._choices[min(self._choices)].finish_reason if self._choices else None
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._head.usage.raw) if self._head.usage else None
 
     def failure(self) -> APIError | None:
         return None

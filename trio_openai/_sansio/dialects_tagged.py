@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Hashable
 from typing import Any, Generic, TypeVar
 
 from trio_openai.errors import APIError, APIResponseValidationError
-from trio_openai.types._base import Raw
+from trio_openai.types._base import NamedEvent, Raw
 from trio_openai.types.audio import (
     Speech,
     SpeechAudioDeltaEvent,
@@ -37,6 +37,7 @@ from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
 from .json import is_object
+from .limits import used_tokens
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -54,12 +55,20 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
         self.ended = False
         self.has_content = False
         self._reason: str | None = None
+        self._usage: object = None
         self._hook: Callable[[Raw, object], EventT] = hook_for(event_type)
 
+    def ordinary(self, raw: Raw) -> None:
+        """None is decoded ahead: there are few."""
+
+    def add(self, events: list[EventT]) -> None:
+        """Each has been added up when it was made, which is when it is handed out."""
+
     def event(self, raw: Raw, name: str) -> EventT:
-        """Make the event, and fold it in."""
+        """Make the event, and add it up."""
         event = self._made(raw, name)
         self.text = self._add(event)
+        self._usage = raw.get("usage", self._usage)
         if self.ended:
             self._reason = str(raw.get("type", name))
         return event
@@ -89,6 +98,10 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
     @property
     def reason(self) -> str | None:
         return self._reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._usage)
 
     def failure(self) -> APIError | None:
         return None
@@ -217,23 +230,6 @@ def decode_base64(text: object) -> bytes:
         raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
 
 
-class NamedEvent(dict[str, Any]):
-    """An event of an endpoint that this library does not know: the JSON object that it is, and its name.
-
-    Attributes:
-        name: from the SSE field `event`; empty if there was none.
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, raw: Raw, name: str) -> None:
-        super().__init__(raw)
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"NamedEvent({super().__repr__()}, name={self.name!r})"
-
-
 class OtherDialect(TaggedDialect[Any, Any]):
     """Any other endpoint. What has been added up is the latest event.
 
@@ -251,6 +247,7 @@ class OtherDialect(TaggedDialect[Any, Any]):
     def event(self, raw: Raw, name: str) -> Any:
         self._last = NamedEvent(raw, name) if self._is_plain else self._made(raw, name)
         self.has_content = True
+        self._usage = raw.get("usage", self._usage)
         kind = raw.get("type")
         for word in (kind, name):
             if self._end and isinstance(word, str) and word in self._end:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import email.utils
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -120,7 +120,7 @@ class Deadlines:
         first_event: from the headers to the first event.
         first_content: from the headers to the first piece of content (text, reasoning, refusal, tool call or audio).
         idle: from one event to the next, or from the headers to the first one. Keep-alive comments are no events.
-        total: for all of it, retries and the pauses before them included.
+        total: for all of it, retries, the pauses before them and the waiting for a limiter included.
     """
 
     connect: float | None = _seconds()
@@ -157,21 +157,26 @@ class Clocks:
     """The deadlines of one call, as what is left of each: started by name, and run down by `spend`."""
 
     def __init__(self, limits: Deadlines) -> None:
-        self._limits = limits
+        given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
+        self._limits = {phase: limit for phase, limit in given.items() if limit is not None}
         self._left: dict[Phase, float] = {}
         self.start("total")
 
     def start(self, *phases: Phase) -> None:
         """Start clocks, or wind them up again."""
         for phase in phases:
-            limit: float | None = getattr(self._limits, phase)
-            if limit is not None:
-                self._left[phase] = limit
+            if phase in self._limits:
+                self._left[phase] = self._limits[phase]
 
     def stop(self, *phases: Phase) -> None:
         """Stop clocks for good, or until they are started."""
         for phase in phases:
             self._left.pop(phase, None)
+
+    @property
+    def are_running(self) -> bool:
+        """Whether any is."""
+        return bool(self._left)
 
     def next(self) -> tuple[Phase, float] | None:
         """The clock that will run out first, and the seconds left on it; None if none runs."""

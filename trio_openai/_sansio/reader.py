@@ -61,15 +61,18 @@ NEW_CONNECTION: Final = b""
 
 _Input = Literal["event", "end", "cut", "error", "close"]
 
-_OPEN = (State.OPENING, State.STREAMING)
+# Before Python 3.12, to look a member of an enumeration up takes as long as three calls.
+_OPENING, _STREAMING = State.OPENING, State.STREAMING
+_OPEN = (_OPENING, _STREAMING)
 _NEXT: dict[tuple[State, _Input], State] = {
-    **{(state, "event"): State.STREAMING for state in _OPEN},
+    **{(state, "event"): _STREAMING for state in _OPEN},
     **{(state, "end"): State.DONE for state in _OPEN},
     **{(state, "cut"): State.TRUNCATED for state in _OPEN},
     **{(state, "error"): State.FAILED for state in _OPEN},
     **{(state, "close"): State.CLOSED for state in _OPEN},
 }  # a stream that has ended stays as it is
 
+_DECODED_AHEAD = 32  # events; decoded ones take several times the memory of their bytes
 _HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
 _FIELDS = (b":", b"data", b"event", b"id", b"retry")
 
@@ -117,8 +120,10 @@ class Reader(Generic[EventT]):
         limit: int = DEFAULT_LIMIT,
         exactly_once: bool = False,
     ) -> None:
-        self.state = State.OPENING
-        self.dialect = dialect
+        self.state = _OPENING
+        self._dialect = dialect
+        self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
+        self._to_add: list[EventT] = []  # handed out, not added up
         self.events = 0
         self.error: APIError | None = None  # what the stream failed with; raised again at every pull
         self.ended_by: str | None = None
@@ -133,19 +138,26 @@ class Reader(Generic[EventT]):
         self._cut_by = ""
 
     @property
+    def dialect(self) -> Dialect[EventT, Any]:
+        """The dialect, which knows what the events handed out so far add up to."""
+        self.add_up()
+        return self._dialect
+
+    def add_up(self) -> None:
+        """Add up the events that have been handed out. Several at once cost less: so it is done once a read."""
+        if self._to_add:
+            events, self._to_add = self._to_add, []
+            self._dialect.add(events)
+
+    @property
     def verdict(self) -> Verdict:
         """How it ended, or that it has not."""
         state = "open" if self.state in _OPEN else self.state.value
         return Verdict(state, self.ended_by, self.dialect.reason)
 
-    @property
-    def has_more(self) -> bool:
-        """Whether `next_event` may have something to hand out without more data."""
-        return self._parser.has_more or self.state not in _OPEN or self._body_ended or self._reported is not None
-
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the body. Never raises."""
-        if self.state is State.OPENING and len(self._head) < _HEAD_KEPT:
+        if self.state is _OPENING and len(self._head) < _HEAD_KEPT:
             self._head += data[: _HEAD_KEPT - len(self._head)]
         self._parser.receive_data(data)
 
@@ -164,20 +176,43 @@ class Reader(Generic[EventT]):
         """
         if self.state not in _OPEN:
             return self._after_end()
+        if self._ready or self._decode_ahead():
+            event = self._ready.pop()
+            self.events += 1
+            self._to_add.append(event)
+            return event
         if self._reported is not None and not self._reported.may_end:
             raise self.fail(self._reported.error)
         try:
-            while True:
-                if (plain := self._parser.next_plain()) is not None:
-                    event = self._interpret_data(*plain)
-                elif (message := self._parser.next_event()) is not None:
-                    event = self._interpret(message)
-                else:
-                    return self._finish() if self._body_ended else NEED_DATA
-                if event is not None:
-                    return event
+            while self._parser.has_more and (message := self._parser.next_event()) is not None:
+                if (answer := self._interpret(message)) is not None:
+                    return answer
+            return self._finish() if self._body_ended else NEED_DATA
         except APIResponseValidationError as error:
             raise self.fail(error) from error.__cause__
+
+    def _decode_ahead(self) -> bool:
+        """Decode the next events together, up to the first that is out of the ordinary. Returns whether there is one.
+
+        An event costs half of what it costs by the long way.
+        """
+        parser = self._parser
+        if not parser.has_more or self.state is not _STREAMING or self._reported is not None or self._exactly_once:
+            return False
+        self.add_up()
+        ordinary, ready = self._dialect.ordinary, self._ready
+        for data in parser.plain_data(_DECODED_AHEAD):
+            try:
+                raw: object = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                break
+            event = ordinary(raw) if is_object(raw) else None
+            if event is None:
+                break
+            ready.append(event)
+        parser.skip(len(ready))
+        ready.reverse()
+        return bool(ready)
 
     def fail(self, error: APIError) -> APIError:
         """End the stream with an error, unless it has ended. Return what to raise, with what had arrived in `partial`.
@@ -186,7 +221,7 @@ class Reader(Generic[EventT]):
         """
         if self.state in _OPEN:
             error = self._reported.error if self._reported else error
-            if error.partial is None and self.state is not State.OPENING:
+            if error.partial is None and self.state is not _OPENING:
                 error.partial = self.dialect.snapshot()
             self.error = error
             self._enter("cut" if isinstance(error, StreamTruncatedError) else "error")
@@ -194,7 +229,7 @@ class Reader(Generic[EventT]):
 
     def resume(self) -> None:
         """Forget the failure: what is received next is the rest, or more than the rest, by another connection."""
-        self.state = State.STREAMING if self.events else State.OPENING
+        self.state = _STREAMING if self.events else _OPENING
         self.error = self._reported = None
         self._parser = SSEParser(limit=self._limit, extras=True)
         self._body_ended, self._cut_by = False, ""
@@ -235,14 +270,13 @@ class Reader(Generic[EventT]):
         """The event that a message holds; None if it holds none."""
         if message.fields is not None:
             self._look_for_error_field(message.fields)
-        return None if message.data is None else self._interpret_data(message.event, message.data)
-
-    def _interpret_data(self, name: str, data: bytes) -> EventT | Signal | None:
+        if message.data is None:
+            return None
         try:
-            raw: object = orjson.loads(data)
+            raw: object = orjson.loads(message.data)
         except orjson.JSONDecodeError:
-            return self._not_strict_json(name, data)
-        return self._take(raw, name, data)
+            return self._not_strict_json(message.event, message.data)
+        return self._take(raw, message.event, message.data)
 
     def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
         """`[DONE]`, a keep-alive, nothing; or JSON that only Python's own decoder takes."""
@@ -264,15 +298,16 @@ class Reader(Generic[EventT]):
             raise self._invalid("an event is not a JSON object", data)
         if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
             return None
-        dialect = self.dialect
+        dialect = self._dialect
         reported = dialect.error(raw, name)
         if reported is not None:
             self._reported = reported
-            if not reported.is_event or (reported.may_end and self.state is State.OPENING):
+            if not reported.is_event or (reported.may_end and self.state is _OPENING):
                 raise self.fail(reported.error)
         event = dialect.event(raw, name)
+        self._to_add.append(event)
         self.events += 1
-        if self.state is State.OPENING:
+        if self.state is _OPENING:
             self._enter("event")
             self._head.clear()
         if dialect.ended:
@@ -306,7 +341,7 @@ class Reader(Generic[EventT]):
         if last is not None and last.data is not None and _is_whole(last.data):
             event = self._interpret(last)
             return self._finish() if event is None else event
-        if self.state is State.OPENING:
+        if self.state is _OPENING:
             raise self.fail(self._nothing_came())
         if last is None and not self._cut_by and self.dialect.whole_without_end():
             return self._end("end_of_body" if self.dialect.reason is None else "finish_reason")

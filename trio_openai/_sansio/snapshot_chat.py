@@ -39,34 +39,47 @@ from .json import encode_text, is_array, is_object, objects_in
 
 
 class ChatSnapshot:
-    """Adds chunks up. `add` folds one in; `snapshot` builds the completion so far."""
+    """Adds chunks up. `add` folds some in; `snapshot` builds the completion so far.
+
+    Attributes:
+        text: what the last chunk added to the text of choice 0.
+    """
 
     def __init__(self) -> None:
-        self.has_content = False
+        self.text = ""
         self._head = ChatCompletion(object="chat.completion")
         self._choices: dict[int, _Choice] = {}
 
-    def add(self, chunk: ChatCompletionChunk) -> str:
-        """Fold one chunk in; return the text it adds to choice 0."""
-        raw, head = chunk.raw, self._head
-        if not head.id or not head.model or not head.created:
-            head.id = head.id or raw.get("id")
-            head.model = head.model or raw.get("model")
-            head.created = head.created or raw.get("created")
-        if fingerprint := raw.get("system_fingerprint"):
-            head.system_fingerprint = fingerprint
-        if tier := raw.get("service_tier"):
-            head.service_tier = tier
-        if raw.get("usage") or "x_groq" in raw or "moderation" in raw:
-            self._add_usage(chunk)
+    def add(self, chunks: list[ChatCompletionChunk]) -> None:
+        """Fold in one chunk or more, in the order in which they came."""
         text = ""
-        if is_array(choices := raw.get("choices")):
-            for choice in choices:
-                if is_object(choice):
-                    text += self._choice(choice.get("index")).add(choice)
-        if not self.has_content:
-            self.has_content = any(c.has_content for c in self._choices.values())
-        return text
+        for chunk in chunks:
+            raw, text = chunk.raw, ""
+            choices: list[Raw] | None = raw.get("choices")
+            if type(choices) is list:
+                for choice in choices:
+                    if type(choice) is dict:
+                        text += self._choice(choice).add(choice)
+            if raw.get("usage") or "x_groq" in raw or "moderation" in raw:
+                self._add_usage(raw)
+        self.text = text
+        self._add_head(chunks)
+
+    def _add_head(self, chunks: list[ChatCompletionChunk]) -> None:
+        """What describes the whole completion: of some fields the first value counts, of some the last."""
+        head = self._head
+        if not (head.id and head.model and head.created):
+            for raw in (chunk.raw for chunk in chunks):
+                head.id = head.id or raw.get("id", head.id)
+                head.model = head.model or raw.get("model", head.model)
+                head.created = head.created or raw.get("created", head.created)
+        head.system_fingerprint = _last(chunks, "system_fingerprint") or head.system_fingerprint
+        head.service_tier = _last(chunks, "service_tier") or head.service_tier
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything that the model produced has arrived."""
+        return any(choice.has_content for choice in self._choices.values())
 
     def unfinished(self, expected: int) -> bool:
         """Whether one of the choices seen, or of the `expected` number of them, has no finish reason yet."""
@@ -77,6 +90,11 @@ class ChatSnapshot:
     def finish_reason(self) -> str | None:
         """That of the first choice."""
         return self._choices[min(self._choices)].finish_reason if self._choices else None
+
+    @property
+    def usage(self) -> Raw | None:
+        """The usage so far, as it was sent."""
+        return self._head.usage.raw if self._head.usage else None
 
     def snapshot(self) -> ChatCompletion:
         """The completion so far, an object of its own: later chunks do not change it."""
@@ -93,14 +111,17 @@ class ChatSnapshot:
             moderation=head.moderation,
         )
 
-    def _choice(self, given: object) -> _Choice:
-        index = given if type(given) is int else 0
+    def _choice(self, raw: Raw) -> _Choice:
+        index = raw.get("index")
+        if type(index) is not int:
+            index = 0
         return self._choices.get(index) or self._choices.setdefault(index, _Choice(index))
 
-    def _add_usage(self, chunk: ChatCompletionChunk) -> None:
+    def _add_usage(self, raw: Raw) -> None:
+        chunk: ChatCompletionChunk = hook_for(ChatCompletionChunk)(raw, None)
         usage = chunk.usage
-        if usage is None and is_object(groq := chunk.raw.get("x_groq")) and is_object(raw := groq.get("usage")):
-            usage = hook_for(CompletionUsage)(raw, None)
+        if usage is None and is_object(groq := raw.get("x_groq")) and is_object(inner := groq.get("usage")):
+            usage = hook_for(CompletionUsage)(inner, None)
         if usage is not None and (usage.total_tokens or usage.completion_tokens or usage.prompt_tokens):
             self._head.usage = usage
         if chunk.moderation is not None:
@@ -129,7 +150,7 @@ class _Choice:
         self.has_content = False
         self.role: str | None = None
         self.finish_reason: str | None = None
-        self.texts: dict[str, list[str]] = {}
+        self.texts: dict[str, list[str]] = {"content": []}
         self.tool_calls: _ToolCalls | None = None
         self.function_call: _Pieces | None = None
         self.audio: _Pieces | None = None
@@ -141,20 +162,25 @@ class _Choice:
         """Fold one delta in; return its text, if this is choice 0."""
         text = ""
         if is_object(delta := choice.get("delta")):
-            for key, value in delta.items():
-                if value is not None and (fold := _FOLDS.get(key)):
-                    text += fold(self, key, value) or ""
+            if len(delta) == 1 and type(content := delta.get("content")) is str and content:  # nearly every one
+                self.texts["content"].append(text := content)
+                self.has_content = True
+            else:
+                text = "".join([self._fold(key, value) for key, value in delta.items()])
         if reason := choice.get("finish_reason"):
             self.finish_reason = reason
         if is_object(logprobs := choice.get("logprobs")):
             self._add_logprobs(hook_for(ChoiceLogprobs)(logprobs, None))
         return text if self.index == 0 else ""
 
+    def _fold(self, key: str, value: object) -> str:
+        """Fold one field of a delta in; return its text."""
+        fold = _FOLDS.get(key) if value is not None else None
+        return (fold(self, key, value) if fold else None) or ""
+
     def add_text(self, key: str, value: object) -> str | None:
-        if is_array(value):
-            return self._add_parts(key, objects_in(value))
         if type(value) is not str:
-            return None
+            return self._add_parts(key, objects_in(value))
         self.texts.setdefault(key, []).append(value)
         if value:
             self.has_content = True
@@ -215,7 +241,7 @@ class _Choice:
         return Choice(index=self.index, message=self._message(), finish_reason=self.finish_reason, logprobs=logprobs)
 
     def _message(self) -> ChatCompletionMessage:
-        texts: dict[str, Any] = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        texts: dict[str, Any] = {key: "".join(pieces) for key, pieces in self.texts.items() if pieces}
         return ChatCompletionMessage(
             role=self.role or "assistant",
             tool_calls=self.tool_calls.build() if self.tool_calls else None,
@@ -316,6 +342,14 @@ class _ToolCall:
         call.function = self.function.build(Function)
         call.custom = self.custom.build(CustomTool) if self.custom else None
         return call
+
+
+def _last(chunks: list[ChatCompletionChunk], name: str) -> Any:
+    """The last value that is neither null nor empty; None if there is none."""
+    for chunk in reversed(chunks):
+        if value := chunk.raw.get(name):
+            return value
+    return None
 
 
 def _part_text(part: Raw) -> str:

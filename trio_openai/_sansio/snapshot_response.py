@@ -97,17 +97,46 @@ class _Item:
         return raw
 
 
+class _Delta:
+    """A delta that was added. Most are followed by another of the same text, which then need not be looked for."""
+
+    __slots__ = ("_index", "_index_field", "_item", "_kind", "_output_index", "pieces", "place")
+
+    def __init__(self, place: _Text, raw: Raw, pieces: list[str]) -> None:
+        self.place, self.pieces = place, pieces
+        self._kind, self._item, self._output_index = raw.get("type"), raw.get("item_id"), raw.get("output_index")
+        self._index_field = place.index
+        self._index = raw.get(place.index)
+
+    def is_followed_by(self, raw: Raw) -> bool:
+        """Whether an event is another one of this text."""
+        return (
+            raw.get("type") == self._kind
+            and raw.get("item_id") == self._item
+            and raw.get("output_index") == self._output_index
+            and raw.get(self._index_field) == self._index
+            and type(raw.get("delta")) is str
+        )
+
+
 class ResponseSnapshot:
-    """Adds events up. `add` folds one in; `snapshot` builds the response so far."""
+    """Adds events up. `add` folds one in; `snapshot` builds the response so far.
+
+    Attributes:
+        has_content: whether anything that the model produced has arrived.
+        text: the output text that the last event added.
+    """
 
     def __init__(self) -> None:
         self.has_content = False
+        self.text = ""
         self._response: Raw = {}
         self._whole: Response | None = None  # of the terminal event, where it has its output
         self._by_index: dict[int, _Item] = {}
         self._by_id: dict[str, _Item] = {}
         self._items: list[_Item] = []
-        self._spoken = False  # whether `add` has returned any text
+        self._latest: _Delta | None = None  # if that was the last event
+        self._spoken = False  # whether there has been any text
 
     @property
     def id(self) -> str | None:
@@ -115,9 +144,19 @@ class ResponseSnapshot:
         given = self._response.get("id")
         return given if type(given) is str else None
 
-    def add(self, event: Any) -> str:
-        """Fold one event in; return the output text that it adds."""
-        raw: Raw = event.raw
+    def add(self, events: list[Any]) -> None:
+        """Fold in one event or more, in the order in which they came."""
+        for event in events:
+            raw: Raw = event.raw
+            latest = self._latest
+            if latest is not None and latest.is_followed_by(raw):
+                latest.pieces.append(raw["delta"])
+                self.text = raw["delta"] if latest.place is _OUTPUT_TEXT else ""
+            else:
+                self._latest = None
+                self._add(event, raw)
+
+    def _add(self, event: Any, raw: Raw) -> None:
         kind = name if type(name := raw.get("type") or event.type) is str else ""
         text = ""
         if place := _DELTAS.get(kind):
@@ -134,7 +173,12 @@ class ResponseSnapshot:
             text = self._add_response(response, kind, event)
         if text:
             self._spoken = True
-        return text
+        self.text = text
+
+    @property
+    def usage(self) -> object:
+        """The usage so far, as it was sent."""
+        return self._response.get("usage")
 
     def snapshot(self) -> Response:
         """The response so far. Later events do not change it."""
@@ -147,7 +191,9 @@ class ResponseSnapshot:
         value = raw.get("delta")
         if type(value) is not str or not value:
             return ""
-        self._find(raw, place.item_type).pieces(place, raw).append(value)
+        pieces = self._find(raw, place.item_type).pieces(place, raw)
+        pieces.append(value)
+        self._latest = _Delta(place, raw, pieces) if "type" in raw else None
         self.has_content = True
         return value if place is _OUTPUT_TEXT else ""
 

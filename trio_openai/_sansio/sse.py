@@ -17,8 +17,6 @@ JSON decoder checks the UTF-8.
 
 from __future__ import annotations
 
-from collections import deque
-
 import attrs
 
 from trio_openai.errors import APIResponseValidationError
@@ -61,7 +59,8 @@ class SSEParser:
     def __init__(self, *, limit: int = DEFAULT_LIMIT, extras: bool = False) -> None:
         self._limit = limit
         self._extras = extras
-        self._blocks: deque[bytes] = deque()  # whole blocks, without the empty line that ended them
+        self._blocks: list[bytes] = []  # whole blocks, without the empty line that ended them
+        self._at = 0  # those before this one have been pulled
         self._tail: list[bytes] = []  # the pieces of the block that has not ended yet
         self._tail_size = 0
         self._started = False  # whether the place of a byte-order mark is behind us
@@ -88,8 +87,9 @@ class SSEParser:
             APIResponseValidationError: an event is over the limit. The events before it have been handed out; it and
                 all after it are lost.
         """
-        while self._blocks:
-            block = self._blocks.popleft()
+        while self._at < len(self._blocks):
+            block = self._blocks[self._at]
+            self._at += 1
             if len(block) > self._limit:
                 raise self._too_large()
             event = self._parse(block)
@@ -99,24 +99,30 @@ class SSEParser:
             raise self._too_large()
         return None
 
-    def next_plain(self) -> tuple[str, bytes] | None:
-        """Name and data of the next event, if these are all it has and take a line each; None of any other.
+    def plain_data(self, most: int) -> list[bytes]:
+        """The data of the next events, as far as each is a line of data and nothing else but its type.
 
-        Nearly every event of a stream is such a one. To make an object of it, as `next_event` does, costs four times as
-        much.
+        Nearly every event of a stream is such a one. To make an object of it, as `next_event` does, costs five times as
+        much. It stays where it is until `skip`.
         """
-        if not self._blocks or len(block := self._blocks[0]) > self._limit:
-            return None
-        begin = block.find(b"\n") + 1 if block.startswith(b"event: ") else 0
-        if not block.startswith(b"data: ", begin) or block.find(b"\n", begin) >= 0:
-            return None
-        del self._blocks[0]
-        return block[7 : begin - 1].decode(errors="replace") if begin else "", block[begin + 6 :]
+        found: list[bytes] = []
+        for block in self._blocks[self._at : self._at + most]:
+            line, newline, rest = block.partition(b"\n")
+            if newline and line[:7] == b"event: ":
+                line, newline, _ = rest.partition(b"\n")
+            if newline or line[:6] != b"data: " or len(block) > self._limit:
+                break
+            found.append(line[6:])
+        return found
+
+    def skip(self, events: int) -> None:
+        """Leave out so many events, whose data have been taken by `plain_data`."""
+        self._at += events
 
     @property
     def has_more(self) -> bool:
-        """Whether whole events, or what looks like them, are waiting to be pulled."""
-        return bool(self._blocks)
+        """Whether `next_event` may have something to hand out, or to raise, without more bytes."""
+        return self._at < len(self._blocks) or self._tail_size > self._limit
 
     def take_unfinished(self) -> ServerSentEvent | None:
         """At the end of the input: the event that lacks its empty line, or None if nothing but comments is left.
@@ -143,6 +149,8 @@ class SSEParser:
 
     def _split(self, data: bytes) -> None:
         """Cut the blocks off that end in this data; keep the rest for later."""
+        del self._blocks[: self._at]
+        self._at = 0
         if self._tail:
             ended = self._tail[-1].endswith(b"\n") and data.startswith(b"\n")
             end = 0 if ended else data.find(b"\n\n")
@@ -153,9 +161,8 @@ class SSEParser:
             self._blocks.append(b"".join(self._tail).removesuffix(b"\n" if ended else b""))
             self._tail, self._tail_size = [], 0
             data = data[end + (1 if ended else 2) :]
-        *blocks, rest = data.split(b"\n\n")
-        self._blocks.extend(blocks)
-        if rest:
+        self._blocks += data.split(b"\n\n")
+        if rest := self._blocks.pop():
             self._keep(rest)
 
     def _keep(self, piece: bytes) -> None:
@@ -170,7 +177,7 @@ class SSEParser:
     def _too_large(self) -> APIResponseValidationError:
         self._tail = []  # its size stays, so that nothing more is kept
         self._tail_size = self._limit + 1
-        self._blocks.clear()
+        self._blocks, self._at = [], 0
         return APIResponseValidationError(
             f"an event of the stream is larger than the limit of {self._limit} bytes; it was not kept"
         )

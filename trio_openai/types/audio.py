@@ -6,9 +6,8 @@ from typing import Literal
 
 import attrs
 
-from ._base import Unknown, WireObject, wire
+from ._base import Unknown, UnknownEvent, WireObject, wire
 from .response_items import ResponseLogprob
-from .responses import UnknownEvent
 
 # ------------------------------------------------------------------------------------------------------- transcriptions
 

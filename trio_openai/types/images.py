@@ -6,9 +6,8 @@ from typing import Literal
 
 import attrs
 
-from ._base import WireObject, wire
+from ._base import UnknownEvent, WireObject, wire
 from .response_items import ImageSvgUsage
-from .responses import UnknownEvent
 
 
 @wire
