@@ -268,6 +268,8 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
 
 LIBRARY = "trio_openai"
 SYNC = "trio_openai.sync"
+OPENAI = "openai.AsyncOpenAI, trio"
+ASYNCIO = "openai.AsyncOpenAI, asyncio"
 OPENAI_BLOCKING = "openai.OpenAI"
 H11 = "trio_openai (h11)"
 BARE = "bare trio socket + orjson"
@@ -275,8 +277,8 @@ BARE = "bare trio socket + orjson"
 CONTENDERS: dict[str, Contender] = {
     LIBRARY: Contender(_trio_openai, "trio_openai"),
     H11: Contender(_trio_openai_h11, "h11"),
-    "openai.AsyncOpenAI, trio": Contender(_openai_on_trio, "openai"),
-    "openai.AsyncOpenAI, asyncio": Contender(_openai_on_asyncio, "openai", loop="asyncio"),
+    OPENAI: Contender(_openai_on_trio, "openai"),
+    ASYNCIO: Contender(_openai_on_asyncio, "openai", loop="asyncio"),
     SYNC: Contender(_sync_openai, "trio_openai", loop=""),
     OPENAI_BLOCKING: Contender(_openai_blocking, "openai", loop=""),
     "httpx aiter_raw": Contender(_httpx_raw, "httpx"),

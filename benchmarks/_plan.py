@@ -7,7 +7,7 @@ import re
 import attrs
 from _wire import WIRES, Wire
 
-PACES = ("lockstep", "free", "timed")
+PACES = ("lockstep", "free", "timed", "endless")
 RATE = 50  # events a second of each stream, `timed`
 
 
@@ -22,6 +22,7 @@ class Plan:
         pace: `lockstep`: every stream gets a write, and the next round comes when the client has nothing left to do, so
             one write is one read. `free`: as fast as the server can, and what piles up the client reads at once.
             `timed`: `RATE` events a second of each stream, evenly spread, each with the time of its write as its text.
+            `endless`: the events of one stream again and again, as fast as the server can, until the client leaves.
         api: whose events: `chat` or `responses`.
     """
 

@@ -72,7 +72,7 @@ def _measure(result: Result) -> None:
     plan = result.plan
     try:
         measured = measure_once(result.contender, plan)
-    except Failed as error:
+    except MeasurementError as error:
         result.error = str(error)
         return
     events = plan.streams * plan.events
@@ -80,7 +80,7 @@ def _measure(result: Result) -> None:
     result.waits.append(measured["waits"] / events)
 
 
-class Failed(Exception):
+class MeasurementError(Exception):
     """A contender did not come to its end; the message says why."""
 
 
@@ -88,7 +88,7 @@ def measure_once(contender: str, plan: Plan, script: str = "_client.py") -> dict
     """What one client process measures.
 
     Raises:
-        Failed: it did not come to its end.
+        MeasurementError: it did not come to its end.
     """
     client_cpu, server_cpu = cores()
     with server("_server.py", server_cpu) as port:
@@ -98,9 +98,9 @@ def measure_once(contender: str, plan: Plan, script: str = "_client.py") -> dict
                 command, check=False, capture_output=True, text=True, timeout=_TIMEOUT, env=environment()
             )
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"took longer than {_TIMEOUT:g} s") from error
+            raise MeasurementError(f"took longer than {_TIMEOUT:g} s") from error
     if done.returncode:
-        raise Failed(done.stderr.strip()[-2000:] or f"ended with status {done.returncode}")
+        raise MeasurementError(done.stderr.strip()[-2000:] or f"ended with status {done.returncode}")
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 

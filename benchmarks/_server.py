@@ -9,6 +9,8 @@ with TCP_NODELAY a packet of its own. When the client has nothing left to do it 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import socket
 import sys
@@ -54,7 +56,9 @@ def _serve_plan(listener: socket.socket, gate: socket.socket) -> None:
         streams.append(listener.accept()[0])
         _answer(streams[-1])
     watch = ClientWatch(int(gate.recv(32)))
-    if plan.pace == "timed":
+    if plan.pace == "endless":
+        _send_endlessly(streams[0], plan)
+    elif plan.pace == "timed":
         _send_timed(streams, plan)
     else:
         _send_rounds(streams, plan, watch)
@@ -105,6 +109,14 @@ def _send_timed(streams: list[socket.socket], plan: Plan) -> None:
         if early > 0:
             time.sleep(early)
         streams[number % len(streams)].sendall(plan.wire.stamped(time.monotonic_ns()))
+
+
+def _send_endlessly(stream: socket.socket, plan: Plan) -> None:
+    writes = itertools.cycle(plan.wire.writes(plan.events, plan.per_write))
+    with contextlib.suppress(ConnectionError):
+        for data in writes:
+            stream.sendall(data)
+    sys.exit()
 
 
 def _end(streams: list[socket.socket], plan: Plan, watch: ClientWatch) -> None:

@@ -189,7 +189,7 @@ def main() -> int:
     tables = {
         "hops": Table("Ways to a reader, µs of CPU per event", hops_table(results)),
         "subscribers": Table(
-            "With subscribers, µs of CPU per event, and what each of them adds", fan_out_table(results)
+            "With subscribers, µs of CPU per event, and what each adds", fan_out_table(results)
         ),
     }
     entries = [{**attrs.asdict(r), "median_cpu_us": r.median_cpu_us} for r in results.values()]
