@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import median
 
 import attrs
 from _contenders import CONTENDERS
@@ -35,6 +36,11 @@ class Result:
     cpu_us: list[float] = attrs.field(factory=list)
     waits: list[float] = attrs.field(factory=list)
     error: str = ""
+
+    @property
+    def median_cpu_us(self) -> float:
+        """The figure, if it did not fail."""
+        return median(self.cpu_us)
 
 
 def available(names: Iterable[str]) -> list[str]:
