@@ -15,11 +15,12 @@ class ResponseParser:
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
         self.status: int | None = None
-        self.headers: Headers = []
+        self.until_close = False
         self.http_version = "1.1"
         self.complete = False
         self.keep_alive = False
         self.started = False
+        self._headers: Headers = []
         self._body: list[bytes] = []
         self._error: str | None = None
         self._connection: h11.Connection | None = h11.Connection(h11.CLIENT, max_header_bytes)
@@ -27,11 +28,10 @@ class ResponseParser:
         self._connection.send(h11.Request(method=method, target="/", headers=[("host", "localhost")]))
         self._connection.send(h11.EndOfMessage())  # h11 reads a response only after a request
 
-    @property
-    def until_close(self) -> bool:
-        """Whether the body ends when the connection does, since the head does not say how long it is."""
-        names = {name.lower() for name, _ in self.headers}
-        return names.isdisjoint((b"content-length", b"transfer-encoding"))
+    def take_headers(self) -> Headers:
+        """The headers of the response, as they came. They are not kept."""
+        headers, self._headers = self._headers, []
+        return headers
 
     def take_body(self) -> bytes:
         """The bytes of the body that have arrived since the last call."""
@@ -81,7 +81,9 @@ class ResponseParser:
             self._body.append(bytes(event.data))
         elif isinstance(event, h11.Response):
             self.status = event.status_code
-            self.headers = event.headers.raw_items()
+            self._headers = event.headers.raw_items()
+            names = {name.lower() for name, _ in self._headers}
+            self.until_close = names.isdisjoint((b"content-length", b"transfer-encoding"))
             self.http_version = event.http_version.decode()
         elif isinstance(event, h11.EndOfMessage):
             self._finish()

@@ -6,6 +6,7 @@ trio's cancels it at the k-th step of its task or of a task that it started, and
 while the client is still open:
 
 * no slot is held, nobody waits for one, no stream is open; this is looked at before anything is awaited;
+* nobody waits for the limiter, and it knows of no attempt in flight; this too;
 * no connection is open but those that the pool says it keeps: at this end, at the server's, and among the sockets;
 * no task is there that was not there before;
 * no time, on a clock that jumps, has passed between the blow and the end of the scope;
@@ -224,6 +225,8 @@ def _look_at_once(world: World, point: Point) -> None:
         point.faults.append(f"{streams} streams open at the client")
     if held is not None and len(world.open_streams) > held.idle:
         point.faults.append(f"{len(world.open_streams)} connections open here, {held.idle} idle in the pool")
+    if world.limiter is not None and ((known := world.limiter.statistics()).in_flight or known.waiting):
+        point.faults.append(f"{known.in_flight} attempts in flight for the limiter, {known.waiting} waiting")
     if world.victim.seconds_to_leave > 0:
         point.faults.append(f"it took {world.victim.seconds_to_leave} s to leave")
 

@@ -15,7 +15,7 @@ import trio
 import trustme
 from net_helpers import CHAT, TLSFront, open_sockets
 
-from trio_openai import TransportStatistics, TrioTransport
+from trio_openai import AdaptiveLimiter, RateLimiter, TransportStatistics, TrioTransport
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
 HELLO = Reply.chat("Hello there.", usage=False)
@@ -113,6 +113,7 @@ class World:
         transport: its transport, if that is ours.
         victim: what the blow falls on.
         open_streams: connections in memory that this end has open.
+        limiter: the client's, if the scenario has one.
     """
 
     scenario: Scenario
@@ -122,6 +123,7 @@ class World:
     transport: TrioTransport | None = None
     victim: Victim = attrs.field(factory=Victim)
     open_streams: set[CountedStream] = attrs.field(factory=set[CountedStream])
+    limiter: AdaptiveLimiter | RateLimiter | None = None
     refused: int = 0
 
     def sockets(self) -> int:
@@ -177,6 +179,7 @@ class Scenario:
         survives: the client can be asked once more.
         blow: what it is.
         options: for `TrioOpenAI`.
+        limiter: makes one for the client.
         ask: the request afterwards.
         max_connections: of the pool: one, so that it cannot be lost without the next request hanging.
         connect_seconds, refusals, bytes_a_second: of the network, in memory.
@@ -189,6 +192,7 @@ class Scenario:
     survives: bool = attrs.field(default=True, kw_only=True)
     blow: Blow = attrs.field(default=Blow.CANCEL, kw_only=True)
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True)
+    limiter: Callable[[], AdaptiveLimiter | RateLimiter | None] = attrs.field(default=lambda: None, kw_only=True)
     ask: Act = attrs.field(default=ask_again, kw_only=True)
     max_connections: int = attrs.field(default=1, kw_only=True)
     connect_seconds: float = attrs.field(default=0.0, kw_only=True)
@@ -257,7 +261,8 @@ def _make_client(world: World, base_url: str | None = None, **transport: Any) ->
     world.transport = TrioTransport(max_connections=world.scenario.max_connections, **transport)
     http = httpx.AsyncClient(transport=world.transport, trust_env=False)
     options = {"base_url": base_url or world.server.base_url, **world.scenario.options}
-    world.client = world.server.client(http_client=http, **options)
+    world.limiter = world.scenario.limiter()
+    world.client = world.server.client(http_client=http, limiter=world.limiter, **options)
 
 
 def through(library: Any) -> Place:

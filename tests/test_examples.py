@@ -113,6 +113,25 @@ def bad_line(request: RecordedRequest) -> Reply:
     return rest if begin > 12 else broken(rest, 9, Reset())
 
 
+class FourAtATime:
+    """Says no to the fifth."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+
+    def __call__(self, request: RecordedRequest) -> Reply:
+        now = trio.current_time()
+        self._ends = [end for end in self._ends if end > now]
+        if len(self._ends) == 4:
+            return Reply.error(429, "you are too many", code="rate_limit_exceeded", headers={"retry-after-ms": "20"})
+        self._ends.append(now + 0.02)
+        return attrs.evolve(in_words(request), delay=0.02)
+
+
+def country_and_usage(request: RecordedRequest) -> Reply:
+    return Reply.chat(COUNTRIES[prompt_of(request).split()[3]] + ".", stream=False)
+
+
 def two_calls() -> Reply:
     """Two tool calls whose pieces are interleaved."""
 
@@ -153,6 +172,9 @@ SCRIPTS: dict[str, Script] = {
     "stream_many": why,
     "progress": in_words,
     "race": only_the_small_one,
+    "adaptive_limit": FourAtATime(),
+    "rate_limit": country,
+    "own_limiter": country_and_usage,
     "ask_again": [broken(Reply.chat(TEA), 4, Cut()), Reply.chat(TEA)],
     "resume": bad_line,
     "nursery_door": tea_and_sky,

@@ -14,7 +14,8 @@ from net_helpers import CHAT, client_over, serve
 
 from trio_openai import APIError, ChatCompletionStream, StreamTruncatedError, Subscription, TrioOpenAI
 from trio_openai._fanout import Hub
-from trio_openai._sansio.dialects import ChatDialect, ResponseDialect
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._sansio.snapshot_chat import ChatSnapshot
 from trio_openai.testing import Cut, Reply, Stall
 from trio_openai.types import ChatCompletionChunk

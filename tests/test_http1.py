@@ -27,7 +27,7 @@ def parse(*pieces: bytes, eof: bool = False, limit: int = 100 * 1024) -> Respons
 
 def result(parser: ResponseParser) -> tuple[object, ...]:
     parser.check()
-    return parser.status, parser.headers, parser.take_body(), parser.complete, parser.keep_alive
+    return parser.status, parser.take_headers(), parser.take_body(), parser.complete, parser.keep_alive
 
 
 @pytest.mark.parametrize("response", [LENGTH, CHUNKED, TRAILERS], ids=["length", "chunked", "trailers"])

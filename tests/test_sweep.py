@@ -18,12 +18,14 @@ from sweep import faults_of, sweep
 from sweep_places import BURST, HELLO, ON_SOCKETS, PLAIN, SHORT, Blow, Scenario, World, over_tls, through
 
 from trio_openai import (
+    AdaptiveLimiter,
     APIConnectionError,
     APIError,
     APIResponseValidationError,
     APITimeoutError,
     BadRequestError,
     Deadlines,
+    RateLimiter,
     StreamTruncatedError,
     Subscription,
 )
@@ -196,6 +198,7 @@ async def key() -> str:
 
 
 BUSY = Reply.error(503, "busy", headers={"retry-after-ms": "1"})
+BUSY_FOR_A_WHILE = Reply.error(503, "busy", headers={"retry-after": "3"})
 NO_RETRY = {"max_retries": 0}
 RESPONSE = Reply.response("Hi.")
 RESPONSE = RESPONSE.sliced(RESPONSE.length() // 2 + 1)
@@ -206,6 +209,15 @@ MOVED = Reply(307, {"location": "/v2"}, (b"mo", Pause(0.1), b"ved"))
 MOVED_AWAY = Reply(307, {"location": "http://other.test/v2"}, b"moved")
 REFUSAL = attrs.evolve(Reply.error(400, "no").sliced(40), framing="chunked")
 STALE = attrs.evolve(BURST, close_after=True)
+
+
+def one_at_a_time() -> AdaptiveLimiter:
+    return AdaptiveLimiter(initial=1, maximum=1)
+
+
+def one_a_second() -> RateLimiter:
+    return RateLimiter(requests_per_minute=60)
+
 
 CALLS = {
     "a plain answer": Scenario(plain, [PLAIN.sliced(150)]),
@@ -264,6 +276,15 @@ CALLS = {
     "many results, in order": Scenario(many_results, [BURST], max_connections=2),
     "the events of many": Scenario(many_events, [BURST]),
     "resuming": Scenario(resumed, [RESPONSE.cut_after(RESPONSE.length() // 2), RESPONSE]),
+    "waiting for the limiter": Scenario(two_tasks, [BURST], limiter=one_at_a_time, max_connections=2),
+    "waiting for the rate": Scenario(one_after_another, [BURST], limiter=one_a_second),
+    "waiting for the limiter, in a pause": Scenario(two_tasks, [BUSY_FOR_A_WHILE, BURST], limiter=one_at_a_time),
+    "waiting for the limiter, in a retry": Scenario(third_door, [OVERLOADED, BURST], limiter=one_a_second),
+    "waiting for the limiter, to resume": Scenario(
+        resumed, [RESPONSE.cut_after(RESPONSE.length() // 2), RESPONSE], limiter=one_a_second
+    ),
+    "waiting for the limiter, in a race": Scenario(a_race, [BURST], limiter=one_at_a_time, max_connections=2),
+    "waiting for the limiter, of many": Scenario(many_results, [BURST], limiter=one_at_a_time, max_connections=2),
     "closing the client": Scenario(the_client_is_closed, [PACED], survives=False),
 }
 
@@ -350,6 +371,11 @@ def pair(act: Callable[[World], Any], replies: Sequence[Reply] = (HELD,), **opti
     return Scenario(act, replies, neighbours=True, **options)
 
 
+def limited(act: Callable[[World], Any], replies: Sequence[Reply] = (HELD, BURST)) -> Scenario:
+    """There are connections enough: who waits, waits for the limiter."""
+    return pair(act, replies, limiter=one_at_a_time, max_connections=3)
+
+
 NEIGHBOURS = {
     "a waiter": pair(together(block, victim(block)), [HELD, BURST]),
     "a waiter, while the holder leaves early": pair(together(block_left_later, victim(block)), [HELD, BURST]),
@@ -365,6 +391,19 @@ NEIGHBOURS = {
     "the holder, in a retry": pair(together(victim(block), block, waiting=0), [Reply.sse(Cut()), HELD]),
     "a reader of a stream that is closed": pair(reading_while_closed(victim_reads=True), [STALLING]),
     "who closes a stream that is read": pair(reading_while_closed(victim_reads=False), [STALLING]),
+    "a waiter for the limiter": limited(together(block, victim(block)), [HELD, BURST]),
+    "a waiter for the limiter, while the holder leaves early": limited(
+        together(block_left_later, victim(block)), [HELD, BURST]
+    ),
+    "a waiter for the limiter, while the holder is refused": limited(
+        together(block, victim(block)), [attrs.evolve(BUSY_FOR_A_WHILE, delay=1), BURST]
+    ),
+    "a waiter for the limiter in front of another": limited(together(block, victim(block), block, waiting=2)),
+    "a waiter for the limiter behind another": limited(together(block, block, victim(block), waiting=2)),
+    "the holder of the only permit": limited(together(victim(block), block), [HELD, BURST]),
+    "the holder of the only permit, in a retry": limited(
+        together(victim(block), block, waiting=0), [Reply.sse(Cut()), HELD]
+    ),
     "a user of a client that is closed": pair(the_client_is_closed_by_another, [PACED], survives=False),
 }
 
@@ -378,6 +417,7 @@ INTERRUPTED = {
         "the third door, closed by hand",
         "retry of a status",
         "an error's body",
+        "waiting for the rate",
         "a parked connection that ends late",
     )
 }

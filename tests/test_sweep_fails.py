@@ -12,6 +12,8 @@ from net_helpers import CHAT, no_environment
 from sweep import faults_of, sweep
 from sweep_places import BURST, PLAIN, SHORT, Scenario, World, without_us
 
+from trio_openai import AdaptiveLimiter, Attempt
+
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +38,12 @@ async def leaves_a_task(world: World) -> None:
     await ask(world)
     trio.lowlevel.spawn_system_task(trio.sleep, 2)
     await trio.lowlevel.checkpoint()
+
+
+async def leaves_a_permit(world: World) -> None:
+    assert world.limiter is not None
+    await world.limiter.acquire(Attempt(method="POST", path="/"))
+    await ask(world)
 
 
 async def takes_its_time(world: World) -> None:
@@ -84,6 +92,7 @@ async def never_ends(world: World) -> None:
         (leaves_a_connection, "connections at the server"),
         (leaves_a_connection, "connections open after the client was closed"),
         (leaves_a_task, "tasks left: ['trio.sleep']"),
+        (leaves_a_permit, "1 attempts in flight for the limiter, 0 waiting"),
         (takes_its_time, "it took 1.0 s to leave"),
         (raises_something_else, "raised [KeyError('lost')]"),
         (leaves_a_generator, "was garbage collected before it had been exhausted"),
@@ -92,7 +101,8 @@ async def never_ends(world: World) -> None:
     ],
 )
 def test_the_sweep_sees(act: Any, fault: str) -> None:
-    points = sweep(Scenario(act, [SHORT if act is leaves_a_stream else PLAIN], neighbours=act is never_ends))
+    replies = [SHORT if act is leaves_a_stream else PLAIN]
+    points = sweep(Scenario(act, replies, neighbours=act is never_ends, limiter=AdaptiveLimiter))
     assert fault in "\n".join(faults_of(points))
 
 

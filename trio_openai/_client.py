@@ -6,25 +6,38 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
-from ._endpoints import Chat, Responses
+from ._endpoints.chat import Chat
+from ._limiter import Limiter
 from ._many import Calls, Items, run_many, stream_many
 from ._race import Race
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
-from ._stream import StreamCall, StreamT
+from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import OpenAIError
+from .types import NamedEvent, WireObject
+from .types.params import CallParams
+
+if TYPE_CHECKING:
+    from ._endpoints.audio import Audio
+    from ._endpoints.completions import Completions
+    from ._endpoints.images import Images
+    from ._endpoints.others import Embeddings, Models
+    from ._endpoints.responses import Responses
+
+WireT = TypeVar("WireT", bound=WireObject)
 
 _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _DEFAULT_POOL = 1000
@@ -68,6 +81,8 @@ class TrioOpenAI:
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a
             `TrioTransport` in it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the
             default.
+        limiter: a `RateLimiter`, an `AdaptiveLimiter`, or one of your own; every attempt waits for it. Clients that are
+            to be limited together share one.
 
     Raises:
         OpenAIError: there is no key.
@@ -87,6 +102,7 @@ class TrioOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
@@ -109,6 +125,7 @@ class TrioOpenAI:
         else:
             self._transport = TrioTransport(max_connections=max_connections or _DEFAULT_POOL)
             session = _session(httpx.AsyncClient(transport=self._transport), self.base_url, key, None)
+        session.limiter = limiter
         self._caller = Caller(
             session=session,
             headers=_headers(organization, project, default_headers),
@@ -117,7 +134,6 @@ class TrioOpenAI:
             max_retries=self.max_retries,
         )
         self.chat = Chat(self._caller)
-        self.responses = Responses(self._caller)
         self._options: dict[str, Any] = {
             "api_key": key,
             "base_url": self.base_url,
@@ -127,7 +143,52 @@ class TrioOpenAI:
             "max_retries": max_retries,
             "default_headers": default_headers,
             "default_query": default_query,
+            "limiter": limiter,
         }
+
+    # The endpoints, but `chat`. Each is imported when it is first used: to make its classes takes some milliseconds.
+
+    @cached_property
+    def completions(self) -> Completions:
+        """Completions, the endpoint without a chat."""
+        from ._endpoints.completions import Completions
+
+        return Completions(self._caller)
+
+    @cached_property
+    def responses(self) -> Responses:
+        """Responses, and what can be done with those that the server has kept."""
+        from ._endpoints.responses import Responses
+
+        return Responses(self._caller)
+
+    @cached_property
+    def images(self) -> Images:
+        """Pictures, made and edited."""
+        from ._endpoints.images import Images
+
+        return Images(self._caller)
+
+    @cached_property
+    def audio(self) -> Audio:
+        """Recordings to text, and text to speech."""
+        from ._endpoints.audio import Audio
+
+        return Audio(self._caller)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models that can be asked."""
+        from ._endpoints.others import Models
+
+        return Models(self._caller)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Vectors of texts."""
+        from ._endpoints.others import Embeddings
+
+        return Embeddings(self._caller)
 
     def __repr__(self) -> str:
         return f"<TrioOpenAI {getattr(self, 'base_url', 'half made')!r}>"
@@ -157,6 +218,62 @@ class TrioOpenAI:
             open_streams=len(caller.open_sources),
             transport=self._transport.statistics() if self._transport else None,
         )
+
+    @overload
+    def stream_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        event_type: None = None,
+        end: str | Collection[str] | None = (),
+        **params: Unpack[CallParams],
+    ) -> StreamManager[Stream[NamedEvent, NamedEvent | None]]: ...
+
+    @overload
+    def stream_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        event_type: type[WireT],
+        end: str | Collection[str] | None = (),
+        **params: Unpack[CallParams],
+    ) -> StreamManager[Stream[WireT, WireT | None]]: ...
+
+    def stream_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        event_type: Any = None,
+        end: str | Collection[str] | None = (),
+        **params: Unpack[CallParams],
+    ) -> StreamManager[Stream[Any, Any]]:
+        """Stream any other endpoint of server-sent events inside an `async with` block.
+
+        The `snapshot` of such a stream is its latest event.
+
+        Args:
+            method: of HTTP.
+            path: what follows the `base_url`, with a slash in front.
+            json: the body. Nothing is added to it, so it has to ask for a stream itself if the endpoint needs that.
+            event_type: the class of the events, one of `trio_openai.types` or of your own (a `WireObject`), or a union
+                of such classes. By default an event is a dictionary with a `name`.
+            end: names or types of the events that end the stream, as `[DONE]` does anyway; None if the stream just
+                ends, and what a cut leaves cannot be told from it unless HTTP does.
+            params: those that every call takes.
+
+        Raises:
+            TypeError, ValueError: an argument cannot be sent.
+            APIError: on entering the block, and while iterating.
+        """
+        from ._endpoints.others import stream_request
+
+        return stream_request(self._caller, method, path, json, event_type, end, cast("dict[str, Any]", params))
 
     def stream_many(
         self, calls: Calls, *, max_concurrent: int = DEFAULT_CONCURRENT, fail_fast: bool = False

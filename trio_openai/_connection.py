@@ -112,6 +112,8 @@ class _SocketReader:
     (`benchmarks/reads.py`).
     """
 
+    __slots__ = ("_sock",)
+
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self._sock = sock
 

@@ -65,7 +65,7 @@ class ResponseParser:
 
     Attributes:
         status: the status of the final response, None until its head is whole; 1xx responses are passed over.
-        headers: its headers, as they came.
+        until_close: whether the body ends when the connection does, since the head does not say how long it is.
         http_version: `1.1` or `1.0`.
         complete: whether the whole message has arrived.
         keep_alive: whether the connection can carry another request, once the message is complete.
@@ -74,12 +74,13 @@ class ResponseParser:
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
         self.status: int | None = None
-        self.headers: Headers = []
+        self.until_close = False
         self.http_version = "1.1"
         self.complete = False
         self.keep_alive = False
         self.started = False
         self._has_body = has_body
+        self._headers: Headers = []
         self._body: list[bytes] = []
         self.on_body = self._body.append  # httptools calls it for every chunk: so no Python function is called
         self._whole = 0  # pieces of the body that there were at the end of the message
@@ -88,11 +89,10 @@ class ResponseParser:
         self._error: str | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
-    @property
-    def until_close(self) -> bool:
-        """Whether the body ends when the connection does, since the head does not say how long it is."""
-        names = {name.lower() for name, _ in self.headers}
-        return names.isdisjoint((b"content-length", b"transfer-encoding"))
+    def take_headers(self) -> Headers:
+        """The headers of the final response, as they came. They are not kept."""
+        headers, self._headers = self._headers, []
+        return headers
 
     def take_body(self) -> bytes:
         """The bytes of the body that have arrived since the last call."""
@@ -157,17 +157,19 @@ class ResponseParser:
         if self.complete:
             self.keep_alive = False  # a second response, to a request that was never made
         elif self.status is None:
-            self.headers = []
+            self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status is None:  # later ones are trailers, of no use here
-            self.headers.append((name, value))
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
         if status >= 200 and self.status is None:
             self.status = status
+            names = {name.lower() for name, _ in self._headers}
+            self.until_close = names.isdisjoint((b"content-length", b"transfer-encoding"))
             self.http_version = self._parser.get_http_version()
             self._header_bytes = 0
             if not self._has_body:

@@ -20,10 +20,13 @@ import orjson
 import trio
 
 from ._body import body_of, plain_stream, send
+from ._limiter import Attempt, Limiter, Outcome, Permit, describe
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
+from ._sansio.limits import tokens_of_answer
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._upload import Part, Upload, close, form_stream, measured
 from .errors import (
     APIConnectionError,
     APIError,
@@ -104,13 +107,21 @@ class _Bearer:
         return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
+@attrs.frozen
+class Form:
+    """A body of fields and files, which are opened anew for each attempt and read while they are sent."""
+
+    fields: list[tuple[str, str]] = attrs.field(repr=False)
+    files: list[tuple[str, Upload]] = attrs.field(repr=False)
+
+
 @attrs.frozen(kw_only=True)
 class Call:
-    """What to ask the server. `json` is the request's body, encoded once for all attempts."""
+    """What to ask the server. `content` is the request's body: JSON, encoded once for all attempts, or a form."""
 
     method: str
     path: str
-    json: bytes | None = attrs.field(default=None, repr=False)
+    content: bytes | Form | None = attrs.field(default=None, repr=False)
     headers: httpx.Headers = attrs.field(factory=httpx.Headers, repr=False)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
@@ -126,6 +137,7 @@ class Session:
     key: Key | None
     slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
+    limiter: Limiter | None = None
 
 
 def encode_json(params: Mapping[str, Any]) -> bytes:
@@ -135,7 +147,7 @@ def encode_json(params: Mapping[str, Any]) -> bytes:
         TypeError: a value is not JSON.
     """
     try:
-        return orjson.dumps(params, default=_plain)
+        return b"%b" % orjson.dumps(params, default=_plain)  # a copy: what orjson gives holds on to 4 KiB at least
     except TypeError as error:
         raise TypeError(f"a parameter of the request cannot be sent as JSON: {error}") from None
 
@@ -163,9 +175,12 @@ class Exchange:
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
         self._bearer: _Bearer | None = None
+        self._about: Attempt | None = None  # what the limiter is told before each attempt
+        self._permit: Permit | None = None  # its leave for the latest one, until that is settled
+        self._outcome = Outcome()
 
     async def open(self) -> httpx.Response:
-        """Send the request until there is a response without an error status.
+        """Send the request until there is a response without an error status. When its body is done, call `settle`.
 
         Raises:
             APIStatusError: the server answered 4xx or 5xx, at the last attempt.
@@ -204,11 +219,31 @@ class Exchange:
 
     async def _fetched(self) -> tuple[httpx.Response, bytes]:
         response = await self._opened()
+        tokens = None
         try:
-            return response, await self._read_all(response)
+            content = await self._read_all(response)
+            tokens = tokens_of_answer(content) if self.is_limited else None
         except APIError as error:
             error.request_id = response.headers.get("x-request-id")
             raise
+        finally:
+            self.settle(tokens)
+        return response, content
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limiter waits to hear of the latest attempt."""
+        return self._permit is not None
+
+    def settle(self, tokens: int | None = None, error: APIError | None = None) -> None:
+        """Tell the limiter, if there is one, that the attempt is over: what it used, what it reported. Idempotent."""
+        permit, self._permit = self._permit, None
+        if permit is None:
+            return
+        if error is not None and self._bearer is not None:
+            self._bearer.hide_in(error)
+        code = (error.code or error.type) if error is not None else None
+        permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
         """Wait for a function under the clocks that run."""
@@ -246,7 +281,9 @@ class Exchange:
 
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
-        self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, json=None)
+        self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, content=None)
+        if self._about is not None:
+            self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
 
     def may_retry(self, error: APIError, *, after_headers: bool = False) -> bool:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
@@ -269,9 +306,31 @@ class Exchange:
         await self.limited(trio.sleep, seconds)
 
     async def _attempt(self) -> httpx.Response:
-        self._bearer = await self._session.key.bearer() if self._session.key else None
+        """One attempt, when the limiter allows it. It is settled here if it fails, else when its body is done."""
+        limiter, call = self._session.limiter, self.call
+        if limiter is None:
+            return await self._sent()
+        content = call.content if isinstance(call.content, bytes) else None
+        self._about = self._about or describe(call.method, call.path, content)
+        self._permit, self._outcome = await limiter.acquire(self._about), Outcome()
         try:
-            response = await self._send(self._request(), self._bearer)
+            response = await self._sent()
+        except APIStatusError as error:
+            self._outcome = Outcome(status=error.status_code, headers=error.response.headers)
+            self.settle(error=error)
+            raise
+        except BaseException:
+            self.settle()
+            raise
+        self._outcome = Outcome(status=response.status_code, headers=response.headers)
+        return response
+
+    async def _sent(self) -> httpx.Response:
+        self._bearer = await self._session.key.bearer() if self._session.key else None
+        form = self.call.content
+        files = await measured(form.files) if isinstance(form, Form) else []
+        try:
+            response = await self._send(self._request(files), self._bearer)
             for _ in range(_MAX_REDIRECTS):
                 if response.next_request is None:
                     break
@@ -281,21 +340,30 @@ class Exchange:
             raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
+        finally:
+            close(files)
 
-    def _request(self) -> httpx.Request:
+    def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
         call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
         path, _, query = base.raw_path.partition(b"?")
         target = path.rstrip(b"/") + call.path.encode() + (b"?" + query if query else b"")
         url = base.copy_with(raw_path=target).copy_merge_params(dict(call.query))
         timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
+        content = call.content
+        body: dict[str, Any] = {"content": content}
+        if isinstance(content, Form):
+            body = {"data": _by_name(content.fields), "files": files}
         request = self._session.http.build_request(
             call.method,
             str(url),  # in the words of whichever library the client is from
             headers=call.headers.raw,
-            content=call.json,
+            **body,
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
-        request.stream = plain_stream(request.stream, call.json or b"")
+        if isinstance(content, Form):
+            request.stream = form_stream(request.stream, content.files)
+        else:
+            request.stream = plain_stream(request.stream, content or b"")
         return request
 
     async def _send(self, request: httpx.Request, bearer: _Bearer | None) -> httpx.Response:
@@ -350,6 +418,14 @@ class Exchange:
         finally:
             await body.aclose()
         return bytes(content[:_MAX_ERROR_BODY])
+
+
+def _by_name(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """The fields of a form as httpx takes them."""
+    named: dict[str, list[str]] = {}
+    for name, text in fields:
+        named.setdefault(name, []).append(text)
+    return named
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

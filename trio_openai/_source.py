@@ -19,7 +19,6 @@ Rules that hold the loop together:
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -103,7 +102,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._record: list[bytes] | None = []  # of the body; None once it has grown too long
         self._recorded = 0
         self._keep_record = False
-        self._ahead: deque[tuple[EventT, str]] = deque()  # read, and not handed out yet
+        self._ahead: list[tuple[EventT, str]] = []  # read, and not handed out yet
         self._text: str | None = None  # of the event that was handed out last, if that was read ahead
         self._busy = False
         self._is_over = False  # whether the end has been handed out, or the stream was closed
@@ -229,7 +228,7 @@ class EventSource(Generic[EventT, WholeT]):
             event, self._text = self._ahead[0]
             if self.hub is not None:
                 await (self.hub.go_on() if self.hub.is_delivering else self.hub.deliver(event))
-            self._ahead.popleft()
+            del self._ahead[0]
             return event
         finally:
             self._busy = False
@@ -358,7 +357,7 @@ class EventSource(Generic[EventT, WholeT]):
         """Raise the error, unless the policy allows another attempt, or the stream can be taken up where it broke."""
         if self._failure is not None:
             raise self._failure
-        await self._let_go(park=False)
+        await self._let_go(park=False, error=error)
         error.request_id = error.request_id or self.response.headers.get("x-request-id")
         if not self._is_worth_another(self._exchange.cleaned(error)):
             self._failure = self._exchange.cleaned(self.reader.fail(error))
@@ -414,7 +413,7 @@ class EventSource(Generic[EventT, WholeT]):
         if self.hub is not None:
             self.hub.end(self.reader.state is State.DONE, self._failure)
 
-    async def _let_go(self, *, park: bool) -> None:
+    async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
         self._open_sources.discard(self)
         self._note_progress()
@@ -422,7 +421,16 @@ class EventSource(Generic[EventT, WholeT]):
         if body is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await body.aclose(park=park)
+            try:
+                await body.aclose(park=park)
+            finally:
+                self._settle(error)
+
+    def _settle(self, error: APIError | None) -> None:
+        """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
+        if self._exchange.is_limited:
+            tokens = None if self._timings.resumes else self.dialect.tokens
+            self._exchange.settle(tokens, error or self.dialect.failure())
 
     def _note_progress(self) -> None:
         """Bring clocks and timings up to date with the events that the last read brought."""

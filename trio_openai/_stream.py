@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 import attrs
 import httpx
@@ -18,11 +18,29 @@ from ._fanout import Overflow, Subscription
 from ._pump import Pump
 from ._sansio.reader import Verdict
 from ._source import EventSource, Timings
-from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
+
+if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
+    from . import types  # noqa: F401 - for the bases below
+    from .types import ChatCompletion, Completion, ImagesResponse, Response, Speech, Transcription
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 StreamT = TypeVar("StreamT", bound="Stream[Any, Any]")
+
+
+class Openable(Protocol):
+    """What a block opens and closes."""
+
+    async def open(self) -> None:
+        """Send the request and wait for the head of the response."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection, before anything is waited for."""
+        ...
+
+
+OpenableT = TypeVar("OpenableT", bound=Openable)
 
 
 class Stream(Generic[EventT, WholeT]):
@@ -83,7 +101,7 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def text_deltas(self) -> AsyncIterator[str]:
-        """Only the text: of choice 0, or of a response's output; no empty pieces.
+        """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
 
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
@@ -215,7 +233,7 @@ class _TextDeltas:
             raise
 
 
-class ChatCompletionStream(Stream[ChatCompletionChunk, ChatCompletion]):
+class ChatCompletionStream(Stream["types.ChatCompletionChunk", "types.ChatCompletion"]):
     """A stream of Chat Completions."""
 
     async def get_final_completion(self) -> ChatCompletion:
@@ -229,7 +247,7 @@ class ChatCompletionStream(Stream[ChatCompletionChunk, ChatCompletion]):
         return self.snapshot
 
 
-class ResponseStream(Stream[ResponseStreamEvent, Response]):
+class ResponseStream(Stream["types.ResponseStreamEvent", "types.Response"]):
     """A stream of Responses."""
 
     async def get_final_response(self) -> Response:
@@ -239,6 +257,42 @@ class ResponseStream(Stream[ResponseStreamEvent, Response]):
             APIError: there was no terminal event; what arrived is in the error's `partial`.
             trio.ClosedResourceError: the stream was closed before its end.
         """
+        await self.until_done()
+        return self.snapshot
+
+
+class CompletionStream(Stream["types.Completion", "types.Completion"]):
+    """A stream of Completions, the endpoint without a chat."""
+
+    async def get_final_completion(self) -> Completion:
+        """Read to the end; the whole completion. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
+class ImageStream(Stream["types.ImageStreamEvent", "types.ImagesResponse"]):
+    """A stream of pictures. In the snapshot, the latest sketch stands for a picture that is not whole."""
+
+    async def get_final_images(self) -> ImagesResponse:
+        """Read to the end; the whole pictures. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
+class TranscriptionStream(Stream["types.TranscriptionStreamEvent", "types.Transcription"]):
+    """A stream of the text of a recording."""
+
+    async def get_final_transcription(self) -> Transcription:
+        """Read to the end; the whole text. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
+class SpeechStream(Stream["types.SpeechStreamEvent", "types.Speech"]):
+    """A stream of sound."""
+
+    async def get_final_speech(self) -> Speech:
+        """Read to the end; the whole sound. Raises as `ChatCompletionStream`'s."""
         await self.until_done()
         return self.snapshot
 
@@ -274,14 +328,14 @@ async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int)
     return stream  # without a checkpoint: whoever gets it can read it before the task has failed
 
 
-class StreamManager(Generic[StreamT]):
+class StreamManager(Generic[OpenableT]):
     """The first door: `async with ... .stream(...) as stream`. However the block is left, the stream is closed."""
 
-    def __init__(self, make: Callable[[], StreamT]) -> None:
+    def __init__(self, make: Callable[[], OpenableT]) -> None:
         self._make = make
-        self._stream: StreamT | None = None
+        self._stream: OpenableT | None = None
 
-    async def __aenter__(self) -> StreamT:
+    async def __aenter__(self) -> OpenableT:
         if self._stream is not None:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
         self._stream = self._make()

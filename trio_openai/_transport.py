@@ -2,8 +2,9 @@
 
 Rules:
 
-* A slot and a connection belong to one exchange, and an `ExitStack` holds them. Whatever ends the exchange unwinds it,
-  synchronously: cancellation can come at any checkpoint, and there is none in the unwinding.
+* A slot and a connection belong to one exchange. An `ExitStack` holds them until there is a `Body`, which holds them
+  then. Whatever ends the exchange gives them back, synchronously: cancellation can come at any checkpoint, and there is
+  none in that.
 * A connection goes back to the pool only if it can carry another request for certain: the response is whole, or the
   caller says that the rest of it is of no interest (`close(park=True)`, after a stream's terminal event). Of the latter
   the rest is looked for when the connection is next wanted, so nobody waits for it.
@@ -172,11 +173,12 @@ class TrioTransport(httpx.AsyncBaseTransport):
             await _within(timeouts.get("pool"), httpx.PoolTimeout, self._slots.acquire_on_behalf_of, slot)
             undo.callback(self._slots.release_on_behalf_of, slot)
             connection = await self._exchange(request, timeouts, undo)
-            body = Body(self, connection, undo.pop_all(), timeouts.get("read"))
+            body = Body(self, connection, slot, timeouts.get("read"))
+            undo.pop_all()
         parser = connection.parser
         assert parser.status is not None
         extensions = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
-        return httpx.Response(parser.status, headers=parser.headers, stream=body, extensions=extensions)
+        return httpx.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
 
     async def aclose(self) -> None:
         """Close every connection, the active ones too: whoever reads one gets `trio.ClosedResourceError`."""
@@ -317,8 +319,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if not same:
             del self._idle_by_origin[connection.origin]
 
-    def release(self, connection: _Connection, *, park: bool) -> None:
-        """Take a connection back if it can be used again; what is left undone, its stack closes."""
+    def release(self, connection: _Connection, slot: object, *, park: bool) -> None:
+        """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
         parser = connection.parser
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
         if reusable and not connection.is_spoiled and not self._closed and connection in self._active:
@@ -326,6 +328,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.expires_at = trio.current_time() + self._keepalive_expiry
             self._idle[connection] = None
             self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
+        self._discard(connection)
+        self._slots.release_on_behalf_of(slot)
 
 
 class Body(httpx.AsyncByteStream):
@@ -335,12 +339,12 @@ class Body(httpx.AsyncByteStream):
         self,
         transport: TrioTransport,
         connection: _Connection,
-        undo: contextlib.ExitStack,
+        slot: object,
         read_timeout: float | None,
     ) -> None:
         self._transport = transport
         self._connection: _Connection | None = connection  # None once it has been given up
-        self._undo = undo
+        self._slot = slot
         self._read_timeout = read_timeout
         self._ended = False
 
@@ -378,8 +382,7 @@ class Body(httpx.AsyncByteStream):
         """
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._transport.release(connection, park=park)
-            self._undo.close()
+            self._transport.release(connection, self._slot, park=park)
 
     async def aclose(self, *, park: bool = False) -> None:
         """`close`, then a checkpoint that cannot be cancelled."""

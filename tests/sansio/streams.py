@@ -9,7 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from trio_openai._sansio.dialects import ChatDialect, ResponseDialect
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._sansio.reader import END, NEED_DATA, Reader, Verdict
 from trio_openai.errors import APIError
 

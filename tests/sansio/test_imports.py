@@ -27,6 +27,7 @@ LAYERS = [
     ["_demo", "local"],
     ["testing"],
     ["sync"],
+    ["_sync_endpoints"],
     ["_sync_stream", "_portal"],
     ["__init__"],
     ["_client"],
@@ -35,9 +36,10 @@ LAYERS = [
     ["_calls"],
     ["_stream"],
     ["_pump"],
-    ["_source"],
+    ["_source", "_bytes"],
     ["_fanout", "_request"],
-    ["_body"],
+    ["_limiter"],
+    ["_body", "_upload"],
     ["_transport"],
     ["_connection", "_http1"],
     ["_sansio"],
@@ -46,8 +48,10 @@ LAYERS = [
 ]
 CORE_LAYERS = [
     ["reader"],
+    ["dialect_chat", "dialect_response", "dialect_completion", "dialects_tagged"],
     ["dialects"],
-    ["snapshot_chat", "snapshot_response"],
+    ["snapshot_chat", "snapshot_response", "window"],
+    ["limits"],
     ["coalesce", "convert", "failures", "policy", "sse"],
     ["json"],
 ]
@@ -186,8 +190,8 @@ def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
         f"package = types.ModuleType('trio_openai'); package.__path__ = [{str(ROOT)!r}]\n"
         "sys.modules['trio_openai'] = package\n"
         "sys.modules.update(dict.fromkeys(['trio', 'httpx', 'anyio', 'asyncio', 'httptools']))\n"
-        "from trio_openai._sansio import reader, dialects, policy\n"
-        "r = reader.Reader(dialects.ChatDialect())\n"
+        "from trio_openai._sansio import reader, dialect_chat, dialect_response, policy\n"
+        "r = reader.Reader(dialect_chat.ChatDialect())\n"
         "r.receive_data(b'data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\\n\\ndata: [DONE]\\n\\n')\n"
         "while r.next_event() is not reader.END: pass\n"
         "print(r.verdict, r.dialect.snapshot().choices[0].message.content)\n"

@@ -26,7 +26,8 @@ from streams import (
     texts,
 )
 
-from trio_openai._sansio.dialects import ChatDialect, ResponseDialect
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._sansio.reader import END, NEED_DATA, Reader, State, Verdict
 from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
 

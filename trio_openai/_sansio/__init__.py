@@ -9,4 +9,5 @@ that). In the order in which a byte meets them:
 * `snapshot.py`: events to the completion or response that they add up to
 * `failures.py`: what a server's words about an error mean
 * `policy.py`: when to retry, and when to give up waiting
+* `limits.py`, `window.py`: when the next attempt may begin, by limits that are stated or found out
 """

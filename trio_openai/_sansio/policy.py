@@ -120,7 +120,7 @@ class Deadlines:
         first_event: from the headers to the first event.
         first_content: from the headers to the first piece of content (text, reasoning, refusal, tool call or audio).
         idle: from one event to the next, or from the headers to the first one. Keep-alive comments are no events.
-        total: for all of it, retries and the pauses before them included.
+        total: for all of it, retries, the pauses before them and the waiting for a limiter included.
     """
 
     connect: float | None = _seconds()

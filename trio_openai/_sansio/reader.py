@@ -19,7 +19,6 @@ good events before a bad one are handed out first.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -84,7 +83,8 @@ class Verdict:
 
     Attributes:
         state: `open`, `done`, `truncated`, `failed` or `closed` (by the user, before its end).
-        by: what made it done: `finish_reason`, `[DONE]` or `terminal_event`; otherwise None.
+        by: what made it done: `finish_reason`, `[DONE]`, `terminal_event`, or `end_of_body` where nothing else is the
+            end; otherwise None.
         reason: why the model stopped, as the wire says it (`stop`, `length`, `response.completed`), or None.
     """
 
@@ -122,7 +122,7 @@ class Reader(Generic[EventT]):
     ) -> None:
         self.state = _OPENING
         self._dialect = dialect
-        self._ready: deque[EventT] = deque()  # decoded, not handed out
+        self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
         self._to_add: list[EventT] = []  # handed out, not added up
         self.events = 0
         self.error: APIError | None = None  # what the stream failed with; raised again at every pull
@@ -144,7 +144,7 @@ class Reader(Generic[EventT]):
         return self._dialect
 
     def add_up(self) -> None:
-        """Add up the events that have been handed out. Several at once cost less: so at the latest when more are read."""
+        """Add up the events that have been handed out. Several at once cost less: so it is done once a read."""
         if self._to_add:
             events, self._to_add = self._to_add, []
             self._dialect.add(events)
@@ -177,7 +177,7 @@ class Reader(Generic[EventT]):
         if self.state not in _OPEN:
             return self._after_end()
         if self._ready or self._decode_ahead():
-            event = self._ready.popleft()
+            event = self._ready.pop()
             self.events += 1
             self._to_add.append(event)
             return event
@@ -211,6 +211,7 @@ class Reader(Generic[EventT]):
                 break
             ready.append(event)
         parser.skip(len(ready))
+        ready.reverse()
         return bool(ready)
 
     def fail(self, error: APIError) -> APIError:
@@ -343,7 +344,7 @@ class Reader(Generic[EventT]):
         if self.state is _OPENING:
             raise self.fail(self._nothing_came())
         if last is None and not self._cut_by and self.dialect.whole_without_end():
-            return self._end("finish_reason")
+            return self._end("end_of_body" if self.dialect.reason is None else "finish_reason")
         raise self.fail(self._truncated("it ended before the answer was whole"))
 
     def _truncated(self, how: str) -> StreamTruncatedError:

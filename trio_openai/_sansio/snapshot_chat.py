@@ -15,7 +15,7 @@ Rules, where servers differ:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from trio_openai.types._base import Raw
@@ -69,11 +69,12 @@ class ChatSnapshot:
         """What describes the whole completion: of some fields the first value counts, of some the last."""
         head = self._head
         if not (head.id and head.model and head.created):
-            head.id = head.id or _first(chunks, "id")
-            head.model = head.model or _first(chunks, "model")
-            head.created = head.created or _first(chunks, "created")
-        head.system_fingerprint = _first(reversed(chunks), "system_fingerprint") or head.system_fingerprint
-        head.service_tier = _first(reversed(chunks), "service_tier") or head.service_tier
+            for raw in (chunk.raw for chunk in chunks):
+                head.id = head.id or raw.get("id", head.id)
+                head.model = head.model or raw.get("model", head.model)
+                head.created = head.created or raw.get("created", head.created)
+        head.system_fingerprint = _last(chunks, "system_fingerprint") or head.system_fingerprint
+        head.service_tier = _last(chunks, "service_tier") or head.service_tier
 
     @property
     def has_content(self) -> bool:
@@ -89,6 +90,11 @@ class ChatSnapshot:
     def finish_reason(self) -> str | None:
         """That of the first choice."""
         return self._choices[min(self._choices)].finish_reason if self._choices else None
+
+    @property
+    def usage(self) -> Raw | None:
+        """The usage so far, as it was sent."""
+        return self._head.usage.raw if self._head.usage else None
 
     def snapshot(self) -> ChatCompletion:
         """The completion so far, an object of its own: later chunks do not change it."""
@@ -338,9 +344,9 @@ class _ToolCall:
         return call
 
 
-def _first(chunks: Iterable[ChatCompletionChunk], name: str) -> Any:
-    """The first value that is neither null nor empty; None if there is none."""
-    for chunk in chunks:
+def _last(chunks: list[ChatCompletionChunk], name: str) -> Any:
+    """The last value that is neither null nor empty; None if there is none."""
+    for chunk in reversed(chunks):
         if value := chunk.raw.get(name):
             return value
     return None

@@ -175,6 +175,11 @@ class ResponseSnapshot:
             self._spoken = True
         self.text = text
 
+    @property
+    def usage(self) -> object:
+        """The usage so far, as it was sent."""
+        return self._response.get("usage")
+
     def snapshot(self) -> Response:
         """The response so far. Later events do not change it."""
         if self._whole is not None:

@@ -127,3 +127,28 @@ class Unknown(WireObject):
 
     def _fields(self) -> Raw:
         return {"type": self.type, **self.raw}
+
+
+@wire
+class UnknownEvent(Unknown):
+    """An event of a `type` that this library does not know. Its fields are in `raw`, and can be read as attributes."""
+
+    type: str | None = None
+    sequence_number: int | None = None
+
+
+class NamedEvent(dict[str, Any]):
+    """An event of an endpoint that this library does not know: the JSON object that it is, and its name.
+
+    Attributes:
+        name: from the SSE field `event`; empty if there was none.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, raw: Raw, name: str) -> None:
+        super().__init__(raw)
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"NamedEvent({super().__repr__()}, name={self.name!r})"

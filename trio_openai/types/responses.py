@@ -12,7 +12,7 @@ from typing import Literal
 
 import attrs
 
-from ._base import Raw, Unknown, WireObject, wire
+from ._base import Raw, UnknownEvent, WireObject, wire
 from .response_items import (
     ReasoningSummary,
     ResponseAnnotation,
@@ -687,14 +687,6 @@ class ResponseCompactionCompactingEvent(ResponseItemEvent):
 
 
 # -------------------------------------------------------------------------------------------------------------- the lot
-
-
-@wire
-class UnknownEvent(Unknown):
-    """An event of a `type` that this library does not know. Its fields are in `raw`, and can be read as attributes."""
-
-    type: str | None = None
-    sequence_number: int | None = None
 
 
 ResponseStreamEvent = (

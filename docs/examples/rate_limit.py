@@ -1,0 +1,27 @@
+"""No more than so many requests and tokens a minute."""
+
+import trio
+
+from trio_openai import RateLimiter, TrioOpenAI
+
+CITIES = ["Oslo", "Rome", "Lima", "Kyoto"]
+
+
+async def main() -> None:
+    limiter = RateLimiter(requests_per_minute=600, tokens_per_minute=60_000)
+    async with TrioOpenAI(limiter=limiter) as client:
+        calls = [
+            client.chat.completions.call(
+                key=city,
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": f"Which country is {city} in? One word."}],
+                max_tokens=20,
+            )
+            for city in CITIES
+        ]
+        async with client.run_many(calls, ordered=True) as results:
+            async for result in results:
+                print(result.key, "-", result.value.choices[0].message.content)
+
+
+trio.run(main)

@@ -1,0 +1,106 @@
+"""Limits that a server has and does not state: of attempts at a time, by a bucket, by the minute of the clock."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+
+class HiddenLimit(Protocol):
+    """What decides whether a request is let in."""
+
+    def admits(self, now: float) -> tuple[bool, dict[str, str]]: ...
+
+    def left(self) -> None: ...
+
+    def throughput(self, now: float, seconds: float) -> float:
+        """Requests a second that it allows, of which each takes so long."""
+        ...
+
+
+class Concurrency:
+    """So many at a time; perhaps another number from a time on."""
+
+    def __init__(self, limit: int, later: dict[float, int] | None = None, *, wait: str = "") -> None:
+        self._limits = {0.0: limit, **(later or {})}
+        self._wait = wait
+        self._count = 0
+
+    def _limit(self, now: float) -> int:
+        return [limit for at, limit in self._limits.items() if at <= now][-1]
+
+    def admits(self, now: float) -> tuple[bool, dict[str, str]]:
+        if self._count >= self._limit(now):
+            return False, {"retry-after": self._wait} if self._wait else {}
+        self._count += 1
+        return True, {}
+
+    def left(self) -> None:
+        self._count -= 1
+
+    def throughput(self, now: float, seconds: float) -> float:
+        return self._limit(now) / seconds
+
+
+class TokenBucket:
+    """So many a minute, and a bucket that holds some of them."""
+
+    def __init__(self, a_minute: float, burst: int, later: dict[float, float] | None = None, *, told: str) -> None:
+        self._rates = {0.0: a_minute, **(later or {})}
+        self._burst, self._held, self._at, self._told = burst, float(burst), 0.0, told
+
+    def _rate(self, now: float) -> float:
+        return [rate for at, rate in self._rates.items() if at <= now][-1] / 60.0
+
+    def admits(self, now: float) -> tuple[bool, dict[str, str]]:
+        rate = self._rate(now)
+        self._held, self._at = min(self._burst, self._held + (now - self._at) * rate), now
+        admitted = self._held >= 1.0
+        self._held -= admitted
+        headers = {}
+        if self._told == "x-ratelimit":
+            headers = figures(self._burst, int(self._held), (self._burst - self._held) / rate)
+        elif self._told == "retry-after" and not admitted:
+            headers = {"retry-after-ms": str(math.ceil((1.0 - self._held) / rate * 1000))}
+        return admitted, headers
+
+    def left(self) -> None:
+        pass
+
+    def throughput(self, now: float, seconds: float) -> float:
+        return self._rate(now)
+
+
+class FixedMinutes:
+    """So many in each minute of the clock."""
+
+    def __init__(self, a_minute: int, later: dict[float, int] | None = None, *, told: str) -> None:
+        self._limits = {0.0: a_minute, **(later or {})}
+        self._told, self._minute, self._count = told, -1, 0
+
+    def _limit(self, now: float) -> int:
+        return [limit for at, limit in self._limits.items() if at <= now][-1]
+
+    def admits(self, now: float) -> tuple[bool, dict[str, str]]:
+        limit, minute = self._limit(now), int(now // 60)
+        if minute != self._minute:
+            self._minute, self._count = minute, 0
+        admitted, rest = self._count < limit, 60 * (minute + 1) - now
+        self._count += admitted
+        if self._told == "x-ratelimit":
+            return admitted, figures(limit, limit - self._count, rest)
+        return admitted, {"retry-after": str(math.ceil(rest))} if self._told and not admitted else {}
+
+    def left(self) -> None:
+        pass
+
+    def throughput(self, now: float, seconds: float) -> float:
+        return self._limit(now) / 60.0
+
+
+def figures(limit: float, left: int, reset: float) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(left),
+        "x-ratelimit-reset-requests": f"{math.ceil(reset * 1000)}ms",
+    }

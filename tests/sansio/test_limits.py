@@ -1,0 +1,407 @@
+"""Limits in figures: buckets that never give more than they should, what headers say, what a request may use."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_openai._sansio.limits import (
+    Allowance,
+    Bucket,
+    Flight,
+    Rates,
+    duration,
+    estimated_tokens,
+    reset_of,
+    tokens_of_answer,
+    used_tokens,
+)
+
+# What headers say.
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1s", 1.0),
+        ("6m0s", 360.0),
+        ("120ms", 0.12),
+        ("7m12s", 432.0),
+        ("8.64s", 8.64),
+        ("1h2m3.5s", 3723.5),
+        ("1d", 86400.0),
+        ("250us", 0.00025),
+        ("0s", 0.0),
+        (" 12 ", 12.0),
+        ("1.5", 1.5),
+        ("", None),
+        (None, None),
+        ("soon", None),
+        ("-1s", None),
+        ("1s ago", None),
+        ("s", None),
+        ("1e3", None),
+        ("nan", None),
+        ("2026-01-01T00:00:00Z", None),
+        ("١s", None),
+    ],
+    ids=repr,
+)
+def test_durations(text: str | None, seconds: float | None) -> None:
+    assert duration(text) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-ratelimit-reset-requests": "2s"}, 2.0),
+        ({"x-ratelimit-reset-requests": "2s", "x-ratelimit-remaining-requests": "0"}, 2.0),
+        ({"x-ratelimit-reset-requests": "2s", "x-ratelimit-remaining-requests": "5"}, None),
+        ({"x-ratelimit-reset-requests": "2s", "x-ratelimit-reset-tokens": "1m"}, 60.0),
+        (
+            {
+                "x-ratelimit-reset-requests": "1m",
+                "x-ratelimit-remaining-requests": "5",
+                "x-ratelimit-reset-tokens": "2s",
+                "x-ratelimit-remaining-tokens": "0",
+            },
+            2.0,
+        ),
+        ({"x-ratelimit-reset-requests": "tomorrow"}, None),
+    ],
+    ids=repr,
+)
+def test_when_there_is_again_what_is_used_up(headers: dict[str, str], seconds: float | None) -> None:
+    assert reset_of(headers) == seconds
+    assert reset_of(httpx.Headers({name.upper(): value for name, value in headers.items()})) == seconds
+
+
+# Buckets.
+
+costs = st.integers(0, 50)
+waits = st.floats(0, 100, allow_nan=False)
+
+
+@given(st.floats(0.5, 6000), st.lists(st.tuples(waits, costs), min_size=2, max_size=40), st.floats(0, 1e6))
+def test_a_bucket_never_gives_more_than_it_holds_and_what_flows_in(
+    a_minute: float, attempts: list[tuple[float, int]], now: float
+) -> None:
+    bucket = Bucket.of(a_minute)
+    taken: list[tuple[float, float]] = []
+    for wait, cost in attempts:
+        now = max(now + wait, bucket.ready_at(cost))
+        assert bucket.ready_at(cost) <= now  # it does not have to be asked twice
+        bucket.take(cost, now)
+        taken.append((now, cost))
+    for first in range(len(taken)):
+        for last in range(first, len(taken)):
+            span = taken[last][0] - taken[first][0]
+            flowed = span / bucket.period
+            # What does not fit into the bucket leaves a debt: the last one may exceed by as much as it costs.
+            most = bucket.burst + max(taken[last][1] - bucket.burst, 0) + flowed
+            assert sum(cost for _, cost in taken[first : last + 1]) <= most * (1 + 1e-6) + 1e-3
+
+
+def test_a_bucket_gives_all_that_flows_in() -> None:
+    bucket = Bucket.of(600)
+    now, begun = 100.0, 0
+    while now < 160.0:
+        bucket.take(1, now)
+        begun += 1
+        now = max(now, bucket.ready_at(1))
+    assert begun == 600 + 10  # a minute's, and what it held
+
+
+def test_what_is_put_back_can_be_taken_again() -> None:
+    bucket = Bucket.of(60)
+    bucket.take(100, 0.0)
+    assert bucket.ready_at(1) == 100.0
+    bucket.take(-90, 50.0)
+    assert bucket.ready_at(1) == 10.0
+    bucket.take(5, 50.0)  # it was full for long
+    assert bucket.ready_at(1) == 55.0
+
+
+def test_no_limit_is_always_ready() -> None:
+    bucket = Bucket.of(None)
+    bucket.take(1e9, 0.0)
+    assert bucket.ready_at(1e9) <= 0.0
+    bucket.resize(60, 10.0)
+    assert bucket.ready_at(1) <= 10.0
+
+
+def test_what_a_bucket_lacks_it_lacks_when_it_is_resized() -> None:
+    bucket = Bucket.of(60)
+    bucket.take(30, 0.0)
+    bucket.resize(600, 0.0)
+    assert bucket.ready_at(10) == pytest.approx(3.0)
+    bucket.resize(None, 0.0)
+    assert bucket.ready_at(10) <= 0.0
+
+
+# Requests and tokens a minute.
+
+
+def begun_in_a_minute(rates: Rates, tokens: int, *, from_: float = 0.0) -> int:
+    now, begun = from_, 0
+    while (now := max(now, rates.ready_at(tokens, now))) < from_ + 60.0:
+        rates.begin(tokens, now)
+        begun += 1
+    return begun
+
+
+def test_requests_a_minute() -> None:
+    rates = Rates(30, None)
+    assert begun_in_a_minute(rates, 1000) == 30
+    assert begun_in_a_minute(rates, 1000, from_=60.0) == 30
+
+
+def test_tokens_a_minute() -> None:
+    rates = Rates(None, 6000)
+    assert begun_in_a_minute(rates, 200) in (30, 31)
+    assert begun_in_a_minute(rates, 200, from_=60.0) == 30
+
+
+def test_the_smaller_of_both_limits_counts() -> None:
+    assert begun_in_a_minute(Rates(10, 6000), 200) == 10
+    assert begun_in_a_minute(Rates(1000, 6000), 300) in (20, 21)
+
+
+def test_an_attempt_larger_than_the_limit_is_made_and_paid_for_afterwards() -> None:
+    rates = Rates(None, 60)
+    assert rates.ready_at(600, 0.0) <= 0.0
+    rates.begin(600, 0.0)
+    assert rates.ready_at(1, 0.0) == 600.0
+
+
+@pytest.mark.parametrize(
+    ("status", "used", "ready_at"),
+    [
+        (200, 60, 60.0),  # less than it was thought to
+        (200, 1200, 1200.0),  # more
+        (200, None, 600.0),  # nobody knows
+        (None, None, 600.0),  # nor here: the server may have begun
+        (429, None, 0.0),  # refused: none at all
+        (400, None, 0.0),
+        (500, 120, 120.0),
+    ],
+)
+def test_what_was_used_takes_the_place_of_the_estimate(status: int | None, used: int | None, ready_at: float) -> None:
+    rates = Rates(None, 60)
+    flight = rates.begin(600, 0.0)
+    assert rates.in_flight == 1
+    rates.end(flight, status, used, 0.0)
+    assert rates.in_flight == 0
+    assert rates.ready_at(1, 0.0) == ready_at
+
+
+def test_rates_can_be_resized() -> None:
+    rates = Rates(60, None)
+    rates.begin(0, 0.0)
+    assert rates.ready_at(0, 0.0) == 1.0
+    rates.resize(6, 600, 0.0)
+    assert (rates.requests, rates.tokens) == (6, 600)
+    assert rates.ready_at(0, 0.0) == pytest.approx(10.0)
+
+
+# What the server says is left.
+
+
+def flight(serial: int = 1, began: float = 0.0) -> Flight:
+    return Flight(serial, 1, began, 0)
+
+
+def heard(left: str = "10", reset: str = "10s", limit: str | None = "20", *, taken_since: float = 0.0) -> Allowance:
+    allowance = Allowance()
+    headers = {"x-ratelimit-remaining-requests": left, "x-ratelimit-reset-requests": reset}
+    if limit is not None:
+        headers["x-ratelimit-limit-requests"] = limit
+    allowance.hear(flight(), "requests", headers, taken_since)
+    return allowance
+
+
+def test_nothing_is_known_before_the_first_answer() -> None:
+    allowance = Allowance()
+    allowance.take(1, 0.0)
+    assert allowance.ready_at(1, 0.0) == -math.inf
+
+
+def test_nothing_begins_without_any_left() -> None:
+    assert heard("0").ready_at(1, 0.0) == 10.0
+    assert heard("1").ready_at(1, 0.0) <= 0.0
+    assert heard("1").ready_at(2, 0.0) == 10.0
+
+
+def test_what_began_meanwhile_is_counted_off() -> None:
+    assert heard("3", taken_since=2).ready_at(1, 0.0) <= 0.0
+    assert heard("3", taken_since=3).ready_at(1, 0.0) == 10.0
+    assert heard("3", taken_since=5).ready_at(1, 0.0) == 10.0
+
+
+def test_the_first_half_is_there_to_be_used_and_the_second_is_spread_evenly() -> None:
+    allowance = heard("20", "10s", "20")
+    now, begun = 0.0, list[float]()
+    while now < 10.0:
+        allowance.take(1, now)
+        begun.append(now)
+        now = max(now, allowance.ready_at(1, now))
+    assert begun[:11] == [0.0] * 11
+    gaps = [later - earlier for earlier, later in itertools.pairwise(begun[11:])]
+    assert gaps == pytest.approx([10 / 9] * len(gaps))
+    assert len(begun) == 20
+
+
+def test_an_attempt_that_needs_more_than_there_can_be_is_made_when_all_is_there() -> None:
+    assert heard("20", limit="20").ready_at(1000, 0.0) <= 0.0
+    assert heard("19", limit="20").ready_at(1000, 0.0) == 10.0
+
+
+def test_after_the_reset_it_is_all_there_and_spread_evenly_until_the_server_says_more() -> None:
+    allowance = heard("0", "10s", "5")
+    now, begun = 10.0, list[float]()
+    while now < 20.0:
+        assert allowance.ready_at(1, now) <= now
+        allowance.take(1, now)
+        begun.append(now)
+        now = max(now, allowance.ready_at(1, now))
+    assert begun == pytest.approx([10.0, 12.0, 14.0, 16.0, 18.0])
+
+
+def test_after_the_reset_nothing_is_known_if_the_server_does_not_say_how_many_there_are() -> None:
+    allowance = heard("0", "10s", None)
+    assert allowance.ready_at(1, 9.0) == 10.0
+    assert allowance.ready_at(1, 10.0) == -math.inf
+
+
+def test_old_news_is_no_news() -> None:
+    allowance = Allowance()
+    for serial, left in ((5, "0"), (4, "100")):
+        headers = {"x-ratelimit-remaining-tokens": left, "x-ratelimit-reset-tokens": "10s"}
+        allowance.hear(flight(serial), "tokens", headers, 0)
+    assert allowance.ready_at(1, 0.0) == 10.0
+
+
+def test_a_limit_of_the_day_is_not_spread_over_the_day() -> None:
+    assert heard("3", "18h0m", "200").ready_at(1, 0.0) == -math.inf
+    assert heard("0", "18h0m", "200").ready_at(1, 0.0) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("left", "reset", "limit"), [("x", "1s", "1"), ("1", "x", "1"), ("", "", ""), ("-1", "1s", "")]
+)
+def test_headers_that_are_none_say_nothing(left: str, reset: str, limit: str) -> None:
+    assert heard(left, reset, limit).ready_at(1, 0.0) == -math.inf
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 30),  # time goes by
+            st.integers(0, 40),  # cost
+            st.integers(0, 30) | st.none(),  # left
+            st.sampled_from(["0s", "1ms", "0.5s", "7s", "60s"]),
+            st.sampled_from(["0", "10", "30", "x"]),
+        ),
+        max_size=30,
+    )
+)
+def test_an_allowance_is_always_ready_at_the_time_that_it_says(
+    steps: list[tuple[float, int, int | None, str, str]],
+) -> None:
+    allowance, now = Allowance(), 0.0
+    for serial, (seconds, cost, left, reset, limit) in enumerate(steps, 1):
+        now += seconds
+        for _ in range(3):  # each time that it says may be followed by one more, by the pace, but not for ever
+            ready = allowance.ready_at(cost, now)
+            assert ready <= now + 120.0
+            if ready <= now:
+                break
+            now = ready
+        assert allowance.ready_at(cost, now) <= now
+        allowance.take(cost, now)
+        if left is not None:
+            headers = {"remaining": str(left), "reset": reset, "limit": limit}
+            named = {f"x-ratelimit-{name}-requests": value for name, value in headers.items()}
+            allowance.hear(flight(serial, now), "requests", named, 0.0)
+
+
+# What a request may use, and what it did.
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (None, 0),
+        ([], 0),
+        ({}, 0),
+        ({"max_tokens": 100}, 100),
+        ({"max_completion_tokens": 100, "max_tokens": 5}, 100),
+        ({"max_output_tokens": 100}, 100),
+        ({"max_tokens": None}, 0),
+        ({"max_tokens": -5}, 0),
+        ({"max_tokens": True}, 0),
+        ({"max_tokens": "100"}, 0),
+        ({"max_tokens": 100, "n": 3}, 300),
+        ({"max_tokens": 100, "n": 0}, 100),
+        ({"messages": [{"role": "user", "content": "x" * 40}]}, 10),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 40}, IMAGE]}]}, 10),
+        ({"messages": [{"role": "user", "content": "x" * 40}], "max_tokens": 100}, 110),
+        ({"input": "x" * 40, "instructions": "y" * 40}, 20),
+        ({"input": [{"type": "input_audio", "input_audio": {"data": "A" * 4000}}]}, 0),
+        ({"prompt": ["x" * 20, "y" * 20]}, 10),
+        ({"prompt": [[1, 2, 3]]}, 0),
+        ({"tools": [{"type": "function", "function": {"name": "f" * 4, "description": "x" * 40}}]}, 11),
+        ({"metadata": {"a": "x" * 400}, "user": "x" * 400}, 0),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_an_estimate_of_what_a_request_uses(body: Any, tokens: int) -> None:
+    assert estimated_tokens(body) == tokens
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (None, None),
+        ({}, None),
+        ([], None),
+        ({"total_tokens": 12}, 12),
+        ({"total_tokens": 12, "input_tokens": 5, "output_tokens": 6}, 12),
+        ({"input_tokens": 5, "output_tokens": 6}, 11),
+        ({"prompt_tokens": 5, "completion_tokens": 6}, 11),
+        ({"prompt_tokens": 5}, 5),
+        ({"total_tokens": 0, "prompt_tokens": 5}, 5),
+        ({"total_tokens": "12"}, None),
+        ({"total_tokens": None, "output_tokens": 6}, 6),
+    ],
+    ids=repr,
+)
+def test_what_was_used(usage: Any, tokens: int | None) -> None:
+    assert used_tokens(usage) == tokens
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        (b'{"usage": {"total_tokens": 12}}', 12),
+        (b'{"usage": {"input_tokens": 5, "output_tokens": 6}}', 11),
+        (b'{"usage": null}', None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"", None),
+        (b"<html>", None),
+        (b"\xff", None),
+    ],
+    ids=repr,
+)
+def test_what_a_plain_answer_used(content: bytes, tokens: int | None) -> None:
+    assert tokens_of_answer(content) == tokens

@@ -1,0 +1,563 @@
+"""A limit that nobody states: what the window does at each answer, and what it makes of many kinds of hidden limits."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, TokenBucket
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_openai._sansio import policy
+from trio_openai._sansio.limits import Flight
+from trio_openai._sansio.window import Window
+
+UNIX = 1_700_000_000.0
+
+
+def begin(window: Window, count: int, now: float = 0.0) -> list[Flight]:
+    """So many attempts at once, whatever the pace; there is room for all of them."""
+    flights = []
+    for _ in range(count):
+        assert window.ready_at(0, now) < math.inf
+        flights.append(window.begin(0, now))
+    return flights
+
+
+def end(window: Window, flight: Flight, status: int | None = 200, now: float = 1.0, **headers: str) -> None:
+    window.end(flight, status, {name.replace("_", "-"): value for name, value in headers.items()}, now, UNIX)
+
+
+def fill(window: Window, now: float) -> list[Flight]:
+    """As many attempts as fit, each as soon as it may begin; the pace lets them begin one by one."""
+    flights = []
+    while (ready := window.ready_at(0, now)) < math.inf:
+        now = max(now, ready)
+        flights.append(window.begin(0, now))
+    return flights
+
+
+def a_round(window: Window, now: float) -> float:
+    """Fill the window and have every attempt answered a second after the last began; when that is over."""
+    flights = fill(window, now)
+    now = max(flight.began for flight in flights) + 1.0
+    for flight in flights:
+        end(window, flight, now=now)
+    return now
+
+
+def refused_at(level: int, now: float = 0.0, **headers: str) -> Window:
+    """A window that was just refused when so many were in flight, of which the others have been answered."""
+    window = Window(level, 1, 1000)
+    *others, last = begin(window, level, now)
+    end(window, last, 429, now, **headers)
+    for flight in others:
+        end(window, flight, now=now + 1.0)
+    return window
+
+
+# The window.
+
+
+def test_no_more_are_in_flight_than_the_limit() -> None:
+    window = Window(3, 1, 10)
+    flights = begin(window, 3)
+    assert window.ready_at(0, 0.0) == math.inf
+    end(window, flights[0], None)
+    assert window.ready_at(0, 1.0) <= 1.0
+
+
+def test_it_grows_by_one_with_every_answer_until_the_first_refusal() -> None:
+    window = Window(2, 1, 1000)
+    for doubled in (4.0, 8.0, 16.0, 32.0):
+        for flight in begin(window, math.floor(window.limit)):
+            before = window.limit
+            end(window, flight)
+            assert window.limit == before + 1
+        assert window.limit == doubled
+
+
+def test_after_a_refusal_it_grows_by_one_a_round() -> None:
+    window, now = Window(20, 1, 20), 0.0
+    for _ in range(20):
+        now = a_round(window, now)
+    window.maximum = 1000
+    *others, last = fill(window, now)
+    end(window, last, 429, now)
+    for flight in others:
+        end(window, flight, now=now)
+    while window.limit < 20.0:
+        now = a_round(window, now)
+    for _ in range(5):
+        before = window.limit
+        now = a_round(window, now)
+        assert 0.9 < window.limit - before <= 1.1
+
+
+def test_it_does_not_grow_while_it_is_not_used_to_the_full() -> None:
+    window = Window(10, 1, 1000)
+    for _ in range(100):
+        for flight in begin(window, 9):
+            end(window, flight)
+    assert window.limit == 10.0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_it_shrinks_by_a_factor(status: int) -> None:
+    window = Window(10, 1, 1000)
+    *_, last = begin(window, 10)
+    end(window, last, status)
+    assert window.limit == 7.0
+    assert window.throttled == 1
+
+
+@pytest.mark.parametrize("status", [None, 301, 400, 401, 404, 409, 500, 502])
+def test_other_outcomes_leave_it_as_it_is(status: int | None) -> None:
+    window = Window(10, 1, 1000)
+    for flight in begin(window, 10):
+        end(window, flight, status)
+    assert (window.limit, window.in_flight, window.throttled) == (10.0, 0, 0)
+
+
+def test_it_shrinks_once_however_many_were_refused_that_had_begun_before() -> None:
+    window = Window(10, 1, 1000)
+    for flight in begin(window, 10):
+        end(window, flight, 429)
+    assert window.limit < 1 * 10
+    assert window.limit == max(1.0, 0.7 * 1)  # the first to be refused had begun with one in flight
+    assert window.throttled == 10
+
+
+def test_it_shrinks_again_if_what_begins_afterwards_is_refused() -> None:
+    window = Window(20, 1, 1000)
+    end(window, begin(window, 20)[-1], 429, 0.0)
+    assert window.limit == 14.0
+    for flight in [Flight(serial, 1, 0.0, 0) for serial in range(1, 15)]:
+        end(window, flight, None, 0.0)
+    (later,) = begin(window, 1)
+    assert later.level == 6
+    end(window, later, 429, 0.0)
+    assert window.limit == pytest.approx(6 * 0.7)
+
+
+def test_it_keeps_within_its_bounds() -> None:
+    window = Window(50, 4, 6)
+    assert window.limit == 6.0
+    for _ in range(5):
+        for flight in begin(window, 6):
+            end(window, flight)
+    assert window.limit == 6.0
+    for now in range(0, 1000, 100):
+        end(window, window.begin(0, float(now)), 429, float(now))
+    assert window.limit == 4.0
+
+
+def test_it_begins_as_it_is_told_within_its_bounds() -> None:
+    assert Window(1, 5, 10).limit == 5.0
+    assert Window(10, 1, 1000).limit == 10.0
+
+
+# Pauses.
+
+
+def test_a_retry_after_is_waited_for() -> None:
+    assert refused_at(10, retry_after="7").ready_at(0, 2.0) == 7.0
+    assert refused_at(10, retry_after_ms="2500").ready_at(0, 2.0) == 2.5
+
+
+def test_a_reset_is_waited_for_where_there_is_no_retry_after() -> None:
+    headers = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "6s"}
+    assert refused_at(10, **headers).paused_until == 6.0
+    assert refused_at(10, **headers, retry_after="3").paused_until == 3.0
+    assert refused_at(10, x_ratelimit_reset_tokens="1m0s").paused_until == 60.0
+
+
+def test_no_pause_is_longer_than_two_minutes() -> None:
+    assert refused_at(10, retry_after="86400").paused_until == 120.0
+    assert refused_at(10, x_ratelimit_reset_requests="18h0m").paused_until == 120.0
+
+
+@pytest.mark.parametrize("wait", ["0", "-5", "soon", ""])
+def test_a_retry_after_that_says_nothing_is_none(wait: str) -> None:
+    assert refused_at(10, retry_after=wait).paused_until == -math.inf
+
+
+def test_the_first_refusal_without_a_hint_does_not_pause_and_further_ones_do_for_longer_each_time() -> None:
+    window, now, pauses = Window(10, 1, 1000), 0.0, []
+    for _ in range(8):
+        now = max(now, window.ready_at(0, now))
+        end(window, window.begin(0, now), 429, now)
+        pauses.append(max(window.paused_until - now, 0.0))
+    assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 16.0]
+
+
+def test_an_answer_ends_the_row_of_refusals() -> None:
+    window, now = Window(10, 1, 1000), 0.0
+    for status in (429, 429, 429, 200, 429):
+        now = max(now, window.ready_at(0, now))
+        end(window, window.begin(0, now), status, now)
+    assert window.paused_until <= now
+
+
+def test_what_headers_say_is_kept_to() -> None:
+    window = Window(10, 1, 1000)
+    first, *_ = begin(window, 3)
+    headers = {"x_ratelimit_limit_requests": "60", "x_ratelimit_remaining_requests": "4"}
+    end(window, first, 200, 1.0, **headers, x_ratelimit_reset_requests="30s")
+    begun = []
+    now = 1.0
+    while (ready := window.ready_at(0, now)) < 30.0:  # four were left, and two of them had begun already
+        now = max(now, ready)
+        begun.append(window.begin(0, now))
+    assert len(begun) == 2
+    assert window.ready_at(0, now) == 30.0
+
+
+def test_tokens_that_headers_say_are_left_are_kept_to() -> None:
+    window = Window(10, 1, 1000)
+    first, second = window.begin(100, 0.0), window.begin(100, 0.0)
+    assert (first.spent, second.spent) == (100, 200)
+    headers = {"x_ratelimit_limit_tokens": "6000", "x_ratelimit_remaining_tokens": "1100"}
+    end(window, first, 200, 1.0, **headers, x_ratelimit_reset_tokens="30s")
+    assert window.ready_at(1000, 1.0) <= 1.0
+    assert window.ready_at(1001, 1.0) == 30.0
+
+
+# What is safe, what is tried, and what that costs.
+
+
+def test_it_is_soon_back_to_just_below_the_level_that_was_refused() -> None:
+    window, now = refused_at(21), 2.0
+    assert window.limit == pytest.approx(14.7)
+    a_round(window, now)
+    assert 20.0 <= window.limit < 21.0
+
+
+def test_it_stays_below_the_level_until_a_hundred_answers_have_paid_for_the_refusal() -> None:
+    window = Window(11, 1, 1000)
+    end(window, window.begin(0, 0.0), 400, 0.0)  # the first minute, in which it costs less, is over
+    *others, last = begin(window, 11, 100.0)
+    end(window, last, 429, 100.0)
+    for flight in others:
+        end(window, flight, now=101.0)
+    now, answers = 101.0, 10
+    while window.limit <= 10.0:
+        now = a_round(window, now)
+        answers += math.floor(window.limit)
+    assert 100 <= answers <= 100 + 2 * 10
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 20])
+def test_no_more_than_one_in_a_hundred_is_refused_however_small_the_limit_is(most: int) -> None:
+    simulation = Simulation(Concurrency(most), lambda _: 1.0, workers=50, seed=1)
+    simulation.run(1000.0)
+    used, refused = simulation.score(100.0, 1000.0, 1.01)
+    assert 0.002 < refused < 0.0125, "it tries, and not too often"
+    assert used > 0.9
+
+
+def test_of_several_that_are_refused_at_once_the_lowest_level_tells() -> None:
+    window = Window(10, 1, 1000)
+    flights = begin(window, 10)
+    for flight in reversed(flights[6:]):
+        end(window, flight, 429)
+    assert window.limit == 6.0
+
+
+def test_a_level_that_had_been_answered_is_not_to_blame_but_the_rate() -> None:
+    window, now = Window(5, 1, 5), 0.0
+    for _ in range(20):
+        now = a_round(window, now)
+    *others, last = fill(window, now)
+    end(window, last, 429, now)
+    for flight in others:
+        end(window, flight, now=now + 1.0)
+    assert window.rate == math.inf
+    (probe,) = begin(window, 1, now + 1.0)
+    end(window, probe, now=now + 2.0)
+    assert 3.0 < window.rate < 5.0  # up to five at a time, of a second each
+
+
+def test_a_refusal_that_is_long_against_an_answer_tells_of_a_rate() -> None:
+    window, now = Window(5, 1, 5), 0.0
+    for _ in range(6):
+        now = a_round(window, now)
+    for flight in reversed(fill(window, now)):
+        end(window, flight, 429, now, retry_after="30")
+    end(window, *begin(window, 1, now + 30.0), now=now + 31.0)
+    assert window.rate == pytest.approx(30 / (now + 30.0), rel=0.25)  # that is what got through, and since when
+    end(window, *begin(window, 1, now + 31.0), now=now + 31.1)
+    assert window.ready_at(0, now + 31.1) == pytest.approx(now + 31.0 + 1 / window.rate)
+
+
+def rate_after(seconds_refused: float, *, idle: float = 0.0) -> float:
+    """Five a second are answered for a minute, then the server refuses for so long, then nobody asks for so long."""
+    window, now = Window(5, 1, 5), 0.0
+    for _ in range(60):
+        now = a_round(window, now)
+    until = now + seconds_refused
+    while now < until:
+        now = max(now, window.ready_at(0, now))
+        end(window, window.begin(0, now), 503, now)
+    now = max(now, window.ready_at(0, now)) + idle
+    end(window, window.begin(0, now), now=now + 1.0)
+    return window.rate
+
+
+def test_an_outage_tells_nothing_of_a_rate() -> None:
+    assert rate_after(40.0) < 4.0
+    assert rate_after(200.0) == math.inf
+
+
+def test_a_time_in_which_nobody_asks_tells_nothing_of_a_rate() -> None:
+    assert rate_after(10.0, idle=0.5) < 5.0
+    assert rate_after(10.0, idle=30.0) == math.inf
+
+
+def test_a_rate_is_not_told_to_be_tiny_because_there_was_little_to_do() -> None:
+    window, now = Window(10, 1, 1000), 0.0
+    for _ in range(100):
+        now += 9.9
+        end(window, *begin(window, 1, now), now=now + 9.0)
+    refused = begin(window, 10, now + 9.1)
+    for flight in refused:
+        end(window, flight, 429, now + 9.1, retry_after="30")
+    end(window, *begin(window, 1, now + 40.0), now=now + 49.0)
+    assert window.rate >= 0.1 * 1.0 / 9.0
+
+
+def test_the_rate_grows_when_the_refusals_are_paid_for() -> None:
+    simulation = Simulation(TokenBucket(60, 5, {300.0: 240}, told="retry-after"), lambda _: 0.1, workers=20, seed=1)
+    simulation.run(300.0)
+    assert simulation.window.rate == pytest.approx(1.0, rel=0.25)
+    simulation.run(900.0)
+    assert simulation.window.rate == pytest.approx(4.0, rel=0.25)
+
+
+def test_attempts_do_not_begin_all_at_once() -> None:
+    window = Window(100, 1, 1000)
+    for flight in begin(window, 100):
+        end(window, flight, now=1.0)
+    window.resize(100, 1, 100)
+    begun = [flight.began for flight in fill(window, 10.0)]
+    assert len(begun) == 100
+    at_once = sum(began == 10.0 for began in begun)
+    assert at_once <= 15
+    assert begun[-1] - 10.0 == pytest.approx(1 / 1.5, rel=0.2)  # of what an attempt takes
+
+
+# Resizing.
+
+
+def test_a_limit_that_is_set_is_a_new_beginning() -> None:
+    window = refused_at(20, 0.0)
+    window.resize(50, 1, 100)
+    assert (window.limit, window.rate) == (50.0, math.inf)
+    window.resize(500, 1, 100)
+    assert window.limit == 100.0
+
+
+def test_bounds_can_be_set_without_a_limit() -> None:
+    window = refused_at(20, 0.0)
+    window.resize(None, 18, 100)
+    assert window.limit == 18.0
+    window.resize(None, 1, 3)
+    assert window.limit == 3.0
+
+
+def test_what_is_in_flight_goes_on_when_it_is_made_smaller() -> None:
+    window = Window(5, 1, 10)
+    flights = begin(window, 5)
+    window.resize(2, 1, 10)
+    for flight in flights[:3]:
+        assert window.ready_at(0, 1.0) == math.inf
+        end(window, flight, None)
+    end(window, flights[3], None)
+    assert window.ready_at(0, 1.0) <= 1.0
+
+
+# Whatever happens.
+
+
+@given(
+    st.integers(1, 20),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["begin", "begin", "begin", "end"]),
+            st.floats(0, 50),
+            st.sampled_from([None, 200, 200, 200, 400, 429, 503]),
+            st.sampled_from(
+                [
+                    {},
+                    {"retry_after": "3"},
+                    {"retry_after": "900"},
+                    {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "30s"},
+                    {"x_ratelimit_remaining_tokens": "5", "x_ratelimit_reset_tokens": "0s"},
+                ]
+            ),
+            st.integers(0, 100),
+        ),
+        max_size=80,
+    ),
+)
+def test_whatever_happens_the_figures_hold_and_nobody_waits_for_ever(initial: int, steps: list[Any]) -> None:
+    window, now, flights = Window(initial, 1, 12), 0.0, deque[Flight]()
+    for what, seconds, status, headers, tokens in steps:
+        now += seconds
+        if what == "begin" and window.ready_at(tokens, now) <= now:
+            assert len(flights) + 1 <= window.limit
+            assert now >= window.paused_until
+            flights.append(window.begin(tokens, now))
+        elif flights:
+            end(window, flights[0] if tokens % 2 else flights[-1], status, now, **headers)
+            flights.popleft() if tokens % 2 else flights.pop()
+        assert 1.0 <= window.limit <= 12.0
+        assert window.in_flight == len(flights)
+        assert window.rate > 0
+    for flight in flights:
+        end(window, flight, None, now)
+    for _ in range(10):  # a time may be followed by another one, of another cause, but not for ever
+        now = max(now, window.ready_at(5, now))
+        assert now < math.inf
+    assert window.ready_at(5, now) <= now
+
+
+# Hidden limits. A simulation in plain Python: workers that ask again and again, and a server that hides its limit.
+
+
+class Simulation:
+    """Workers, a window, and a hidden limit, by a heap of what happens when."""
+
+    def __init__(self, hidden: HiddenLimit, length: Callable[[random.Random], float], workers: int, seed: int) -> None:
+        self.window = Window(10, 1, 1000)
+        self.answers: list[tuple[float, bool]] = []
+        self._hidden, self._length, self._random = hidden, length, random.Random(seed)
+        self._line: deque[int] = deque([0] * workers)  # of each request: the attempts that it has behind it
+        self._events: list[Any] = []
+        self._number = itertools.count()
+        self._alarm = math.inf
+
+    def run(self, seconds: float) -> None:
+        self._begin(0.0)
+        while self._events[0][0] < seconds:
+            now, _, function, *args = heapq.heappop(self._events)
+            function(now, *args)
+
+    def score(self, since: float, until: float, seconds: float) -> tuple[float, float]:
+        """The part of the limit's throughput that was used, and the part of the requests that was refused."""
+        admitted = sum(ok for at, ok in self.answers if since <= at < until)
+        count = sum(since <= at < until for at, _ in self.answers)
+        allowed = sum(self._hidden.throughput(float(at), seconds) for at in range(int(since), int(until)))
+        return admitted / allowed, 1.0 - admitted / count
+
+    def _at(self, when: float, function: Callable[..., None], *args: Any) -> None:
+        heapq.heappush(self._events, (when, next(self._number), function, *args))
+
+    def _begin(self, now: float) -> None:
+        """Whoever may begin does; for who may later, set an alarm."""
+        while self._line:
+            ready = self.window.ready_at(0, now)
+            if ready > now:
+                if ready < math.inf and ready != self._alarm:
+                    self._alarm = ready
+                    self._at(ready, self._begin)
+                return
+            self._at(now + 0.01, self._arrive, self._line.popleft(), self.window.begin(0, now))
+
+    def _arrive(self, now: float, attempts: int, flight: Flight) -> None:
+        admitted, headers = self._hidden.admits(now)
+        self.answers.append((now, admitted))
+        if admitted:
+            self._at(now + self._length(self._random), self._leave, attempts, flight, headers)
+        else:
+            self._at(now + 0.05, self._end, attempts, flight, 429, headers)
+
+    def _leave(self, now: float, attempts: int, flight: Flight, headers: dict[str, str]) -> None:
+        self._hidden.left()
+        self._at(now + 0.01, self._end, attempts, flight, 200, headers)
+
+    def _end(self, now: float, attempts: int, flight: Flight, status: int, headers: dict[str, str]) -> None:
+        self.window.end(flight, status, headers, now, UNIX)
+        if status == 200 or attempts == 2:
+            self._line.append(0)
+        else:
+            self._at(now + policy.delay(attempts, headers, self._random.random(), UNIX), self._again, attempts + 1)
+        self._begin(now)
+
+    def _again(self, now: float, attempts: int) -> None:
+        self._line.append(attempts)
+        self._begin(now)
+
+
+LENGTHS: dict[str, Callable[[random.Random], float]] = {
+    "even": lambda _: 2.0,
+    "short": lambda _: 0.1,
+    "spread": lambda r: r.uniform(1.0, 3.0),
+    "wild": lambda r: r.expovariate(0.5),
+}
+SECONDS = {"even": 2.01, "short": 0.11, "spread": 2.01, "wild": 2.01}  # that the server takes, on average, and its line
+HIDDEN: dict[str, Callable[[], HiddenLimit]] = {
+    "1 at a time": lambda: Concurrency(1),
+    "5 at a time": lambda: Concurrency(5),
+    "5 at a time, with retry-after": lambda: Concurrency(5, wait="1"),
+    "20 at a time, with a long retry-after": lambda: Concurrency(20, wait="5"),
+    "50 at a time": lambda: Concurrency(50),
+    "200 at a time": lambda: Concurrency(200),
+    "600 a minute, bursts of 10, with retry-after": lambda: TokenBucket(600, 10, told="retry-after"),
+    "600 a minute, bursts of 60": lambda: TokenBucket(600, 60, told=""),
+    "600 a minute, bursts of 600": lambda: TokenBucket(600, 600, told=""),
+    "600 a minute, bursts of 600, with x-ratelimit": lambda: TokenBucket(600, 600, told="x-ratelimit"),
+    "3000 a minute, bursts of 50": lambda: TokenBucket(3000, 50, told=""),
+    "60 a minute, bursts of 5, with retry-after": lambda: TokenBucket(60, 5, told="retry-after"),
+    "600 in each minute, with retry-after": lambda: FixedMinutes(600, told="retry-after"),
+    "600 in each minute, with x-ratelimit": lambda: FixedMinutes(600, told="x-ratelimit"),
+    "60 in each minute, with x-ratelimit": lambda: FixedMinutes(60, told="x-ratelimit"),
+}
+HARD = [
+    ("60 a minute, bursts of 5, with retry-after", "wild"),  # one or two at a time, or a limit of the rate?
+]
+TOO_MANY = [("50 at a time", "short"), ("200 at a time", "short")]  # to be simulated, attempt by attempt
+CASES = [case for case in itertools.product(HIDDEN, LENGTHS) if case not in HARD + TOO_MANY]
+
+
+@pytest.mark.parametrize(("hidden", "length"), CASES)
+def test_it_finds_a_hidden_limit_and_keeps_to_it(hidden: str, length: str) -> None:
+    """After the first minute: four fifths of what the limit allows, and less than two in a hundred refused."""
+    simulation = Simulation(HIDDEN[hidden](), LENGTHS[length], workers=300, seed=1)
+    simulation.run(360.0)
+    used, refused = simulation.score(60.0, 360.0, SECONDS[length])
+    assert used > 0.8
+    assert refused < 0.02
+
+
+@pytest.mark.parametrize(("hidden", "length"), HARD)
+def test_a_hard_limit_is_used_in_part_and_not_run_into(hidden: str, length: str) -> None:
+    simulation = Simulation(HIDDEN[hidden](), LENGTHS[length], workers=300, seed=1)
+    simulation.run(660.0)
+    used, refused = simulation.score(60.0, 660.0, SECONDS[length])
+    assert used > 0.5
+    assert refused < 0.03
+
+
+CHANGING: dict[str, Callable[[], HiddenLimit]] = {
+    "50, 25 and again 50 at a time": lambda: Concurrency(50, {240.0: 25, 480.0: 50}),
+    "600, 300 and again 600 a minute": lambda: TokenBucket(600, 10, {240.0: 300, 480.0: 600}, told="retry-after"),
+    "600, 300 and again 600 in each minute": lambda: FixedMinutes(600, {240.0: 300, 480.0: 600}, told="retry-after"),
+}
+
+
+@pytest.mark.parametrize("length", ["even", "spread", "wild"])
+@pytest.mark.parametrize("hidden", CHANGING)
+def test_it_follows_a_hidden_limit_that_halves_and_comes_back(hidden: str, length: str) -> None:
+    simulation = Simulation(CHANGING[hidden](), LENGTHS[length], workers=300, seed=1)
+    simulation.run(780.0)
+    for since, until in ((60.0, 240.0), (300.0, 480.0), (600.0, 780.0)):
+        assert simulation.score(since, until, SECONDS[length])[0] > 0.8
+    assert simulation.score(60.0, 780.0, SECONDS[length])[1] < 0.02

@@ -1,0 +1,491 @@
+"""Limiters at work in a client: how much of a hidden limit they use, what is refused, and who comes first."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, TokenBucket
+from net_helpers import CHAT, client_over, serve
+from sync_helpers import served
+
+from trio_openai import (
+    AdaptiveLimiter,
+    AdaptiveStatistics,
+    Attempt,
+    Limiter,
+    RateLimiter,
+    RateLimitError,
+    RateStatistics,
+    TrioOpenAI,
+)
+from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import Pause, RecordedRequest, Reply, Stall
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
+HELLO = Reply.chat("Hello there.")
+
+
+def prompt(text: object) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": str(text)}]
+
+
+def prompt_of(request: RecordedRequest) -> str:
+    return str(request.json()["messages"][0]["content"])
+
+
+def answer(seconds: float, headers: dict[str, str] | None = None, usage: dict[str, int] = USAGE) -> Reply:
+    """A stream that takes so long."""
+    text = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+    end = {"id": "c", "choices": [], "usage": usage}
+    return Reply.sse(text, Pause(seconds), end, headers=headers or {})
+
+
+# A server with a hidden limit.
+
+
+class LimitedServer:
+    """Answers what its limit lets in, each after as many seconds as `length` says; the rest gets 429."""
+
+    def __init__(self, hidden: HiddenLimit, length: Callable[[], float]) -> None:
+        self.answers: list[tuple[float, bool]] = []
+        self._hidden = hidden
+        self._length = length
+        self._ends: list[float] = []
+
+    def __call__(self, _: RecordedRequest) -> Reply:
+        now = trio.current_time()
+        while self._ends and self._ends[0] <= now:
+            heapq.heappop(self._ends)
+            self._hidden.left()
+        admitted, headers = self._hidden.admits(now)
+        self.answers.append((now, admitted))
+        if not admitted:
+            return Reply.error(429, "slow down", code="rate_limit_exceeded", headers=headers)
+        seconds = self._length()
+        heapq.heappush(self._ends, now + seconds)
+        return answer(seconds, headers)
+
+    def figures(self, since: float, until: float, seconds: float) -> tuple[float, float]:
+        """The part of the limit's throughput that was used, and the part of the requests that was refused."""
+        seen = [admitted for at, admitted in self.answers if since <= at < until]
+        return sum(seen) / (until - since) / self._hidden.throughput(since, seconds), 1 - sum(seen) / len(seen)
+
+
+async def by_run_many(client: TrioOpenAI, seconds: float) -> None:
+    calls = (client.chat.completions.call(key=number, **CHAT) for number in itertools.count())
+    with trio.move_on_after(seconds):
+        async with client.run_many(calls, max_concurrent=60) as results:
+            async for _ in results:
+                pass
+
+
+async def by_streams(client: TrioOpenAI, seconds: float) -> None:
+    async def ask_again_and_again() -> None:
+        while True:
+            try:
+                async with client.chat.completions.stream(**CHAT) as stream:
+                    await stream.until_done()
+            except RateLimitError:
+                pass
+
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                nursery.start_soon(ask_again_and_again)
+
+
+def even(_: random.Random) -> float:
+    return 2.0
+
+
+def spread(random: random.Random) -> float:
+    return random.uniform(1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("make_hidden", "length", "drive"),
+    [
+        (lambda: Concurrency(1), even, by_run_many),
+        (lambda: Concurrency(5), even, by_streams),
+        (lambda: Concurrency(5, wait="1"), spread, by_run_many),
+        (lambda: Concurrency(20), spread, by_run_many),
+        (lambda: TokenBucket(300, 5, told="retry-after"), even, by_run_many),
+        (lambda: TokenBucket(300, 30, told=""), spread, by_streams),
+        (lambda: TokenBucket(300, 300, told="x-ratelimit"), spread, by_run_many),
+        (lambda: FixedMinutes(300, told="retry-after"), even, by_run_many),
+    ],
+    ids=[
+        "1 at a time",
+        "5 at a time",
+        "5 at a time, with retry-after",
+        "20 at a time",
+        "300 a minute, bursts of 5, with retry-after",
+        "300 a minute, bursts of 30",
+        "300 a minute, bursts of 300, with x-ratelimit",
+        "300 in each minute, with retry-after",
+    ],
+)
+async def test_a_hidden_limit_is_used_to_four_fifths_and_less_than_one_in_fifty_is_refused(
+    nursery: trio.Nursery,
+    autojump_clock: object,
+    monkeypatch: pytest.MonkeyPatch,
+    make_hidden: Callable[[], HiddenLimit],
+    length: Callable[[random.Random], float],
+    drive: Any,
+) -> None:
+    """After the first minute, by trio's clock."""
+    monkeypatch.setattr("random.random", random.Random(2).random)  # the client's jitter
+    lengths = random.Random(1)
+    limited = LimitedServer(make_hidden(), lambda: length(lengths))
+    client, _ = client_over(await serve(nursery, limited), limiter=AdaptiveLimiter())
+    async with client:
+        await drive(client, 240.0)
+    used, refused = limited.figures(60.0, 240.0, 2.0)
+    assert used > 0.8
+    assert refused < 0.02
+
+
+async def test_without_a_limiter_more_than_half_of_the_requests_are_refused(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """So the test above can fail."""
+    limited = LimitedServer(Concurrency(5), lambda: 2.0)
+    client, _ = client_over(await serve(nursery, limited), max_retries=0)
+    async with client:
+        await ask_many(client, 60)
+    assert limited.figures(0.0, 2.0, 2.0)[1] > 0.5
+
+
+# In order of arrival.
+
+
+@pytest.mark.parametrize(
+    "make_limiter",
+    [lambda: AdaptiveLimiter(initial=2, maximum=2), lambda: RateLimiter(requests_per_minute=60)],
+    ids=["adaptive", "rate"],
+)
+async def test_attempts_begin_in_the_order_in_which_they_came(
+    nursery: trio.Nursery, autojump_clock: object, make_limiter: Callable[[], Limiter]
+) -> None:
+    server = await serve(nursery, lambda request: answer(3 - int(prompt_of(request)) % 3))
+    client, _ = client_over(server, limiter=make_limiter())
+
+    async def ask(number: int) -> None:
+        async with client.chat.completions.stream(model="m", messages=prompt(number)) as stream:
+            await stream.until_done()
+
+    async with client, trio.open_nursery() as tasks:
+        for number in range(20):
+            tasks.start_soon(ask, number)
+            await trio.testing.wait_all_tasks_blocked()
+    assert [int(prompt_of(request)) for request in server.requests] == list(range(20))
+
+
+async def test_who_comes_later_does_not_overtake_who_waits_though_it_asks_for_less(autojump_clock: object) -> None:
+    limiter = RateLimiter(tokens_per_minute=6000)
+    order: list[tuple[str, float]] = []
+
+    async def wait(name: str, tokens: int) -> None:
+        await limiter.acquire(Attempt(method="POST", path="/x", tokens=tokens))
+        order.append((name, trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        for name, tokens in (("first", 100), ("big", 100), ("small", 1)):
+            nursery.start_soon(wait, name, tokens)
+            await trio.sleep(0.25)  # then there would be enough for the small one
+    assert order == [("first", 0.0), ("big", 1.0), ("small", 1.01)]
+
+
+async def test_when_the_first_in_line_is_cancelled_the_next_one_takes_its_turn(autojump_clock: object) -> None:
+    limiter = RateLimiter(requests_per_minute=60)
+    times: list[float] = []
+
+    async def wait(scope: trio.CancelScope) -> None:
+        with scope:
+            await limiter.acquire(Attempt(method="POST", path="/x"))
+            times.append(trio.current_time())
+
+    scopes = [trio.CancelScope() for _ in range(4)]
+    with trio.fail_after(100):
+        async with trio.open_nursery() as nursery:
+            for scope in scopes:
+                nursery.start_soon(wait, scope)
+                await trio.testing.wait_all_tasks_blocked()
+            scopes[1].cancel()
+    assert times == pytest.approx([0.0, 1.0, 2.0])
+
+
+async def test_waiters_that_are_cancelled_strand_nobody(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, answer(1))
+    limiter = AdaptiveLimiter(initial=1, maximum=1)
+    client, _ = client_over(server, limiter=limiter)
+    scopes = [trio.CancelScope() for _ in range(8)]
+    done: list[int] = []
+
+    async def ask(number: int) -> None:
+        with scopes[number]:
+            async with client.chat.completions.stream(model="m", messages=prompt(number)) as stream:
+                await stream.until_done()
+                done.append(number)
+
+    async with client:
+        async with trio.open_nursery() as tasks:
+            for number in range(8):
+                tasks.start_soon(ask, number)
+                await trio.testing.wait_all_tasks_blocked()
+            assert limiter.statistics().waiting == 7
+            for number in (1, 2, 4, 7):  # the first in line, the next, one in the middle, the last
+                scopes[number].cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert limiter.statistics().waiting == 3
+            await trio.sleep(1.5)
+            scopes[3].cancel()  # while it has its turn
+        assert done == [0, 5, 6]
+        assert trio.current_time() < 5
+        assert (limiter.statistics().waiting, limiter.statistics().in_flight) == (0, 0)
+
+
+# Waiting as the server says.
+
+
+async def test_after_a_429_nobody_begins_before_retry_after_has_passed(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    times: list[float] = []
+
+    def script(_: RecordedRequest) -> Reply:
+        times.append(trio.current_time())
+        return Reply.error(429, "slow down", headers={"retry-after": "7"}) if len(times) == 1 else answer(1)
+
+    client, _ = client_over(await serve(nursery, script), limiter=AdaptiveLimiter(initial=1))
+    async with client, client.run_many([client.chat.completions.call(**CHAT) for _ in range(4)]) as results:
+        assert all([result.error is None async for result in results])
+    assert times[0] == 0.0
+    assert times[1] == 7.0
+    assert len(times) == 5
+
+
+async def test_when_the_headers_say_that_there_are_none_left_nobody_begins_before_the_reset(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    headers = {"x-ratelimit-limit-requests": "3", "x-ratelimit-remaining-requests": "0"}
+    headers["x-ratelimit-reset-requests"] = "1m0s"
+    times: list[float] = []
+
+    def script(_: RecordedRequest) -> Reply:
+        times.append(trio.current_time())
+        return answer(0, headers if len(times) == 1 else None)
+
+    client, _ = client_over(await serve(nursery, script), limiter=AdaptiveLimiter())
+    async with client:
+        for _ in range(3):
+            async with client.chat.completions.stream(**CHAT) as stream:
+                await stream.until_done()
+    assert times == [0.0, 60.0, 80.0]
+
+
+async def test_a_quota_that_is_used_up_is_no_reason_to_slow_down(nursery: trio.Nursery, autojump_clock: object) -> None:
+    quota = Reply.error(429, "pay", code="insufficient_quota", headers={"retry-after": "60"})
+    server = await serve(nursery, [quota, quota, HELLO])
+    limiter = AdaptiveLimiter(initial=4)
+    client, _ = client_over(server, limiter=limiter)
+    async with client:
+        for _ in range(2):
+            with pytest.raises(RateLimitError):
+                await client.chat.completions.create(**CHAT, stream=True)
+        async with client.chat.completions.stream(**CHAT) as stream:
+            await stream.until_done()
+    assert len(server.requests) == 3
+    assert trio.current_time() == 0.0
+    statistics = limiter.statistics()
+    assert (statistics.limit, statistics.throttled, statistics.paused_for) == (4.0, 0, 0.0)
+
+
+async def test_an_overload_inside_a_stream_is_one(nursery: trio.Nursery, autojump_clock: object) -> None:
+    overload = Reply.sse({"error": {"message": "busy", "type": "overloaded_error"}})
+    limiter = AdaptiveLimiter(initial=10)
+    client, _ = client_over(await serve(nursery, [overload, HELLO]), limiter=limiter)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        await stream.until_done()
+    assert limiter.statistics().throttled == 1
+    assert limiter.statistics().limit < 10
+
+
+# Rates.
+
+
+async def test_no_more_requests_a_minute_than_that(nursery: trio.Nursery, autojump_clock: object) -> None:
+    times: list[float] = []
+
+    def script(_: RecordedRequest) -> Reply:
+        times.append(trio.current_time())
+        return HELLO
+
+    client, _ = client_over(await serve(nursery, script), limiter=RateLimiter(requests_per_minute=30))
+    async with client, client.run_many([client.chat.completions.call(**CHAT) for _ in range(60)]) as results:
+        assert all([result.error is None async for result in results])
+    assert times == pytest.approx([2.0 * number for number in range(60)])
+
+
+async def test_what_a_stream_has_used_takes_the_place_of_what_it_was_thought_to(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """The next one waits for the tokens that were used, and not for those that were allowed."""
+    for used, wait in ((30, 30.0), (600, 600.0)):
+        times: list[float] = []
+        usage = {"total_tokens": used, "completion_tokens": used}
+
+        def script(_: RecordedRequest, times: list[float] = times, usage: dict[str, int] = usage) -> Reply:
+            times.append(trio.current_time())
+            return answer(0, usage=usage)
+
+        client, _ = client_over(await serve(nursery, script), limiter=RateLimiter(tokens_per_minute=60))
+        async with client:
+            for _ in range(2):
+                async with client.chat.completions.stream(model="m", messages=[], max_tokens=300) as stream:
+                    await stream.until_done()
+        assert times[1] - times[0] == pytest.approx(wait)
+
+
+# Live: resizing, statistics.
+
+
+async def ask_many(client: TrioOpenAI, count: int) -> None:
+    async with client.run_many([client.chat.completions.call(**CHAT) for _ in range(count)]) as results:
+        async for _ in results:
+            pass
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "from another thread"])
+async def test_an_adaptive_limiter_is_resized_while_many_wait(nursery: trio.Nursery, elsewhere: bool) -> None:
+    server = await serve(nursery, Reply.sse(Stall()))
+    limiter = AdaptiveLimiter(initial=2, maximum=2)
+    client, _ = client_over(server, limiter=limiter)
+    async with client:
+        nursery.start_soon(ask_many, client, 20)
+        await server.wait_requests(2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert limiter.statistics() == AdaptiveStatistics(
+            limit=2.0,
+            minimum=1,
+            maximum=2,
+            in_flight=2,
+            waiting=18,
+            paused_for=0.0,
+            throttled=0,
+            requests_per_minute=None,
+        )
+        with pytest.raises(ValueError, match="minimum <= maximum"):
+            limiter.resize(minimum=3)
+
+        def resize() -> None:
+            limiter.resize(7, maximum=100)
+
+        await trio.to_thread.run_sync(resize) if elsewhere else resize()
+        await server.wait_requests(7)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(server.requests) == 7
+        assert (limiter.statistics().limit, limiter.statistics().waiting) == (7.0, 13)
+        limiter.resize(3)
+        assert limiter.statistics().in_flight == 7
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_rate_is_resized_while_many_wait(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, HELLO)
+    limiter = RateLimiter(requests_per_minute=1)
+    client, _ = client_over(server, limiter=limiter)
+    async with client:
+        nursery.start_soon(ask_many, client, 20)
+        await trio.sleep(30)
+        assert len(server.requests) == 1
+        assert limiter.statistics() == RateStatistics(
+            requests_per_minute=1, tokens_per_minute=None, in_flight=0, waiting=19
+        )
+        limiter.resize(requests_per_minute=60)
+        assert limiter.statistics().requests_per_minute == 60
+        await trio.sleep(20)
+        assert len(server.requests) == 20
+
+
+@pytest.mark.parametrize("kind", [AdaptiveLimiter, RateLimiter])
+def test_what_makes_no_sense_is_refused(kind: Any) -> None:
+    bad: Any = {
+        AdaptiveLimiter: [{"initial": 0}, {"minimum": 0}, {"minimum": 5, "maximum": 4}, {"maximum": 0}],
+        RateLimiter: [{}, {"requests_per_minute": 0}, {"tokens_per_minute": -1}, {"requests_per_minute": float("inf")}],
+    }
+    for options in bad[kind]:
+        with pytest.raises(ValueError, match=r"have to|has to|takes"):
+            kind(**options)
+
+
+def test_it_can_be_resized_before_it_is_used() -> None:
+    adaptive, rate = AdaptiveLimiter(), RateLimiter(requests_per_minute=1)
+    adaptive.resize(50)
+    rate.resize(tokens_per_minute=5)
+    assert adaptive.statistics().limit == 50
+    assert (rate.statistics().requests_per_minute, rate.statistics().tokens_per_minute) == (None, 5)
+
+
+# Whose it is.
+
+
+async def test_clients_that_share_a_limiter_are_limited_together(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, answer(1))
+    limiter = AdaptiveLimiter(initial=1, maximum=1)
+    client, _ = client_over(server, limiter=limiter)
+    async with client, trio.open_nursery() as tasks:
+        tasks.start_soon(ask_many, client, 3)
+        tasks.start_soon(ask_many, client.with_options(timeout=50), 3)
+    assert trio.current_time() == 6.0
+
+
+async def test_with_options_can_give_another_limiter_or_none(nursery: trio.Nursery, autojump_clock: object) -> None:
+    server = await serve(nursery, answer(1))
+    client, transport = client_over(server, limiter=AdaptiveLimiter(initial=1, maximum=1))
+    wide = client.with_options(limiter=AdaptiveLimiter(initial=3))
+    free = client.with_options(limiter=None)
+    async with client, trio.open_nursery() as tasks:
+        for one in (client, wide, free):
+            tasks.start_soon(ask_many, one, 10)
+        await trio.sleep(0.5)
+        assert transport.statistics().active == 1 + 3 + 10
+        tasks.cancel_scope.cancel()
+
+
+def test_a_limiter_belongs_to_one_run_of_trio() -> None:
+    limiter = AdaptiveLimiter()
+
+    async def ask() -> None:
+        async with trio.open_nursery() as nursery:
+            client, _ = client_over(await serve(nursery, HELLO), limiter=limiter)
+            async with client:
+                await client.chat.completions.create(**CHAT, stream=True)
+            nursery.cancel_scope.cancel()
+
+    trio.run(ask)
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="another run of trio")):
+        trio.run(ask)
+
+
+def test_the_client_for_threads_takes_a_limiter_too() -> None:
+    with served([Reply.error(503, "busy", headers={"retry-after-ms": "1"}), HELLO, HELLO]) as server:
+        limiter = AdaptiveLimiter(initial=4)
+        client: SyncOpenAI = server.client(limiter=limiter)
+        with client:
+            with client.chat.completions.stream(**CHAT) as stream:
+                assert limiter.statistics().in_flight == 1
+                stream.get_final_completion()
+            assert (limiter.statistics().in_flight, limiter.statistics().throttled) == (0, 1)
+            assert limiter.statistics().paused_for == 0.0
+            limiter.resize(9)
+            with client.with_options(limiter=None).chat.completions.stream(**CHAT):
+                assert limiter.statistics().in_flight == 0
+            assert limiter.statistics().limit == 9

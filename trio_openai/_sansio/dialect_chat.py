@@ -1,0 +1,82 @@
+"""Chat Completions, as a dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from trio_openai.errors import APIError
+from trio_openai.types._base import Raw
+from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from . import coalesce
+from .convert import hook_for
+from .dialects import Reported
+from .failures import api_error
+from .limits import used_tokens
+from .snapshot_chat import ChatSnapshot
+
+
+class ChatDialect:
+    """Chat Completions: ends with `[DONE]`, or with the body once every choice has its finish reason.
+
+    Args:
+        choices: how many choices were asked for (the parameter `n`).
+    """
+
+    ended = False  # only `[DONE]` and the end of the body say so
+
+    def __init__(self, choices: int = 1) -> None:
+        self._choices = choices
+        self._snapshot = ChatSnapshot()
+        self._hook: Callable[[Raw, object], ChatCompletionChunk] = hook_for(ChatCompletionChunk)
+
+    @property
+    def text(self) -> str:
+        return self._snapshot.text
+
+    @property
+    def has_content(self) -> bool:
+        return self._snapshot.has_content
+
+    def event(self, raw: Raw, name: str) -> ChatCompletionChunk:  # noqa: ARG002
+        return self._hook(raw, None)
+
+    def ordinary(self, raw: Raw) -> ChatCompletionChunk | None:
+        if "error" in raw or raw.get("object") != "chat.completion.chunk":
+            return None
+        return self._hook(raw, None)
+
+    def add(self, events: list[ChatCompletionChunk]) -> None:
+        self._snapshot.add(events)
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM)."""
+        if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
+            return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
+        return None
+
+    def whole_without_end(self) -> bool:
+        return not self._snapshot.unfinished(self._choices)
+
+    @property
+    def reason(self) -> str | None:
+        return self._snapshot.finish_reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
+
+    def failure(self) -> APIError | None:
+        return None
+
+    def snapshot(self) -> ChatCompletion:
+        return self._snapshot.snapshot()
+
+    def resume_path(self) -> str | None:
+        return None
+
+    def delta_of(self, event: ChatCompletionChunk) -> tuple[Hashable, str] | None:
+        return coalesce.chat_delta(event.raw)
+
+    def with_delta(self, event: ChatCompletionChunk, text: str) -> ChatCompletionChunk:
+        return self._hook(coalesce.with_chat_delta(event.raw, text), None)

@@ -1,0 +1,90 @@
+"""Responses, as a dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import get_args
+
+import attrs
+
+from trio_openai.errors import APIError
+from trio_openai.types._base import Raw
+from trio_openai.types.responses import Response, ResponseStreamEvent
+
+from . import coalesce
+from .convert import hook_for
+from .dialects import Reported
+from .failures import api_error
+from .limits import used_tokens
+from .snapshot_response import TERMINAL, ResponseSnapshot
+
+_EVENTS = {attrs.fields_dict(cls)["type"].default for cls in get_args(ResponseStreamEvent)}
+_ORDINARY = _EVENTS - {None, "error", *TERMINAL}
+
+
+class ResponseDialect:
+    """Responses: ends with the event that carries the finished response."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._snapshot = ResponseSnapshot()
+        self._hook: Callable[[Raw, object], ResponseStreamEvent] = hook_for(ResponseStreamEvent)
+        self._reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        return self._snapshot.text
+
+    @property
+    def has_content(self) -> bool:
+        return self._snapshot.has_content
+
+    def ordinary(self, raw: Raw) -> ResponseStreamEvent | None:
+        kind = raw.get("type")
+        return self._hook(raw, None) if type(kind) is str and kind in _ORDINARY else None
+
+    def add(self, events: list[ResponseStreamEvent]) -> None:
+        self._snapshot.add(events)
+
+    def event(self, raw: Raw, name: str) -> ResponseStreamEvent:
+        event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
+        event.raw = raw  # as it was sent
+        if (kind := raw.get("type", name)) in TERMINAL:
+            self.ended, self._reason = True, kind
+        return event
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` event, which `response.failed` may follow, or an unnamed object with an `error` (llama.cpp)."""
+        if raw.get("type", name) == "error":
+            return Reported(api_error(APIError, raw), is_event=True, may_end=True)
+        is_error = name == "error" or ("type" not in raw and raw.get("error"))
+        return Reported(api_error(APIError, raw)) if is_error else None
+
+    def whole_without_end(self) -> bool:
+        return False
+
+    @property
+    def reason(self) -> str | None:
+        return self._reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
+
+    def failure(self) -> APIError | None:
+        if self._reason != "response.failed":
+            return None
+        response = self.snapshot()
+        return api_error(APIError, {"error": response.raw.get("error")}, prefix="the response failed", partial=response)
+
+    def snapshot(self) -> Response:
+        return self._snapshot.snapshot()
+
+    def resume_path(self) -> str | None:
+        return f"/responses/{self._snapshot.id}" if self._snapshot.id else None
+
+    def delta_of(self, event: ResponseStreamEvent) -> tuple[Hashable, str] | None:
+        return coalesce.response_delta(event.raw)
+
+    def with_delta(self, event: ResponseStreamEvent, text: str) -> ResponseStreamEvent:
+        return self._hook(coalesce.with_response_delta(event.raw, text), None)
