@@ -15,7 +15,6 @@ from _runner import say, server
 
 from trio_openai import TrioOpenAI
 
-_REQUESTS = 300  # one after the other
 _WARM_UP = 50
 _AT_A_TIME = 100
 _ROUND = 5000  # calls of one way, before the next has its turn
@@ -67,15 +66,15 @@ async def _one(client: TrioOpenAI) -> float:
     return opened
 
 
-async def _time_opening(port: int, wanted: str, busy: int, idle: int) -> tuple[float, float]:
+async def _time_opening(port: int, wanted: str, busy: int, idle: int, requests: int) -> tuple[float, float]:
     """Seconds by the clock until a stream is open, and of CPU until its end."""
     async with _client(port) as client, _others(client, port, busy, idle):
         asking = _at(client, port, wanted)
-        for _ in range(_WARM_UP):
+        for _ in range(min(requests, _WARM_UP)):
             await _one(asking)
         cpu = -time.process_time()
-        opened = [await _one(asking) for _ in range(_REQUESTS)]
-        return median(opened), (cpu + time.process_time()) / _REQUESTS
+        opened = [await _one(asking) for _ in range(requests)]
+        return median(opened), (cpu + time.process_time()) / requests
 
 
 def _cases(others: int) -> Iterator[tuple[str, str, int, int]]:
@@ -87,7 +86,7 @@ def _cases(others: int) -> Iterator[tuple[str, str, int, int]]:
             yield wanted, "busy", count, 0
 
 
-def measure_opening(others: int, repeats: int) -> list[dict[str, Any]]:
+def measure_opening(others: int, repeats: int, requests: int) -> list[dict[str, Any]]:
     """Every case, in turn."""
     results: dict[str, dict[str, Any]] = {}
     for number in range(repeats):
@@ -96,7 +95,7 @@ def measure_opening(others: int, repeats: int) -> list[dict[str, Any]]:
             case = f"{connection}, beside {busy or idle:,} {kind}"
             say(f"{number + 1}/{repeats}  {case}")
             with server("_answers.py", cores()[1]) as port:
-                wall, cpu = trio.run(_time_opening, port, wanted, busy, idle)
+                wall, cpu = trio.run(_time_opening, port, wanted, busy, idle, requests)
             group = f"{wanted}, {kind}"
             result = results.setdefault(case, {"case": case, "group": group, "wall": [], "cpu": []})
             result["wall"].append(wall * 1e6)

@@ -34,7 +34,7 @@ Point = tuple[float, float]
 
 
 def lines(files: Iterable[Path], api: str) -> dict[tuple[int, str], dict[str, list[Point]]]:
-    """For each way of writing, each contender's points: streams, and µs per event. Of a point in two files, the first."""
+    """For each way of writing, each contender's points: streams, and µs per event. The first file with one counts."""
     found: dict[tuple[int, str], dict[str, dict[float, float]]] = {key: {} for key in _TITLES}
     for file in files:
         for entry in json.loads(file.read_text())["results"]:

@@ -188,9 +188,7 @@ def main() -> int:
     results = measure([*HOPS, *FAN_OUT], deliveries, repeats)
     tables = {
         "hops": Table("Ways to a reader, µs of CPU per event", hops_table(results)),
-        "subscribers": Table(
-            "With subscribers, µs of CPU per event, and what each adds", fan_out_table(results)
-        ),
+        "subscribers": Table("With subscribers, µs of CPU per event, and what each adds", fan_out_table(results)),
     }
     entries = [{**attrs.asdict(r), "median_cpu_us": r.median_cpu_us} for r in results.values()]
     publish(f"CPU time per event of a stream from memory; medians of {repeats}", tables, entries, args.json)

@@ -47,9 +47,11 @@ def _peers() -> list[str]:
 
 def measure(repeats: int) -> dict[str, list[float]]:
     """All of them in turn, one time more than `repeats`."""
+    endpoint = f"{LIBRARY}; {LIBRARY}.TrioOpenAI(api_key='none').chat.completions"
     cases = {
         f"import {_FOUR}": lambda: import_ms(_FOUR),
         **{f"import {name}": lambda name=name: import_ms(name) for name in (LIBRARY, *_peers())},
+        "import trio_openai, and use chat.completions": lambda: import_ms(endpoint),
         "python -c pass": lambda: whole_ms("-c", "pass"),
         _HELP: lambda: whole_ms("-m", LIBRARY, "--help"),
     }

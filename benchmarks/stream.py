@@ -36,7 +36,7 @@ def plans(api: str, streams: list[int], pace: str | None) -> list[Plan]:
 
 def quick(api: str) -> list[Plan]:
     """What shows that it runs."""
-    return [Plan(1, 100, 1, "lockstep", api) if api == "chat" else Plan(50, 40, 20, "free", api)]
+    return [Plan(1, 100, 1, "lockstep", api) if api == "chat" else Plan(100, 5, 5, "free", api)]
 
 
 def contenders(only: list[str], *, h11: bool) -> list[str]:
