@@ -3,7 +3,10 @@
 It warms up, opens the streams, waits until the first event of each has arrived, reads the CPU clock, opens the server's
 gate, and reads the clock again at the last event of the last stream. So imports, connections and requests do not count.
 
-    python _client.py CONTENDER PORT CPU STREAMS EVENTS PER_WRITE PACE       prints one line of JSON
+With a `timed` plan it also notes how long after its write each event was there: the clock is the machine's, and so the
+server's.
+
+    python _client.py CONTENDER PORT CPU PATH       prints one line of JSON; the path names the plan
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import socket
 import sys
 import threading
 import time
+from array import array
 from typing import Any
 
+import attrs
 import trio
 from _contenders import CONTENDERS, Contender, Tally
 from _machine import pin
@@ -29,10 +34,21 @@ _SETTLE_SECONDS = 0.02
 
 
 class Meter:
-    """CPU seconds of this process, and how often it waited, between `begin` and `end`."""
+    """CPU seconds of this process, and how often it waited, between `begin` and `end`; with a `timed` plan the delays.
 
-    def __init__(self, port: int) -> None:
+    Attributes:
+        note: to be called with the text of every event; None if nothing is to be noted.
+    """
+
+    def __init__(self, port: int, plan: Plan) -> None:
         self._gate = ("127.0.0.1", port)
+        self._delays, self._sent = array("q"), array("q")
+        self.note = self._note if plan.pace == "timed" else None
+
+    def _note(self, text: str) -> None:
+        now, sent = time.monotonic_ns(), int(text)
+        self._delays.append(now - sent)
+        self._sent.append(sent)
 
     def begin(self) -> None:
         """Open the gate."""
@@ -46,16 +62,26 @@ class Meter:
         """What it took since `begin`."""
         self._seconds += time.process_time()
         self._waits += self._count_waits()
-        return {"cpu_seconds": self._seconds, "waits": self._waits}
+        return {"cpu_seconds": self._seconds, "waits": self._waits, **self._summary()}
+
+    def _summary(self) -> dict[str, float]:
+        """The delays in microseconds, and at which rate the server wrote."""
+        if self.note is None:
+            return {}
+        delays = sorted(self._delays)
+        last = len(delays) - 1
+        figures = {f"p{percent}": delays[last * percent // 100] / 1000 for percent in (50, 99, 100)}
+        return {**figures, "events_per_second": last / (max(self._sent) - min(self._sent)) * 1e9}
 
     def _count_waits(self) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
 async def _on_trio(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
-    first, last, meter = trio.Event(), trio.Event(), Meter(port)
+    first, last, meter = trio.Event(), trio.Event(), Meter(port, plan)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(contender.run, _url(port, plan), plan, Tally(plan.streams, first.set, last.set))
+        tally = Tally(plan.streams, first.set, last.set, meter.note)
+        nursery.start_soon(contender.run, _url(port, plan), plan, tally)
         await first.wait()
         await trio.sleep(_SETTLE_SECONDS)
         meter.begin()
@@ -64,10 +90,10 @@ async def _on_trio(contender: Contender, port: int, plan: Plan) -> dict[str, flo
 
 
 async def _on_asyncio(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
-    first, last, meter = asyncio.Event(), asyncio.Event(), Meter(port)
+    first, last, meter = asyncio.Event(), asyncio.Event(), Meter(port, plan)
 
     async def run() -> None:
-        await contender.run(_url(port, plan), plan, Tally(plan.streams, first.set, last.set))
+        await contender.run(_url(port, plan), plan, Tally(plan.streams, first.set, last.set, meter.note))
 
     async with asyncio.TaskGroup() as group:
         group.create_task(run())
@@ -80,7 +106,7 @@ async def _on_asyncio(contender: Contender, port: int, plan: Plan) -> dict[str, 
 
 def _in_threads(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
     """The contender blocks. The clock is read in the threads that it reads in, as the first and the last event come."""
-    first, meter = threading.Event(), Meter(port)
+    first, meter = threading.Event(), Meter(port, plan)
     measured: list[dict[str, float]] = []
     tally = Tally(plan.streams, first.set, lambda: measured.append(meter.end()))
     run: Any = contender.run
@@ -99,7 +125,8 @@ def _url(port: int, plan: Plan) -> str:
 
 def _warm_up(plan: Plan) -> Plan:
     streams = min(plan.streams, 10)
-    return Plan(streams, _WARM_UP_EVENTS // streams, plan.per_write, plan.pace)
+    pace = "lockstep" if plan.pace == "timed" else plan.pace
+    return attrs.evolve(plan, streams=streams, events=_WARM_UP_EVENTS // streams, pace=pace)
 
 
 def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
@@ -116,11 +143,10 @@ def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
     return trio.run(twice) if contender.loop == "trio" else asyncio.run(twice())
 
 
-def main(name: str, port: str, cpu: str, streams: str, events: str, per_write: str, pace: str) -> None:
+def main(name: str, port: str, cpu: str, path: str) -> None:
     """The command."""
     pin(int(cpu))
-    plan = Plan(int(streams), int(events), int(per_write), pace)
-    print(json.dumps(measure(CONTENDERS[name], int(port), plan)))
+    print(json.dumps(measure(CONTENDERS[name], int(port), Plan.of_path(path))))
 
 
 if __name__ == "__main__":

@@ -11,22 +11,34 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import attrs
-from _plan import EVENT_SIZE, Plan
+from _plan import Plan
 
-_REQUEST = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a river."}]}
+CHAT_REQUEST: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a river."}]}
+_RESPONSES_REQUEST: dict[str, Any] = {"model": "gpt-4o", "input": "Name a river."}
 _READ_SIZE = 64 * 1024
 
 
 class Tally:
-    """Says when the first event of every stream has arrived, and when the last one has."""
+    """Says when the opening events of every stream have arrived, and when the last one has.
 
-    def __init__(self, streams: int, on_first: Callable[[], object], on_last: Callable[[], object]) -> None:
+    Attributes:
+        note: what is to be called with the text of every event, or None. Of chat completions only.
+    """
+
+    def __init__(
+        self,
+        streams: int,
+        on_first: Callable[[], object],
+        on_last: Callable[[], object],
+        note: Callable[[str], object] | None = None,
+    ) -> None:
+        self.note = note
         self._to_begin = self._to_end = streams
         self._on_first, self._on_last = on_first, on_last
         self._lock = threading.Lock()  # the streams of some are in threads
 
     def first(self) -> None:
-        """One stream's first event has arrived."""
+        """One stream's opening events have arrived."""
         with self._lock:
             self._to_begin -= 1
             if not self._to_begin:
@@ -59,12 +71,16 @@ class Contender:
     loop: str = "trio"
 
 
-async def _read_events(events: AsyncIterator[object], plan: Plan, tally: Tally) -> None:
+async def _read_events(events: AsyncIterator[Any], plan: Plan, tally: Tally) -> None:
     """Read one stream, event by event."""
-    await anext(events)
+    for _ in plan.wire.opening:
+        await anext(events)
     tally.first()
     left = plan.events
-    async for _ in events:
+    note = tally.note
+    async for event in events:
+        if note is not None and left > 0:
+            note(event.choices[0].delta.content)
         left -= 1
         if not left:
             tally.last()
@@ -78,12 +94,19 @@ async def _trio_openai(url: str, plan: Plan, tally: Tally) -> None:
     async with TrioOpenAI(base_url=url, api_key="benchmark", max_connections=plan.streams) as client:
 
         async def read() -> None:
-            async with client.chat.completions.stream(**_REQUEST) as stream:  # type: ignore[arg-type]
+            async with _stream_of(client, plan) as stream:
                 await _read_events(aiter(stream), plan, tally)
 
         async with trio.open_nursery() as nursery:
             for _ in range(plan.streams):
                 nursery.start_soon(read)
+
+
+def _stream_of(client: Any, plan: Plan) -> Any:
+    """The manager of one stream of this library's client."""
+    if plan.api == "responses":
+        return client.responses.stream(**_RESPONSES_REQUEST)
+    return client.chat.completions.stream(**CHAT_REQUEST)
 
 
 async def _trio_openai_h11(url: str, plan: Plan, tally: Tally) -> None:
@@ -123,7 +146,10 @@ def _openai_client(url: str, plan: Plan) -> Any:
 
 
 async def _read_openai(client: Any, plan: Plan, tally: Tally) -> None:
-    stream = await client.chat.completions.create(**_REQUEST, stream=True)
+    if plan.api == "responses":
+        stream = await client.responses.create(**_RESPONSES_REQUEST, stream=True)
+    else:
+        stream = await client.chat.completions.create(**CHAT_REQUEST, stream=True)
     async with stream:
         await _read_events(aiter(stream), plan, tally)
 
@@ -134,7 +160,7 @@ def _sync_openai(url: str, plan: Plan, tally: Tally) -> None:
     with SyncOpenAI(base_url=url, api_key="benchmark", max_connections=plan.streams) as client:
 
         def read() -> None:
-            with client.chat.completions.stream(**_REQUEST) as stream:  # type: ignore[arg-type]
+            with _stream_of(client, plan) as stream:
                 _read_blocking(stream, plan, tally)
 
         _in_threads(read, plan.streams)
@@ -146,7 +172,7 @@ def _openai_blocking(url: str, plan: Plan, tally: Tally) -> None:
     with openai.OpenAI(base_url=url, api_key="benchmark") as client:
 
         def read() -> None:
-            with client.chat.completions.create(**_REQUEST, stream=True) as stream:
+            with client.chat.completions.create(**CHAT_REQUEST, stream=True) as stream:
                 _read_blocking(stream, plan, tally)
 
         _in_threads(read, plan.streams)
@@ -164,7 +190,8 @@ def _in_threads(read: Callable[[], None], count: int) -> None:
 
 def _read_blocking(events: Iterator[object], plan: Plan, tally: Tally) -> None:
     """Read one stream, event by event."""
-    next(events)
+    for _ in plan.wire.opening:
+        next(events)
     tally.first()
     left = plan.events
     for _ in events:
@@ -181,7 +208,7 @@ async def _httpx_raw(url: str, plan: Plan, tally: Tally) -> None:
     async with httpx.AsyncClient(limits=limits, timeout=60) as client:
 
         async def read() -> None:
-            async with client.stream("POST", url + "/chat/completions", json=_REQUEST) as response:
+            async with client.stream("POST", url + plan.wire.endpoint, json=CHAT_REQUEST) as response:
                 await _read_pieces(response.aiter_raw(), plan, tally)
 
         async with trio.open_nursery() as nursery:
@@ -191,11 +218,11 @@ async def _httpx_raw(url: str, plan: Plan, tally: Tally) -> None:
 
 async def _read_pieces(pieces: AsyncIterator[bytes], plan: Plan, tally: Tally) -> None:
     """Read one body, whose pieces are of any size."""
-    left = EVENT_SIZE
+    left = sum(map(len, plan.wire.opening))
     while left > 0:
         left -= len(await anext(pieces))
     tally.first()
-    left = plan.events * EVENT_SIZE
+    left += plan.events * plan.wire.event_size
     while left > 0:
         left -= len(await anext(pieces))
     tally.last()
@@ -218,11 +245,11 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
 
     host, _, path = url.removeprefix("http://").partition("/")
     name, _, port = host.partition(":")
-    request = f"POST /{path}/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n"
-    loads, rest = orjson.loads, b""
+    request = f"POST /{path}{plan.wire.endpoint} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n"
+    loads, note, rest = orjson.loads, tally.note, b""
     async with await trio.open_tcp_stream(name, int(port)) as stream:
         await stream.send_all(request.encode())
-        for count, arrived in ((1, tally.first), (plan.events, tally.last)):
+        for count, arrived in ((len(plan.wire.opening), tally.first), (plan.events, tally.last)):
             left = count
             while left > 0:
                 data = await stream.receive_some(_READ_SIZE)
@@ -230,7 +257,9 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
                     raise EOFError("the server has gone")
                 *blocks, rest = (rest + data).split(b"\n\n")
                 for block in blocks:
-                    loads(block[block.find(b"{") :])
+                    raw = loads(block[block.find(b"{") :])
+                    if note is not None and arrived == tally.last:
+                        note(raw["choices"][0]["delta"]["content"])
                 left -= len(blocks)
             arrived()
         async for _ in stream:
@@ -239,6 +268,8 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
 
 LIBRARY = "trio_openai"
 SYNC = "trio_openai.sync"
+OPENAI = "openai.AsyncOpenAI, trio"
+ASYNCIO = "openai.AsyncOpenAI, asyncio"
 OPENAI_BLOCKING = "openai.OpenAI"
 H11 = "trio_openai (h11)"
 BARE = "bare trio socket + orjson"
@@ -246,8 +277,8 @@ BARE = "bare trio socket + orjson"
 CONTENDERS: dict[str, Contender] = {
     LIBRARY: Contender(_trio_openai, "trio_openai"),
     H11: Contender(_trio_openai_h11, "h11"),
-    "openai.AsyncOpenAI, trio": Contender(_openai_on_trio, "openai"),
-    "openai.AsyncOpenAI, asyncio": Contender(_openai_on_asyncio, "openai", loop="asyncio"),
+    OPENAI: Contender(_openai_on_trio, "openai"),
+    ASYNCIO: Contender(_openai_on_asyncio, "openai", loop="asyncio"),
     SYNC: Contender(_sync_openai, "trio_openai", loop=""),
     OPENAI_BLOCKING: Contender(_openai_blocking, "openai", loop=""),
     "httpx aiter_raw": Contender(_httpx_raw, "httpx"),

@@ -1,18 +1,50 @@
-"""Results as a table of medians and ratios, and as JSON."""
+"""Results as tables of medians and ratios, and as JSON; and the command line that all benchmarks have."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import attrs
 from _contenders import BARE, LIBRARY
 from _machine import describe
 from _plan import Plan
 from _runner import Result
+
+
+def parser(doc: str, repeats: int = 0) -> argparse.ArgumentParser:
+    """The options of every benchmark; `repeats` if it takes them."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    if repeats:
+        what = f"measurements of each ({repeats}; 1 with --quick)"
+        parser.add_argument("--repeats", type=int, default=0, metavar="N", help=what)
+    return parser
+
+
+@attrs.frozen
+class Table:
+    """A table with what it says."""
+
+    caption: str
+    text: str
+
+
+def publish(title: str, tables: dict[str, Table], results: list[dict[str, Any]], path: Path | None) -> None:
+    """Print the tables, and write all of it as JSON if there is a path."""
+    print(f"{title}\n{header()}")
+    for each in tables.values():
+        print(f"\n{each.caption}:\n\n{each.text}")
+    if path is not None:
+        texts = {name: attrs.asdict(each) for name, each in tables.items()}
+        everything = {"title": title, **describe(), "tables": texts, "results": results}
+        path.write_text(json.dumps(everything, indent=1) + "\n")
 
 
 def header() -> str:
@@ -50,7 +82,7 @@ def comparison(results: list[Result]) -> str:
 def _title(plan: Plan) -> str:
     streams = "1 stream" if plan.streams == 1 else f"{plan.streams:,} streams"
     events = "1 event" if plan.per_write == 1 else f"{plan.per_write} events"
-    return f"{streams} of {plan.events:,} events, {events} a write, {plan.pace}:"
+    return f"{plan.api}, {streams} of {plan.events:,} events, {events} a write, {plan.pace}:"
 
 
 def _row(result: Result, yardsticks: list[float | None]) -> list[str]:
@@ -72,7 +104,6 @@ def failures(results: list[Result]) -> str:
     return "\n\n".join(f"{r.contender}, {_title(r.plan)}\n{r.error}" for r in results if r.error)
 
 
-def write_json(path: Path, results: list[Result]) -> None:
-    """All figures, with the medians and what they were measured on."""
-    entries = [{**attrs.asdict(r), "median_cpu_us": median(r.cpu_us) if r.cpu_us else None} for r in results]
-    path.write_text(json.dumps({**describe(), "results": entries}, indent=1) + "\n")
+def entries(results: list[Result]) -> list[dict[str, Any]]:
+    """All figures, with the medians, for JSON."""
+    return [{**attrs.asdict(r), "median_cpu_us": median(r.cpu_us) if r.cpu_us else None} for r in results]

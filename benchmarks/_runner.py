@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import median
 
 import attrs
 from _contenders import CONTENDERS
@@ -36,6 +37,11 @@ class Result:
     waits: list[float] = attrs.field(factory=list)
     error: str = ""
 
+    @property
+    def median_cpu_us(self) -> float:
+        """The figure, if it did not fail."""
+        return median(self.cpu_us)
+
 
 def available(names: Iterable[str]) -> list[str]:
     """The contenders whose packages are installed; of the others it says so."""
@@ -55,45 +61,60 @@ def run(contenders: list[str], plans: list[Plan], repeats: int) -> list[Result]:
     total = repeats * len(results)
     for number in range(total):
         result = results[number % len(results)]
-        _say(f"{number + 1}/{total}  {result.contender}, {result.plan.streams} streams")
+        say(f"{number + 1}/{total}  {result.contender}, {result.plan.streams} streams")
         if not result.error:
             _measure(result)
-    _say("")
+    say("")
     return results
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """What is being done, to a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _measure(result: Result) -> None:
-    client_cpu, server_cpu = cores()
     plan = result.plan
-    with _server(server_cpu) as port:
-        figures = (port, client_cpu, plan.streams, plan.events, plan.per_write)
-        command = _python("_client.py", result.contender, *map(str, figures), plan.pace)
-        try:
-            done = _run_client(command)
-        except subprocess.TimeoutExpired:
-            result.error = f"took longer than {_TIMEOUT:g} s"
-            return
-    if done.returncode:
-        result.error = done.stderr.strip()[-2000:] or f"ended with status {done.returncode}"
+    try:
+        measured = measure_once(result.contender, plan)
+    except MeasurementError as error:
+        result.error = str(error)
         return
-    measured, events = json.loads(done.stdout), plan.streams * plan.events
+    events = plan.streams * plan.events
     result.cpu_us.append(measured["cpu_seconds"] / events * 1e6)
     result.waits.append(measured["waits"] / events)
 
 
-def _run_client(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT, env=_environment())
+class MeasurementError(Exception):
+    """A contender did not come to its end; the message says why."""
+
+
+def measure_once(contender: str, plan: Plan, script: str = "_client.py") -> dict[str, float]:
+    """What one client process measures.
+
+    Raises:
+        MeasurementError: it did not come to its end.
+    """
+    client_cpu, server_cpu = cores()
+    with server("_server.py", server_cpu) as port:
+        command = python(script, contender, str(port), str(client_cpu), plan.path)
+        try:
+            done = subprocess.run(
+                command, check=False, capture_output=True, text=True, timeout=_TIMEOUT, env=environment()
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MeasurementError(f"took longer than {_TIMEOUT:g} s") from error
+    if done.returncode:
+        raise MeasurementError(done.stderr.strip()[-2000:] or f"ended with status {done.returncode}")
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 @contextlib.contextmanager
-def _server(cpu: int) -> Iterator[int]:
-    """A server of its own for each measurement, so none inherits what another left."""
-    command = _python("_server.py", str(cpu))
+def server(script: str, cpu: int) -> Iterator[int]:
+    """A server of its own for each measurement, so none inherits what another left. It prints its port."""
+    command = python(script, str(cpu))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -102,10 +123,11 @@ def _server(cpu: int) -> Iterator[int]:
             process.kill()
 
 
-def _python(script: str, *args: str) -> list[str]:
+def python(script: str, *args: str) -> list[str]:
+    """The command of a script in this folder."""
     return [sys.executable, str(_HERE / script), *args]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's, without proxies: some contenders would send loopback through them."""
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}

@@ -1,6 +1,6 @@
 """The server that the contenders read from: blocking sockets, bytes made beforehand, nothing else.
 
-It takes as many requests as the plan that they name has streams, and answers each with the head and the first event.
+It takes as many requests as the plan that they name has streams, and answers each with the head and the opening events.
 Then it waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to every stream,
 with TCP_NODELAY a packet of its own. When the client has nothing left to do it ends the streams; then the next plan.
 
@@ -9,14 +9,18 @@ with TCP_NODELAY a packet of its own. When the client has nothing left to do it 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import socket
 import sys
 import threading
+import time
 
 from _machine import pin
 from _pace import ClientWatch
-from _plan import EVENTS, HEAD, TAIL, Plan, chunked, writes
+from _plan import RATE, Plan
+from _wire import HEAD
 
 _PATIENCE = 120.0  # seconds for any one step of the client's
 _READ_SIZE = 64 * 1024
@@ -52,16 +56,21 @@ def _serve_plan(listener: socket.socket, gate: socket.socket) -> None:
         streams.append(listener.accept()[0])
         _answer(streams[-1])
     watch = ClientWatch(int(gate.recv(32)))
-    _send_rounds(streams, plan, watch)
-    _end(streams, watch)
+    if plan.pace == "endless":
+        _send_endlessly(streams[0], plan)
+    elif plan.pace == "timed":
+        _send_timed(streams, plan)
+    else:
+        _send_rounds(streams, plan, watch)
+    _end(streams, plan, watch)
 
 
 def _answer(stream: socket.socket) -> Plan:
-    """Read one request; answer with the head and the first event."""
+    """Read one request; answer with the head and the opening events."""
     stream.settimeout(_PATIENCE)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     plan = Plan.of_request(_read_request(stream))
-    stream.sendall(HEAD + chunked(EVENTS[0]))
+    stream.sendall(HEAD + plan.wire.beginning)
     return plan
 
 
@@ -86,17 +95,35 @@ def _receive(stream: socket.socket) -> bytes:
 
 def _send_rounds(streams: list[socket.socket], plan: Plan, watch: ClientWatch) -> None:
     rest = watch.wait_idle if plan.pace == "lockstep" else watch.give_way
-    for data in writes(plan.events, plan.per_write):
+    for data in plan.wire.writes(plan.events, plan.per_write):
         for stream in streams:
             stream.sendall(data)
         rest()
 
 
-def _end(streams: list[socket.socket], watch: ClientWatch) -> None:
+def _send_timed(streams: list[socket.socket], plan: Plan) -> None:
+    """Each stream at its rate, the streams one after the other. Who comes too late hurries."""
+    begin, between = time.monotonic(), 1 / RATE / len(streams)
+    for number in range(plan.events * len(streams)):
+        early = begin + number * between - time.monotonic()
+        if early > 0:
+            time.sleep(early)
+        streams[number % len(streams)].sendall(plan.wire.stamped(time.monotonic_ns()))
+
+
+def _send_endlessly(stream: socket.socket, plan: Plan) -> None:
+    writes = itertools.cycle(plan.wire.writes(plan.events, plan.per_write))
+    with contextlib.suppress(ConnectionError):
+        for data in writes:
+            stream.sendall(data)
+    sys.exit()
+
+
+def _end(streams: list[socket.socket], plan: Plan, watch: ClientWatch) -> None:
     """End every stream, and wait until the client has closed it."""
     watch.wait_idle()
     for stream in streams:
-        stream.sendall(TAIL)
+        stream.sendall(plan.wire.tail)
         stream.shutdown(socket.SHUT_WR)
     for stream in streams:
         while stream.recv(_READ_SIZE):

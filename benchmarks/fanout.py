@@ -8,73 +8,28 @@ subscriber costs is the difference to the row without any.
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
 import attrs
-import httpx
 import trio
 import trio.testing
-from _machine import cores, describe, pin
-from _plan import HEAD, TAIL, writes
-from _report import header, table
+from _canned import client_of
+from _contenders import CHAT_REQUEST
+from _machine import cores, pin
+from _report import Table, parser, publish, table
+from _wire import CHAT
 
-from trio_openai import TrioOpenAI, TrioTransport
-
-_REQUEST: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Name a river."}]}
 _BUFFER = 64
 _COUNTS = (1, 4, 16, 64)
 _POLICIES = ("wait", "coalesce")
 _PER_READ = (1, 20)
 _DELIVERIES, _QUICK_DELIVERIES = 10_000, 200
-
-
-class CannedStream(trio.abc.Stream):
-    """A connection whose answer is there already, one piece a read. The answer's events wait for the gate."""
-
-    def __init__(self, pieces: list[bytes], gate: trio.Event) -> None:
-        self._pieces: Iterator[bytes] = iter([*pieces, TAIL])
-        self._gate = gate
-        self._head = HEAD
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        head, self._head = self._head, b""
-        if head:
-            await trio.lowlevel.checkpoint()
-            return head
-        await self._gate.wait()  # a checkpoint, open or not
-        return next(self._pieces, b"")
-
-    def close(self) -> None:
-        self._pieces = iter(())
-
-    async def aclose(self) -> None:
-        self.close()
-        await trio.lowlevel.checkpoint()
-
-
-def client_of(pieces: list[bytes], gate: trio.Event) -> TrioOpenAI:
-    """A client whose every connection answers with these pieces."""
-
-    async def open_stream(host: str, port: int) -> trio.abc.Stream:
-        await trio.lowlevel.checkpoint()
-        return CannedStream(pieces, gate)
-
-    transport = httpx.AsyncClient(transport=TrioTransport(open_stream=open_stream))
-    return TrioOpenAI(base_url="http://127.0.0.1/v1", api_key="benchmark", http_client=transport)
+_REPEATS = 5
 
 
 Run = Callable[[list[bytes], int], Awaitable[float]]
@@ -107,7 +62,7 @@ def with_subscribers(count: int, policy: Any) -> Run:
 
     async def run(pieces: list[bytes], events: int) -> float:
         gate = trio.Event()
-        async with client_of(pieces, gate) as client, client.chat.completions.stream(**_REQUEST) as stream:
+        async with client_of(pieces, gate) as client, client.chat.completions.stream(**CHAT_REQUEST) as stream:
             async with trio.open_nursery() as readers:
                 for _ in range(count):
                     readers.start_soon(_drain, stream.subscribe(_BUFFER, policy))
@@ -128,7 +83,7 @@ async def pumped(pieces: list[bytes], events: int) -> float:
     gate = trio.Event()
     async with client_of(pieces, gate) as client:
         async with trio.open_nursery() as streams:
-            stream = await client.chat.completions.start_stream(streams, **_REQUEST, buffer=_BUFFER)
+            stream = await client.chat.completions.start_stream(streams, **CHAT_REQUEST, buffer=_BUFFER)
             began = await opened(gate)
             await stream.until_done()
         return time.process_time() - began
@@ -196,7 +151,7 @@ def measure(cases: list[Case], deliveries: int, repeats: int) -> Results:
         for case in cases:
             events = max(100, deliveries // case.readers)
             for per_read in _PER_READ:
-                seconds = trio.run(case.run, writes(events, per_read), events)
+                seconds = trio.run(case.run, CHAT.writes(events, per_read), events)
                 results[case.name, per_read].cpu_us.append(seconds / events * 1e6)
     return results
 
@@ -223,30 +178,20 @@ def fan_out_table(results: Results) -> str:
     return table(rows)
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
-    parser.add_argument(
-        "--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)"
-    )
-    return parser.parse_args()
-
-
 def main() -> int:
     """The command."""
-    args = arguments()
-    repeats = args.repeats or (1 if args.quick else 5)
+    args = parser(__doc__, _REPEATS).parse_args()
+    repeats = args.repeats or (1 if args.quick else _REPEATS)
+    deliveries = _QUICK_DELIVERIES if args.quick else _DELIVERIES
     pin(cores()[0])
-    measure([ALONE], _DELIVERIES, 1)  # to warm up
-    results = measure([*HOPS, *FAN_OUT], _QUICK_DELIVERIES if args.quick else _DELIVERIES, repeats)
-    print(f"CPU time per event of a stream that comes from memory; medians of {repeats}\n{header()}\n")
-    print(hops_table(results))
-    print(f"\nWith subscribers, µs of CPU per event, and what each of them adds:\n\n{fan_out_table(results)}")
-    if args.json:
-        entries = [{**attrs.asdict(r), "median_cpu_us": r.median_cpu_us} for r in results.values()]
-        args.json.write_text(json.dumps({**describe(), "results": entries}, indent=1) + "\n")
+    measure([ALONE], deliveries, 1)  # to warm up
+    results = measure([*HOPS, *FAN_OUT], deliveries, repeats)
+    tables = {
+        "hops": Table("Ways to a reader, µs of CPU per event", hops_table(results)),
+        "subscribers": Table("With subscribers, µs of CPU per event, and what each adds", fan_out_table(results)),
+    }
+    entries = [{**attrs.asdict(r), "median_cpu_us": r.median_cpu_us} for r in results.values()]
+    publish(f"CPU time per event of a stream from memory; medians of {repeats}", tables, entries, args.json)
     return 0
 
 

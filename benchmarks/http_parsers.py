@@ -1,11 +1,10 @@
 """httptools and h11 behind the same seam: alone (bytes in, body out), and in the library's place end to end.
 
-python benchmarks/http_parsers.py [--quick] [--repeats N]
+python benchmarks/http_parsers.py [--quick] [--json FILE] [--repeats N]
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +14,10 @@ from typing import Any
 import h11_parser
 from _contenders import BARE, H11, LIBRARY
 from _machine import cores, pin, raise_file_limit
-from _plan import EVENT_SIZE, HEAD, Plan, writes
-from _report import comparison, failures, header, table
+from _plan import Plan
+from _report import Table, comparison, entries, failures, parser, publish, table
 from _runner import available, run
+from _wire import CHAT, HEAD
 
 from trio_openai import _http1
 
@@ -25,6 +25,7 @@ _PARSERS: dict[str, Callable[[], Any]] = {"httptools": _http1.ResponseParser, "h
 _PER_READ = (1, 20)
 _PLANS = [Plan(1, 5000, 1, "free"), Plan(1, 5000, 20, "free"), Plan(100, 200, 1, "lockstep")]
 _QUICK_PLANS = [Plan(1, 200, 20, "free")]
+_REPEATS = 5
 
 
 def parse(name: str, reads: list[bytes]) -> Iterator[int]:
@@ -39,11 +40,11 @@ def parse(name: str, reads: list[bytes]) -> Iterator[int]:
 
 def cpu_us(name: str, events: int, per_read: int) -> float:
     """CPU time per event, in microseconds."""
-    reads = writes(events, per_read)
+    reads = CHAT.writes(events, per_read)
     begin = time.process_time()
     size = sum(parse(name, reads))
     seconds = time.process_time() - begin
-    assert size == events * EVENT_SIZE
+    assert size == events * CHAT.event_size
     return seconds / events * 1e6
 
 
@@ -62,19 +63,17 @@ def alone(events: int, repeats: int) -> str:
 
 def main() -> int:
     """The command; its status is 1 if a contender failed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only show that it runs")
-    parser.add_argument(
-        "--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)"
-    )
-    args = parser.parse_args()
-    repeats = args.repeats or (1 if args.quick else 5)
+    args = parser(__doc__, _REPEATS).parse_args()
+    repeats = args.repeats or (1 if args.quick else _REPEATS)
     raise_file_limit()
     results = run(available([LIBRARY, H11, BARE]), _QUICK_PLANS if args.quick else _PLANS, repeats)
     pin(cores()[0])
-    print(f"{header()}\n\nThe parsers alone, µs of CPU per event of {EVENT_SIZE} bytes, a chunk each:\n")
-    print(alone(1000 if args.quick else 20_000, repeats))
-    print(f"\nEnd to end, as benchmarks/stream.py:\n\n{comparison(results)}")
+    caption = f"The parsers alone, µs of CPU per event of {CHAT.event_size} bytes, a chunk each"
+    tables = {
+        "alone": Table(caption, alone(1000 if args.quick else 20_000, repeats)),
+        "whole": Table("End to end, as benchmarks/stream.py, µs of CPU per event", comparison(results)),
+    }
+    publish(f"httptools and h11 in the parser's place; medians of {repeats}", tables, entries(results), args.json)
     failed = failures(results)
     if failed:
         print(f"\n{failed}", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""CPU time per event of a client that streams chat completions: this library, its peers, and what a bare socket costs.
+"""CPU time per event of a client that streams: this library, its peers, and what a bare socket costs.
 
-    python benchmarks/stream.py [--quick] [--json FILE] [--only NAME] [--repeats N] [--streams N] [--pace PACE] [--h11]
+    python benchmarks/stream.py [--api chat|responses] [--quick] [--json FILE] [--only NAME] [--repeats N] [--streams N]
+                                [--pace PACE] [--h11]
 
 `benchmarks/README.md` says what is measured and how.
 """
@@ -9,28 +10,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from _contenders import CONTENDERS, H11
 from _machine import raise_file_limit
-from _plan import PACES, Plan
-from _report import comparison, failures, header, write_json
+from _plan import Plan
+from _report import Table, comparison, entries, failures, parser, publish
 from _runner import available, run
+from _wire import WIRES
 
 _STREAMS = (1, 100, 1000)
-_WRITES = ((1, "free"), (20, "free"), (1, "lockstep"))  # events a write, and the pace
-_QUICK = [Plan(1, 200, 1, "lockstep"), Plan(50, 40, 20, "free")]
+_WRITES = ((1, "lockstep"), (1, "free"), (20, "free"))  # events a write, and the pace
+_REPEATS = 3
 
 
 def events_each(streams: int) -> int:
-    """Events of each stream: about 20,000 in all, so that a run stays within minutes."""
-    return min(5000, max(20, 20_000 // streams))
+    """Events of each stream: about 10,000 in all, so that a run stays within minutes, and at least 20."""
+    return max(20, 10_000 // streams)
 
 
-def plans(streams: list[int], pace: str | None) -> list[Plan]:
+def plans(api: str, streams: list[int], pace: str | None) -> list[Plan]:
     """All combinations, in the order of the table."""
     chosen = [(per_write, p) for per_write, p in _WRITES if pace in (None, p)]
-    return [Plan(n, events_each(n), per_write, p) for per_write, p in chosen for n in streams]
+    return [Plan(n, events_each(n), per_write, p, api) for per_write, p in chosen for n in streams]
+
+
+def quick(api: str) -> list[Plan]:
+    """What shows that it runs."""
+    return [Plan(1, 100, 1, "lockstep", api) if api == "chat" else Plan(100, 5, 5, "free", api)]
 
 
 def contenders(only: list[str], *, h11: bool) -> list[str]:
@@ -44,29 +50,25 @@ def contenders(only: list[str], *, h11: bool) -> list[str]:
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a part of a contender's name")
-    parser.add_argument(
-        "--repeats", type=int, default=None, metavar="N", help="measurements of each (3; 1 with --quick)"
-    )
-    parser.add_argument("--streams", type=int, action="append", metavar="N", help="streams at a time (1, 100, 1000)")
-    parser.add_argument("--pace", choices=PACES, help="only this pace of the server")
-    parser.add_argument("--h11", action="store_true", help="also this library with h11 for its HTTP parser")
-    return parser.parse_args(argv)
+    options = parser(__doc__, _REPEATS)
+    options.add_argument("--api", choices=list(WIRES), default="chat", help="whose events (chat)")
+    options.add_argument("--only", action="append", default=[], metavar="NAME", help="a part of a contender's name")
+    options.add_argument("--streams", type=int, action="append", metavar="N", help="streams at a time (1, 100, 1000)")
+    options.add_argument("--pace", choices=("lockstep", "free"), help="only this pace of the server")
+    options.add_argument("--h11", action="store_true", help="also this library with h11 for its HTTP parser")
+    return options.parse_args(argv)
 
 
 def main() -> int:
     """The command; its status is 1 if a contender failed."""
     args = arguments()
     raise_file_limit()
-    chosen = _QUICK if args.quick else plans(args.streams or list(_STREAMS), args.pace)
-    repeats = args.repeats or (1 if args.quick else 3)
+    chosen = quick(args.api) if args.quick else plans(args.api, args.streams or list(_STREAMS), args.pace)
+    repeats = args.repeats or (1 if args.quick else _REPEATS)
     results = run(contenders(args.only, h11=args.h11), chosen, repeats)
-    print(f"CPU time of the client process per event; medians of {repeats}\n{header()}\n\n{comparison(results)}")
-    if args.json:
-        write_json(args.json, results)
+    table = Table("µs of CPU per event", comparison(results))
+    title = f"CPU time of the client process per event; medians of {repeats}"
+    publish(title, {"events": table}, entries(results), args.json)
     failed = failures(results)
     if failed:
         print(f"\n{failed}", file=sys.stderr)

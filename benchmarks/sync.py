@@ -1,18 +1,17 @@
 """CPU time per event of a program without an event loop: this library's `SyncOpenAI`, openai's, and `TrioOpenAI`.
 
-    python benchmarks/sync.py [--quick] [--repeats N]
+    python benchmarks/sync.py [--quick] [--json FILE] [--repeats N]
 
 As `benchmarks/stream.py`. The time is that of all threads of the process.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from _contenders import LIBRARY, OPENAI_BLOCKING, SYNC
 from _plan import Plan
-from _report import comparison, failures, header
+from _report import Table, comparison, entries, failures, parser, publish
 from _runner import available, run
 
 _PLANS = [
@@ -22,20 +21,18 @@ _PLANS = [
     Plan(20, 500, 1, "lockstep"),
     Plan(20, 500, 20, "free"),
 ]
-_QUICK = [Plan(1, 200, 1, "lockstep"), Plan(10, 100, 20, "free")]
+_QUICK = [Plan(10, 100, 20, "free")]
+_REPEATS = 5
 
 
 def main() -> int:
     """The command; its status is 1 if a contender failed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
-    parser.add_argument(
-        "--repeats", type=int, default=None, metavar="N", help="measurements of each (5; 1 with --quick)"
-    )
-    args = parser.parse_args()
-    repeats = args.repeats or (1 if args.quick else 5)
+    args = parser(__doc__, _REPEATS).parse_args()
+    repeats = args.repeats or (1 if args.quick else _REPEATS)
     results = run(available([LIBRARY, SYNC, OPENAI_BLOCKING]), _QUICK if args.quick else _PLANS, repeats)
-    print(f"CPU time of the client process per event; medians of {repeats}\n{header()}\n\n{comparison(results)}")
+    title = f"CPU time of the client process per event, all threads; medians of {repeats}"
+    table = Table("µs of CPU per event", comparison(results))
+    publish(title, {"events": table}, entries(results), args.json)
     failed = failures(results)
     if failed:
         print(f"\n{failed}", file=sys.stderr)

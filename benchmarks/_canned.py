@@ -1,0 +1,52 @@
+"""Answers that are in memory already: a client whose connections the kernel has no part in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import trio
+from _wire import CHAT, HEAD
+
+from trio_openai import TrioOpenAI, TrioTransport
+
+
+class CannedStream(trio.abc.Stream):
+    """A connection whose answer is there already, one piece a read. The answer's events wait for the gate."""
+
+    def __init__(self, pieces: list[bytes], gate: trio.Event) -> None:
+        self._pieces: Iterator[bytes] = iter([*pieces, CHAT.tail])
+        self._gate = gate
+        self._head = HEAD
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        head, self._head = self._head, b""
+        if head:
+            await trio.lowlevel.checkpoint()
+            return head
+        await self._gate.wait()  # a checkpoint, open or not
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        self._pieces = iter(())
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+def client_of(pieces: list[bytes], gate: trio.Event) -> TrioOpenAI:
+    """A client whose every connection answers with these pieces."""
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return CannedStream(pieces, gate)
+
+    transport = httpx.AsyncClient(transport=TrioTransport(open_stream=open_stream))
+    return TrioOpenAI(base_url="http://127.0.0.1/v1", api_key="benchmark", http_client=transport)

@@ -1,0 +1,115 @@
+"""Memory: of a stream that is open and silent, and of a `run_many` while it runs.
+
+    python benchmarks/memory.py [--quick] [--json FILE] [--calls N]
+
+A stream's share is what its process has grown by; the kernel's buffers are not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import trio
+from _canned import client_of
+from _contenders import BARE, CHAT_REQUEST, LIBRARY, OPENAI
+from _machine import raise_file_limit
+from _memory_client import resident
+from _plan import Plan
+from _report import Table, parser, publish, table
+from _runner import MeasurementError, available, measure_once, say
+from _wire import WIRES
+
+_STREAMS, _QUICK_STREAMS = 1000, 40
+_CALLS, _QUICK_CALLS = 100_000, 500
+_CONCURRENT = 100
+_STEPS = 10
+_KIB = 1024
+
+
+def of_streams(name: str, streams: int, api: str) -> dict[str, Any]:
+    """Bytes of one stream of one contender."""
+    say(f"{name}, {api}")
+    plan = Plan(2 * streams + 10, 1, 1, "free", api)  # ten to warm up, and then each way of counting
+    result: dict[str, Any] = {"contender": name, "api": api, "streams": streams}
+    try:
+        return {**result, **measure_once(name, plan, "_memory_client.py")}
+    except MeasurementError as error:
+        return {**result, "error": str(error)}
+
+
+async def of_calls(calls: int) -> list[dict[str, Any]]:
+    """What the process has grown by after each tenth of a `run_many`. The answers come from memory."""
+    gate = trio.Event()
+    gate.set()
+    steps: list[dict[str, Any]] = []
+    async with client_of(WIRES["chat"].writes(5, 5), gate) as client:
+
+        def supply(count: int) -> Iterator[Any]:
+            for key in range(count):
+                yield client.chat.completions.call(key=key, **CHAT_REQUEST)
+
+        before = done = 0
+        async with client.run_many(supply(calls), max_concurrent=_CONCURRENT) as results:
+            async for result in results:
+                assert result.error is None, result.error
+                done += 1
+                if done == calls // 100:  # it has warmed up
+                    gc.collect()
+                    before = resident()
+                if done % (calls // _STEPS) == 0:
+                    say(f"{done:,} calls")
+                    gc.collect()
+                    steps.append({"calls": done, "grown": resident() - before})
+    return steps
+
+
+def streams_table(results: list[dict[str, Any]]) -> str:
+    """A row for each contender."""
+    rows = [["KiB a stream", "process", "allocated by Python"]]
+    for result in results:
+        name = f"{result['contender']}, {result['api']}"
+        figures = (result.get("resident"), result.get("allocated"))
+        rows.append([name, *(f"{figure / _KIB:.1f}" if figure is not None else "failed" for figure in figures)])
+    return table(rows)
+
+
+def calls_table(steps: list[dict[str, Any]]) -> str:
+    """A row for each tenth."""
+    rows = [["calls", "KiB more than after a hundredth of them"]]
+    return table(rows + [[f"{step['calls']:,}", f"{step['grown'] / _KIB:,.0f}"] for step in steps])
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    options = parser(__doc__)
+    options.add_argument("--calls", type=int, metavar="N", help=f"calls of the run_many ({_CALLS}; at least 100)")
+    return options.parse_args()
+
+
+def main() -> int:
+    """The command; its status is 1 if a contender failed."""
+    args = arguments()
+    raise_file_limit()
+    calls = args.calls or (_QUICK_CALLS if args.quick else _CALLS)
+    steps = trio.run(of_calls, calls)
+    cases = [(name, api) for api in WIRES for name in available([LIBRARY, OPENAI, BARE])]
+    streams = _QUICK_STREAMS if args.quick else _STREAMS
+    results = [of_streams(name, streams, api) for name, api in (cases[:1] if args.quick else cases)]
+    say("")
+    tables = {
+        "streams": Table(f"An open idle stream, of {streams:,}", streams_table(results)),
+        "calls": Table(f"A run_many of {calls:,} calls, {_CONCURRENT} at a time", calls_table(steps)),
+    }
+    publish("Memory", tables, [*results, *steps], args.json)
+    errors = [result["error"] for result in results if "error" in result]
+    print("".join(f"\n{error}\n" for error in errors), end="", file=sys.stderr)
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    gc.freeze()
+    sys.exit(main())
