@@ -394,7 +394,6 @@ async def test_an_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_pa
     async def check() -> None:
         await trio.lowlevel.checkpoint()
         assert transport.statistics().active == 0
-        gc.collect()
 
     async with client:
 
@@ -402,6 +401,7 @@ async def test_an_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_pa
             await transcribe(client, path)
 
         assert await cancel_everywhere(scenario, check, before=before) > 10
+    gc.collect()
 
 
 async def test_a_server_that_does_not_read_meets_the_deadline(nursery: trio.Nursery, tmp_path: Path) -> None:
