@@ -8,6 +8,7 @@ Each figure is of a process of its own, with warm caches: the first run compiles
 from __future__ import annotations
 
 import importlib.util
+import resource
 import subprocess
 import sys
 import time
@@ -23,17 +24,33 @@ _HELP = f"python -m {LIBRARY} --help"
 _REPEATS = 15
 
 
-def import_ms(modules: str) -> float:
+Times = tuple[float, float]
+"""ms by the clock, and of CPU."""
+
+_CODE = """\
+from time import perf_counter, process_time
+wall, cpu = perf_counter(), process_time()
+import {}
+print(perf_counter() - wall, process_time() - cpu)
+"""
+
+
+def import_ms(modules: str) -> Times:
     """What an import takes inside of a fresh process."""
-    code = f"from time import perf_counter; t = perf_counter(); import {modules}; print(perf_counter() - t)"
-    return float(_run("-c", code)) * 1000
+    wall, cpu = map(float, _run("-c", _CODE.format(modules)).split())
+    return wall * 1000, cpu * 1000
 
 
-def whole_ms(*args: str) -> float:
+def whole_ms(*args: str) -> Times:
     """What a process takes from its start to its end."""
-    began = time.perf_counter()
+    wall, cpu = -time.perf_counter(), -_cpu_of_children()
     _run(*args)
-    return (time.perf_counter() - began) * 1000
+    return (wall + time.perf_counter()) * 1000, (cpu + _cpu_of_children()) * 1000
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _run(*args: str) -> str:
@@ -45,7 +62,7 @@ def _peers() -> list[str]:
     return ["openai"] if importlib.util.find_spec("openai") else []
 
 
-def measure(repeats: int) -> dict[str, list[float]]:
+def measure(repeats: int) -> dict[str, list[Times]]:
     """All of them in turn, one time more than `repeats`."""
     endpoint = f"{LIBRARY}; {LIBRARY}.TrioOpenAI(api_key='none').chat.completions"
     cases = {
@@ -55,7 +72,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
         "python -c pass": lambda: whole_ms("-c", "pass"),
         _HELP: lambda: whole_ms("-m", LIBRARY, "--help"),
     }
-    times: dict[str, list[float]] = {name: [] for name in cases}
+    times: dict[str, list[Times]] = {name: [] for name in cases}
     for number in range(repeats + 1):
         say(f"{number}/{repeats}")
         for name, run in cases.items():
@@ -69,13 +86,15 @@ def main() -> int:
     args = parser(__doc__, _REPEATS).parse_args()
     pin(cores()[0])
     times = measure(args.repeats or (1 if args.quick else _REPEATS))
-    four = median(times[f"import {_FOUR}"])
-    rows = [["", "ms", "min-max", "x its four packages"]]
-    for name, values in times.items():
-        ratio = f"{median(values) / four:.2f}" if name.startswith("import") else ""
-        rows.append([name, f"{median(values):.0f}", f"{min(values):.0f}-{max(values):.0f}", ratio])
-    caption = "ms by the clock: imports inside of a process, the others from its start to its end"
-    results = [{"case": name, "ms": values, "median_ms": median(values)} for name, values in times.items()]
+    medians = {name: tuple(map(median, zip(*values, strict=True))) for name, values in times.items()}
+    four = medians[f"import {_FOUR}"]
+    rows = [["", "ms", "x the four", "ms of CPU", "x the four"]]
+    for name, values in medians.items():
+        is_import = name.startswith("import")
+        ratios = [f"{value / base:.2f}" if is_import else "" for value, base in zip(values, four, strict=True)]
+        rows.append([name, f"{values[0]:.0f}", ratios[0], f"{values[1]:.0f}", ratios[1]])
+    caption = "ms by the clock and of CPU: imports inside of a process, the others from its start to its end"
+    results = [{"case": name, "ms": values, "median_ms": medians[name]} for name, values in times.items()]
     publish("Imports", {"imports": Table(caption, table(rows))}, results, args.json)
     return 0
 

@@ -22,7 +22,7 @@ _PLANS = [
     Plan(20, 500, 20, "free"),
 ]
 _QUICK = [Plan(10, 100, 20, "free")]
-_REPEATS = 5
+_REPEATS = 3
 
 
 def main() -> int:
