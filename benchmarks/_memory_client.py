@@ -1,8 +1,9 @@
 """The process whose memory is measured: one contender, so many streams that are open and silent.
 
-It warms up with ten, so that imports and caches are not counted. Then it opens three lots of as many streams, waits each
-time until the opening events of all have arrived, and looks at what it has grown by. The first lot also pays for what the
-opening of so many at once takes at its height, which the process keeps and the next lot finds; the third is traced.
+It warms up with ten, so that imports and caches are not counted. Then it opens three lots of as many streams, waits
+each time until the opening events of all have arrived, and looks at what it has grown by. The first lot also pays for
+what the opening of so many at once takes at its height, which the process keeps and the next lot finds; the third is
+traced.
 
     python _memory_client.py CONTENDER PORT CPU PATH       prints one line of JSON: bytes
 """
