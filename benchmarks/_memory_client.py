@@ -1,7 +1,9 @@
 """The process whose memory is measured: one contender, so many streams that are open and silent.
 
-It warms up with ten, so that imports and caches are not counted, opens the streams, and waits until the opening events
-of each have arrived. Then it looks at what it has grown by since.
+It warms up with ten, so that imports and caches are not counted. Then it opens three lots of as many streams, waits
+each time until the opening events of all have arrived, and looks at what it has grown by. The first lot also pays for
+what the opening of so many at once takes at its height, which the process keeps and the next lot finds; the third is
+traced.
 
     python _memory_client.py CONTENDER PORT CPU PATH       prints one line of JSON: bytes
 """
@@ -21,7 +23,8 @@ from _contenders import CONTENDERS, Contender, Tally
 from _plan import Plan
 
 _SETTLE_SECONDS = 0.2
-_WARM_UP = 10
+WARM_UP = 10
+LOTS = 3
 
 
 def resident() -> int:
@@ -38,30 +41,33 @@ def _used() -> tuple[int, int]:
     return resident(), tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else 0
 
 
-async def _open(contender: Contender, port: int, plan: Plan, streams: int, *, trace: bool) -> tuple[int, int]:
-    """Open so many streams more and see what they take, both ways of counting. They stay until the process ends."""
+async def _open(
+    nursery: trio.Nursery, contender: Contender, port: int, plan: Plan, streams: int, *, trace: bool = False
+) -> tuple[int, int]:
+    """Open so many streams more, for good, and see what they take, both ways of counting."""
     if trace:
         tracemalloc.start()
     before = _used()
     opened = trio.Event()
     tally = Tally(streams, opened.set, lambda: None)
     part = Plan(streams, plan.events, plan.per_write, plan.pace, plan.api)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(contender.run, f"http://127.0.0.1:{port}{plan.path}", part, tally)
-        await opened.wait()
-        await trio.sleep(_SETTLE_SECONDS)
-        after = _used()
-        nursery.cancel_scope.cancel()
+    nursery.start_soon(contender.run, f"http://127.0.0.1:{port}{plan.path}", part, tally)
+    await opened.wait()
+    await trio.sleep(_SETTLE_SECONDS)
+    after = _used()
     return after[0] - before[0], after[1] - before[1]
 
 
 async def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
     """Bytes a stream: what the process grew by, and what Python's allocators were asked for."""
-    streams = (plan.streams - _WARM_UP) // 2
-    await _open(contender, port, plan, _WARM_UP, trace=False)
-    grown, _ = await _open(contender, port, plan, streams, trace=False)
-    _, allocated = await _open(contender, port, plan, streams, trace=True)
-    return {"resident": grown / streams, "allocated": allocated / streams}
+    streams = (plan.streams - WARM_UP) // LOTS
+    async with trio.open_nursery() as nursery:
+        await _open(nursery, contender, port, plan, WARM_UP)
+        first, _ = await _open(nursery, contender, port, plan, streams)
+        next_, _ = await _open(nursery, contender, port, plan, streams)
+        _, allocated = await _open(nursery, contender, port, plan, streams, trace=True)
+        nursery.cancel_scope.cancel()
+    return {"first": first / streams, "next": next_ / streams, "allocated": allocated / streams}
 
 
 def main(name: str, port: str, cpu: str, path: str) -> None:

@@ -38,7 +38,7 @@ def rows(results: list[dict[str, Any]], plan: Plan) -> list[list[str]]:
     """A plan's block of the table."""
     wanted = plan.streams * RATE
     title = f"{plan.streams:,} stream{'s' * (plan.streams > 1)} of {plan.events:,} events, {wanted:,} a second in all:"
-    block = [[], [title, *[""] * 4]]
+    block = [[], [title, *[""] * 5]]
     for result in results:
         if result["plan"] == attrs.asdict(plan):
             block.append(["  " + result["contender"], *_cells(result, plan.streams * plan.events)])
@@ -47,10 +47,10 @@ def rows(results: list[dict[str, Any]], plan: Plan) -> list[list[str]]:
 
 def _cells(result: dict[str, Any], events: int) -> list[str]:
     if "error" in result:
-        return ["failed", *[""] * 3]
+        return ["failed", *[""] * 4]
     delays = [f"{result[name]:,.0f}" for name in ("p50", "p99", "p100")]
     seconds = events / result["events_per_second"]
-    return [*delays, f"{result['cpu_seconds'] / seconds:.0%}"]
+    return [*delays, f"{result['events_per_second']:,.0f}", f"{result['cpu_seconds'] / seconds:.0%}"]
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def main() -> int:
     names = [LIBRARY, BARE] if args.quick else available(_CONTENDERS)
     results = [measure(name, plan) for plan in plans for name in names]
     say("")
-    head = ["", "p50", "p99", "longest", "CPU / time of the writes"]
+    head = ["", "p50", "p99", "longest", "written a second", "CPU meanwhile"]
     text = table([head, *(row for plan in plans for row in rows(results, plan))])
     caption = "µs from the server's write to the typed event"
     publish("Delay of an event; the client on one core", {"delays": Table(caption, text)}, results, args.json)

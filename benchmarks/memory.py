@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--quick] [--json FILE] [--calls N]
 
-A stream's share is what its process has grown by; the kernel's buffers are not in it.
+A stream's share is what its process has grown by; the kernel's buffers are not in it. See `_memory_client.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import trio
 from _canned import client_of
 from _contenders import BARE, CHAT_REQUEST, LIBRARY, OPENAI
 from _machine import raise_file_limit
-from _memory_client import resident
+from _memory_client import LOTS, WARM_UP, resident
 from _plan import Plan
 from _report import Table, parser, publish, table
 from _runner import MeasurementError, available, measure_once, say
@@ -33,7 +33,7 @@ _KIB = 1024
 def of_streams(name: str, streams: int, api: str) -> dict[str, Any]:
     """Bytes of one stream of one contender."""
     say(f"{name}, {api}")
-    plan = Plan(2 * streams + 10, 1, 1, "free", api)  # ten to warm up, and then each way of counting
+    plan = Plan(WARM_UP + LOTS * streams, 1, 1, "free", api)
     result: dict[str, Any] = {"contender": name, "api": api, "streams": streams}
     try:
         return {**result, **measure_once(name, plan, "_memory_client.py")}
@@ -69,10 +69,10 @@ async def of_calls(calls: int) -> list[dict[str, Any]]:
 
 def streams_table(results: list[dict[str, Any]]) -> str:
     """A row for each contender."""
-    rows = [["KiB a stream", "process", "allocated by Python"]]
+    rows = [["KiB a stream", "the first", "the next", "allocated by Python"]]
     for result in results:
         name = f"{result['contender']}, {result['api']}"
-        figures = (result.get("resident"), result.get("allocated"))
+        figures = [result.get(key) for key in ("first", "next", "allocated")]
         rows.append([name, *(f"{figure / _KIB:.1f}" if figure is not None else "failed" for figure in figures)])
     return table(rows)
 
@@ -101,7 +101,10 @@ def main() -> int:
     results = [of_streams(name, streams, api) for name, api in (cases[:1] if args.quick else cases)]
     say("")
     tables = {
-        "streams": Table(f"An open idle stream, of {streams:,}", streams_table(results)),
+        "streams": Table(
+            f"An open idle stream: what the process grows by with {streams:,}, and with as many more",
+            streams_table(results),
+        ),
         "calls": Table(f"A run_many of {calls:,} calls, {_CONCURRENT} at a time", calls_table(steps)),
     }
     publish("Memory", tables, [*results, *steps], args.json)
