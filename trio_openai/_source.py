@@ -37,7 +37,7 @@ EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 
 _STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long as three calls
-_BURST_SECONDS = 0.001  # a burst of events that have arrived already may hold the scheduler that long
+_BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
 _RECORD_BYTES = 64 * 1024  # of the body, kept for whoever subscribes later and wants it all
 
 

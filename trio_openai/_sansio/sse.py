@@ -118,6 +118,8 @@ class SSEParser:
     def skip(self, events: int) -> None:
         """Leave out so many events, whose data have been taken by `plain_data`."""
         self._at += events
+        if self._at == len(self._blocks):
+            self._blocks, self._at = [], 0  # at once: a stream may now be silent for long
 
     @property
     def has_more(self) -> bool:
