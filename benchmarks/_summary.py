@@ -52,6 +52,10 @@ def _comparison(reports: list[dict[str, Any]], streams: int | None, names: list[
     return _markdown(["CPU per event", *(_HEADS[name] for name in names)], rows)
 
 
+def _of_both_apis(reports: Reports) -> list[dict[str, Any]]:
+    return [reports[name] for name in ("stream", "responses") if name in reports]
+
+
 def about(reports: Reports) -> str:
     """What the figures were measured on."""
     of = reports["stream"]
@@ -61,12 +65,12 @@ def about(reports: Reports) -> str:
 
 def stream(reports: Reports) -> str:
     """100 streams of each API, and the peers."""
-    return _comparison([reports["stream"], reports["responses"]], _STREAMS, [LIBRARY, OPENAI, BARE])
+    return _comparison(_of_both_apis(reports), _STREAMS, [LIBRARY, OPENAI, BARE])
 
 
 def stream_with_httpx(reports: Reports) -> str:
     """The same with httpx."""
-    return _comparison([reports["stream"], reports["responses"]], _STREAMS, [LIBRARY, OPENAI, _HTTPX, BARE])
+    return _comparison(_of_both_apis(reports), _STREAMS, [LIBRARY, OPENAI, _HTTPX, BARE])
 
 
 def sync(reports: Reports) -> str:
@@ -81,3 +85,11 @@ SUMMARIES: dict[str, Callable[[Reports], str]] = {
     "sync": sync,
 }
 """By what stands in the marker."""
+
+NEEDS = {
+    "machine": {"stream"},
+    "stream": {"stream"},
+    "stream with httpx": {"stream"},
+    "sync": {"sync"},
+}
+"""The runs that each takes."""

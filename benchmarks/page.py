@@ -62,8 +62,9 @@ def run_all(names: list[str], folder: Path, *, quick: bool) -> list[str]:
 
 
 def load(folder: Path) -> Reports:
-    """What the runs wrote."""
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in _RUNS}
+    """What the runs wrote, this time or before."""
+    files = {name: folder / f"{name}.json" for name in _RUNS}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
 
 
 def table_of(reports: Reports, name: str) -> str:
@@ -76,10 +77,13 @@ def table_of(reports: Reports, name: str) -> str:
 
 
 def fill(text: str, reports: Reports) -> str:
-    """A page with what belongs between its markers."""
+    """A page with what belongs between its markers. Of what has not been run they keep what they have."""
 
     def replacement(found: re.Match[str]) -> str:
         kind, name = found.groups()
+        needed = {name.partition(".")[0]} if kind == "table" else _summary.NEEDS[name]
+        if not reports.keys() >= needed:
+            return found[0]
         content = table_of(reports, name) if kind == "table" else _summary.SUMMARIES[name](reports)
         return f"<!-- {kind}: {name} -->\n\n{content}\n\n<!-- end -->"
 
@@ -98,7 +102,7 @@ def fill_all(root: Path, reports: Reports, folder: Path) -> None:
         if after != before:
             page.write_text(after)
             print(f"{page.relative_to(root)}: filled in")
-    files = [folder / "stream.json", folder / "scale.json"]
+    files = [file for file in (folder / "stream.json", folder / "scale.json") if file.exists()]
     (root / _CHART).write_text(chart(lines(files, "chat"), "chat"))
 
 
