@@ -291,7 +291,8 @@ def test_every_page_is_in_the_menu() -> None:
 
 
 def test_every_row_of_the_readme_links_to_a_test_that_exists() -> None:
-    rows = re.findall(r"^\| ([^|]+) \|.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    comparison = (ROOT / "README.md").read_text().partition("<!-- figures")[0]
+    rows = re.findall(r"^\| ([^|]+) \|.*\|$", comparison, re.MULTILINE)
     links = [re.fullmatch(r"\[.+\]\((tests/\w+\.py) \"(\w+)\"\)", row) for row in rows]
     assert links
     for row, link in zip(rows, links, strict=True):
