@@ -198,10 +198,10 @@ class Streamed(Generic[_P, SyncT]):
         return call
 
 
-class Plain(Generic[_P, _T]):
-    """A method whose counterpart gives its answer."""
+class _Awaited(Generic[_P, _T]):
+    """A method whose counterpart is awaited; `_T` is what comes of it for a thread."""
 
-    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[_T]]]) -> None:
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[Any]]]) -> None:
         self._find = find
 
     def __get__(self, endpoint: Endpoint, owner: object) -> Callable[_P, _T]:
@@ -213,19 +213,18 @@ class Plain(Generic[_P, _T]):
         return call
 
 
-class Paged(Generic[_P, _T]):
+class Plain(_Awaited[_P, _T]):
+    """A method whose counterpart gives its answer."""
+
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[_T]]]) -> None:
+        super().__init__(find)
+
+
+class Paged(_Awaited[_P, SyncPage[_T]], Generic[_P, _T]):
     """A method whose counterpart gives a list in pages."""
 
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Listing[_T]]]) -> None:
-        self._find = find
-
-    def __get__(self, endpoint: Endpoint, owner: object) -> Callable[_P, SyncPage[_T]]:
-        def call(*args: _P.args, **params: _P.kwargs) -> SyncPage[_T]:
-            hide_headers(params)
-            page: SyncPage[_T] = endpoint.caller.ask(lambda client: self._find(client)(*args, **params))
-            return page
-
-        return call
+        super().__init__(find)
 
 
 class Creating(Endpoint):

@@ -38,9 +38,42 @@ from .types import (
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
+HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
 
 
-class SyncStream(Generic[EventT, WholeT]):
+class Held(Generic[HeldT]):
+    """What a thread holds of a stream in a loop, and closes."""
+
+    def __init__(self, stream: HeldT, portal: Portal[Any], owner: object) -> None:
+        self._stream = stream
+        self._portal = portal
+        self._owner = owner  # as long as there is a stream, the client is not collected
+
+    @property
+    def response(self) -> httpx.Response:
+        """The HTTP response: its status and headers."""
+        return self._stream.response
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream and its connection. Idempotent, callable from any thread that runs no event loop.
+
+        A thread that is reading gets `trio.ClosedResourceError`.
+        """
+        try:
+            self._portal.run(self._stream.aclose)
+        except trio.ClosedResourceError:
+            pass  # with the client, or with the loop
+
+
+class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
     """A stream of typed events, and what they add up to. Made by an endpoint's `stream` or `create(stream=True)`.
 
     Iterate it for the events, exactly as the wire sent them, or iterate `text_deltas`. One thread at a time may; the
@@ -51,17 +84,10 @@ class SyncStream(Generic[EventT, WholeT]):
     """
 
     def __init__(self, stream: Stream[EventT, WholeT], portal: Portal[Any], owner: object) -> None:
-        self._stream = stream
-        self._portal = portal
-        self._owner = owner  # as long as there is a stream, the client is not collected
+        super().__init__(stream, portal, owner)
         self._reading = threading.RLock()  # whose thread iterates
         self._folding = threading.RLock()  # held while events are folded in, or what they add up to is looked at
         self._has_ended = False
-
-    @property
-    def response(self) -> httpx.Response:
-        """The HTTP response: its status and headers."""
-        return self._stream.response
 
     @property
     def request_id(self) -> str | None:
@@ -132,24 +158,6 @@ class SyncStream(Generic[EventT, WholeT]):
         """Read to the end, and raise what reading raises."""
         for _ in self:
             pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the stream and its connection. Idempotent, callable from any thread that runs no event loop.
-
-        A thread that is reading gets `trio.ClosedResourceError`.
-        """
-        try:
-            self._portal.run(self._stream.aclose)
-        except trio.ClosedResourceError:
-            pass  # with the client, or with the loop
 
     def settle(self, seconds: float) -> None:
         """Stop delivering, read on for up to so many seconds, for the usage that comes at the end, and close.
@@ -264,18 +272,8 @@ class SyncSpeechStream(SyncStream[SpeechStreamEvent, Speech]):
         return self.snapshot
 
 
-class SyncByteStream:
+class SyncByteStream(Held[ByteStream]):
     """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file."""
-
-    def __init__(self, stream: ByteStream, portal: Portal[Any], owner: object) -> None:
-        self._stream = stream
-        self._portal = portal
-        self._owner = owner
-
-    @property
-    def response(self) -> httpx.Response:
-        """The HTTP response: its status and headers."""
-        return self._stream.response
 
     def __iter__(self) -> Self:
         return self
@@ -309,18 +307,3 @@ class SyncByteStream:
         """
         with Path(path).open("wb") as file:
             file.writelines(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close it and its connection. Idempotent, callable from any thread that runs no event loop."""
-        try:
-            self._portal.run(self._stream.aclose)
-        except trio.ClosedResourceError:
-            pass  # with the client, or with the loop
