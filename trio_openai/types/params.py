@@ -4,15 +4,13 @@ What the API documents as one of several words is a string here, since servers d
 object in JSON is a dictionary, or an object that the API has sent. A parameter that is in none of these goes into
 `extra_body`.
 
-A required parameter is inherited from a class of required ones: `Required[...]` in an annotation that is a string is
-not seen when the program runs.
+The annotations are no strings (there is no `from __future__ import annotations`): `Required[...]` is not seen in one,
+and to make the classes would take twice as long.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Required, TypeAlias, TypedDict
 
 from ._base import WireObject
 
@@ -42,20 +40,17 @@ class CallParams(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     extra_query: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
-    timeout: Deadlines | float | None
+    timeout: "Deadlines | float | None"
 
 
 # ------------------------------------------------------------------------------------------------------ text
 
 
-class _ChatRequired(TypedDict):
-    model: str
-    messages: Iterable[JSONObject]
-
-
-class ChatCompletionParams(_ChatRequired, CallParams, total=False):
+class ChatCompletionParams(CallParams, total=False):
     """Those of `chat.completions`."""
 
+    model: Required[str]
+    messages: Required[Iterable[JSONObject]]
     audio: JSONObject | None
     frequency_penalty: float | None
     function_call: str | JSONObject
@@ -92,14 +87,11 @@ class ChatCompletionParams(_ChatRequired, CallParams, total=False):
     web_search_options: JSONObject
 
 
-class _CompletionRequired(TypedDict):
-    model: str
-    prompt: str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]] | None
-
-
-class CompletionParams(_CompletionRequired, CallParams, total=False):
+class CompletionParams(CallParams, total=False):
     """Those of `completions`, the endpoint without a chat."""
 
+    model: Required[str]
+    prompt: Required[str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]] | None]
     best_of: int | None
     echo: bool | None
     frequency_penalty: float | None
@@ -204,13 +196,10 @@ class InputItemListParams(PageParams, total=False):
 # --------------------------------------------------------------------------------------------- images, audio
 
 
-class _Image(TypedDict):
-    prompt: str
-
-
-class ImageGenerateParams(_Image, CallParams, total=False):
+class ImageGenerateParams(CallParams, total=False):
     """Those of `images.generate`."""
 
+    prompt: Required[str]
     background: str | None
     complexity: str | None
     frame_count: int | None
@@ -230,13 +219,11 @@ class ImageGenerateParams(_Image, CallParams, total=False):
     user: str
 
 
-class _ImageEditRequired(_Image):
-    image: FileInput | Sequence[FileInput]
-
-
-class ImageEditParams(_ImageEditRequired, CallParams, total=False):
+class ImageEditParams(CallParams, total=False):
     """Those of `images.edit`. `image`, `markup` and `mask` are files, which are read while they are sent."""
 
+    prompt: Required[str]
+    image: Required[FileInput | Sequence[FileInput]]
     background: str | None
     complexity: str | None
     frame_count: int | None
@@ -257,14 +244,11 @@ class ImageEditParams(_ImageEditRequired, CallParams, total=False):
     user: str
 
 
-class _TranscriptionRequired(TypedDict):
-    file: FileInput
-    model: str
-
-
-class TranscriptionParams(_TranscriptionRequired, CallParams, total=False):
+class TranscriptionParams(CallParams, total=False):
     """Those of `audio.transcriptions`, but `response_format`. `file` is read while it is sent."""
 
+    file: Required[FileInput]
+    model: Required[str]
     chunking_strategy: str | JSONObject | None
     include: Sequence[str]
     keywords: Sequence[str]
@@ -283,15 +267,12 @@ class TranscriptionStreamParams(TranscriptionParams, total=False):
     response_format: str
 
 
-class _SpeechRequired(TypedDict):
-    input: str
-    model: str
-    voice: str | JSONObject
-
-
-class SpeechParams(_SpeechRequired, CallParams, total=False):
+class SpeechParams(CallParams, total=False):
     """Those of `audio.speech`."""
 
+    input: Required[str]
+    model: Required[str]
+    voice: Required[str | JSONObject]
     instructions: str
     response_format: str
     speed: float
@@ -300,12 +281,7 @@ class SpeechParams(_SpeechRequired, CallParams, total=False):
 # ---------------------------------------------------------------------------------------------------- others
 
 
-class _EmbeddingRequired(TypedDict):
-    input: str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]]
-    model: str
-
-
-class EmbeddingParams(_EmbeddingRequired, CallParams, total=False):
+class EmbeddingParams(CallParams, total=False):
     """Those of `embeddings.create`.
 
     Attributes:
@@ -313,6 +289,8 @@ class EmbeddingParams(_EmbeddingRequired, CallParams, total=False):
             and are lists of numbers all the same.
     """
 
+    input: Required[str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]]]
+    model: Required[str]
     dimensions: int
     encoding_format: str
     user: str
