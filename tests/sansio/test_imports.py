@@ -39,6 +39,7 @@ LAYERS = [
     ["_pump"],
     ["_source", "_bytes"],
     ["_fanout", "_request"],
+    ["_permits"],
     ["_limiter"],
     ["_body", "_upload"],
     ["_transport"],
@@ -52,7 +53,7 @@ CORE_LAYERS = [
     ["dialect_chat", "dialect_response", "dialect_completion", "dialects_tagged"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
-    ["limits"],
+    ["limits", "usage"],
     ["coalesce", "convert", "failures", "policy", "sse"],
     ["json"],
 ]
