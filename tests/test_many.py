@@ -246,7 +246,7 @@ async def test_what_is_no_call_is_refused(nursery: trio.Nursery, autojump_clock:
         for bad in (0, -1, 1.5, None):
             with pytest.raises(ValueError, match="max_concurrent"):
                 client.run_many([], max_concurrent=bad)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="JSON"):
+        with pytest.raises(TypeError, match="stop takes"):
             client.chat.completions.call(**CHAT, stop={1, 2})
 
 

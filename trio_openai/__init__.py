@@ -2,26 +2,31 @@
 
 The way of a byte, and the layers, each of which imports only those below it:
 
-    sync         the client for threads; not imported here. _sync_stream are its
-                 streams, _portal the way from a thread into a loop
+    sync         the client for threads; not imported here. _sync_endpoints are
+                 its endpoints, _sync_stream its streams, _portal the way from
+                 a thread into a loop
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds
     _pump        a task in the caller's nursery that reads one
-    _source      where its events come from: it reads when somebody asks for one
+    _source      where its events come from: it reads when somebody asks for one;
+                 _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
-    _limiter     when an attempt may begin
-    _body        the body of a response, whoever's transport it came through
+     _limiter     when an attempt may begin
+    _body        the body of a response, whoever's transport it came through;
+                 _upload the files in a request's, read while they are sent
     _transport   httpx's transport interface over trio streams, and the pool;
                  _connection opens and closes a stream, _http1 speaks HTTP
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     types, errors
 """
 
+from ._bytes import ByteStream
 from ._client import ClientStatistics, TrioOpenAI
+from ._endpoints import Listing, Page
 from ._fanout import Subscription, SubscriptionStatistics
 from ._limiter import (
     AdaptiveLimiter,
@@ -34,10 +39,20 @@ from ._limiter import (
     RateStatistics,
 )
 from ._many import Item, Items, ManyStatistics, Result
+from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
 from ._source import Timings
-from ._stream import ChatCompletionStream, ResponseStream, Stream, StreamCall
+from ._stream import (
+    ChatCompletionStream,
+    CompletionStream,
+    ImageStream,
+    ResponseStream,
+    SpeechStream,
+    Stream,
+    StreamCall,
+    TranscriptionStream,
+)
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import (
@@ -71,18 +86,24 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "ByteStream",
     "ChatCompletionStream",
     "ClientStatistics",
+    "CompletionStream",
     "ConflictError",
     "Deadlines",
+    "ImageStream",
     "InternalServerError",
     "Item",
     "Items",
     "Limiter",
+    "Listing",
     "ManyStatistics",
+    "NamedEvent",
     "NotFoundError",
     "OpenAIError",
     "Outcome",
+    "Page",
     "PermissionDeniedError",
     "Permit",
     "RaceError",
@@ -91,12 +112,14 @@ __all__ = [
     "RateStatistics",
     "ResponseStream",
     "Result",
+    "SpeechStream",
     "Stream",
     "StreamCall",
     "StreamTruncatedError",
     "Subscription",
     "SubscriptionStatistics",
     "Timings",
+    "TranscriptionStream",
     "TransportStatistics",
     "TrioOpenAI",
     "TrioTransport",

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeAlias, TypeVar, cast
 
 import attrs
 import httpx
 
 from ._body import ACCEPTED_CODINGS
 from ._http1 import check_headers
-from ._request import Call, Exchange, Session, encode_json
+from ._request import Call, Exchange, Form, Session, encode_json
 from ._sansio.convert import hook_for
 from ._sansio.dialects import Dialect
 from ._sansio.failures import api_error, decode_body
-from ._sansio.json import decode_json, is_object
+from ._sansio.json import decode_json, is_array, is_object
 from ._sansio.policy import Deadlines
 from ._source import EventSource, EventT, WholeT
+from ._upload import Upload
 from .errors import APIError, APIResponseValidationError
 
 _T = TypeVar("_T")
@@ -31,9 +32,13 @@ class NotGiven:
 
 NOT_GIVEN = NotGiven()
 
+Decode: TypeAlias = Callable[[bytes], _T]
+"""What makes an object of a plain answer's body. It raises `APIError` if it cannot."""
+
 _JSON = {"Content-Type": "application/json"}
-_PLAIN_HEADERS = {**_JSON, "Accept": "application/json", "Accept-Encoding": ACCEPTED_CODINGS}
-_STREAM_HEADERS = {**_JSON, "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+_PLAIN_HEADERS = {"Accept": "application/json", "Accept-Encoding": ACCEPTED_CODINGS}
+_STREAM_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+_BYTES_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 # identity: what compresses a stream on its way may hold its events back
 
 
@@ -81,7 +86,7 @@ class Caller:
     """What a client's endpoints share: its connections, and what it adds to every request.
 
     Attributes:
-        open_sources: the streams that closing the client closes.
+        open_sources: the streams that closing the client closes, each by its `aclose()`.
     """
 
     session: Session
@@ -89,67 +94,171 @@ class Caller:
     query: Mapping[str, Any]
     deadlines: Deadlines
     max_retries: int
-    open_sources: set[EventSource[Any, Any]] = attrs.field(factory=set[EventSource[Any, Any]])
+    open_sources: set[Any] = attrs.field(factory=set[Any])
 
-    def prepare(self, path: str, params: Mapping[str, Any], *, stream: bool) -> Call:
-        """Make a call ready. `params` are the body's, and those that every call takes. Nothing is sent yet.
+    def prepare(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+        always: Mapping[str, Any] | None = None,
+        files: Collection[str] = (),
+        raw: bool = False,
+    ) -> Call:
+        """Make a call ready. Nothing is sent yet.
+
+        Args:
+            method: of HTTP; with GET and DELETE the parameters go into the URL, else into the body.
+            path: after the base URL.
+            params: the API's, and those that every call takes.
+            stream: whether the answer is a stream.
+            always: parameters that `extra_body` does not change.
+            files: names of parameters that are files. If there are any, the body is a form.
+            raw: whether the answer is bytes, and no JSON.
 
         Raises:
-            TypeError: a parameter cannot be sent as JSON, or is not of the type it has to be.
-            ValueError: a header has a character that HTTP forbids.
+            TypeError: a parameter cannot be sent, or is not of the type it has to be.
+            ValueError: a header has a character that HTTP forbids, or a file cannot be read twice.
         """
         body = dict(params)
-        extra_headers, extra_query = body.pop("extra_headers"), body.pop("extra_query", None)
-        extra_body, timeout = body.pop("extra_body", None), body.pop("timeout", NOT_GIVEN)
-        body.update(extra_body or {})
-        if stream:
-            body["stream"] = True
-        content = encode_json(body)
+        extra_headers, extra_query = body.pop("extra_headers"), _mapping(body.pop("extra_query", None), "extra_query")
+        extra_body, timeout = _mapping(body.pop("extra_body", None), "extra_body"), body.pop("timeout", NOT_GIVEN)
+        body.update(extra_body)
+        body.update(always or {})
+        query = {**self.query, **extra_query}
         deadlines = self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         headers = self.headers.copy()
-        headers.update(_STREAM_HEADERS if stream else _PLAIN_HEADERS)
+        headers.update(_STREAM_HEADERS if stream else _BYTES_HEADERS if raw else _PLAIN_HEADERS)
+        content: bytes | Form | None = None
+        if method in ("GET", "DELETE"):
+            query = {**query, **_query(body)}
+        elif files:
+            content = _form(body, files)
+        elif body:
+            headers.update(_JSON)
+            content = encode_json(body)
         add_headers(headers, extra_headers)
         return Call(
-            method="POST",
+            method=method,
             path=path,
-            json=content,
+            content=content,
             headers=headers,
-            query={**self.query, **(extra_query or {})},
+            query=query,
             deadlines=deadlines if stream else deadlines.for_plain_answers(),
             max_retries=self.max_retries,
         )
+
+    def exchange(self, call: Call) -> Exchange:
+        """The attempts of a call, to be made."""
+        return Exchange(self.session, call)
 
     def source(
         self, call: Call, make_dialect: Callable[[], Dialect[EventT, WholeT]], *, resume: bool = False
     ) -> EventSource[EventT, WholeT]:
         """A stream of a call's events, to be opened."""
-        return EventSource(Exchange(self.session, call), make_dialect, self.open_sources, resume=resume)
+        return EventSource(self.exchange(call), make_dialect, self.open_sources, resume=resume)
 
-    async def plain(self, path: str, params: Mapping[str, Any], cls: type[_T]) -> _T:
+    async def answer(self, call: Call, decode: Decode[_T]) -> _T:
         """Make a call and read its whole answer.
 
         Raises:
-            APIError: it failed; `APIResponseValidationError` if the answer is no JSON object.
+            APIError: it failed; `APIResponseValidationError` if the answer is not what it has to be.
         """
-        exchange = Exchange(self.session, self.prepare(path, params, stream=False))
+        exchange = self.exchange(call)
         response, content = await exchange.fetch()
         try:
-            return _decoded(content, cls)
+            return decode(content)
         except APIError as error:
             content = b""  # it stays out of the traceback's locals
             error.request_id = response.headers.get("x-request-id")
             raise exchange.cleaned(error) from None
 
 
-def _decoded(content: bytes, cls: type[_T]) -> _T:
-    """A plain answer as an object."""
+def as_object(cls: type[_T]) -> Decode[_T]:
+    """A plain answer as an object of a class of the wire."""
+
+    def decode(content: bytes) -> _T:
+        try:
+            raw = decode_json(content)
+        except ValueError:
+            raw = None
+        if not is_object(raw):
+            shown = content[:200].decode(errors="replace")
+            raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
+        if raw.get("error") and raw.keys().isdisjoint(("choices", "output")):
+            raise api_error(APIError, raw)
+        return cast("_T", hook_for(cls)(raw, None))
+
+    return decode
+
+
+def as_text(content: bytes) -> str:
+    """A plain answer as text."""
     try:
-        raw = decode_json(content)
-    except ValueError:
-        raw = None
-    if not is_object(raw):
+        return content.decode()
+    except UnicodeDecodeError as error:
         shown = content[:200].decode(errors="replace")
-        raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
-    if raw.get("error") and raw.keys().isdisjoint(("choices", "output")):
-        raise api_error(APIError, raw)
-    return cast("_T", hook_for(cls)(raw, None))
+        raise APIResponseValidationError(f"the answer is not text in UTF-8: {shown!r} ({error})", body=shown) from None
+
+
+def as_nothing(content: bytes) -> None:
+    """A plain answer that says no more than that it was done."""
+
+
+def as_bytes(content: bytes) -> bytes:
+    """A plain answer as it came."""
+    return content
+
+
+def _mapping(given: Any, parameter: str) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{parameter} takes a dictionary, not {type(given).__name__}")
+    return cast("Mapping[str, Any]", given)
+
+
+# Parameters as text: in a URL, and in a form.
+
+
+def _query(params: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    query: dict[str, str | list[str]] = {}
+    for name, text in _pairs(params):
+        query[name] = [*query.get(name, []), text] if name.endswith("[]") else text
+    return query
+
+
+def _form(params: Mapping[str, Any], files: Collection[str]) -> Form:
+    """A form of files and other fields; of several files with one name, the name ends with `[]`."""
+    uploads: list[tuple[str, Upload]] = []
+    for name in filter(params.__contains__, files):
+        given: Any = params[name]
+        if given == []:
+            raise ValueError(f"{name} is an empty list; give at least one file")
+        if is_array(given):
+            uploads += [(f"{name}[]", Upload.of(name, one)) for one in given]
+        else:
+            uploads.append((name, Upload.of(name, given)))
+    return Form(_pairs({name: value for name, value in params.items() if name not in files}), uploads)
+
+
+def _pairs(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values as openai-python sends them: `list[]=1&list[]=2&object[member]=3`; None is left out."""
+    return [pair for name, value in params.items() for pair in _flat(name, value)]
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        return [pair for key, member in members.items() for pair in _flat(f"{name}[{key}]", member)]
+    if isinstance(value, list | tuple):
+        return [pair for item in cast("list[Any]", value) for pair in _flat(f"{name}[]", item)]
+    if isinstance(value, bool):
+        return [(name, "true" if value else "false")]
+    if isinstance(value, str | int | float):
+        return [(name, str(value))]
+    raise TypeError(f"the parameter {name} cannot be sent as text: it is a {type(value).__name__}")

@@ -6,26 +6,31 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
-from ._endpoints import Chat, Responses
+from ._endpoints import Audio, Chat, Completions, Embeddings, Images, Models, Responses, stream_request
 from ._limiter import Limiter
 from ._many import Calls, Items, run_many, stream_many
 from ._race import Race
 from ._request import Key, KeyProvider, Session
+from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
-from ._stream import StreamCall, StreamT
+from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TransportStatistics, TrioTransport
 from ._version import __version__
 from .errors import OpenAIError
+from .types import WireObject
+from .types.params import CallParams
+
+WireT = TypeVar("WireT", bound=WireObject)
 
 _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _DEFAULT_POOL = 1000
@@ -122,7 +127,12 @@ class TrioOpenAI:
             max_retries=self.max_retries,
         )
         self.chat = Chat(self._caller)
+        self.completions = Completions(self._caller)
         self.responses = Responses(self._caller)
+        self.images = Images(self._caller)
+        self.audio = Audio(self._caller)
+        self.models = Models(self._caller)
+        self.embeddings = Embeddings(self._caller)
         self._options: dict[str, Any] = {
             "api_key": key,
             "base_url": self.base_url,
@@ -163,6 +173,60 @@ class TrioOpenAI:
             open_streams=len(caller.open_sources),
             transport=self._transport.statistics() if self._transport else None,
         )
+
+    @overload
+    def stream_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        event_type: None = None,
+        end: str | Collection[str] | None = (),
+        **params: Unpack[CallParams],
+    ) -> StreamManager[Stream[NamedEvent, NamedEvent | None]]: ...
+
+    @overload
+    def stream_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        event_type: type[WireT],
+        end: str | Collection[str] | None = (),
+        **params: Unpack[CallParams],
+    ) -> StreamManager[Stream[WireT, WireT | None]]: ...
+
+    def stream_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        event_type: Any = None,
+        end: str | Collection[str] | None = (),
+        **params: Unpack[CallParams],
+    ) -> StreamManager[Stream[Any, Any]]:
+        """Stream any other endpoint of server-sent events inside an `async with` block.
+
+        The `snapshot` of such a stream is its latest event.
+
+        Args:
+            method: of HTTP.
+            path: what follows the `base_url`, with a slash in front.
+            json: the body. Nothing is added to it, so it has to ask for a stream itself if the endpoint needs that.
+            event_type: the class of the events, one of `trio_openai.types` or of your own (a `WireObject`), or a union
+                of such classes. By default an event is a dictionary with a `name`.
+            end: names or types of the events that end the stream, as `[DONE]` does anyway; None if the stream just
+                ends, and what a cut leaves cannot be told from it unless HTTP does.
+            params: those that every call takes.
+
+        Raises:
+            TypeError, ValueError: an argument cannot be sent.
+            APIError: on entering the block, and while iterating.
+        """
+        return stream_request(self._caller, method, path, json, event_type, end, cast("dict[str, Any]", params))
 
     def stream_many(
         self, calls: Calls, *, max_concurrent: int = DEFAULT_CONCURRENT, fail_fast: bool = False

@@ -369,9 +369,9 @@ def _check_window(limit: float, minimum: int, maximum: int) -> None:
         raise ValueError("the limit has to be 1 or more")
 
 
-def describe(method: str, path: str, content: bytes | None) -> Attempt:
-    """The attempts of a call, from its request."""
-    body = decode_json(content) if content else None
+def describe(method: str, path: str, content: object) -> Attempt:
+    """The attempts of a call, from its request. In a body that is not JSON there is nothing to go by."""
+    body = decode_json(content) if isinstance(content, bytes) else None
     model = body.get("model") if is_object(body) else None
     return Attempt(
         method=method, path=path, model=model if isinstance(model, str) else None, tokens=estimated_tokens(body)

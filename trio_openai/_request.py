@@ -26,6 +26,7 @@ from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
 from ._sansio.limits import tokens_of_answer
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._upload import Part, Upload, close, form_stream, measured
 from .errors import (
     APIConnectionError,
     APIError,
@@ -106,13 +107,21 @@ class _Bearer:
         return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
+@attrs.frozen
+class Form:
+    """A body of fields and files, which are opened anew for each attempt and read while they are sent."""
+
+    fields: list[tuple[str, str]] = attrs.field(repr=False)
+    files: list[tuple[str, Upload]] = attrs.field(repr=False)
+
+
 @attrs.frozen(kw_only=True)
 class Call:
-    """What to ask the server. `json` is the request's body, encoded once for all attempts."""
+    """What to ask the server. `content` is the request's body: JSON, encoded once for all attempts, or a form."""
 
     method: str
     path: str
-    json: bytes | None = attrs.field(default=None, repr=False)
+    content: bytes | Form | None = attrs.field(default=None, repr=False)
     headers: httpx.Headers = attrs.field(factory=httpx.Headers, repr=False)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
@@ -272,7 +281,7 @@ class Exchange:
 
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
-        self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, json=None)
+        self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, content=None)
         if self._about is not None:
             self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
 
@@ -301,7 +310,7 @@ class Exchange:
         limiter = self._session.limiter
         if limiter is None:
             return await self._sent()
-        self._about = self._about or describe(self.call.method, self.call.path, self.call.json)
+        self._about = self._about or describe(self.call.method, self.call.path, self.call.content)
         self._permit, self._outcome = await limiter.acquire(self._about), Outcome()
         try:
             response = await self._sent()
@@ -317,8 +326,10 @@ class Exchange:
 
     async def _sent(self) -> httpx.Response:
         self._bearer = await self._session.key.bearer() if self._session.key else None
+        form = self.call.content
+        files = await measured(form.files) if isinstance(form, Form) else []
         try:
-            response = await self._send(self._request(), self._bearer)
+            response = await self._send(self._request(files), self._bearer)
             for _ in range(_MAX_REDIRECTS):
                 if response.next_request is None:
                     break
@@ -328,21 +339,30 @@ class Exchange:
             raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
+        finally:
+            close(files)
 
-    def _request(self) -> httpx.Request:
+    def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
         call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
         path, _, query = base.raw_path.partition(b"?")
         target = path.rstrip(b"/") + call.path.encode() + (b"?" + query if query else b"")
         url = base.copy_with(raw_path=target).copy_merge_params(dict(call.query))
         timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
+        content = call.content
+        body: dict[str, Any] = {"content": content}
+        if isinstance(content, Form):
+            body = {"data": _by_name(content.fields), "files": files}
         request = self._session.http.build_request(
             call.method,
             str(url),  # in the words of whichever library the client is from
             headers=call.headers.raw,
-            content=call.json,
+            **body,
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
-        request.stream = plain_stream(request.stream, call.json or b"")
+        if isinstance(content, Form):
+            request.stream = form_stream(request.stream, content.files)
+        else:
+            request.stream = plain_stream(request.stream, content or b"")
         return request
 
     async def _send(self, request: httpx.Request, bearer: _Bearer | None) -> httpx.Response:
@@ -397,6 +417,14 @@ class Exchange:
         finally:
             await body.aclose()
         return bytes(content[:_MAX_ERROR_BODY])
+
+
+def _by_name(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """The fields of a form as httpx takes them."""
+    named: dict[str, list[str]] = {}
+    for name, text in fields:
+        named.setdefault(name, []).append(text)
+    return named
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 import attrs
 import httpx
@@ -18,11 +18,38 @@ from ._fanout import Overflow, Subscription
 from ._pump import Pump
 from ._sansio.reader import Verdict
 from ._source import EventSource, Timings
-from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
+from .types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Completion,
+    ImagesResponse,
+    ImageStreamEvent,
+    Response,
+    ResponseStreamEvent,
+    Speech,
+    SpeechStreamEvent,
+    Transcription,
+    TranscriptionStreamEvent,
+)
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 StreamT = TypeVar("StreamT", bound="Stream[Any, Any]")
+
+
+class Openable(Protocol):
+    """What a block opens and closes."""
+
+    async def open(self) -> None:
+        """Send the request and wait for the head of the response."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection, before anything is waited for."""
+        ...
+
+
+OpenableT = TypeVar("OpenableT", bound=Openable)
 
 
 class Stream(Generic[EventT, WholeT]):
@@ -83,7 +110,7 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def text_deltas(self) -> AsyncIterator[str]:
-        """Only the text: of choice 0, or of a response's output; no empty pieces.
+        """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
 
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
@@ -243,6 +270,42 @@ class ResponseStream(Stream[ResponseStreamEvent, Response]):
         return self.snapshot
 
 
+class CompletionStream(Stream[Completion, Completion]):
+    """A stream of Completions, the endpoint without a chat."""
+
+    async def get_final_completion(self) -> Completion:
+        """Read to the end; the whole completion. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
+class ImageStream(Stream[ImageStreamEvent, ImagesResponse]):
+    """A stream of pictures. In the snapshot, the latest sketch stands for a picture that is not whole."""
+
+    async def get_final_images(self) -> ImagesResponse:
+        """Read to the end; the whole pictures. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
+class TranscriptionStream(Stream[TranscriptionStreamEvent, Transcription]):
+    """A stream of the text of a recording."""
+
+    async def get_final_transcription(self) -> Transcription:
+        """Read to the end; the whole text. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
+class SpeechStream(Stream[SpeechStreamEvent, Speech]):
+    """A stream of sound."""
+
+    async def get_final_speech(self) -> Speech:
+        """Read to the end; the whole sound. Raises as `ChatCompletionStream`'s."""
+        await self.until_done()
+        return self.snapshot
+
+
 @attrs.frozen
 class StreamCall(Generic[StreamT]):
     """A call that has yet to be made: for `stream_many`, `run_many` and `race`. It can be made more than once.
@@ -274,14 +337,14 @@ async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int)
     return stream  # without a checkpoint: whoever gets it can read it before the task has failed
 
 
-class StreamManager(Generic[StreamT]):
+class StreamManager(Generic[OpenableT]):
     """The first door: `async with ... .stream(...) as stream`. However the block is left, the stream is closed."""
 
-    def __init__(self, make: Callable[[], StreamT]) -> None:
+    def __init__(self, make: Callable[[], OpenableT]) -> None:
         self._make = make
-        self._stream: StreamT | None = None
+        self._stream: OpenableT | None = None
 
-    async def __aenter__(self) -> StreamT:
+    async def __aenter__(self) -> OpenableT:
         if self._stream is not None:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
         self._stream = self._make()

@@ -7,19 +7,34 @@ for stays in the socket. And a snapshot is exactly of what has been handed over.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
 import trio
 
+from ._bytes import ByteStream
 from ._portal import Portal
 from ._sansio.reader import END, NEED_DATA, Signal, Verdict
 from ._source import Timings
 from ._stream import Stream
-from .types import ChatCompletion, ChatCompletionChunk, Response, ResponseStreamEvent
+from .types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Completion,
+    ImagesResponse,
+    ImageStreamEvent,
+    Response,
+    ResponseStreamEvent,
+    Speech,
+    SpeechStreamEvent,
+    Transcription,
+    TranscriptionStreamEvent,
+)
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -73,7 +88,7 @@ class SyncStream(Generic[EventT, WholeT]):
 
     @property
     def text_deltas(self) -> Iterator[str]:
-        """Only the text: of choice 0, or of a response's output; no empty pieces.
+        """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
 
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
@@ -211,3 +226,101 @@ class SyncResponseStream(SyncStream[ResponseStreamEvent, Response]):
         """
         self.until_done()
         return self.snapshot
+
+
+class SyncCompletionStream(SyncStream[Completion, Completion]):
+    """A stream of Completions, the endpoint without a chat."""
+
+    def get_final_completion(self) -> Completion:
+        """Read to the end; the whole completion. Raises as `SyncChatCompletionStream`'s."""
+        self.until_done()
+        return self.snapshot
+
+
+class SyncImageStream(SyncStream[ImageStreamEvent, ImagesResponse]):
+    """A stream of pictures. In the snapshot, the latest sketch stands for a picture that is not whole."""
+
+    def get_final_images(self) -> ImagesResponse:
+        """Read to the end; the whole pictures. Raises as `SyncChatCompletionStream`'s."""
+        self.until_done()
+        return self.snapshot
+
+
+class SyncTranscriptionStream(SyncStream[TranscriptionStreamEvent, Transcription]):
+    """A stream of the text of a recording."""
+
+    def get_final_transcription(self) -> Transcription:
+        """Read to the end; the whole text. Raises as `SyncChatCompletionStream`'s."""
+        self.until_done()
+        return self.snapshot
+
+
+class SyncSpeechStream(SyncStream[SpeechStreamEvent, Speech]):
+    """A stream of sound."""
+
+    def get_final_speech(self) -> Speech:
+        """Read to the end; the whole sound. Raises as `SyncChatCompletionStream`'s."""
+        self.until_done()
+        return self.snapshot
+
+
+class SyncByteStream:
+    """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file."""
+
+    def __init__(self, stream: ByteStream, portal: Portal[Any], owner: object) -> None:
+        self._stream = stream
+        self._portal = portal
+        self._owner = owner
+
+    @property
+    def response(self) -> httpx.Response:
+        """The HTTP response: its status and headers."""
+        return self._stream.response
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next bytes.
+
+        Raises:
+            StopIteration: that was all.
+            APIError: it was cut, or there was nothing for too long.
+            trio.ClosedResourceError: this was closed.
+            trio.BusyResourceError: another thread is reading it.
+        """
+        if piece := self._portal.run(self._next, undo=self._stream.aclose):
+            return piece
+        raise StopIteration
+
+    async def _next(self) -> bytes:
+        return await anext(self._stream, b"")
+
+    def read(self) -> bytes:
+        """All bytes that are still to come. Raises as iterating does."""
+        return b"".join(self)
+
+    def write_to_file(self, path: str | os.PathLike[str]) -> None:
+        """Write the bytes to a file as they come. If that fails, those that came are in the file.
+
+        Raises:
+            OSError: the file cannot be written.
+            APIError: as iterating does.
+        """
+        with Path(path).open("wb") as file:
+            file.writelines(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it and its connection. Idempotent, callable from any thread that runs no event loop."""
+        try:
+            self._portal.run(self._stream.aclose)
+        except trio.ClosedResourceError:
+            pass  # with the client, or with the loop

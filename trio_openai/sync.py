@@ -16,9 +16,9 @@ of a method with `caller.fetch`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 import httpx
@@ -26,214 +26,52 @@ import trio
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._client import ClientStatistics, TrioOpenAI
-from ._endpoints import Message
 from ._limiter import Limiter
-from ._portal import Portal, Portals
+from ._portal import Portals
 from ._request import Key, KeyProvider
+from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
-from ._stream import StreamManager, StreamT
-from ._sync_stream import SyncChatCompletionStream, SyncResponseStream, SyncStream
+from ._sync_endpoints import (
+    SyncAudio,
+    SyncCaller,
+    SyncChat,
+    SyncCompletions,
+    SyncEmbeddings,
+    SyncImages,
+    SyncModels,
+    SyncPage,
+    SyncResponses,
+    SyncStreamManager,
+)
+from ._sync_stream import (
+    SyncByteStream,
+    SyncChatCompletionStream,
+    SyncCompletionStream,
+    SyncImageStream,
+    SyncResponseStream,
+    SyncSpeechStream,
+    SyncStream,
+    SyncTranscriptionStream,
+)
 from ._transport import TransportStatistics
-from .types import ChatCompletion, Response
+from .types import WireObject
+from .types.params import CallParams
 
 __all__ = [
+    "SyncByteStream",
     "SyncChatCompletionStream",
+    "SyncCompletionStream",
+    "SyncImageStream",
     "SyncOpenAI",
+    "SyncPage",
     "SyncResponseStream",
+    "SyncSpeechStream",
     "SyncStream",
     "SyncStreamManager",
+    "SyncTranscriptionStream",
 ]
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-SyncT = TypeVar("SyncT", bound="SyncStream[Any, Any]")
-
-
-class SyncStreamManager(Generic[SyncT]):
-    """`with ... .stream(...) as stream`. However the block is left, the stream is closed."""
-
-    def __init__(self, opening: _Opening[Any, SyncT]) -> None:
-        self._opening = opening
-        self._stream: SyncT | None = None
-
-    def __enter__(self) -> SyncT:
-        if self._opening.has_begun:
-            raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
-        self._stream = stream = self._opening.run()
-        return stream
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._stream is not None
-        self._stream.close()
-
-
-# The way of a call: from a method here to its counterpart in the loop.
-
-
-@attrs.frozen(eq=False)
-class _Caller:
-    """What a client's endpoints share: where its calls run, and the options that `with_options` has changed."""
-
-    portals: Portals[TrioOpenAI]
-    options: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-
-    def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
-        """The client in a loop; to be called there."""
-        return portal.resident.with_options(**self.options) if self.options else portal.resident
-
-    def fetch(self, ask: Callable[[TrioOpenAI], Awaitable[_T]]) -> _T:
-        """Make a call and wait for its answer."""
-
-        async def answer(portal: Portal[TrioOpenAI]) -> _T:
-            return await ask(self.client(portal))
-
-        return self.portals.run(answer)
-
-    def open(
-        self,
-        ask: Callable[[TrioOpenAI], Awaitable[StreamT]],
-        wrap: Callable[[StreamT, Portal[TrioOpenAI], object], SyncT],
-    ) -> SyncT:
-        """Open a stream."""
-        return _Opening(self, ask, wrap).run()
-
-
-class _Opening(Generic[StreamT, SyncT]):
-    """A stream on its way from the loop to the thread that has asked for it."""
-
-    def __init__(
-        self,
-        caller: _Caller,
-        ask: Callable[[TrioOpenAI], Awaitable[StreamT]],
-        wrap: Callable[[StreamT, Portal[TrioOpenAI], object], SyncT],
-    ) -> None:
-        self.has_begun = False
-        self._caller, self._ask, self._wrap = caller, ask, wrap
-        self._stream: StreamT | None = None
-
-    def run(self) -> SyncT:
-        """Open it. Nothing of it is left if that is interrupted."""
-        self.has_begun = True
-        return self._caller.portals.run(self._open, undo=self._close)
-
-    async def _open(self, portal: Portal[TrioOpenAI]) -> SyncT:
-        self._stream = stream = await self._ask(self._caller.client(portal))
-        return self._wrap(stream, portal, self._caller)
-
-    async def _close(self) -> None:
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        if self._stream is not None:
-            await self._stream.aclose()
-
-
-class _Endpoint:
-    """What is under an attribute of the client."""
-
-    def __init__(self, caller: _Caller) -> None:
-        self.caller = caller
-
-
-class _Streamed(Generic[_P, SyncT]):
-    """A method whose counterpart gives the manager of a stream."""
-
-    def __init__(
-        self,
-        find: Callable[[TrioOpenAI], Callable[_P, StreamManager[StreamT]]],
-        wrap: Callable[[StreamT, Portal[TrioOpenAI], object], SyncT],
-    ) -> None:
-        self._find, self._wrap = find, wrap
-
-    def __get__(self, endpoint: _Endpoint, owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
-        def call(*args: _P.args, **params: _P.kwargs) -> SyncStreamManager[SyncT]:
-            hide_headers(params)
-            opening = _Opening(
-                endpoint.caller, lambda client: self._find(client)(*args, **params).__aenter__(), self._wrap
-            )
-            return SyncStreamManager(opening)
-
-        return call
-
-
-# The endpoints.
-
-
-class SyncChat(_Endpoint):
-    """What is under `client.chat`."""
-
-    def __init__(self, caller: _Caller) -> None:
-        super().__init__(caller)
-        self.completions = SyncCompletions(caller)
-
-
-class SyncCompletions(_Endpoint):
-    """What is under `client.chat.completions`. Parameters are those of `TrioOpenAI`'s methods of the same names."""
-
-    stream = _Streamed(lambda client: client.chat.completions.stream, SyncChatCompletionStream)
-    """Stream a chat completion inside a `with` block. The request is made when the block is entered.
-
-    Raises, on entering the block:
-        TypeError, ValueError: a parameter cannot be sent.
-        APIError: on entering the block, and while iterating.
-    """
-
-    @overload
-    def create(
-        self, *, model: str, messages: Iterable[Message], stream: Literal[True], **params: Any
-    ) -> SyncChatCompletionStream: ...
-
-    @overload
-    def create(
-        self, *, model: str, messages: Iterable[Message], stream: Literal[False] | None = None, **params: Any
-    ) -> ChatCompletion: ...
-
-    def create(self, *, stream: bool | None = None, **params: Any) -> SyncChatCompletionStream | ChatCompletion:
-        """Make a chat completion; with `stream=True`, return its stream, to be closed by `close()` or `with`.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: it failed.
-        """
-        hide_headers(params)
-        if not stream:
-            return self.caller.fetch(lambda client: client.chat.completions.create(stream=None, **params))
-        return self.caller.open(
-            lambda client: client.chat.completions.create(stream=True, **params), SyncChatCompletionStream
-        )
-
-
-class SyncResponses(_Endpoint):
-    """What is under `client.responses`. Parameters are those of `TrioOpenAI`'s methods of the same names."""
-
-    stream = _Streamed(lambda client: client.responses.stream, SyncResponseStream)
-    """Stream a response inside a `with` block. The request is made when the block is entered.
-
-    Raises, on entering the block:
-        TypeError, ValueError: a parameter cannot be sent.
-        APIError: on entering the block, and while iterating.
-    """
-
-    @overload
-    def create(self, *, stream: Literal[True], **params: Any) -> SyncResponseStream: ...
-
-    @overload
-    def create(self, *, stream: Literal[False] | None = None, **params: Any) -> Response: ...
-
-    def create(self, *, stream: bool | None = None, **params: Any) -> SyncResponseStream | Response:
-        """Make a response; with `stream=True`, return its stream, to be closed by `close()` or `with`.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: it failed.
-        """
-        hide_headers(params)
-        if not stream:
-            return self.caller.fetch(lambda client: client.responses.create(stream=None, **params))
-        return self.caller.open(lambda client: client.responses.create(stream=True, **params), SyncResponseStream)
-
-
-# The client.
+_WireT = TypeVar("_WireT", bound=WireObject)
 
 
 class SyncOpenAI:
@@ -300,9 +138,9 @@ class SyncOpenAI:
             "limiter": limiter,
         }
         first = TrioOpenAI(**options)
-        self._set_up(first, _Caller(Portals(_maker(first, options))))
+        self._set_up(first, SyncCaller(Portals(_maker(first, options))))
 
-    def _set_up(self, like: TrioOpenAI, caller: _Caller) -> None:
+    def _set_up(self, like: TrioOpenAI, caller: SyncCaller) -> None:
         """Take the options of a client, which has checked them."""
         self._like = like
         self._caller = caller
@@ -310,7 +148,12 @@ class SyncOpenAI:
         self.timeout = like.timeout
         self.max_retries = like.max_retries
         self.chat = SyncChat(caller)
+        self.completions = SyncCompletions(caller)
         self.responses = SyncResponses(caller)
+        self.images = SyncImages(caller)
+        self.audio = SyncAudio(caller)
+        self.models = SyncModels(caller)
+        self.embeddings = SyncEmbeddings(caller)
 
     def __repr__(self) -> str:
         return f"<SyncOpenAI {getattr(self, 'base_url', 'half made')!r}>"
@@ -339,6 +182,39 @@ class SyncOpenAI:
             open_streams=sum(one.open_streams for one in each),
             transport=TransportStatistics(*map(sum, zip(*pools, strict=True))) if pools else None,
         )
+
+    if TYPE_CHECKING:
+
+        @overload
+        def stream_request(
+            self,
+            method: str,
+            path: str,
+            *,
+            json: Mapping[str, Any] | None = None,
+            event_type: None = None,
+            end: str | Collection[str] | None = (),
+            **params: Unpack[CallParams],
+        ) -> SyncStreamManager[SyncStream[NamedEvent, NamedEvent | None]]: ...
+        @overload
+        def stream_request(
+            self,
+            method: str,
+            path: str,
+            *,
+            json: Mapping[str, Any] | None = None,
+            event_type: type[_WireT],
+            end: str | Collection[str] | None = (),
+            **params: Unpack[CallParams],
+        ) -> SyncStreamManager[SyncStream[_WireT, _WireT | None]]: ...
+        def stream_request(self, *where: Any, **params: Any) -> Any: ...  # noqa: D102
+
+    else:
+
+        def stream_request(self, *where: str, **params: Any) -> SyncStreamManager[SyncStream[Any, Any]]:
+            """Stream any other endpoint inside a `with` block; the arguments are those of `TrioOpenAI`'s."""
+            hide_headers(params)
+            return self._caller.manager(lambda client: client.stream_request(*where, **params), SyncStream)
 
     def with_options(self, **options: Any) -> SyncOpenAI:
         """A client with other options, which shares this one's connections. Closing either closes them.

@@ -27,6 +27,7 @@ LAYERS = [
     ["_demo", "local"],
     ["testing"],
     ["sync"],
+    ["_sync_endpoints"],
     ["_sync_stream", "_portal"],
     ["__init__"],
     ["_client"],
@@ -35,10 +36,10 @@ LAYERS = [
     ["_calls"],
     ["_stream"],
     ["_pump"],
-    ["_source"],
+    ["_source", "_bytes"],
     ["_fanout", "_request"],
     ["_limiter"],
-    ["_body"],
+    ["_body", "_upload"],
     ["_transport"],
     ["_connection", "_http1"],
     ["_sansio"],
@@ -47,6 +48,7 @@ LAYERS = [
 ]
 CORE_LAYERS = [
     ["reader"],
+    ["dialect_completion", "dialects_tagged"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["limits"],

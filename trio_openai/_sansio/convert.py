@@ -125,9 +125,9 @@ def _read(annotation: object) -> tuple[Literal["object", "objects", "list", "val
 
 @converter.register_structure_hook_factory(_is_wire_union)
 def _union_hook(union: object) -> Hook:  # pyright: ignore[reportUnusedFunction]
-    """Choose by the wire's `type`; each class names its own as the default of its `type` field."""
+    """Choose by the wire's `type`; each class has its own as the default of its `type` field. The first one counts."""
     members: tuple[type[WireObject], ...] = typing.get_args(union)
-    hooks = {attrs.fields_dict(cls)["type"].default: hook_for(cls) for cls in members}
+    hooks = {attrs.fields_dict(cls)["type"].default: hook_for(cls) for cls in reversed(members)}
     unknown = hooks.pop(None, hook_for(Unknown))
 
     def structure(raw: Raw, _: object) -> Any:

@@ -83,7 +83,8 @@ class Verdict:
 
     Attributes:
         state: `open`, `done`, `truncated`, `failed` or `closed` (by the user, before its end).
-        by: what made it done: `finish_reason`, `[DONE]` or `terminal_event`; otherwise None.
+        by: what made it done: `finish_reason`, `[DONE]`, `terminal_event`, or `end_of_body` where nothing else is the
+            end; otherwise None.
         reason: why the model stopped, as the wire says it (`stop`, `length`, `response.completed`), or None.
     """
 
@@ -343,7 +344,7 @@ class Reader(Generic[EventT]):
         if self.state is _OPENING:
             raise self.fail(self._nothing_came())
         if last is None and not self._cut_by and self.dialect.whole_without_end():
-            return self._end("finish_reason")
+            return self._end("end_of_body" if self.dialect.reason is None else "finish_reason")
         raise self.fail(self._truncated("it ended before the answer was whole"))
 
     def _truncated(self, how: str) -> StreamTruncatedError:

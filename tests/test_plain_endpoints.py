@@ -1,0 +1,210 @@
+"""Endpoints that only answer plainly: models, embeddings, what is done with a stored response; lists in pages."""
+
+from __future__ import annotations
+
+import base64
+import math
+from array import array
+from typing import Any
+
+import pytest
+import trio
+from net_helpers import client_over, no_environment, serve
+
+from trio_openai import APIResponseValidationError, NotFoundError, Page
+from trio_openai.testing import RecordedRequest, Reply
+from trio_openai.types import (
+    Model,
+    ResponseFunctionToolCall,
+    ResponseInputImage,
+    ResponseInputMessageItem,
+    ResponseInputText,
+    ResponseOutputText,
+    UnknownItem,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+MODELS = {"object": "list", "data": [{"id": "a", "object": "model", "owned_by": "me"}, {"id": "b"}]}
+
+
+async def test_models(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [Reply.json(MODELS), Reply.json(MODELS), Reply.json({"id": "a/b", "created": 7})])
+    client, _ = client_over(server)
+    async with client:
+        page = await client.models.list()
+        assert isinstance(page, Page)
+        assert [model.id for model in page.data] == ["a", "b"]
+        assert page.data[0].owned_by == "me"
+        assert not page.has_next_page()
+        with pytest.raises(RuntimeError, match="last page"):
+            await page.get_next_page()
+        assert [model.id async for model in client.models.list(extra_query={"q": "1"})] == ["a", "b"]
+        model = await client.models.retrieve("a/b")
+        assert isinstance(model, Model)
+        assert (model.id, model.created) == ("a/b", 7)
+    assert [(request.method, request.target, request.body) for request in server.requests] == [
+        ("GET", "/v1/models", b""),
+        ("GET", "/v1/models?q=1", b""),
+        ("GET", "/v1/models/a%2Fb", b""),
+    ]
+
+
+async def test_a_failure_is_raised_where_the_list_is_awaited(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.error(404, "no such thing"))
+    client, _ = client_over(server)
+    async with client:
+        listing = client.models.list()
+        with pytest.raises(NotFoundError, match="no such thing"):
+            await listing
+        with pytest.raises(NotFoundError):
+            async for _ in client.models.list():
+                pass
+
+
+def vector(*numbers: float) -> str:
+    return base64.b64encode(array("f", numbers).tobytes()).decode()
+
+
+def embedded(*vectors: Any) -> Reply:
+    data = [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(vectors)]
+    return Reply.json({"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 3, "total_tokens": 3}})
+
+
+async def test_vectors_travel_as_base64_and_are_numbers(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, embedded(vector(0.5, -2.0), vector(math.inf), vector()))
+    client, _ = client_over(server)
+    async with client:
+        answer = await client.embeddings.create(model="m", input=["x", "y", "z"], dimensions=2)
+    assert [one.embedding for one in answer.data] == [[0.5, -2.0], [math.inf], []]
+    assert answer.data[0].raw["embedding"] == vector(0.5, -2.0)
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 3
+    assert server.requests[0].json() == {
+        "model": "m",
+        "input": ["x", "y", "z"],
+        "dimensions": 2,
+        "encoding_format": "base64",
+    }
+
+
+async def test_a_server_that_knows_no_base64_sends_numbers(nursery: trio.Nursery) -> None:
+    client, _ = client_over(await serve(nursery, embedded([0.1, 0.2])))
+    async with client:
+        answer = await client.embeddings.create(model="m", input="x")
+    assert answer.data[0].embedding == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(("encoding", "given"), [("float", [0.1]), ("base64", vector(0.1))])
+async def test_an_encoding_that_was_asked_for_is_left_as_it_is(
+    nursery: trio.Nursery, encoding: str, given: Any
+) -> None:
+    server = await serve(nursery, embedded(given))
+    client, _ = client_over(server)
+    async with client:
+        answer = await client.embeddings.create(model="m", input=[1, 2], encoding_format=encoding)
+    assert answer.data[0].embedding == given
+    assert server.requests[0].json()["encoding_format"] == encoding
+
+
+@pytest.mark.parametrize("bad", ["abc", "YWI=", "\N{GREEK SMALL LETTER ALPHA}"])
+async def test_a_vector_that_is_none_is_an_error_of_ours(nursery: trio.Nursery, bad: str) -> None:
+    client, _ = client_over(await serve(nursery, embedded(vector(1.0), bad)))
+    async with client:
+        with pytest.raises(APIResponseValidationError) as caught:
+            await client.embeddings.create(model="m", input="x")
+        assert caught.value.request_id == "req_scripted"
+
+
+async def test_a_stored_response_is_cancelled_and_deleted(nursery: trio.Nursery) -> None:
+    cancelled = {"id": "resp_1", "status": "cancelled", "output": []}
+    server = await serve(nursery, [Reply.json(cancelled), Reply.json({"deleted": True}), Reply(204)])
+    client, _ = client_over(server)
+    async with client:
+        assert (await client.responses.cancel("resp_1")).status == "cancelled"
+        assert await client.responses.delete("resp_1") is None  # type: ignore[func-returns-value]
+        assert await client.responses.delete("resp_1", extra_headers={"x-a": "b"}) is None  # type: ignore[func-returns-value]
+    assert [(request.method, request.target, request.body) for request in server.requests] == [
+        ("POST", "/v1/responses/resp_1/cancel", b""),
+        ("DELETE", "/v1/responses/resp_1", b""),
+        ("DELETE", "/v1/responses/resp_1", b""),
+    ]
+    assert server.requests[2].header("x-a") == "b"
+    assert {request.header("content-type") for request in server.requests} == {None}
+
+
+ITEMS: list[dict[str, Any]] = [
+    {
+        "id": "msg_1",
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": "Hi"}, {"type": "input_image", "image_url": "data:"}],
+    },
+    {"id": "msg_2", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]},
+    {"id": "fc_1", "type": "function_call", "name": "f", "arguments": "{}"},
+    {"id": "x_1", "type": "configuration_update", "what": 1},
+]
+
+
+def items(request: RecordedRequest) -> Reply:
+    """Two items a page; the last page is empty."""
+    after = request.target.partition("after=")[2].partition("&")[0]
+    begin = next((n + 1 for n, item in enumerate(ITEMS) if item["id"] == after), 0)
+    data = ITEMS[begin : begin + 2]
+    return Reply.json({"object": "list", "data": data, "has_more": bool(data), "first_id": "a", "last_id": "b"})
+
+
+async def test_the_input_of_a_response_comes_in_pages(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, items)
+    client, _ = client_over(server)
+    async with client:
+        first = await client.responses.input_items.list("resp_1", limit=2, order="asc", include=["a", "b"])
+        assert len(server.requests) == 1
+        assert first.has_next_page()
+        second = await first.get_next_page()
+        assert [item.id for item in second.data] == ["fc_1", "x_1"]
+        assert [item.id async for item in first] == ["msg_1", "msg_2", "fc_1", "x_1"]
+        every = [item async for item in client.responses.input_items.list("resp_1", limit=2)]
+    message, answer, call, unknown = every
+    assert isinstance(message, ResponseInputMessageItem)
+    assert isinstance(message.content[0], ResponseInputText)
+    assert isinstance(message.content[1], ResponseInputImage)
+    assert isinstance(answer, ResponseInputMessageItem)
+    assert isinstance(answer.content[0], ResponseOutputText)
+    assert isinstance(call, ResponseFunctionToolCall)
+    assert isinstance(unknown, UnknownItem)
+    assert (
+        server.requests[0].target
+        == "/v1/responses/resp_1/input_items?limit=2&order=asc&include%5B%5D=a&include%5B%5D=b"
+    )
+    assert server.requests[1].target == server.requests[0].target + "&after=msg_2"
+
+
+async def test_another_page_is_asked_for_when_it_is_needed(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, items)
+    client, _ = client_over(server)
+    async with client:
+        every = aiter(client.responses.input_items.list("resp_1"))
+        for asked in (1, 1, 2, 2):
+            await anext(every)
+            assert len(server.requests) == asked
+
+
+async def test_a_cancelled_step_loses_no_item(nursery: trio.Nursery) -> None:
+    client, _ = client_over(await serve(nursery, items))
+    async with client:
+        every, got = aiter(client.responses.input_items.list("resp_1")), []
+        while True:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await anext(every)
+            assert scope.cancelled_caught
+            try:
+                got.append((await anext(every)).id)
+            except StopAsyncIteration:
+                break
+    assert got == ["msg_1", "msg_2", "fc_1", "x_1"]

@@ -1,0 +1,407 @@
+"""Files are read while they are sent, never whole; anew for each attempt; and closed whatever happens."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+from net_helpers import client_over, no_environment, outcome, serve
+
+from trio_openai import APIConnectionError, APITimeoutError, TrioOpenAI
+from trio_openai._upload import SizedFile, Upload
+from trio_openai.testing import RecordedRequest, Reply
+
+SAID = Reply.json({"text": "Hello."})
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+@attrs.frozen
+class Part:
+    head: str
+    body: bytes
+
+    @property
+    def name(self) -> str:
+        return re.findall(r' name="([^"]*)"', self.head)[0]
+
+
+def parts_of(request: RecordedRequest) -> list[Part]:
+    """The parts of a form."""
+    content_type = request.header("content-type") or ""
+    assert content_type.startswith("multipart/form-data; boundary=")
+    assert request.header("content-length") == str(len(request.body))
+    assert request.header("transfer-encoding") is None
+    boundary = b"--" + content_type.partition("boundary=")[2].encode()
+    first, *parts, last = request.body.split(boundary)
+    assert (first, last) == (b"", b"--\r\n")
+    split = [part.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n") for part in parts]
+    return [Part(head.decode(), body) for head, _, body in split]
+
+
+async def transcribe(client: TrioOpenAI, file: Any, **params: Any) -> str:
+    return (await client.audio.transcriptions.create(file=file, model="m", **params)).text
+
+
+def as_path(path: Path) -> Any:
+    return path
+
+
+def as_bytes(path: Path) -> Any:
+    return path.read_bytes()
+
+
+def as_open_file(path: Path) -> Any:
+    return path.open("rb")
+
+
+def as_bytes_io(path: Path) -> Any:
+    return io.BytesIO(path.read_bytes())
+
+
+def as_tuple(path: Path) -> Any:
+    return ("other.mp3", path)
+
+
+def as_typed_tuple(path: Path) -> Any:
+    return (None, path.read_bytes(), "audio/x-mine")
+
+
+FILES = [
+    (as_path, "hello.wav", "audio/"),
+    (as_bytes, "upload", "application/octet-stream"),
+    (as_open_file, "hello.wav", "audio/"),
+    (as_bytes_io, "upload", "application/octet-stream"),
+    (as_tuple, "other.mp3", "audio/mpeg"),
+    (as_typed_tuple, "upload", "audio/x-mine"),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "content_type"), FILES, ids=[make.__name__ for make, _, _ in FILES])
+async def test_a_file_may_be_given_in_many_ways(
+    nursery: trio.Nursery, tmp_path: Path, make: Any, name: str, content_type: str
+) -> None:
+    path = tmp_path / "hello.wav"
+    path.write_bytes(bytes(range(256)) * 600)
+    file = make(path)
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    async with client:
+        assert await transcribe(client, file) == "Hello."
+    model, sent = parts_of(server.requests[0])
+    assert (model.name, model.body) == ("model", b"m")
+    assert sent.name == "file"
+    assert f'filename="{name}"' in sent.head
+    assert f"Content-Type: {content_type}" in sent.head
+    assert sent.body == path.read_bytes()
+    if hasattr(file, "closed"):
+        assert not file.closed  # it is the caller's
+        file.close()
+
+
+async def test_a_file_of_trio(nursery: trio.Nursery, tmp_path: Path) -> None:
+    (tmp_path / "hello.wav").write_bytes(b"RIFF")
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    async with client, await trio.open_file(tmp_path / "hello.wav", "rb") as file:
+        await transcribe(client, file)
+    assert parts_of(server.requests[0])[-1].body == b"RIFF"
+
+
+async def test_fields_are_written_as_openai_python_writes_them(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    async with client:
+        await transcribe(
+            client,
+            b"RIFF",
+            temperature=0.5,
+            language="nö",
+            timestamp_granularities=["word", "segment"],
+            chunking_strategy={"type": "server_vad", "threshold": 1},
+            prompt=None,
+            extra_body={"flag": True, "deep": {"a": [1, 2]}},
+        )
+    fields = [(part.name, part.body.decode()) for part in parts_of(server.requests[0])[:-1]]
+    assert fields == [
+        ("model", "m"),
+        ("temperature", "0.5"),
+        ("language", "nö"),
+        ("timestamp_granularities[]", "word"),
+        ("timestamp_granularities[]", "segment"),
+        ("chunking_strategy[type]", "server_vad"),
+        ("chunking_strategy[threshold]", "1"),
+        ("flag", "true"),
+        ("deep[a][]", "1"),
+        ("deep[a][]", "2"),
+    ]
+
+
+async def test_several_pictures_and_a_mask(nursery: trio.Nursery, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(b"cat")
+    server = await serve(nursery, Reply.json({"data": []}))
+    client, _ = client_over(server)
+    async with client:
+        await client.images.edit(image=[tmp_path / "cat.png", b"dog"], mask=("m.png", b"mask"), prompt="A hat.", n=1)
+        await client.images.edit(image=tmp_path / "cat.png", prompt="A hat.")
+    several, one = map(parts_of, server.requests)
+    assert [(part.name, part.body) for part in several] == [
+        ("prompt", b"A hat."),
+        ("n", b"1"),
+        ("image[]", b"cat"),
+        ("image[]", b"dog"),
+        ("mask", b"mask"),
+    ]
+    assert [(part.name, part.body) for part in one] == [("prompt", b"A hat."), ("image", b"cat")]
+
+
+# ----------------------------------------------------------------------------------------------------------- in pieces
+
+
+class Watched(io.FileIO):
+    """A file that keeps what was read of it, and in which threads."""
+
+    reads: list[int]
+    threads: set[threading.Thread]
+
+    def watch(self) -> Watched:
+        self.reads, self.threads = [], set()
+        return self
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads.append(-1 if size is None else size)
+        self.threads.add(threading.current_thread())
+        return super().read(size) or b""
+
+
+async def test_a_file_is_read_in_pieces_and_not_in_the_event_loop(nursery: trio.Nursery, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(b"x" * MEGABYTE)
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    async with client:
+        with Watched(path).watch() as file:
+            await transcribe(client, file)
+    assert len(server.requests[0].body) > MEGABYTE
+    assert max(file.reads) <= 64 * 1024
+    assert min(file.reads) >= 0
+    assert len(file.reads) >= 16
+    assert threading.current_thread() not in file.threads
+
+
+async def swallow(listener: trio.SocketListener) -> int:
+    """A server that keeps nothing of what it is sent; the size of the body."""
+    stream = await listener.accept()
+    async with stream:
+        head = bytearray()
+        while b"\r\n\r\n" not in head:
+            head += await stream.receive_some()
+        size = int(re.findall(rb"(?i)content-length: (\d+)", head)[0])
+        left = size - (len(head) - head.index(b"\r\n\r\n") - 4)
+        while left:
+            left -= len(await stream.receive_some(64 * 1024))
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n" + b'{"text":"Hello"}')
+    return size
+
+
+async def test_a_long_file_takes_no_memory(nursery: trio.Nursery, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    with path.open("wb") as file:
+        file.truncate(64 * MEGABYTE)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    sizes: list[int] = []
+
+    async def serve_once() -> None:
+        sizes.append(await swallow(listener))
+
+    async with listener, TrioOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="k") as client:
+        nursery.start_soon(serve_once)
+        tracemalloc.start()
+        try:
+            assert await transcribe(client, path) == "Hello"
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert sizes[0] > 64 * MEGABYTE
+    assert peak < 4 * MEGABYTE
+
+
+async def test_other_clients_send_it_too(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """The stock transport of httpx, and httpx2 where it is installed."""
+    (tmp_path / "hello.wav").write_bytes(b"x" * 200_000)
+    server = await serve(nursery, SAID, memory=False)
+    packages: list[Any] = [httpx]
+    try:
+        import httpx2
+    except ImportError:
+        pass
+    else:
+        packages.append(httpx2)
+    for package in packages:
+        http = package.AsyncClient(trust_env=False)
+        async with TrioOpenAI(base_url=server.base_url, api_key="k", http_client=http) as client:
+            assert await transcribe(client, tmp_path / "hello.wav") == "Hello."
+    for request in server.requests:
+        assert parts_of(request)[-1].body == b"x" * 200_000
+
+
+# ------------------------------------------------------------------------------------------------------ what goes wrong
+
+
+async def test_each_attempt_reads_it_anew(nursery: trio.Nursery, tmp_path: Path, autojump_clock: object) -> None:
+    path = tmp_path / "hello.wav"
+    path.write_bytes(b"x" * 100_000)
+    for file in (path, path.open("rb"), io.BytesIO(b"x" * 100_000), b"x" * 100_000):
+        server = await serve(nursery, [Reply.error(500, "not now"), Reply.error(429, "nor now"), SAID])
+        client, _ = client_over(server)
+        async with client:
+            assert await transcribe(client, file) == "Hello."
+        assert [parts_of(request)[-1].body for request in server.requests] == [b"x" * 100_000] * 3
+        if isinstance(file, io.IOBase):
+            file.close()
+
+
+async def test_a_redirect_takes_the_file_along(nursery: trio.Nursery, tmp_path: Path) -> None:
+    (tmp_path / "hello.wav").write_bytes(b"RIFF")
+    server = await serve(nursery, [Reply(307, {"location": "/v1/elsewhere"}, framing="length"), SAID])
+    client, _ = client_over(server)
+    async with client:
+        assert await transcribe(client, tmp_path / "hello.wav") == "Hello."
+    assert [request.path for request in server.requests] == ["/v1/audio/transcriptions", "/v1/elsewhere"]
+    assert parts_of(server.requests[1])[-1].body == b"RIFF"
+
+
+async def test_a_file_that_is_not_there_is_an_os_error_before_anything_is_sent(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(FileNotFoundError):
+            await transcribe(client, tmp_path / "none.wav")
+        with pytest.raises(FileNotFoundError):
+            async with client.audio.transcriptions.stream(file=tmp_path / "none.wav", model="m"):
+                pass
+    assert server.statistics().accepted == 0
+
+
+async def test_a_file_that_becomes_shorter_while_it_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
+    path = tmp_path / "hello.wav"
+    path.write_bytes(b"x" * MEGABYTE)
+
+    class Shrinking(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            path.write_bytes(b"x" * 100_000)
+            return super().read(size) or b""
+
+    server = await serve(nursery, SAID)
+    client, transport = client_over(server)
+    async with client:
+        with Shrinking(path) as file, pytest.raises(OSError, match="became shorter while it was sent"):
+            await transcribe(client, file)
+        assert transport.statistics().active == 0
+    assert server.requests == []
+
+
+async def test_a_file_that_grows_is_sent_as_long_as_was_said(nursery: trio.Nursery, tmp_path: Path) -> None:
+    path = tmp_path / "hello.wav"
+    path.write_bytes(b"x" * 100_000)
+
+    class Growing(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            path.write_bytes(b"x" * 300_000)
+            return super().read(size) or b""
+
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    async with client:
+        with Growing(path) as file:
+            await transcribe(client, file)
+    assert len(parts_of(server.requests[0])[-1].body) == 100_000
+
+
+def test_files_that_cannot_be_sent(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("text")
+    with (tmp_path / "a").open() as text, pytest.raises(TypeError, match="binary mode"):
+        Upload.of("file", text)
+
+    class Pipe(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+    with pytest.raises(ValueError, match="cannot be read twice"):
+        Upload.of("file", Pipe())
+
+
+async def test_a_file_is_closed_however_the_attempt_ends(
+    nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in the middle, with a server that does not read; refused; and sent."""
+    path = tmp_path / "long.wav"
+    path.write_bytes(b"x" * 8 * MEGABYTE)
+    opened: list[Any] = []
+    really = SizedFile.read
+
+    def read(self: SizedFile, size: int) -> bytes:
+        data = really(self, size)
+        opened.append(self._file)
+        return data
+
+    monkeypatch.setattr(SizedFile, "read", read)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    async with listener, TrioOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="k", max_retries=0) as client:
+        async with trio.open_nursery() as inner:
+            inner.start_soon(outcome, transcribe, client, path)
+            with trio.fail_after(20):
+                stream = await listener.accept()
+                await stream.receive_some()
+                while len(opened) < 3:
+                    await trio.lowlevel.checkpoint()
+            inner.cancel_scope.cancel()
+        await stream.aclose()
+        assert client.statistics().transport.active == 0  # type: ignore[union-attr]
+    assert {file.closed for file in opened} == {True}
+
+
+async def test_a_server_that_does_not_read_meets_the_deadline(nursery: trio.Nursery, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    with path.open("wb") as file:
+        file.truncate(64 * MEGABYTE)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    async with listener, TrioOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="k", max_retries=0) as client:
+        error = await outcome(transcribe, client, path, timeout=0.05)
+    assert isinstance(error, APITimeoutError | APIConnectionError)
+
+
+async def test_a_worker_of_each_thread_can_upload(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """The threads that read are not those of the program, which may all be waiting for them."""
+    (tmp_path / "hello.wav").write_bytes(b"RIFF")
+    server = await serve(nursery, SAID)
+    client, _ = client_over(server)
+    limiter = trio.to_thread.current_default_thread_limiter()
+    async with client:
+        tokens = [object() for _ in range(int(limiter.total_tokens))]
+        for token in tokens:
+            limiter.acquire_on_behalf_of_nowait(token)
+        try:
+            assert await transcribe(client, tmp_path / "hello.wav") == "Hello."
+        finally:
+            for token in tokens:
+                limiter.release_on_behalf_of(token)

@@ -1,0 +1,132 @@
+"""An answer that is bytes, such as sound, piece by piece: for a player, or for a file that need not fit into memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from ._body import ReadableBody, body_of
+from ._request import Exchange, translated
+from ._upload import in_thread
+from .errors import APIError, APITimeoutError, StreamTruncatedError
+
+if TYPE_CHECKING:
+    import os
+
+    import httpx
+
+
+class ByteStream:
+    """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file.
+
+    Attributes:
+        response: the response: status and headers.
+    """
+
+    response: httpx.Response
+
+    def __init__(self, exchange: Exchange, open_sources: set[Any]) -> None:
+        self._exchange = exchange
+        self._open_sources = open_sources
+        self._body: ReadableBody | None = None  # None while there is no connection
+        self._is_whole = False
+        self._is_busy = False
+        self._failure: APIError | None = None
+
+    async def open(self) -> None:
+        """Send the request and wait for the head of the response. Internal."""
+        self.response = await self._exchange.open()
+        self._body = body_of(self.response)
+        self._open_sources.add(self)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next bytes.
+
+        Raises:
+            StopAsyncIteration: that was all.
+            StreamTruncatedError: the connection broke before.
+            APITimeoutError: there was nothing for too long.
+            trio.ClosedResourceError: this was closed.
+            trio.BusyResourceError: another task is reading it.
+        """
+        if self._is_busy:
+            raise trio.BusyResourceError("another task is reading this")
+        self._is_busy = True
+        try:
+            await trio.lowlevel.checkpoint()
+            piece = await self._read()
+            if not piece:
+                raise StopAsyncIteration
+            return piece
+        finally:
+            self._is_busy = False
+
+    async def _read(self) -> bytes:  # noqa: ASYNC910 - `__anext__` sees to it
+        if self._failure is not None:
+            raise self._failure
+        if self._is_whole:
+            return b""  # noqa: ASYNC910
+        if self._body is None:
+            raise trio.ClosedResourceError("this stream of bytes has been closed")
+        clocks = self._exchange.clocks
+        clocks.start("idle")
+        try:
+            piece = await self._exchange.limited(self._body.read)
+        except self._exchange.errors as error:
+            ours = translated(error, self._exchange.call.deadlines)
+            is_cut = not isinstance(ours, APITimeoutError)
+            raise await self._failed(StreamTruncatedError(f"the answer was cut: {ours}") if is_cut else ours) from None
+        except APIError as error:
+            raise await self._failed(error) from None
+        finally:
+            clocks.stop("idle")
+        if not piece:
+            self._is_whole = True
+            await self.aclose()
+        return piece
+
+    async def _failed(self, error: APIError) -> APIError:
+        error.request_id = self.response.headers.get("x-request-id")
+        self._failure = self._exchange.cleaned(error)
+        await self.aclose()
+        return self._failure
+
+    async def read(self) -> bytes:
+        """All bytes that are still to come. Raises as iterating does."""
+        pieces: list[bytes] = []
+        async for piece in self:
+            pieces.append(piece)  # noqa: PERF401
+        return b"".join(pieces)
+
+    async def write_to_file(self, path: str | os.PathLike[str]) -> None:
+        """Write the bytes to a file as they come. If that fails, those that came are in the file.
+
+        Raises:
+            OSError: the file cannot be written.
+            APIError: as iterating does.
+        """
+        file = await in_thread(lambda: Path(path).open("wb"))  # noqa: SIM115 - it is closed below
+        try:
+            async for piece in self:
+                await in_thread(functools.partial(file.write, piece))
+        finally:
+            file.close()
+
+    async def aclose(self) -> None:
+        """Close it and its connection. Idempotent, callable from any task. The connection is closed before it waits."""
+        self._open_sources.discard(self)
+        body, self._body = self._body, None
+        if body is None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            try:
+                await body.aclose()
+            finally:
+                self._exchange.settle(error=self._failure)

@@ -1,0 +1,228 @@
+"""The doors of an endpoint that streams: `stream`, `start_stream`, `call`, and `create`. All of them are here.
+
+An endpoint says in its class's attributes what is its own. The types of its doors stand there too, under `if
+TYPE_CHECKING`: they are the parameters' `TypedDict` and the classes of its stream and of its plain answer, and there is
+no other way to tell a type checker of a method that takes another `TypedDict` in each subclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from urllib.parse import quote
+
+import attrs
+import trio
+
+from trio_openai._calls import Caller, Decode, as_object, hide_headers
+from trio_openai._request import Call
+from trio_openai._sansio.dialects import Dialect
+from trio_openai._source import EventSource
+from trio_openai._stream import StreamCall, StreamManager, StreamT, start
+
+from ._parameters import Parameters
+
+WholeT = TypeVar("WholeT")
+Params = dict[str, Any]
+
+DEFAULT_BUFFER = 64
+"""Events that a task may read ahead of whoever iterates the stream."""
+
+
+class StreamingEndpoint(Generic[StreamT, WholeT]):
+    """An endpoint that answers plainly or by a stream.
+
+    Parameters are the API's, and the same at every door. Beside them, every call takes:
+
+    * `extra_headers`, `extra_query`, `extra_body`: added to the request;
+    * `timeout`: as for `TrioOpenAI`.
+
+    A parameter that this library does not know goes into `extra_body`.
+    """
+
+    _method: ClassVar[str] = "POST"
+    _path: ClassVar[str]  # with `{names}` of what is given without a keyword
+    _parameters: ClassVar[Parameters]
+    _files: ClassVar[tuple[str, ...]] = ()  # parameters that are files: then the body is a form
+    _asks_for_stream: ClassVar[Mapping[str, Any]] = {"stream": True}
+    _stream_class: Callable[[EventSource[Any, Any]], StreamT]
+    _answer: type[WholeT]
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    # What an endpoint may have of its own.
+
+    def _dialect(self, params: Params) -> Callable[[], Dialect[Any, Any]]:
+        """What makes the dialect of a stream that was asked for with these parameters."""
+        raise NotImplementedError
+
+    def _decode(self, params: Params) -> Decode[WholeT]:  # noqa: ARG002
+        """What makes an object of the plain answer."""
+        return as_object(self._answer)
+
+    def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], StreamT]:
+        """Check and encode the parameters of a stream. Returns what makes it, as often as that is wanted."""
+        caller, make_stream = self._caller, self._stream_class
+        path, checked = self._checked(where, params)
+        make_dialect = self._dialect(checked)
+        call = self._prepared(path, checked, stream=True)
+        return lambda: make_stream(caller.source(call, make_dialect))
+
+    # What all have in common.
+
+    def _checked(self, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
+        """The path, and the parameters that are not in it."""
+        hide_headers(params)  # where the caller's frame has them too
+        path, params = at(self._path, where, params)
+        return path, self._parameters.check(params)
+
+    def _prepared(self, path: str, checked: Params, *, stream: bool) -> Call:
+        always = self._asks_for_stream if stream else None
+        return self._caller.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
+
+    async def _make(self, where: tuple[str, ...], stream: object, params: Params) -> StreamT | WholeT:
+        hide_headers(params)
+        if stream not in (None, True, False):
+            raise TypeError("stream takes True or False")
+        if stream:
+            opened = self._opening(where, params)()
+            await opened.open()
+            return opened
+        path, checked = self._checked(where, params)
+        decode = self._decode(checked)
+        return await self._caller.answer(self._prepared(path, checked, stream=False), decode)
+
+    if not TYPE_CHECKING:  # a checker finds the doors of each endpoint in its own class
+
+        def stream(self, *where: str, **params: Any) -> StreamManager[StreamT]:
+            """Stream the answer inside an `async with` block. The request is sent when the block is entered.
+
+            Raises:
+                TypeError, ValueError: a parameter cannot be sent.
+                APIError: on entering the block, and while iterating.
+            """
+            return StreamManager(self._opening(where, _streamed(params)))
+
+        async def start_stream(
+            self, nursery: trio.Nursery, *where: str, buffer: int = DEFAULT_BUFFER, **params: Any
+        ) -> StreamT:
+            """Stream the answer inside a nursery: a task in it reads the stream, into a buffer of so many events.
+
+            The task ends with the stream. Cancelling the nursery, or `aclose()`, closes the stream.
+
+            Raises:
+                TypeError, ValueError: a parameter cannot be sent.
+                APIError: now, and while iterating. Out of the nursery, if nobody iterates and nobody has subscribed.
+            """
+            return await start(self._opening(where, _streamed(params)), nursery, buffer)
+
+        def call(self, *where: str, key: object = None, **params: Any) -> StreamCall[StreamT]:
+            """A call to be made by `stream_many`, `run_many` or `race`; `key` is what tells it apart.
+
+            Raises:
+                TypeError, ValueError: a parameter cannot be sent.
+            """
+            return StreamCall(key, self._opening(where, _streamed(params)))
+
+
+class CreatingEndpoint(StreamingEndpoint[StreamT, WholeT]):
+    """One whose third door, and whose plain answer, is called `create`."""
+
+    if not TYPE_CHECKING:
+
+        async def create(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
+            """Make a call and return the whole answer; with `stream=True`, its stream.
+
+            Such a stream is closed by `aclose()` or `async with`, and with the client at the latest.
+
+            Raises:
+                TypeError, ValueError: a parameter cannot be sent.
+                APIError: it failed.
+            """
+            return await self._make(where, stream, params)
+
+
+class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
+    """One that is called itself, as a method: `await client.images.generate(...)`."""
+
+    if not TYPE_CHECKING:
+
+        async def __call__(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
+            """As `create` of other endpoints."""
+            return await self._make(where, stream, params)
+
+
+@attrs.frozen
+class Asking(Generic[WholeT]):
+    """An endpoint that only answers plainly.
+
+    Attributes:
+        method: of HTTP.
+        path: with `{names}` of what is given without a keyword.
+        parameters: the API's.
+        decode: makes an object of the answer.
+    """
+
+    method: str
+    path: str
+    parameters: Parameters
+    decode: Decode[WholeT]
+
+    async def __call__(self, caller: Caller, where: tuple[str, ...], params: Params) -> WholeT:
+        """Make a call."""
+        return await caller.answer(self.prepared(caller, where, params), self.decode)
+
+    def prepared(self, caller: Caller, where: tuple[str, ...], params: Params) -> Call:
+        """Check and encode the parameters.
+
+        Raises:
+            TypeError, ValueError: one cannot be sent.
+        """
+        hide_headers(params)
+        path, params = at(self.path, where, params)
+        return caller.prepare(self.method, path, self.parameters.check(params), stream=False)
+
+
+def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
+    """A path with its places filled by what was given for them, without a keyword or with one; and the rest.
+
+    Raises:
+        TypeError: there are too few, too many, or others than strings.
+        ValueError: one is empty, or leads elsewhere.
+    """
+    if "{" not in path and not where:
+        return path, params
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    if len(where) > len(names):
+        raise TypeError(f"without a keyword this takes {len(names) or 'no'} argument(s), and {len(where)} were given")
+    rest = dict(params)
+    for number, name in enumerate(names):
+        if number < len(where) and name in rest:
+            raise TypeError(f"{name} is given twice")
+        if number >= len(where) and name not in rest:
+            raise TypeError(f"{name} is missing: give it as the first argument")
+        given = where[number] if number < len(where) else rest.pop(name)
+        path = path.replace(f"{{{name}}}", segment(name, given))
+    return path, rest
+
+
+def segment(name: str, given: object) -> str:
+    """A string as one segment of a path.
+
+    Raises:
+        TypeError, ValueError: it cannot be one.
+    """
+    if not isinstance(given, str):
+        raise TypeError(f"{name} takes a string, not {type(given).__name__}")
+    if given.strip() in ("", ".", ".."):
+        raise ValueError(f"{name} takes the id of an object, not {given!r}")
+    return quote(given, safe="")
+
+
+def _streamed(params: Params) -> Params:
+    """The parameters of a call that streams without being told."""
+    if params.pop("stream", True) is not True:
+        hide_headers(params)
+        raise TypeError("this always streams; for a plain answer leave the door out, as in create(...)")
+    return params

@@ -1,0 +1,143 @@
+"""Audio: recordings to text, and text to speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
+
+from trio_openai._bytes import ByteStream
+from trio_openai._calls import Caller, Decode, as_bytes, as_object, as_text, hide_headers
+from trio_openai._request import Call
+from trio_openai._sansio.dialects_tagged import SpeechDialect, TranscriptionDialect
+from trio_openai._stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
+from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
+from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
+
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._parameters import Parameters
+
+if TYPE_CHECKING:
+    import trio
+
+AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized | str
+
+
+class Audio:
+    """What is under `client.audio`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.transcriptions = Transcriptions(caller)
+        self.speech = SpeechEndpoint(caller)
+
+
+class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
+    """What is under `client.audio.transcriptions`: the text of a recording, which is uploaded."""
+
+    _path = "/audio/transcriptions"
+    _files = ("file",)
+    _parameters = Parameters(TranscriptionStreamParams, unchecked=_files)
+    _stream_class = TranscriptionStream
+
+    def _dialect(self, params: Params) -> Callable[[], TranscriptionDialect]:  # noqa: ARG002
+        return TranscriptionDialect
+
+    def _decode(self, params: Params) -> Decode[AnyTranscription]:
+        wanted = params.get("response_format")
+        if wanted in ("text", "srt", "vtt"):
+            return as_text
+        if wanted == "verbose_json":
+            return as_object(TranscriptionVerbose)
+        return as_object(TranscriptionDiarized if wanted == "diarized_json" else Transcription)
+
+    if TYPE_CHECKING:
+
+        def stream(self, **params: Unpack[TranscriptionStreamParams]) -> StreamManager[TranscriptionStream]: ...
+        async def start_stream(
+            self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[TranscriptionStreamParams]
+        ) -> TranscriptionStream: ...
+        def call(
+            self, *, key: object = None, **params: Unpack[TranscriptionStreamParams]
+        ) -> StreamCall[TranscriptionStream]: ...
+        @overload
+        async def create(
+            self, *, stream: Literal[True], **params: Unpack[TranscriptionStreamParams]
+        ) -> TranscriptionStream: ...
+        @overload
+        async def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["text", "srt", "vtt"],
+            **params: Unpack[TranscriptionParams],
+        ) -> str: ...
+        @overload
+        async def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["verbose_json"],
+            **params: Unpack[TranscriptionParams],
+        ) -> TranscriptionVerbose: ...
+        @overload
+        async def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["diarized_json"],
+            **params: Unpack[TranscriptionParams],
+        ) -> TranscriptionDiarized: ...
+        @overload
+        async def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["json"] = "json",
+            **params: Unpack[TranscriptionParams],
+        ) -> Transcription: ...
+        async def create(self, **params: Any) -> Any: ...
+
+
+class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
+    """What is under `client.audio.speech`: text as sound. `create` gives its bytes, `stream` events with pieces."""
+
+    _path = "/audio/speech"
+    _parameters = Parameters(SpeechParams)
+    _stream_class = SpeechStream
+    _asks_for_stream: ClassVar[Mapping[str, Any]] = {"stream_format": "sse"}
+
+    def _dialect(self, params: Params) -> Callable[[], SpeechDialect]:  # noqa: ARG002
+        return SpeechDialect
+
+    def _decode(self, params: Params) -> Decode[bytes]:  # noqa: ARG002
+        return as_bytes
+
+    def _prepared(self, path: str, checked: Params, *, stream: bool) -> Call:
+        if stream:
+            return super()._prepared(path, checked, stream=True)
+        return self._caller.prepare("POST", path, checked, stream=False, raw=True)
+
+    def stream_bytes(self, **params: Unpack[SpeechParams]) -> StreamManager[ByteStream]:
+        """The sound itself, piece by piece, inside an `async with` block: to be played, or written to a file.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent.
+            APIError: on entering the block, and while iterating.
+        """
+        given = cast("Params", params)
+        hide_headers(given)
+        caller, (path, checked) = self._caller, self._checked((), given)
+        call = self._prepared(path, checked, stream=False)
+        return StreamManager(lambda: ByteStream(caller.exchange(call), caller.open_sources))
+
+    if TYPE_CHECKING:
+
+        def stream(self, **params: Unpack[SpeechParams]) -> StreamManager[SpeechStream]: ...
+        async def start_stream(
+            self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[SpeechParams]
+        ) -> SpeechStream: ...
+        def call(self, *, key: object = None, **params: Unpack[SpeechParams]) -> StreamCall[SpeechStream]: ...
+        @overload
+        async def create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SpeechStream: ...
+        @overload
+        async def create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
+        async def create(self, **params: Any) -> Any: ...

@@ -1,0 +1,51 @@
+"""Completions, the endpoint without a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from trio_openai._sansio.dialect_completion import CompletionDialect
+from trio_openai._sansio.json import is_array
+from trio_openai._stream import CompletionStream, StreamCall, StreamManager
+from trio_openai.types import Completion
+from trio_openai.types.params import CompletionParams
+
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._parameters import Parameters
+
+if TYPE_CHECKING:
+    import trio
+
+
+class Completions(CreatingEndpoint[CompletionStream, Completion]):
+    """What is under `client.completions`: text goes on, without a chat."""
+
+    _path = "/completions"
+    _parameters = Parameters(CompletionParams)
+    _stream_class = CompletionStream
+    _answer = Completion
+
+    def _dialect(self, params: Params) -> Callable[[], CompletionDialect]:
+        choices = _prompts(params["prompt"]) * (params.get("n") or 1)
+        return lambda: CompletionDialect(choices)
+
+    if TYPE_CHECKING:
+
+        def stream(self, **params: Unpack[CompletionParams]) -> StreamManager[CompletionStream]: ...
+        async def start_stream(
+            self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[CompletionParams]
+        ) -> CompletionStream: ...
+        def call(self, *, key: object = None, **params: Unpack[CompletionParams]) -> StreamCall[CompletionStream]: ...
+        @overload
+        async def create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> CompletionStream: ...
+        @overload
+        async def create(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[CompletionParams]
+        ) -> Completion: ...
+        async def create(self, **params: Any) -> Any: ...
+
+
+def _prompts(prompt: Any) -> int:
+    """How many prompts there are: a list of numbers is one, of tokens."""
+    return len(prompt) if is_array(prompt) and prompt and not isinstance(prompt[0], int) else 1

@@ -1,0 +1,80 @@
+"""Images: made, and edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from trio_openai._calls import Caller
+from trio_openai._sansio.dialects_tagged import ImageDialect
+from trio_openai._stream import ImageStream, StreamCall, StreamManager
+from trio_openai.types import ImagesResponse
+from trio_openai.types.params import ImageEditParams, ImageGenerateParams
+
+from ._doors import DEFAULT_BUFFER, CalledEndpoint, Params
+from ._parameters import Parameters
+
+if TYPE_CHECKING:
+    import trio
+
+
+class Images:
+    """What is under `client.images`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.generate = GenerateImages(caller)
+        self.edit = EditImages(caller)
+
+
+class _ImageEndpoint(CalledEndpoint[ImageStream, ImagesResponse]):
+    _stream_class = ImageStream
+    _answer = ImagesResponse
+
+    def _dialect(self, params: Params) -> Callable[[], ImageDialect]:
+        pictures = params.get("n") or 1
+        return lambda: ImageDialect(pictures)
+
+
+class GenerateImages(_ImageEndpoint):
+    """What is `client.images.generate`: pictures after a description. `partial_images=2` streams sketches too."""
+
+    _path = "/images/generations"
+    _parameters = Parameters(ImageGenerateParams)
+
+    if TYPE_CHECKING:
+
+        def stream(self, **params: Unpack[ImageGenerateParams]) -> StreamManager[ImageStream]: ...
+        async def start_stream(
+            self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ImageGenerateParams]
+        ) -> ImageStream: ...
+        def call(self, *, key: object = None, **params: Unpack[ImageGenerateParams]) -> StreamCall[ImageStream]: ...
+        @overload
+        async def __call__(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> ImageStream: ...
+        @overload
+        async def __call__(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[ImageGenerateParams]
+        ) -> ImagesResponse: ...
+        async def __call__(self, **params: Any) -> Any: ...
+
+
+class EditImages(_ImageEndpoint):
+    """What is `client.images.edit`: pictures made of pictures, which are uploaded."""
+
+    _path = "/images/edits"
+    _files = ("image", "markup", "mask")
+    _parameters = Parameters(ImageEditParams, unchecked=_files)
+
+    if TYPE_CHECKING:
+
+        def stream(self, **params: Unpack[ImageEditParams]) -> StreamManager[ImageStream]: ...
+        async def start_stream(
+            self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ImageEditParams]
+        ) -> ImageStream: ...
+        def call(self, *, key: object = None, **params: Unpack[ImageEditParams]) -> StreamCall[ImageStream]: ...
+        @overload
+        async def __call__(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> ImageStream: ...
+        @overload
+        async def __call__(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[ImageEditParams]
+        ) -> ImagesResponse: ...
+        async def __call__(self, **params: Any) -> Any: ...

@@ -1,0 +1,127 @@
+"""Endpoints that only answer plainly: models, embeddings. And the door to all that have no name here."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from array import array
+from collections.abc import Collection, Mapping
+from typing import Any, Unpack, cast
+
+from trio_openai._calls import Caller, as_object, hide_headers
+from trio_openai._sansio.dialects_tagged import OtherDialect, decode_base64
+from trio_openai._stream import Stream, StreamManager
+from trio_openai.errors import APIResponseValidationError
+from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
+from trio_openai.types.params import CallParams, EmbeddingParams
+
+from ._doors import Asking, Params
+from ._pages import Listing, listing
+from ._parameters import Parameters
+
+_NOTHING_ELSE = Parameters(CallParams)
+_EMBEDDING = Parameters(EmbeddingParams)
+
+
+class Models:
+    """What is under `client.models`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
+        """The models that can be asked: to be awaited for a page, which is all of them, or iterated.
+
+        Raises:
+            APIError: when it is awaited or iterated.
+        """
+        ask = Asking("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
+        return listing(self._caller, ask, (), cast("Params", params))
+
+    async def retrieve(self, model: str, **params: Unpack[CallParams]) -> Model:
+        """What is known of one model.
+
+        Raises:
+            TypeError, ValueError: the name is no string, or empty.
+            APIError: it failed.
+        """
+        ask = Asking("GET", "/models/{model}", _NOTHING_ELSE, as_object(Model))
+        return await ask(self._caller, (model,), cast("Params", params))
+
+
+class Embeddings:
+    """What is under `client.embeddings`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
+        """The vectors of texts: lists of numbers, unless `encoding_format` says otherwise.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent.
+            APIError: it failed.
+        """
+        given = cast("Params", params)
+        hide_headers(given)
+        is_ours = given.get("encoding_format") is None
+        body = {**given, "encoding_format": "base64"} if is_ours else given
+        ask = Asking(
+            "POST", "/embeddings", _EMBEDDING, _with_numbers if is_ours else as_object(CreateEmbeddingResponse)
+        )
+        return await ask(self._caller, (), body)
+
+
+def _with_numbers(content: bytes) -> CreateEmbeddingResponse:
+    """The answer, with the vectors decoded. Servers that know no base64 send lists, which stay as they are."""
+    answer = as_object(CreateEmbeddingResponse)(content)
+    for one in answer.data:
+        if isinstance(text := cast("object", one.embedding), str):
+            one.embedding = _numbers(text)
+    return answer
+
+
+def _numbers(text: str) -> list[float]:
+    """Floats of 32 bits, the least significant byte first."""
+    numbers = array("f")
+    try:
+        numbers.frombytes(decode_base64(text))
+    except ValueError as error:
+        raise APIResponseValidationError(f"a vector is not made of floats: {error}", body=text[:200]) from None
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def _are_wire_classes(event_type: Any) -> bool:
+    members = typing.get_args(event_type) or (event_type,)
+    return event_type is None or all(isinstance(one, type) and issubclass(one, WireObject) for one in members)
+
+
+def stream_request(
+    caller: Caller,
+    method: str,
+    path: str,
+    json: Any,
+    event_type: Any,
+    end: Collection[str] | None,
+    params: Params,
+) -> StreamManager[Stream[Any, Any]]:
+    """A stream of any endpoint; see `TrioOpenAI.stream_request`."""
+    hide_headers(params)
+    if not isinstance(method, str) or not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError('stream_request takes the method and the path first, such as "POST", "/chat/completions"')
+    if not path.startswith("/"):
+        raise ValueError("path begins with a slash, and goes on from the base_url")
+    if not isinstance(json, Mapping | None):
+        raise TypeError(f"json takes a dictionary, not {type(json).__name__}")
+    if json is not None and method.upper() == "GET":
+        raise ValueError("a GET request has no body: give extra_query")
+    if not _are_wire_classes(event_type):
+        raise TypeError("event_type takes a class of trio_openai.types, a WireObject of your own, or a union of these")
+    ends = (end,) if isinstance(end, str) else end
+    if ends is not None and not (isinstance(ends, Collection) and all(isinstance(name, str) for name in ends)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError("end takes the name or type of an event, several of them, or None")
+    checked = _NOTHING_ELSE.check(params)
+    call = caller.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
+    return StreamManager(lambda: Stream(caller.source(call, lambda: OtherDialect(event_type, ends))))

@@ -1,0 +1,150 @@
+"""Responses, and what can be done with a response that the server has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
+
+from trio_openai._calls import Caller, Decode, as_nothing, as_object
+from trio_openai._sansio.dialects import ResponseDialect
+from trio_openai._stream import ResponseStream, StreamCall, StreamManager
+from trio_openai.types import Response, ResponseItem, ResponseItemList
+from trio_openai.types.params import (
+    CallParams,
+    InputItemListParams,
+    ResponseParams,
+    ResponseRetrieveParams,
+    ResponseRetrieveStreamParams,
+    ResponseStreamParams,
+)
+
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Params
+from ._pages import Listing, listing
+from ._parameters import Parameters
+
+if TYPE_CHECKING:
+    import trio
+
+_NOTHING_ELSE = Parameters(CallParams)
+_ITEMS = Parameters(InputItemListParams)
+
+
+class Responses(CreatingEndpoint[ResponseStream, Response]):
+    """What is under `client.responses`."""
+
+    _path = "/responses"
+    _parameters = Parameters(ResponseStreamParams)
+    _stream_class = ResponseStream
+    _answer = Response
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
+        self.retrieve = RetrieveResponse(caller)
+        self.input_items = InputItems(caller)
+
+    def _dialect(self, params: Params) -> Callable[[], ResponseDialect]:  # noqa: ARG002
+        return ResponseDialect
+
+    def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
+        caller, (path, checked) = self._caller, self._checked(where, params)
+        resume = checked.pop("resume", False)
+        if resume and not checked.get("background"):
+            raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
+        call = self._prepared(path, checked, stream=True)
+        return lambda: ResponseStream(caller.source(call, ResponseDialect, resume=resume))
+
+    def _decode(self, params: Params) -> Decode[Response]:
+        if params.pop("resume", None):
+            raise TypeError("resume=True is for a stream: call stream(...), or create(stream=True, ...)")
+        return super()._decode(params)
+
+    async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
+        """Have the server stop generating a background response.
+
+        Raises:
+            TypeError, ValueError: the id is no string, or empty.
+            APIError: it failed.
+        """
+        ask = Asking("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
+        return await ask(self._caller, (response_id,), cast("Params", params))
+
+    async def delete(self, response_id: str, **params: Unpack[CallParams]) -> None:
+        """Have the server forget a response.
+
+        Raises:
+            TypeError, ValueError: the id is no string, or empty.
+            APIError: it failed.
+        """
+        ask = Asking("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
+        await ask(self._caller, (response_id,), cast("Params", params))
+
+    if TYPE_CHECKING:
+
+        def stream(self, **params: Unpack[ResponseStreamParams]) -> StreamManager[ResponseStream]: ...
+        async def start_stream(
+            self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ResponseStreamParams]
+        ) -> ResponseStream: ...
+        def call(self, *, key: object = None, **params: Unpack[ResponseStreamParams]) -> StreamCall[ResponseStream]: ...
+        @overload
+        async def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> ResponseStream: ...
+        @overload
+        async def create(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]
+        ) -> Response: ...
+        async def create(self, **params: Any) -> Any: ...
+
+
+class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
+    """What is `client.responses.retrieve`: a response that the server has kept, or its events from any one on."""
+
+    _method = "GET"
+    _path = "/responses/{response_id}"
+    _parameters = Parameters(ResponseRetrieveStreamParams)
+    _stream_class = ResponseStream
+    _answer = Response
+
+    def _dialect(self, params: Params) -> Callable[[], ResponseDialect]:  # noqa: ARG002
+        return ResponseDialect
+
+    if TYPE_CHECKING:
+
+        def stream(
+            self, response_id: str, **params: Unpack[ResponseRetrieveStreamParams]
+        ) -> StreamManager[ResponseStream]: ...
+        async def start_stream(
+            self,
+            nursery: trio.Nursery,
+            response_id: str,
+            *,
+            buffer: int = DEFAULT_BUFFER,
+            **params: Unpack[ResponseRetrieveStreamParams],
+        ) -> ResponseStream: ...
+        def call(
+            self, response_id: str, *, key: object = None, **params: Unpack[ResponseRetrieveStreamParams]
+        ) -> StreamCall[ResponseStream]: ...
+        @overload
+        async def __call__(
+            self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveStreamParams]
+        ) -> ResponseStream: ...
+        @overload
+        async def __call__(
+            self, response_id: str, *, stream: Literal[False] | None = None, **params: Unpack[ResponseRetrieveParams]
+        ) -> Response: ...
+        async def __call__(self, response_id: str, **params: Any) -> Any: ...
+
+
+class InputItems:
+    """What is under `client.responses.input_items`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:
+        """The items of a response's input, in pages: to be awaited for the first one, or iterated for all items.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent.
+            APIError: when it is awaited or iterated.
+        """
+        ask = Asking("GET", "/responses/{response_id}/input_items", _ITEMS, as_object(ResponseItemList))
+        return listing(self._caller, ask, (response_id,), cast("Params", params))

@@ -1,0 +1,304 @@
+"""Streams whose events say their `type`: images, transcriptions, speech, and any other endpoint.
+
+They end with an event that says so, or with `[DONE]`; the end of the body alone is a cut.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Collection, Hashable
+from typing import Any, Generic, TypeVar
+
+from trio_openai.errors import APIError, APIResponseValidationError
+from trio_openai.types._base import Raw
+from trio_openai.types.audio import (
+    Speech,
+    SpeechAudioDeltaEvent,
+    SpeechAudioDoneEvent,
+    SpeechStreamEvent,
+    Transcription,
+    TranscriptionDiarizedSegment,
+    TranscriptionStreamEvent,
+    TranscriptionTextDeltaEvent,
+    TranscriptionTextDoneEvent,
+)
+from trio_openai.types.images import (
+    Image,
+    ImageEditCompletedEvent,
+    ImageEvent,
+    ImageGenCompletedEvent,
+    ImagesResponse,
+    ImageStreamEvent,
+)
+
+from .convert import hook_for
+from .dialects import Reported
+from .failures import api_error
+from .json import is_object
+from .limits import used_tokens
+
+EventT = TypeVar("EventT")
+WholeT = TypeVar("WholeT")
+
+
+class TaggedDialect(ABC, Generic[EventT, WholeT]):
+    """What such streams have in common.
+
+    Args:
+        event_type: the class of the events, or the union of their classes.
+    """
+
+    def __init__(self, event_type: Any) -> None:
+        self.text = ""
+        self.ended = False
+        self.has_content = False
+        self._reason: str | None = None
+        self._usage: object = None
+        self._hook: Callable[[Raw, object], EventT] = hook_for(event_type)
+
+    def event(self, raw: Raw, name: str) -> EventT:
+        event = self._made(raw, name)
+        self._usage = raw.get("usage") or self._usage
+        if self._ends(event):
+            self.ended, self._reason = True, str(raw.get("type", name))
+        return event
+
+    def ordinary(self, raw: Raw) -> EventT | None:  # noqa: ARG002 - they are few and large: decoding dwarfs the rest
+        return None
+
+    def add(self, events: list[EventT]) -> None:
+        for event in events:
+            self.text = self._add(event)
+
+    def _made(self, raw: Raw, name: str) -> EventT:
+        event: Any = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
+        event.raw = raw  # as it was sent
+        made: EventT = event
+        return made
+
+    @abstractmethod
+    def _ends(self, event: EventT) -> bool:
+        """Whether the stream ends with this event, which is the next one."""
+
+    @abstractmethod
+    def _add(self, event: EventT) -> str:
+        """Fold an event in; return the text that it adds. Sets `has_content`."""
+
+    @abstractmethod
+    def snapshot(self) -> WholeT:
+        """What the events so far add up to."""
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` event, or an object of no type with an `error`."""
+        is_error = raw.get("type", name) == "error" or name == "error" or ("type" not in raw and raw.get("error"))
+        return Reported(api_error(APIError, raw)) if is_error else None
+
+    def whole_without_end(self) -> bool:
+        return False
+
+    @property
+    def reason(self) -> str | None:
+        return self._reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._usage)
+
+    def failure(self) -> APIError | None:
+        return None
+
+    def resume_path(self) -> str | None:
+        return None
+
+    def delta_of(self, event: Any) -> tuple[Hashable, str] | None:  # noqa: ARG002
+        return None
+
+    def with_delta(self, event: Any, text: str) -> EventT:
+        return self._hook({**event.raw, "delta": text}, None)
+
+
+class ImageDialect(TaggedDialect[ImageStreamEvent, ImagesResponse]):
+    """Pictures: ends when all are completed.
+
+    Until a picture is, the latest sketch of it stands for it in the snapshot.
+
+    Args:
+        pictures: how many were asked for (the parameter `n`).
+    """
+
+    def __init__(self, pictures: int = 1) -> None:
+        super().__init__(ImageStreamEvent)
+        self._awaited = pictures
+        self._completed: list[ImageGenCompletedEvent | ImageEditCompletedEvent] = []
+        self._sketch: ImageEvent | None = None
+
+    def _ends(self, event: ImageStreamEvent) -> bool:
+        self._awaited -= isinstance(event, ImageGenCompletedEvent | ImageEditCompletedEvent)
+        return self._awaited <= 0
+
+    def _add(self, event: ImageStreamEvent) -> str:
+        if isinstance(event, ImageGenCompletedEvent | ImageEditCompletedEvent):
+            self._completed.append(event)
+            self._sketch = None
+        elif isinstance(event, ImageEvent):
+            self._sketch = event
+        self.has_content = self.has_content or isinstance(event, ImageEvent)
+        return ""
+
+    def snapshot(self) -> ImagesResponse:
+        events: list[ImageEvent] = [*self._completed, *([self._sketch] if self._sketch is not None else [])]
+        whole = ImagesResponse(data=[Image(b64_json=event.b64_json) for event in events])
+        if events:
+            last = events[-1]
+            whole.created, whole.background, whole.size = last.created_at, last.background, last.size
+            whole.output_format, whole.quality = last.output_format, last.quality
+        if self._completed:
+            whole.usage, whole.safety_identifier = self._completed[-1].usage, self._completed[-1].safety_identifier
+        return whole
+
+
+class TranscriptionDialect(TaggedDialect[TranscriptionStreamEvent, Transcription]):
+    """The text of a recording: ends with the event that has all of it."""
+
+    def __init__(self) -> None:
+        super().__init__(TranscriptionStreamEvent)
+        self._texts: list[str] = []
+        self._segments: list[TranscriptionDiarizedSegment] = []
+        self._done: TranscriptionTextDoneEvent | None = None
+
+    def _ends(self, event: TranscriptionStreamEvent) -> bool:
+        return isinstance(event, TranscriptionTextDoneEvent)
+
+    def _add(self, event: TranscriptionStreamEvent) -> str:
+        if isinstance(event, TranscriptionTextDeltaEvent):
+            return self._add_text(event.delta)
+        if isinstance(event, TranscriptionDiarizedSegment):
+            self._segments.append(event)
+            self.has_content = True
+        elif isinstance(event, TranscriptionTextDoneEvent):
+            self._done = event
+            if not self._texts:
+                return self._add_text(event.text)
+        return ""
+
+    def _add_text(self, text: object) -> str:
+        if type(text) is not str:
+            return ""
+        self._texts.append(text)
+        self.has_content = self.has_content or bool(text)
+        return text
+
+    def snapshot(self) -> Transcription:
+        done, text = self._done, "".join(self._texts)
+        whole = Transcription(text=text, segments=list(self._segments) or None)
+        if done is not None:
+            whole.text = done.text if type(done.text) is str else text
+            whole.languages, whole.logprobs, whole.usage = done.languages, done.logprobs, done.usage
+        return whole
+
+    def delta_of(self, event: Any) -> tuple[Hashable, str] | None:
+        if not isinstance(event, TranscriptionTextDeltaEvent) or type(event.delta) is not str or event.logprobs:
+            return None
+        return event.raw.get("segment_id"), event.delta
+
+
+class SpeechDialect(TaggedDialect[SpeechStreamEvent, Speech]):
+    """Sound in pieces of base64: ends with the event that has the usage."""
+
+    def __init__(self) -> None:
+        super().__init__(SpeechStreamEvent)
+        self._pieces: list[bytes] = []
+        self._decoded: deque[bytes] = deque()  # of events that were not added yet
+        self._done: SpeechAudioDoneEvent | None = None
+
+    def _ends(self, event: SpeechStreamEvent) -> bool:
+        if isinstance(event, SpeechAudioDeltaEvent):
+            self._decoded.append(decode_base64(event.audio))
+        return isinstance(event, SpeechAudioDoneEvent)
+
+    def _add(self, event: SpeechStreamEvent) -> str:
+        if isinstance(event, SpeechAudioDeltaEvent):
+            self._pieces.append(self._decoded.popleft())
+            self.has_content = self.has_content or bool(self._pieces[-1])
+        elif isinstance(event, SpeechAudioDoneEvent):
+            self._done = event
+        return ""
+
+    def snapshot(self) -> Speech:
+        return Speech(audio=b"".join(self._pieces), usage=self._done.usage if self._done else None)
+
+
+def decode_base64(text: object) -> bytes:
+    """What base64 text stands for.
+
+    Raises:
+        APIResponseValidationError: it is no such text.
+    """
+    try:
+        return base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except (binascii.Error, ValueError) as error:
+        shown = str(text)[:200]
+        raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
+
+
+class NamedEvent(dict[str, Any]):
+    """An event of an endpoint that this library does not know: the JSON object that it is, and its name.
+
+    Attributes:
+        name: from the SSE field `event`; empty if there was none.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, raw: Raw, name: str) -> None:
+        super().__init__(raw)
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"NamedEvent({super().__repr__()}, name={self.name!r})"
+
+
+class OtherDialect(TaggedDialect[Any, Any]):
+    """Any other endpoint. What has been added up is the latest event.
+
+    Args:
+        event_type: the class of the events, or None for `NamedEvent`.
+        end: names or types of the events that end the stream; None if the end of the body does.
+    """
+
+    def __init__(self, event_type: Any, end: Collection[str] | None) -> None:
+        super().__init__(event_type or dict)
+        self._is_plain = event_type is None
+        self._end = end
+        self._last: Any = None
+
+    def event(self, raw: Raw, name: str) -> Any:
+        event = NamedEvent(raw, name) if self._is_plain else self._made(raw, name)
+        self._usage = raw.get("usage") or self._usage
+        kind = raw.get("type")
+        for word in (kind, name):
+            if self._end and isinstance(word, str) and word in self._end:
+                self.ended, self._reason = True, word
+        return event
+
+    def _ends(self, event: Any) -> bool:  # noqa: ARG002 - `event` sees to it
+        return False
+
+    def _add(self, event: Any) -> str:
+        self._last, self.has_content = event, True
+        return ""
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` event, or an object that says what it is by an `error` alone."""
+        is_error = "error" in (raw.get("type"), raw.get("object"), name)
+        is_bare = raw.keys().isdisjoint(("type", "object")) and (is_object(raw.get("error")) or len(raw) == 1)
+        return Reported(api_error(APIError, raw)) if is_error or (is_bare and raw.get("error")) else None
+
+    def whole_without_end(self) -> bool:
+        return self._end is None
+
+    def snapshot(self) -> Any:
+        return self._last

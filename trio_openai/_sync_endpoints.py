@@ -1,0 +1,509 @@
+"""The endpoints for threads: each method has its counterpart in `_endpoints`, and runs it in a loop.
+
+What the counterpart returns is wrapped for a thread if it is a stream, a page of a list, or a stream of bytes; anything
+else is handed over.
+
+To add a method, say where its counterpart is, in one line with `_Streamed`, `_Plain` or `_Paged`, which keep the
+signature. What a method with overloads takes is said under `if TYPE_CHECKING`, as in `_endpoints/_doors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from operator import attrgetter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
+
+import attrs
+import trio
+
+from ._bytes import ByteStream
+from ._calls import hide_headers
+from ._client import TrioOpenAI
+from ._endpoints import Listing, Page
+from ._portal import Portal, Portals
+from ._stream import (
+    ChatCompletionStream,
+    CompletionStream,
+    ImageStream,
+    OpenableT,
+    ResponseStream,
+    SpeechStream,
+    StreamManager,
+    TranscriptionStream,
+)
+from ._sync_stream import (
+    SyncByteStream,
+    SyncChatCompletionStream,
+    SyncCompletionStream,
+    SyncImageStream,
+    SyncResponseStream,
+    SyncSpeechStream,
+    SyncTranscriptionStream,
+)
+from .types import (
+    ChatCompletion,
+    Completion,
+    ImagesResponse,
+    Response,
+    Transcription,
+    TranscriptionDiarized,
+    TranscriptionVerbose,
+)
+from .types.params import (
+    ChatCompletionParams,
+    CompletionParams,
+    ImageEditParams,
+    ImageGenerateParams,
+    ResponseParams,
+    ResponseRetrieveParams,
+    ResponseRetrieveStreamParams,
+    ResponseStreamParams,
+    SpeechParams,
+    TranscriptionParams,
+    TranscriptionStreamParams,
+)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+SyncT = TypeVar("SyncT", bound=_Closable)
+Wrap = Callable[[OpenableT, Portal[Any], object], SyncT]
+
+
+class SyncStreamManager(Generic[SyncT]):
+    """`with ... .stream(...) as stream`. However the block is left, the stream is closed."""
+
+    def __init__(self, opening: _Opening[SyncT]) -> None:
+        self._opening = opening
+        self._stream: SyncT | None = None
+
+    def __enter__(self) -> SyncT:
+        if self._opening.has_begun:
+            raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
+        self._stream = stream = self._opening.run()
+        return stream
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._stream is not None
+        self._stream.close()
+
+
+# The way of a call: from a method here to its counterpart in the loop.
+
+
+@attrs.frozen(eq=False)
+class SyncCaller:
+    """What a client's endpoints share: where its calls run, and the options that `with_options` has changed."""
+
+    portals: Portals[TrioOpenAI]
+    options: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+
+    def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
+        """The client in a loop; to be called there."""
+        return portal.resident.with_options(**self.options) if self.options else portal.resident
+
+    def ask(self, ask: Callable[[TrioOpenAI], Awaitable[Any]]) -> Any:
+        """Make a call and wait for what comes of it."""
+        return _Opening[Any](self, ask).run()
+
+    def manager(
+        self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT]
+    ) -> SyncStreamManager[SyncT]:
+        """What opens a stream."""
+        return SyncStreamManager(_Opening(self, lambda client: find(client).__aenter__(), wrap))
+
+
+class _Opening(Generic[SyncT]):
+    """What was asked for, on its way from the loop to the thread."""
+
+    def __init__(
+        self,
+        caller: SyncCaller,
+        ask: Callable[[TrioOpenAI], Awaitable[Any]],
+        wrap: Wrap[Any, SyncT] | None = None,
+    ) -> None:
+        self.has_begun = False
+        self._caller, self._ask, self._wrap = caller, ask, wrap
+        self._made: Any = None
+
+    def run(self) -> SyncT:
+        """Get it. Nothing of it is left if that is interrupted."""
+        self.has_begun = True
+        return self._caller.portals.run(self._open, undo=self._close)
+
+    async def _open(self, portal: Portal[TrioOpenAI]) -> SyncT:
+        self._made = made = await self._ask(self._caller.client(portal))
+        wrap: Any = self._wrap or _WRAPPED.get(made.__class__)
+        wrapped: SyncT = wrap(made, portal, self._caller) if wrap else made
+        return wrapped
+
+    async def _close(self) -> None:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        if hasattr(self._made, "aclose"):
+            await self._made.aclose()
+
+
+class SyncPage(Generic[_T]):
+    """A page of a list. Iterate it for its items and those of the pages after it.
+
+    Attributes:
+        data: its items.
+        has_more: whether there is another one, as the server says.
+    """
+
+    def __init__(self, page: Page[_T], portal: Portal[Any], owner: object) -> None:
+        self.data = page.data
+        self.has_more = page.has_more
+        self._page, self._portal, self._owner = page, portal, owner
+
+    def __repr__(self) -> str:
+        return f"SyncPage(data={self.data!r}, has_more={self.has_more})"
+
+    def has_next_page(self) -> bool:
+        """Whether there is another page."""
+        return self._page.has_next_page()
+
+    def get_next_page(self) -> SyncPage[_T]:
+        """The next page.
+
+        Raises:
+            RuntimeError: there is none.
+            APIError: it failed.
+        """
+        return SyncPage(self._portal.run(self._page.get_next_page), self._portal, self._owner)
+
+    def __iter__(self) -> Iterator[_T]:
+        page = self
+        yield from page.data
+        while page.has_next_page():
+            page = page.get_next_page()
+            yield from page.data
+
+
+_WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
+    ByteStream: SyncByteStream,
+    ChatCompletionStream: SyncChatCompletionStream,
+    CompletionStream: SyncCompletionStream,
+    ImageStream: SyncImageStream,
+    Page: SyncPage,
+    ResponseStream: SyncResponseStream,
+    SpeechStream: SyncSpeechStream,
+    TranscriptionStream: SyncTranscriptionStream,
+}
+
+
+class _Endpoint:
+    """What is under an attribute of the client."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self.caller = caller
+
+
+class _Streamed(Generic[_P, SyncT]):
+    """A method whose counterpart gives the manager of a stream."""
+
+    def __init__(
+        self, find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]], wrap: Wrap[OpenableT, SyncT]
+    ) -> None:
+        self._find, self._wrap = find, wrap
+
+    def __get__(self, endpoint: _Endpoint, owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
+        def call(*args: _P.args, **params: _P.kwargs) -> SyncStreamManager[SyncT]:
+            hide_headers(params)
+            return endpoint.caller.manager(lambda client: self._find(client)(*args, **params), self._wrap)
+
+        return call
+
+
+class _Plain(Generic[_P, _T]):
+    """A method whose counterpart gives its answer."""
+
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[_T]]]) -> None:
+        self._find = find
+
+    def __get__(self, endpoint: _Endpoint, owner: object) -> Callable[_P, _T]:
+        def call(*args: _P.args, **params: _P.kwargs) -> _T:
+            hide_headers(params)
+            answer: _T = endpoint.caller.ask(lambda client: self._find(client)(*args, **params))
+            return answer
+
+        return call
+
+
+class _Paged(Generic[_P, _T]):
+    """A method whose counterpart gives a list in pages."""
+
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Listing[_T]]]) -> None:
+        self._find = find
+
+    def __get__(self, endpoint: _Endpoint, owner: object) -> Callable[_P, SyncPage[_T]]:
+        def call(*args: _P.args, **params: _P.kwargs) -> SyncPage[_T]:
+            hide_headers(params)
+            page: SyncPage[_T] = endpoint.caller.ask(lambda client: self._find(client)(*args, **params))
+            return page
+
+        return call
+
+
+class _Creating(_Endpoint):
+    """An endpoint with `create`."""
+
+    _name: ClassVar[str]  # of its counterpart, from the client on
+
+    if not TYPE_CHECKING:
+
+        def create(self, **params: Any) -> Any:
+            """Make a call and return the whole answer; with `stream=True`, its stream, for `with` or to `close()`.
+
+            Raises:
+                TypeError, ValueError: a parameter cannot be sent.
+                APIError: it failed.
+            """
+            hide_headers(params)
+            return self.caller.ask(lambda client: attrgetter(self._name)(client).create(**params))
+
+
+class _Called(_Endpoint):
+    """An endpoint that is called itself."""
+
+    _name: ClassVar[str]
+
+    if not TYPE_CHECKING:
+
+        def __call__(self, *where: str, **params: Any) -> Any:
+            """As `create` of other endpoints."""
+            hide_headers(params)
+            return self.caller.ask(lambda client: attrgetter(self._name)(client)(*where, **params))
+
+
+# The endpoints. Parameters are those of `TrioOpenAI`'s methods of the same names.
+
+
+class SyncChat:
+    """What is under `client.chat`."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self.completions = SyncChatCompletions(caller)
+
+
+class SyncChatCompletions(_Creating):
+    """What is under `client.chat.completions`."""
+
+    _name = "chat.completions"
+
+    stream = _Streamed(lambda client: client.chat.completions.stream, SyncChatCompletionStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def create(
+            self, *, stream: Literal[True], **params: Unpack[ChatCompletionParams]
+        ) -> SyncChatCompletionStream: ...
+        @overload
+        def create(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[ChatCompletionParams]
+        ) -> ChatCompletion: ...
+        def create(self, **params: Any) -> Any: ...
+
+
+class SyncCompletions(_Creating):
+    """What is under `client.completions`."""
+
+    _name = "completions"
+
+    stream = _Streamed(lambda client: client.completions.stream, SyncCompletionStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> SyncCompletionStream: ...
+        @overload
+        def create(self, *, stream: Literal[False] | None = None, **params: Unpack[CompletionParams]) -> Completion: ...
+        def create(self, **params: Any) -> Any: ...
+
+
+class SyncResponses(_Creating):
+    """What is under `client.responses`."""
+
+    _name = "responses"
+
+    stream = _Streamed(lambda client: client.responses.stream, SyncResponseStream)
+    cancel = _Plain(lambda client: client.responses.cancel)
+    delete = _Plain(lambda client: client.responses.delete)
+
+    def __init__(self, caller: SyncCaller) -> None:
+        super().__init__(caller)
+        self.retrieve = SyncRetrieveResponse(caller)
+        self.input_items = SyncInputItems(caller)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> SyncResponseStream: ...
+        @overload
+        def create(self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]) -> Response: ...
+        def create(self, **params: Any) -> Any: ...
+
+
+class SyncRetrieveResponse(_Called):
+    """What is `client.responses.retrieve`."""
+
+    _name = "responses.retrieve"
+
+    stream = _Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveStreamParams]
+        ) -> SyncResponseStream: ...
+        @overload
+        def __call__(
+            self, response_id: str, *, stream: Literal[False] | None = None, **params: Unpack[ResponseRetrieveParams]
+        ) -> Response: ...
+        def __call__(self, response_id: str, **params: Any) -> Any: ...
+
+
+class SyncInputItems(_Endpoint):
+    """What is under `client.responses.input_items`."""
+
+    list = _Paged(lambda client: client.responses.input_items.list)
+
+
+class SyncImages:
+    """What is under `client.images`."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self.generate = SyncGenerateImages(caller)
+        self.edit = SyncEditImages(caller)
+
+
+class SyncGenerateImages(_Called):
+    """What is `client.images.generate`."""
+
+    _name = "images.generate"
+
+    stream = _Streamed(lambda client: client.images.generate.stream, SyncImageStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> SyncImageStream: ...
+        @overload
+        def __call__(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[ImageGenerateParams]
+        ) -> ImagesResponse: ...
+        def __call__(self, **params: Any) -> Any: ...
+
+
+class SyncEditImages(_Called):
+    """What is `client.images.edit`."""
+
+    _name = "images.edit"
+
+    stream = _Streamed(lambda client: client.images.edit.stream, SyncImageStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> SyncImageStream: ...
+        @overload
+        def __call__(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[ImageEditParams]
+        ) -> ImagesResponse: ...
+        def __call__(self, **params: Any) -> Any: ...
+
+
+class SyncAudio:
+    """What is under `client.audio`."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self.transcriptions = SyncTranscriptions(caller)
+        self.speech = SyncSpeech(caller)
+
+
+class SyncTranscriptions(_Creating):
+    """What is under `client.audio.transcriptions`."""
+
+    _name = "audio.transcriptions"
+
+    stream = _Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def create(
+            self, *, stream: Literal[True], **params: Unpack[TranscriptionStreamParams]
+        ) -> SyncTranscriptionStream: ...
+        @overload
+        def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["text", "srt", "vtt"],
+            **params: Unpack[TranscriptionParams],
+        ) -> str: ...
+        @overload
+        def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["verbose_json"],
+            **params: Unpack[TranscriptionParams],
+        ) -> TranscriptionVerbose: ...
+        @overload
+        def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["diarized_json"],
+            **params: Unpack[TranscriptionParams],
+        ) -> TranscriptionDiarized: ...
+        @overload
+        def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: Literal["json"] = "json",
+            **params: Unpack[TranscriptionParams],
+        ) -> Transcription: ...
+        def create(self, **params: Any) -> Any: ...
+
+
+class SyncSpeech(_Creating):
+    """What is under `client.audio.speech`."""
+
+    _name = "audio.speech"
+
+    stream = _Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
+    stream_bytes = _Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SyncSpeechStream: ...
+        @overload
+        def create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
+        def create(self, **params: Any) -> Any: ...
+
+
+class SyncModels(_Endpoint):
+    """What is under `client.models`."""
+
+    list = _Paged(lambda client: client.models.list)
+    retrieve = _Plain(lambda client: client.models.retrieve)
+
+
+class SyncEmbeddings(_Endpoint):
+    """What is under `client.embeddings`."""
+
+    create = _Plain(lambda client: client.embeddings.create)

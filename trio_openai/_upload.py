@@ -1,0 +1,219 @@
+"""Files to upload: read from disk piece by piece while they are sent, and anew for each attempt.
+
+httpx writes the form. What it is given for a file is a `SizedFile`: httpx asks it for its length without opening it,
+and reads it by 64 KiB. httpx would do that in the event loop; here every step of its writing runs in a thread, if there
+is a file on disk in the form. (So a form from memory needs none, also in a test, whose clock would not wait for it.)
+
+A file belongs to an attempt, which closes it whatever happens. While it is being sent it must not change: what is sent
+is as long as the head of the request has said, or an `OSError` ends it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeAlias, TypeGuard, TypeVar, cast
+
+import attrs
+import trio
+
+_T = TypeVar("_T")
+
+_WAYS = 'a pathlib.Path, bytes, a file that is open in binary mode ("rb"), or (name, content[, content type])'
+
+Part: TypeAlias = "tuple[str, SizedFile | bytes] | tuple[str, SizedFile | bytes, str]"
+"""A file in the form that httpx takes: name, content and perhaps content type."""
+
+
+@attrs.frozen
+class Upload:
+    """A file to upload.
+
+    Attributes:
+        name: the file's name, as the server sees it.
+        content: its path, its bytes, or an open file, whose whole content is sent wherever it stands.
+        content_type: if it was given; otherwise httpx guesses by the name.
+    """
+
+    name: str
+    content: Path | bytes | IO[bytes] = attrs.field(repr=False)
+    content_type: str | None = None
+
+    @classmethod
+    def of(cls, parameter: str, given: Any) -> Upload:
+        """What was given for a parameter that is a file.
+
+        Raises:
+            TypeError: it is no file, or one that is open in text mode.
+            ValueError: it is an open file that cannot be read from its beginning, as another attempt has to.
+        """
+        name: Any = None
+        content_type: Any = None
+        content: Any = given
+        if _is_tuple(given):
+            name, content, content_type = _unpacked(parameter, given)
+        content = _content(parameter, getattr(content, "wrapped", content))  # as trio.open_file wraps it
+        name = name or (content.name if isinstance(content, Path) else getattr(content, "name", None))
+        return cls(Path(name).name if isinstance(name, str) else "upload", content, content_type)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether to look at it may block."""
+        return not isinstance(self.content, bytes | io.BytesIO)
+
+    def measured(self) -> Part:
+        """The form for httpx. Looks for the file and its size; for a thread.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        content = self.content
+        if isinstance(content, bytes):
+            part: SizedFile | bytes = content
+        elif isinstance(content, Path):
+            part = SizedFile(lambda: content.open("rb"), content.stat().st_size, is_ours=True)
+        else:
+            size = content.seek(0, os.SEEK_END)
+            part = SizedFile(lambda: content, size, is_ours=False)
+        return (self.name, part, self.content_type) if self.content_type else (self.name, part)
+
+
+def _is_tuple(given: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(given, tuple)
+
+
+def _unpacked(parameter: str, given: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    if len(given) not in (2, 3) or not isinstance(given[0], str | None):
+        raise TypeError(f"{parameter} takes {_WAYS}")
+    if not isinstance(given[-1] if len(given) == 3 else None, str | None):
+        raise TypeError(f"{parameter}'s content type is a string, such as 'audio/mpeg'")
+    return given[0], given[1], given[2] if len(given) == 3 else None
+
+
+def _content(parameter: str, given: Any) -> Path | bytes | IO[bytes]:
+    if isinstance(given, bytes | bytearray):
+        return bytes(given)
+    if isinstance(given, os.PathLike):
+        return Path(cast("os.PathLike[str]", given))
+    if isinstance(given, io.TextIOBase):
+        raise TypeError(f'{parameter} is open in text mode; open it in binary mode, "rb"')
+    if isinstance(given, str) or not hasattr(given, "read"):
+        a_path = "; for the path of a file give a pathlib.Path" if isinstance(given, str) else ""
+        raise TypeError(f"{parameter} takes {_WAYS}, not {type(given).__name__}{a_path}")
+    if not (hasattr(given, "seekable") and given.seekable()):
+        raise ValueError(f"{parameter} cannot be read twice, as another attempt may have to; give its bytes, or a path")
+    return cast("IO[bytes]", given)
+
+
+class SizedFile:
+    """A file of a known size that is opened when it is first read; so much of a file as httpx needs.
+
+    Args:
+        open_file: opens it.
+        size: in bytes.
+        is_ours: whether to close it.
+    """
+
+    def __init__(self, open_file: Callable[[], IO[bytes]], size: int, *, is_ours: bool) -> None:
+        self._open = open_file
+        self._size = size
+        self._is_ours = is_ours
+        self._file: IO[bytes] | None = None
+        self._at = 0
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to the beginning, or the end."""
+        self._at = offset + (self._size if whence == os.SEEK_END else 0)
+        self.close()
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, so many at the most.
+
+        Raises:
+            OSError: the file cannot be read, or has become shorter.
+        """
+        if self._file is None:
+            self._file = self._open()
+            self._file.seek(self._at)
+        wanted = min(size, self._size - self._at)
+        data = self._file.read(wanted)
+        self._at += len(data)
+        if wanted and not data:
+            raise OSError(f"a file became shorter while it was sent: it has {self._at} of its {self._size} bytes")
+        return data
+
+    def close(self) -> None:
+        """Close it if it is ours. It can be read again."""
+        file, self._file = self._file, None
+        if file is not None and self._is_ours:
+            file.close()
+
+
+async def measured(uploads: list[tuple[str, Upload]]) -> list[tuple[str, Part]]:
+    """The files of a form for httpx; `close` is for when they have been sent, or are not.
+
+    Raises:
+        OSError: a file is not there.
+    """
+
+    def measure() -> list[tuple[str, Part]]:
+        return [(name, upload.measured()) for name, upload in uploads]
+
+    if any(upload.is_on_disk for _, upload in uploads):
+        return await in_thread(measure)
+    await trio.lowlevel.checkpoint()
+    return measure()
+
+
+def close(parts: list[tuple[str, Part]]) -> None:
+    """Close the files of a form. Idempotent."""
+    for _, part in parts:
+        if isinstance(part[1], SizedFile):
+            part[1].close()
+
+
+class _Pieces:
+    """What httpx writes; in a thread, if it reads from a disk."""
+
+    def __init__(self, written: Iterator[bytes], *, threaded: bool) -> None:
+        self._written = written
+        self._threaded = threaded
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._threaded:
+            piece = await in_thread(lambda: next(self._written, None))
+        else:
+            await trio.lowlevel.checkpoint()
+            piece = next(self._written, None)
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+
+def form_stream(form: Any, uploads: list[tuple[str, Upload]]) -> Any:
+    """The body that httpx has made of a form, of the same httpx's class, as one that does not block."""
+    threaded = any(upload.is_on_disk for _, upload in uploads)
+
+    def pieces(_: object) -> _Pieces:
+        return _Pieces(iter(form), threaded=threaded)
+
+    body = next(cls for cls in type(form).__mro__ if cls.__name__ == "AsyncByteStream")
+    return type("FormStream", (body,), {"__aiter__": pieces})()
+
+
+async def in_thread(function: Callable[[], _T]) -> _T:
+    """Call a function that may block for a moment. It is waited for, also by a cancelled task.
+
+    Not in one of the program's own threads: those may all be workers that wait for this.
+    """
+    return await trio.to_thread.run_sync(function, limiter=trio.CapacityLimiter(1))

@@ -1,0 +1,323 @@
+"""The parameters of the endpoints, once for all doors: names and types are the API's, as openai-python has them.
+
+What the API documents as one of several words is a string here, since servers differ and the words change. What is an
+object in JSON is a dictionary, or an object that the API has sent. A parameter that is in none of these goes into
+`extra_body`.
+
+A required parameter is inherited from a class of required ones: `Required[...]` in an annotation that is a string is
+not seen when the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+from ._base import WireObject
+
+if TYPE_CHECKING:
+    from trio_openai._sansio.policy import Deadlines
+
+JSONObject: TypeAlias = Mapping[str, Any] | WireObject
+"""A dictionary of what JSON can say, or an object off the wire, such as the message of an earlier answer."""
+
+FileContent: TypeAlias = Path | bytes | IO[bytes]
+"""What is in a file to upload: its path, its bytes, or a file that is open in binary mode."""
+
+FileInput: TypeAlias = FileContent | tuple[str | None, FileContent] | tuple[str | None, FileContent, str | None]
+"""A file to upload: its content; or its name, content and, at will, content type in a tuple."""
+
+
+class CallParams(TypedDict, total=False):
+    """What every call takes.
+
+    Attributes:
+        extra_headers: added to the request's.
+        extra_query: added to the URL's.
+        extra_body: added to the body: what the endpoint's own parameters do not name.
+        timeout: as for `TrioOpenAI`, for this call.
+    """
+
+    extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    timeout: Deadlines | float | None
+
+
+# ------------------------------------------------------------------------------------------------------ text
+
+
+class _ChatRequired(TypedDict):
+    model: str
+    messages: Iterable[JSONObject]
+
+
+class ChatCompletionParams(_ChatRequired, CallParams, total=False):
+    """Those of `chat.completions`."""
+
+    audio: JSONObject | None
+    frequency_penalty: float | None
+    function_call: str | JSONObject
+    functions: Iterable[JSONObject]
+    logit_bias: Mapping[str, int] | None
+    logprobs: bool | None
+    max_completion_tokens: int | None
+    max_tokens: int | None
+    metadata: Mapping[str, str] | None
+    modalities: Sequence[str] | None
+    moderation: JSONObject | None
+    n: int | None
+    parallel_tool_calls: bool
+    prediction: JSONObject | None
+    presence_penalty: float | None
+    prompt_cache_key: str | None
+    prompt_cache_options: JSONObject
+    prompt_cache_retention: str | None
+    reasoning_effort: str | None
+    response_format: JSONObject
+    safety_identifier: str | None
+    seed: int | None
+    service_tier: str | None
+    stop: str | Sequence[str] | None
+    store: bool | None
+    stream_options: JSONObject | None
+    temperature: float | None
+    tool_choice: str | JSONObject
+    tools: Iterable[JSONObject]
+    top_logprobs: int | None
+    top_p: float | None
+    user: str
+    verbosity: str | None
+    web_search_options: JSONObject
+
+
+class _CompletionRequired(TypedDict):
+    model: str
+    prompt: str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]] | None
+
+
+class CompletionParams(_CompletionRequired, CallParams, total=False):
+    """Those of `completions`, the endpoint without a chat."""
+
+    best_of: int | None
+    echo: bool | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[str, int] | None
+    logprobs: int | None
+    max_tokens: int | None
+    n: int | None
+    presence_penalty: float | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    stream_options: JSONObject | None
+    suffix: str | None
+    temperature: float | None
+    top_p: float | None
+    user: str
+
+
+# ------------------------------------------------------------------------------------------------- responses
+
+
+class ResponseParams(CallParams, total=False):
+    """Those of `responses`. A response that goes on from a stored prompt needs no `model`."""
+
+    access_programs: JSONObject
+    background: bool | None
+    context_management: Iterable[JSONObject] | None
+    conversation: str | JSONObject | None
+    image: JSONObject
+    include: Sequence[str] | None
+    input: str | Iterable[JSONObject]
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    metadata: Mapping[str, str] | None
+    model: str
+    moderation: JSONObject | None
+    parallel_tool_calls: bool | None
+    previous_response_id: str | None
+    prompt: JSONObject | None
+    prompt_cache_key: str | None
+    prompt_cache_options: JSONObject
+    prompt_cache_retention: str | None
+    reasoning: JSONObject | None
+    safety_identifier: str | None
+    service_tier: str | None
+    store: bool | None
+    stream_options: JSONObject | None
+    temperature: float | None
+    text: JSONObject
+    tool_choice: str | JSONObject
+    tools: Iterable[JSONObject]
+    top_logprobs: int | None
+    top_p: float | None
+    truncation: str | None
+    user: str
+
+
+class ResponseStreamParams(ResponseParams, total=False):
+    """Those of `responses`, streamed.
+
+    Attributes:
+        resume: take the stream up again where it broke, without a gap and without a repetition. It has to be a
+            background response (`background=True`), which the server goes on with meanwhile. Not sent.
+    """
+
+    resume: bool
+
+
+class ResponseRetrieveParams(CallParams, total=False):
+    """Those of `responses.retrieve`."""
+
+    include: Sequence[str]
+
+
+class ResponseRetrieveStreamParams(ResponseRetrieveParams, total=False):
+    """Those of `responses.retrieve`, streamed.
+
+    Attributes:
+        include_obfuscation: whether the events are padded to hide their lengths.
+        starting_after: the `sequence_number` of the last event that need not be sent.
+    """
+
+    include_obfuscation: bool
+    starting_after: int
+
+
+class PageParams(CallParams, total=False):
+    """Those of a list that comes in pages.
+
+    Attributes:
+        after: the id of the item after which to begin.
+        limit: items in a page.
+        order: `asc` or `desc`.
+    """
+
+    after: str
+    limit: int
+    order: str
+
+
+class InputItemListParams(PageParams, total=False):
+    """Those of `responses.input_items.list`."""
+
+    include: Sequence[str]
+
+
+# --------------------------------------------------------------------------------------------- images, audio
+
+
+class _Image(TypedDict):
+    prompt: str
+
+
+class ImageGenerateParams(_Image, CallParams, total=False):
+    """Those of `images.generate`."""
+
+    background: str | None
+    complexity: str | None
+    frame_count: int | None
+    frame_duration_ms: int | None
+    model: str | None
+    moderation: str | None
+    n: int | None
+    output_compression: int | None
+    output_format: str | None
+    partial_images: int | None
+    quality: str | None
+    response_format: str | None
+    safety_identifier: str | None
+    size: str | None
+    style: str | None
+    svg: JSONObject | None
+    user: str
+
+
+class _ImageEditRequired(_Image):
+    image: FileInput | Sequence[FileInput]
+
+
+class ImageEditParams(_ImageEditRequired, CallParams, total=False):
+    """Those of `images.edit`. `image`, `markup` and `mask` are files, which are read while they are sent."""
+
+    background: str | None
+    complexity: str | None
+    frame_count: int | None
+    frame_duration_ms: int | None
+    input_fidelity: str | None
+    markup: FileInput
+    mask: FileInput
+    model: str | None
+    n: int | None
+    output_compression: int | None
+    output_format: str | None
+    partial_images: int | None
+    quality: str | None
+    response_format: str | None
+    safety_identifier: str | None
+    size: str | None
+    svg: JSONObject | None
+    user: str
+
+
+class _TranscriptionRequired(TypedDict):
+    file: FileInput
+    model: str
+
+
+class TranscriptionParams(_TranscriptionRequired, CallParams, total=False):
+    """Those of `audio.transcriptions`, but `response_format`. `file` is read while it is sent."""
+
+    chunking_strategy: str | JSONObject | None
+    include: Sequence[str]
+    keywords: Sequence[str]
+    known_speaker_names: Sequence[str]
+    known_speaker_references: Sequence[str]
+    language: str
+    languages: Sequence[str]
+    prompt: str
+    temperature: float
+    timestamp_granularities: Sequence[str]
+
+
+class TranscriptionStreamParams(TranscriptionParams, total=False):
+    """Those of `audio.transcriptions`."""
+
+    response_format: str
+
+
+class _SpeechRequired(TypedDict):
+    input: str
+    model: str
+    voice: str | JSONObject
+
+
+class SpeechParams(_SpeechRequired, CallParams, total=False):
+    """Those of `audio.speech`."""
+
+    instructions: str
+    response_format: str
+    speed: float
+
+
+# ---------------------------------------------------------------------------------------------------- others
+
+
+class _EmbeddingRequired(TypedDict):
+    input: str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]]
+    model: str
+
+
+class EmbeddingParams(_EmbeddingRequired, CallParams, total=False):
+    """Those of `embeddings.create`.
+
+    Attributes:
+        encoding_format: `float` or `base64`; if it is left out, the vectors travel as the latter, which is shorter,
+            and are lists of numbers all the same.
+    """
+
+    dimensions: int
+    encoding_format: str
+    user: str
