@@ -9,7 +9,8 @@ The way of a byte, and the layers, each of which imports only those below it:
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one
     _calls       parameters to a request, a plain answer to an object
-    _stream      the stream a program holds
+    _stream      the stream a program holds; _parsed_stream, one whose answer is to
+                  be an object of a class
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
@@ -39,6 +40,7 @@ from ._limiter import (
     RateStatistics,
 )
 from ._many import Item, Items, ManyStatistics, Result
+from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._sansio.dialects_tagged import NamedEvent
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
@@ -73,6 +75,7 @@ from .errors import (
     StreamTruncatedError,
     UnprocessableEntityError,
 )
+from .types import Unparsed
 from .types import UnknownEvent
 
 __all__ = [
@@ -104,6 +107,8 @@ __all__ = [
     "OpenAIError",
     "Outcome",
     "Page",
+    "ParsedChatCompletionStream",
+    "ParsedResponseStream",
     "PermissionDeniedError",
     "Permit",
     "RaceError",
@@ -124,6 +129,7 @@ __all__ = [
     "TrioOpenAI",
     "TrioTransport",
     "UnknownEvent",
+    "Unparsed",
     "UnprocessableEntityError",
     "Verdict",
     "__version__",

@@ -21,6 +21,7 @@ from ._bytes import ByteStream
 from ._calls import hide_headers
 from ._client import TrioOpenAI
 from ._endpoints import Listing, Page
+from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal, Portals
 from ._stream import (
     ChatCompletionStream,
@@ -37,6 +38,8 @@ from ._sync_stream import (
     SyncChatCompletionStream,
     SyncCompletionStream,
     SyncImageStream,
+    SyncParsedChatCompletionStream,
+    SyncParsedResponseStream,
     SyncResponseStream,
     SyncSpeechStream,
     SyncTranscriptionStream,
@@ -45,6 +48,8 @@ from .types import (
     ChatCompletion,
     Completion,
     ImagesResponse,
+    ParsedChatCompletion,
+    ParsedResponse,
     Response,
     Transcription,
     TranscriptionDiarized,
@@ -52,6 +57,7 @@ from .types import (
 )
 from .types.params import (
     ChatCompletionParams,
+    ChatCompletionParsedParams,
     CompletionParams,
     ImageEditParams,
     ImageGenerateParams,
@@ -115,7 +121,7 @@ class SyncCaller:
         return _Opening[Any](self, ask).run()
 
     def manager(
-        self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT]
+        self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT] | None
     ) -> SyncStreamManager[SyncT]:
         """What opens a stream."""
         return SyncStreamManager(_Opening(self, lambda client: find(client).__aenter__(), wrap))
@@ -194,6 +200,8 @@ _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
     CompletionStream: SyncCompletionStream,
     ImageStream: SyncImageStream,
     Page: SyncPage,
+    ParsedChatCompletionStream: SyncParsedChatCompletionStream,
+    ParsedResponseStream: SyncParsedResponseStream,
     ResponseStream: SyncResponseStream,
     SpeechStream: SyncSpeechStream,
     TranscriptionStream: SyncTranscriptionStream,
@@ -211,7 +219,9 @@ class _Streamed(Generic[_P, SyncT]):
     """A method whose counterpart gives the manager of a stream."""
 
     def __init__(
-        self, find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]], wrap: Wrap[OpenableT, SyncT]
+        self,
+        find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]],
+        wrap: Wrap[OpenableT, SyncT] | None = None,
     ) -> None:
         self._find, self._wrap = find, wrap
 
@@ -299,10 +309,30 @@ class SyncChatCompletions(_Creating):
 
     _name = "chat.completions"
 
-    stream = _Streamed(lambda client: client.chat.completions.stream, SyncChatCompletionStream)
+    if not TYPE_CHECKING:
+        stream = _Streamed(lambda client: client.chat.completions.stream)
 
     if TYPE_CHECKING:
 
+        @overload
+        def stream(
+            self, *, response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
+        ) -> SyncStreamManager[SyncParsedChatCompletionStream[_T]]: ...
+        @overload
+        def stream(self, **params: Unpack[ChatCompletionParams]) -> SyncStreamManager[SyncChatCompletionStream]: ...
+        def stream(self, **params: Any) -> Any: ...
+        @overload
+        def create(
+            self, *, stream: Literal[True], response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
+        ) -> SyncParsedChatCompletionStream[_T]: ...
+        @overload
+        def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: type[_T],
+            **params: Unpack[ChatCompletionParsedParams],
+        ) -> ParsedChatCompletion[_T]: ...
         @overload
         def create(
             self, *, stream: Literal[True], **params: Unpack[ChatCompletionParams]
@@ -335,7 +365,8 @@ class SyncResponses(_Creating):
 
     _name = "responses"
 
-    stream = _Streamed(lambda client: client.responses.stream, SyncResponseStream)
+    if not TYPE_CHECKING:
+        stream = _Streamed(lambda client: client.responses.stream)
     cancel = _Plain(lambda client: client.responses.cancel)
     delete = _Plain(lambda client: client.responses.delete)
 
@@ -346,6 +377,21 @@ class SyncResponses(_Creating):
 
     if TYPE_CHECKING:
 
+        @overload
+        def stream(
+            self, *, text_format: type[_T], **params: Unpack[ResponseStreamParams]
+        ) -> SyncStreamManager[SyncParsedResponseStream[_T]]: ...
+        @overload
+        def stream(self, **params: Unpack[ResponseStreamParams]) -> SyncStreamManager[SyncResponseStream]: ...
+        def stream(self, **params: Any) -> Any: ...
+        @overload
+        def create(
+            self, *, stream: Literal[True], text_format: type[_T], **params: Unpack[ResponseStreamParams]
+        ) -> SyncParsedResponseStream[_T]: ...
+        @overload
+        def create(
+            self, *, stream: Literal[False] | None = None, text_format: type[_T], **params: Unpack[ResponseParams]
+        ) -> ParsedResponse[_T]: ...
         @overload
         def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> SyncResponseStream: ...
         @overload

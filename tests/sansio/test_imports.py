@@ -34,6 +34,7 @@ LAYERS = [
     ["_endpoints"],
     ["_many", "_race"],
     ["_calls"],
+    ["_parsed_stream"],
     ["_stream"],
     ["_pump"],
     ["_source", "_bytes"],
@@ -48,11 +49,12 @@ LAYERS = [
 ]
 CORE_LAYERS = [
     ["reader"],
-    ["dialect_completion", "dialects_tagged"],
+    ["dialect_completion", "dialects_parsed", "dialects_tagged"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["limits"],
-    ["coalesce", "convert", "failures", "policy", "sse"],
+    ["structured"],
+    ["coalesce", "convert", "failures", "partial", "policy", "schema", "sse"],
     ["json"],
 ]
 

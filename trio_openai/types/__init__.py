@@ -106,6 +106,11 @@ from .params import (
     TranscriptionParams,
     TranscriptionStreamParams,
 )
+from .parsed import (
+    ParsedChatCompletion,
+    ParsedResponse,
+    Unparsed,
+)
 from .response_items import (
     AdditionalTools,
     AnnotationContainerFileCitation,
@@ -351,6 +356,8 @@ __all__ = [
     "OutputItem",
     "OutputTokensDetails",
     "PageParams",
+    "ParsedChatCompletion",
+    "ParsedResponse",
     "Program",
     "ProgramOutput",
     "PromptTokensDetails",
@@ -507,6 +514,7 @@ __all__ = [
     "Unknown",
     "UnknownEvent",
     "UnknownItem",
+    "Unparsed",
     "UrlCitation",
     "WebSearchAction",
     "WebSearchActionFind",
