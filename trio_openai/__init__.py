@@ -75,8 +75,7 @@ from .errors import (
     StreamTruncatedError,
     UnprocessableEntityError,
 )
-from .types import Unparsed
-from .types import UnknownEvent
+from .types import UnknownEvent, Unparsed
 
 __all__ = [
     "APIConnectionError",
