@@ -40,7 +40,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
     """What is under `client.responses`."""
 
     _path = "/responses"
-    _parameters = Parameters(ResponseParsedParams, unchecked=("text_format",))
+    _parameters = Parameters(ResponseParsedParams)
     _stream_class = ResponseStream
     _answer = Response
 

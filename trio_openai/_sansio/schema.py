@@ -15,14 +15,12 @@ list, and two classes differ in a field that only one of them has and needs, or 
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import enum
 import inspect
 import itertools
 import re
 import types
 import typing
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NewType, TypeGuard
 
@@ -30,23 +28,18 @@ import attrs
 
 JSONSchema = dict[str, Any]
 
-_PLAIN = (
-    str,
-    int,
-    float,
-    bool,
-    types.NoneType,
-    dt.datetime,
-    dt.date,
-    dt.time,
-    dt.timedelta,
-    uuid.UUID,
-)
+_PLAIN = (str, int, float, bool, types.NoneType, None)
+_FORMATS = {  # by their names: nothing here imports what can read a clock
+    "datetime.datetime": "date-time",
+    "datetime.date": "date",
+    "datetime.time": "time",
+    "datetime.timedelta": "duration",
+    "uuid.UUID": "uuid",
+}
 _WELCOME = (
     "a class made by attrs.define, str, int, float, bool, Literal, an Enum of strings or of whole numbers, datetime, "
     "date, time, timedelta, UUID, list[...], tuple[..., ...], a union of these, or None"
 )
-_FORMATS = {dt.datetime: "date-time", dt.time: "time"}  # msgspec leaves these open without a time zone
 _TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", types.NoneType: "null"}
 
 
@@ -135,7 +128,11 @@ def is_plain_value(annotation: Any) -> bool:
     """Whether this is a value without parts, for msgspec to judge."""
     bare, _ = plain(annotation)
     is_enum = isinstance(bare, type) and issubclass(bare, enum.Enum)
-    return is_enum or bare in _PLAIN or bare is None or typing.get_origin(bare) is Literal
+    return is_enum or bare in _PLAIN or _name(bare) in _FORMATS or typing.get_origin(bare) is Literal
+
+
+def _name(bare: Any) -> str:
+    return f"{bare.__module__}.{bare.__qualname__}" if isinstance(bare, type) else ""
 
 
 def words_of(annotation: Any) -> str:
@@ -271,8 +268,8 @@ def _plain_schema(bare: Any, remarks: list[Any], where: str) -> JSONSchema:
     for definition in schema.pop("$defs", {}).values():  # of an enumeration
         schema.pop("$ref")
         schema = {**definition, **schema}
-    if bare in _FORMATS:
-        schema.setdefault("format", _FORMATS[bare])
+    if _name(bare) in _FORMATS:  # msgspec says no more than "string" of times that may have no zone
+        schema.setdefault("format", _FORMATS[_name(bare)])
     if "enum" in schema and "type" not in schema:
         names = sorted({_TYPE_NAMES[type(value)] for value in schema["enum"]})
         schema["type"] = names[0] if len(names) == 1 else names

@@ -29,7 +29,6 @@ T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 
 _LONGEST_PATH = 200
-_TOO_DEEP = "it is nested too deeply"
 _INSTALL = "structured outputs need msgspec and jiter: pip install 'trio-openai[structured]'"
 
 
@@ -75,8 +74,6 @@ class AnswerFormat(Generic[T]):
             raise ValueError(*_problems(error)) from None
         except ValueError as error:
             raise ValueError(f"$: {error}") from None
-        except RecursionError:
-            raise ValueError(f"$: {_TOO_DEEP}") from None
         return made
 
 
@@ -102,10 +99,7 @@ def _answer_format(cls: Any) -> AnswerFormat[Any]:
 
 
 def _problems(error: cattrs.BaseValidationError) -> list[str]:
-    try:
-        return [_path_first(problem) for problem in cattrs.transform_error(error, format_exception=_sentence)]
-    except RecursionError:
-        return [f"$: {_TOO_DEEP}"]
+    return [_path_first(problem) for problem in cattrs.transform_error(error, format_exception=_sentence)]
 
 
 def _path_first(problem: str) -> str:
@@ -118,7 +112,7 @@ def _sentence(error: BaseException, _: type | None) -> str:
     if isinstance(error, KeyError):
         return "it is missing"
     if isinstance(error, RecursionError):
-        return _TOO_DEEP
+        return "it is nested too deeply"
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         return f"there is no {' or '.join(sorted(map(repr, error.extra_fields)))}"
     return str(error) or type(error).__name__
@@ -139,6 +133,8 @@ def _converter() -> cattrs.Converter:
     for predicate, factory in factories:
         converter.register_structure_hook_factory(predicate, _with(converter, factory))
     converter.register_structure_hook_factory(schema.is_plain_value, _plain_hook)
+    for kind in (str, int, float, bool):  # cattrs asks no predicate about these, and would make 1 of "1"
+        converter.register_structure_hook(kind, _plain_hook(kind))
     return converter
 
 
