@@ -188,7 +188,7 @@ SCHEMAS: list[tuple[type[Any], dict[str, Any]]] = [
                 "b": {"type": "boolean"},
                 "c": {"title": "Color", "enum": ["blue", "red"], "type": "string"},
                 "d": {"title": "Level", "enum": [1, 2], "type": "integer"},
-                "e": {"enum": [None, 1, "x"], "type": ["integer", "null", "string"]},
+                "e": {"enum": ["x", 1, None], "type": ["integer", "null", "string"]},
                 "f": {**STRING, "format": "date-time"},
                 "g": {**STRING, "format": "date"},
                 "h": {**STRING, "format": "uuid"},
@@ -219,25 +219,6 @@ SCHEMAS: list[tuple[type[Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(("cls", "schema"), SCHEMAS, ids=[cls.__name__ for cls, _ in SCHEMAS])
 def test_a_class_is_a_strict_schema(cls: type[Any], schema: dict[str, Any]) -> None:
     assert answer_format(cls).json_schema == {"name": cls.__name__, "schema": schema, "strict": True}
-
-
-def parts(schema: Any) -> list[dict[str, Any]]:
-    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    return [*([schema] if isinstance(schema, dict) else []), *(part for one in inner for part in parts(one))]
-
-
-@pytest.mark.parametrize("cls", [cls for cls, _ in SCHEMAS], ids=lambda cls: cls.__name__)
-def test_every_object_is_closed_and_a_reference_is_alone(cls: type[Any]) -> None:
-    schema = answer_format(cls).json_schema["schema"]
-    assert schema["type"] == "object"
-    for part in parts(schema):
-        assert "default" not in part
-        if part.get("type") == "object":
-            assert part["additionalProperties"] is False
-            assert part["required"] == list(part["properties"])
-        if "$ref" in part:
-            assert list(part) == ["$ref"]
-            assert part["$ref"].removeprefix("#/$defs/") in schema["$defs"]
 
 
 def test_the_format_of_a_class_is_made_once() -> None:
@@ -318,7 +299,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Alike | AlikeToo, r'It.field: Alike and AlikeToo cannot be told apart; give each a .* kind: Literal\["alike"\]'),
     (Box, "Box is generic, and a schema is not"),
     (Halves, "It.field: Halves has no schema: Enums must contain either all str or all int values"),
-    (Literal[b"x"], "It.field: Literal.* has no schema"),
+    (Literal[b"x"], "It.field: a Literal of strings, .* has a schema; not b'x'"),
     (Unknown, "Unknown.what: the name 'Nowhere' is not known where the class is defined"),
     (None, "It.field has no type"),
 ]
@@ -377,7 +358,8 @@ def judged(cls: type[Any], text: str) -> Any:
 @pytest.mark.parametrize(("value", "said"), FITS, ids=str)
 def test_what_fits_is_an_object_of_the_class(value: Any, said: Any) -> None:
     assert judged(type(value), json.dumps(said)) == value
-    assert judged(type(value), f"\n {json.dumps(said, indent=1)} \n") == value
+    again = judged(type(value), f"\n {json.dumps(said, indent=1)} \n")
+    assert repr(again) == repr(value)  # 2 is equal to Level.HIGH
 
 
 MISFITS: list[tuple[type[Any], Any, list[str]]] = [
@@ -406,7 +388,7 @@ MISFITS: list[tuple[type[Any], Any, list[str]]] = [
     (Plain, {"a": 1, "b": 1, "c": "green", "d": True, "e": True, "f": "noon", "g": 1, "h": "x", "i": [1, "2"],
              "j": None, "k": 0}, [
         "$.a: Expected `str`, got `int`", "$.b: Expected `bool`, got `int`", "$.c: Invalid enum value 'green'",
-        "$.d: Expected `int`, got `bool`", "$.e: Expected `int | str | null`, got `bool`",
+        "$.d: Expected `int`, got `bool`", "$.e: Expected 'x' or 1 or None, got `bool`",
         "$.f: Invalid RFC3339 encoded datetime", "$.g: Expected `date`, got `int`", "$.h: Invalid UUID",
         "$.i[1]: Expected `int`, got `str`", "$.j: Expected `str`, got `null`", "$.k: Expected `null`, got `int`"]),
 ]  # fmt: skip

@@ -264,7 +264,10 @@ def _check_union(members: Sequence[Any], where: str) -> None:
 
 
 def _plain_schema(bare: Any, remarks: list[Any], where: str) -> JSONSchema:
-    schema = _by_msgspec(bare, remarks, where)
+    if typing.get_origin(bare) is Literal:
+        schema: JSONSchema = {**_by_msgspec(Any, remarks, where), "enum": _values(bare, where)}
+    else:
+        schema = _by_msgspec(bare, remarks, where)
     for definition in schema.pop("$defs", {}).values():  # of an enumeration
         schema.pop("$ref")
         schema = {**definition, **schema}
@@ -274,6 +277,16 @@ def _plain_schema(bare: Any, remarks: list[Any], where: str) -> JSONSchema:
         names = sorted({_TYPE_NAMES[type(value)] for value in schema["enum"]})
         schema["type"] = names[0] if len(names) == 1 else names
     return schema
+
+
+def _values(literal: Any, where: str) -> list[Any]:
+    values = list(typing.get_args(literal))
+    for value in values:
+        if type(value) not in _TYPE_NAMES:
+            raise TypeError(
+                f"{where}: a Literal of strings, whole numbers, True, False, None has a schema; not {value!r}"
+            )
+    return values
 
 
 def _by_msgspec(bare: Any, remarks: list[Any], where: str) -> JSONSchema:

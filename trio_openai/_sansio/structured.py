@@ -7,9 +7,11 @@ unless the class has a default for it: OpenAI always sends them all, other serve
 
 from __future__ import annotations
 
+import enum
 import functools
+import typing
 from collections.abc import Callable, Hashable
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import attrs
 import cattrs
@@ -133,8 +135,9 @@ def _converter() -> cattrs.Converter:
     for predicate, factory in factories:
         converter.register_structure_hook_factory(predicate, _with(converter, factory))
     converter.register_structure_hook_factory(schema.is_plain_value, _plain_hook)
-    for kind in (str, int, float, bool):  # cattrs asks no predicate about these, and would make 1 of "1"
-        converter.register_structure_hook(kind, _plain_hook(kind))
+    hook_of = functools.cache(_plain_hook)
+    for kind in (str, int, float, bool, enum.Enum):  # cattrs asks no predicate about these, and would make 1 of "1"
+        converter.register_structure_hook(kind, lambda value, cls: hook_of(cls)(value, cls))  # a subclass, too
     return converter
 
 
@@ -154,8 +157,28 @@ def _plain_hook(annotation: Any) -> Hook:
     import msgspec
 
     bare, remarks = schema.plain(annotation)
+    if typing.get_origin(bare) is Literal:
+        return _literal_hook(typing.get_args(bare))
     wanted: Any = Annotated[bare, *remarks] if remarks else bare
-    return lambda value, _: msgspec.convert(value, wanted)
+
+    def structure(value: Any, _: Any) -> Any:
+        try:
+            return msgspec.convert(value, wanted)
+        except msgspec.ValidationError as error:  # which is a ValueError only since msgspec 0.20
+            raise ValueError(*error.args) from None
+
+    return structure
+
+
+def _literal_hook(values: tuple[Any, ...]) -> Hook:
+    allowed: set[tuple[type[Any], Any]] = {(type(value), value) for value in values}  # True is not 1
+
+    def structure(value: Any, _: Any) -> Any:
+        if value.__hash__ is None or (type(value), value) not in allowed:
+            raise ValueError(f"Expected {' or '.join(map(repr, values))}, got {_kind(value)}")
+        return value
+
+    return structure
 
 
 def _object_hook(cls: type[Any], converter: cattrs.Converter) -> Hook:
