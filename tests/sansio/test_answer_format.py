@@ -55,7 +55,7 @@ class Tree:
 
 @attrs.define
 class Pair:
-    left: Tree
+    left: Tree = attrs.field(metadata={"description": "this one"})
     right: Tree | None = attrs.field(default=None, metadata={"description": "the other one"})
 
 
@@ -161,7 +161,10 @@ SCHEMAS: list[tuple[type[Any], dict[str, Any]]] = [
         Pair,
         obj(
             "Pair",
-            {"left": ref("Tree"), "right": {"anyOf": [ref("Tree"), NULL], "description": "the other one"}},
+            {
+                "left": {"anyOf": [ref("Tree")], "description": "this one"},
+                "right": {"anyOf": [ref("Tree"), NULL], "description": "the other one"},
+            },
             **{"$defs": {"Tree": TREE}},
         ),
     ),
