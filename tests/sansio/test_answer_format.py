@@ -222,10 +222,7 @@ SCHEMAS: list[tuple[type[Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(("cls", "schema"), SCHEMAS, ids=[cls.__name__ for cls, _ in SCHEMAS])
 def test_a_class_is_a_strict_schema(cls: type[Any], schema: dict[str, Any]) -> None:
     assert answer_format(cls).json_schema == {"name": cls.__name__, "schema": schema, "strict": True}
-
-
-def test_the_format_of_a_class_is_made_once() -> None:
-    assert answer_format(Step) is answer_format(Step)
+    assert answer_format(cls) is answer_format(cls)  # made once
 
 
 def test_two_classes_of_one_name_are_two_definitions() -> None:
@@ -237,8 +234,7 @@ def test_two_classes_of_one_name_are_two_definitions() -> None:
 
 
 def test_a_name_is_one_that_the_api_takes() -> None:
-    assert schema_name(type("Größe", (), {})) == "Gr__e"
-    assert len(schema_name(type("x" * 100, (), {}))) == 64
+    assert schema_name(type("Größe" + "x" * 100, (), {})) == "Gr__e" + "x" * 59
 
 
 class Shape(enum.Enum):
