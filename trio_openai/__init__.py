@@ -9,7 +9,8 @@ The way of a byte, and the layers, each of which imports only those below it:
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one
     _calls       parameters to a request, a plain answer to an object
-    _stream      the stream a program holds
+    _stream      the stream a program holds; _parsed_stream, one whose answer is to
+                 be an object of a class
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
@@ -23,6 +24,9 @@ The way of a byte, and the layers, each of which imports only those below it:
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     types, errors
 """
+
+import importlib
+from typing import TYPE_CHECKING
 
 from ._bytes import ByteStream
 from ._client import ClientStatistics, TrioOpenAI
@@ -74,6 +78,10 @@ from .errors import (
 )
 from .types import NamedEvent, UnknownEvent
 
+if TYPE_CHECKING:  # made when they are first asked for
+    from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
+    from .types import Unparsed
+
 __all__ = [
     "APIConnectionError",
     "APIError",
@@ -103,6 +111,8 @@ __all__ = [
     "OpenAIError",
     "Outcome",
     "Page",
+    "ParsedChatCompletionStream",
+    "ParsedResponseStream",
     "PermissionDeniedError",
     "Permit",
     "RaceError",
@@ -123,7 +133,19 @@ __all__ = [
     "TrioOpenAI",
     "TrioTransport",
     "UnknownEvent",
+    "Unparsed",
     "UnprocessableEntityError",
     "Verdict",
     "__version__",
 ]
+
+_LATER = {"ParsedChatCompletionStream": "_parsed_stream", "ParsedResponseStream": "_parsed_stream", "Unparsed": "types"}
+
+if not TYPE_CHECKING:  # a checker would take any name for a class
+
+    def __getattr__(name: str) -> object:
+        """What only some programs need."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        return found

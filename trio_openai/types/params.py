@@ -53,8 +53,8 @@ class _ChatRequired(TypedDict):
     messages: Iterable[JSONObject]
 
 
-class ChatCompletionParams(_ChatRequired, CallParams, total=False):
-    """Those of `chat.completions`."""
+class ChatCompletionParsedParams(_ChatRequired, CallParams, total=False):
+    """Those of `chat.completions`, but `response_format`."""
 
     audio: JSONObject | None
     frequency_penalty: float | None
@@ -75,7 +75,6 @@ class ChatCompletionParams(_ChatRequired, CallParams, total=False):
     prompt_cache_options: JSONObject
     prompt_cache_retention: str | None
     reasoning_effort: str | None
-    response_format: JSONObject
     safety_identifier: str | None
     seed: int | None
     service_tier: str | None
@@ -90,6 +89,12 @@ class ChatCompletionParams(_ChatRequired, CallParams, total=False):
     user: str
     verbosity: str | None
     web_search_options: JSONObject
+
+
+class ChatCompletionParams(ChatCompletionParsedParams, total=False):
+    """Those of `chat.completions`. `response_format` may also be a class; see `docs/structured.md`."""
+
+    response_format: JSONObject
 
 
 class _CompletionRequired(TypedDict):
@@ -166,6 +171,16 @@ class ResponseStreamParams(ResponseParams, total=False):
     """
 
     resume: bool
+
+
+class ResponseParsedParams(ResponseStreamParams, total=False):
+    """Those of `responses`, of which one is a class.
+
+    Attributes:
+        text_format: the class, made by attrs, that the answer shall be an object of. Not sent: it becomes `text`.
+    """
+
+    text_format: type[Any]
 
 
 class ResponseRetrieveParams(CallParams, total=False):
