@@ -153,10 +153,25 @@ def two_calls() -> Reply:
     )
 
 
+def cities(request: RecordedRequest) -> Reply:
+    name = request.json()["input"].split()[-1].rstrip(".")
+    if name == "Atlantis":
+        refusal = {"type": "refusal", "refusal": "There is no such city."}
+        message = {"type": "message", "role": "assistant", "content": [refusal]}
+        response = {"id": "resp_1", "object": "response", "status": "completed", "output": [message]}
+        return Reply.sse({"type": "response.completed", "response": response}, done=False)
+    people = {"Oslo": "717", "Rome": '"many"', "Kyoto": "1438"}[name]
+    return Reply.response(f'{{"name": "{name}", "people": {people}}}')
+
+
 COUNTED = Reply.chat("One, two, three.", usage=False)
 SKY = "Air scatters blue light more than red light."
 STORY = "The lamp had burned for forty years when, one night in March, it went out."
 POEM = "The sea is wide,\nThe sea is deep,\nAnd never does it fall asleep."
+RECIPE = (
+    '{"title": "Onion soup", "kind": "starter", "ingredients": '
+    '[{"name": "onions", "grams": 500}, {"name": "butter", "grams": 40}, {"name": "eggs", "grams": null}]}'
+)
 TEA = "Warm the pot. Then add a spoon of leaves for each cup."
 
 
@@ -219,6 +234,8 @@ SCRIPTS: dict[str, Script] = {
     "resume": bad_line,
     "nursery_door": tea_and_sky,
     "settle": Reply.chat(TEA),
+    "structured": Reply.chat(RECIPE),
+    "structured_outcomes": cities,
     "port_function_calls": two_calls(),
     "port_errors": Reply.error(429, "you are too fast", code="rate_limit_exceeded"),
     "port_retry": [Reply.error(503, "try again", headers={"retry-after-ms": "1"}), COUNTED],

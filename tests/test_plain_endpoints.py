@@ -92,6 +92,14 @@ async def test_vectors_travel_as_base64_and_are_numbers(nursery: trio.Nursery) -
     }
 
 
+async def test_who_asks_for_base64_gets_it(nursery: trio.Nursery) -> None:
+    client, _ = client_over(await serve(nursery, embedded(vector(0.5))))
+    async with client:
+        answer = await client.embeddings.create(model="m", input="x", encoding_format="base64")
+    text: object = answer.data[0].embedding
+    assert text == vector(0.5)
+
+
 async def test_a_server_that_knows_no_base64_sends_numbers(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, embedded([0.1, 0.2])))
     async with client:

@@ -9,7 +9,8 @@ The way of a byte, and the layers, each of which imports only those below it:
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one
     _calls       parameters to a request, a plain answer to an object
-    _stream      the stream a program holds
+    _stream      the stream a program holds; _parsed_stream, one whose answer is to
+                 be an object of a class
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         RateStatistics,
     )
     from ._many import Item, Items, ManyStatistics, Result
+    from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
     from ._sansio.policy import Deadlines
     from ._sansio.reader import Verdict
     from ._source import Timings
@@ -80,7 +82,7 @@ if TYPE_CHECKING:
         StreamTruncatedError,
         UnprocessableEntityError,
     )
-    from .types import NamedEvent, UnknownEvent
+    from .types import NamedEvent, UnknownEvent, Unparsed
 
 __all__ = [
     "APIConnectionError",
@@ -111,6 +113,8 @@ __all__ = [
     "OpenAIError",
     "Outcome",
     "Page",
+    "ParsedChatCompletionStream",
+    "ParsedResponseStream",
     "PermissionDeniedError",
     "Permit",
     "RaceError",
@@ -131,13 +135,17 @@ __all__ = [
     "TrioOpenAI",
     "TrioTransport",
     "UnknownEvent",
+    "Unparsed",
     "UnprocessableEntityError",
     "Verdict",
     "__version__",
 ]
 
 # Where they are, in the order in which to look. What one module has of another is the same object.
-_MODULES = ("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages")
+_MODULES = (
+    *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
+    *("_parsed_stream", "types"),
+)
 _SUBMODULES = ("errors", "types")
 
 if not TYPE_CHECKING:  # a checker would take any name for an attribute

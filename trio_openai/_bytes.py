@@ -129,4 +129,4 @@ class ByteStream:
             try:
                 await body.aclose()
             finally:
-                self._exchange.settle()
+                self._exchange.settle(error=self._failure)

@@ -18,6 +18,7 @@ from ._bytes import ByteStream
 from ._calls import hide_headers
 from ._client import TrioOpenAI
 from ._endpoints._pages import Listing, Page
+from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal, Portals
 from ._stream import (
     ChatCompletionStream,
@@ -34,6 +35,8 @@ from ._sync_stream import (
     SyncChatCompletionStream,
     SyncCompletionStream,
     SyncImageStream,
+    SyncParsedChatCompletionStream,
+    SyncParsedResponseStream,
     SyncResponseStream,
     SyncSpeechStream,
     SyncTranscriptionStream,
@@ -90,7 +93,7 @@ class SyncCaller:
         return _Opening[Any](self, ask).run()
 
     def manager(
-        self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT]
+        self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT] | None
     ) -> SyncStreamManager[SyncT]:
         """What opens a stream."""
         return SyncStreamManager(_Opening(self, lambda client: find(client).__aenter__(), wrap))
@@ -169,6 +172,8 @@ _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
     CompletionStream: SyncCompletionStream,
     ImageStream: SyncImageStream,
     Page: SyncPage,
+    ParsedChatCompletionStream: SyncParsedChatCompletionStream,
+    ParsedResponseStream: SyncParsedResponseStream,
     ResponseStream: SyncResponseStream,
     SpeechStream: SyncSpeechStream,
     TranscriptionStream: SyncTranscriptionStream,
@@ -186,7 +191,9 @@ class Streamed(Generic[_P, SyncT]):
     """A method whose counterpart gives the manager of a stream."""
 
     def __init__(
-        self, find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]], wrap: Wrap[OpenableT, SyncT]
+        self,
+        find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]],
+        wrap: Wrap[OpenableT, SyncT] | None = None,
     ) -> None:
         self._find, self._wrap = find, wrap
 

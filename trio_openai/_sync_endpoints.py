@@ -6,14 +6,16 @@ signature. What a method with overloads takes is said under `if TYPE_CHECKING`, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from ._sync_calls import Called, Creating, Endpoint, Paged, Plain, Streamed, SyncCaller
+from ._sync_calls import Called, Creating, Endpoint, Paged, Plain, Streamed, SyncCaller, SyncStreamManager
 from ._sync_stream import (
     SyncByteStream,
     SyncChatCompletionStream,
     SyncCompletionStream,
     SyncImageStream,
+    SyncParsedChatCompletionStream,
+    SyncParsedResponseStream,
     SyncResponseStream,
     SyncSpeechStream,
     SyncTranscriptionStream,
@@ -22,6 +24,8 @@ from .types import (
     ChatCompletion,
     Completion,
     ImagesResponse,
+    ParsedChatCompletion,
+    ParsedResponse,
     Response,
     Transcription,
     TranscriptionDiarized,
@@ -29,6 +33,7 @@ from .types import (
 )
 from .types.params import (
     ChatCompletionParams,
+    ChatCompletionParsedParams,
     CompletionParams,
     ImageEditParams,
     ImageGenerateParams,
@@ -39,6 +44,8 @@ from .types.params import (
     TranscriptionParams,
     TranscriptionStreamParams,
 )
+
+_T = TypeVar("_T")
 
 
 class SyncChat:
@@ -53,10 +60,30 @@ class SyncChatCompletions(Creating):
 
     _name = "chat.completions"
 
-    stream = Streamed(lambda client: client.chat.completions.stream, SyncChatCompletionStream)
+    if not TYPE_CHECKING:
+        stream = Streamed(lambda client: client.chat.completions.stream)
 
     if TYPE_CHECKING:
 
+        @overload
+        def stream(
+            self, *, response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
+        ) -> SyncStreamManager[SyncParsedChatCompletionStream[_T]]: ...
+        @overload
+        def stream(self, **params: Unpack[ChatCompletionParams]) -> SyncStreamManager[SyncChatCompletionStream]: ...
+        def stream(self, **params: Any) -> Any: ...
+        @overload
+        def create(
+            self, *, stream: Literal[True], response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
+        ) -> SyncParsedChatCompletionStream[_T]: ...
+        @overload
+        def create(
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            response_format: type[_T],
+            **params: Unpack[ChatCompletionParsedParams],
+        ) -> ParsedChatCompletion[_T]: ...
         @overload
         def create(
             self, *, stream: Literal[True], **params: Unpack[ChatCompletionParams]
@@ -89,7 +116,8 @@ class SyncResponses(Creating):
 
     _name = "responses"
 
-    stream = Streamed(lambda client: client.responses.stream, SyncResponseStream)
+    if not TYPE_CHECKING:
+        stream = Streamed(lambda client: client.responses.stream)
     cancel = Plain(lambda client: client.responses.cancel)
     delete = Plain(lambda client: client.responses.delete)
 
@@ -100,6 +128,21 @@ class SyncResponses(Creating):
 
     if TYPE_CHECKING:
 
+        @overload
+        def stream(
+            self, *, text_format: type[_T], **params: Unpack[ResponseStreamParams]
+        ) -> SyncStreamManager[SyncParsedResponseStream[_T]]: ...
+        @overload
+        def stream(self, **params: Unpack[ResponseStreamParams]) -> SyncStreamManager[SyncResponseStream]: ...
+        def stream(self, **params: Any) -> Any: ...
+        @overload
+        def create(
+            self, *, stream: Literal[True], text_format: type[_T], **params: Unpack[ResponseStreamParams]
+        ) -> SyncParsedResponseStream[_T]: ...
+        @overload
+        def create(
+            self, *, stream: Literal[False] | None = None, text_format: type[_T], **params: Unpack[ResponseParams]
+        ) -> ParsedResponse[_T]: ...
         @overload
         def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> SyncResponseStream: ...
         @overload

@@ -18,6 +18,7 @@ import httpx
 import trio
 
 from ._bytes import ByteStream
+from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal
 from ._sansio.reader import END, NEED_DATA, Signal, Verdict
 from ._source import Timings
@@ -28,17 +29,21 @@ from .types import (
     Completion,
     ImagesResponse,
     ImageStreamEvent,
+    ParsedChatCompletion,
+    ParsedResponse,
     Response,
     ResponseStreamEvent,
     Speech,
     SpeechStreamEvent,
     Transcription,
     TranscriptionStreamEvent,
+    Unparsed,
 )
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
+T = TypeVar("T")
 
 
 class Held(Generic[HeldT]):
@@ -232,6 +237,64 @@ class SyncResponseStream(SyncStream[ResponseStreamEvent, Response]):
             APIError: there was no terminal event; what arrived is in the error's `partial`.
             trio.ClosedResourceError: the stream was closed before its end.
         """
+        self.until_done()
+        return self.snapshot
+
+
+class SyncParsedChatCompletionStream(SyncChatCompletionStream, Generic[T]):
+    """A stream of Chat Completions that was asked for with `response_format=` a class."""
+
+    _stream: ParsedChatCompletionStream[T]
+
+    @property
+    def snapshot(self) -> ParsedChatCompletion[T]:
+        """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
+        with self._folding:
+            return self._stream.snapshot
+
+    @property
+    def parsed(self) -> T | Unparsed:
+        """The answer as an object of the class, or an `Unparsed`. As `ParsedChatCompletionStream`'s."""
+        with self._folding:
+            return self._stream.parsed
+
+    @property
+    def parsed_partial(self) -> dict[str, Any]:
+        """The answer as far as it has come. As `ParsedChatCompletionStream`'s."""
+        with self._folding:
+            return self._stream.parsed_partial
+
+    def get_final_completion(self) -> ParsedChatCompletion[T]:
+        """As `SyncChatCompletionStream`'s. Whether the answer fits the class is told by its `parsed`."""
+        self.until_done()
+        return self.snapshot
+
+
+class SyncParsedResponseStream(SyncResponseStream, Generic[T]):
+    """A stream of Responses that was asked for with `text_format=` a class."""
+
+    _stream: ParsedResponseStream[T]
+
+    @property
+    def snapshot(self) -> ParsedResponse[T]:
+        """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
+        with self._folding:
+            return self._stream.snapshot
+
+    @property
+    def parsed(self) -> T | Unparsed:
+        """The answer as an object of the class, or an `Unparsed`. As `ParsedResponseStream`'s."""
+        with self._folding:
+            return self._stream.parsed
+
+    @property
+    def parsed_partial(self) -> dict[str, Any]:
+        """The answer as far as it has come. As `ParsedChatCompletionStream`'s."""
+        with self._folding:
+            return self._stream.parsed_partial
+
+    def get_final_response(self) -> ParsedResponse[T]:
+        """As `SyncResponseStream`'s. Whether the answer fits the class is told by its `parsed`."""
         self.until_done()
         return self.snapshot
 

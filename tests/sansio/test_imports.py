@@ -35,6 +35,7 @@ LAYERS = [
     ["_endpoints"],
     ["_many", "_race"],
     ["_calls"],
+    ["_parsed_stream"],
     ["_stream"],
     ["_pump"],
     ["_source", "_bytes"],
@@ -50,11 +51,13 @@ LAYERS = [
 ]
 CORE_LAYERS = [
     ["reader"],
+    ["dialects_parsed"],
     ["dialect_chat", "dialect_response", "dialect_completion", "dialects_tagged"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["limits", "usage"],
-    ["coalesce", "convert", "failures", "policy", "sse"],
+    ["structured"],
+    ["coalesce", "convert", "failures", "partial", "policy", "schema", "sse"],
     ["json"],
 ]
 

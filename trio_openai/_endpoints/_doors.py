@@ -24,6 +24,7 @@ from ._parameters import Parameters
 
 WholeT = TypeVar("WholeT")
 Params = dict[str, Any]
+MakeDialect = Callable[[], Dialect[Any, Any]]
 
 DEFAULT_BUFFER = 64
 """Events that a task may read ahead of whoever iterates the stream."""
@@ -53,9 +54,13 @@ class StreamingEndpoint(Generic[StreamT, WholeT]):
 
     # What an endpoint may have of its own.
 
-    def _dialect(self, params: Params) -> Callable[[], Dialect[Any, Any]]:
+    def _dialect(self, params: Params) -> MakeDialect:
         """What makes the dialect of a stream that was asked for with these parameters."""
         raise NotImplementedError
+
+    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], StreamT], MakeDialect]:
+        """What makes such a stream, and what makes its dialect."""
+        return self._stream_class, self._dialect(params)
 
     def _decode(self, params: Params) -> Decode[WholeT]:  # noqa: ARG002
         """What makes an object of the plain answer."""
@@ -63,9 +68,9 @@ class StreamingEndpoint(Generic[StreamT, WholeT]):
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], StreamT]:
         """Check and encode the parameters of a stream. Returns what makes it, as often as that is wanted."""
-        caller, make_stream = self._caller, self._stream_class
+        caller = self._caller
         path, checked = self._checked(where, params)
-        make_dialect = self._dialect(checked)
+        make_stream, make_dialect = self._kind(checked)
         call = self._prepared(path, checked, stream=True)
         return lambda: make_stream(caller.source(call, make_dialect))
 

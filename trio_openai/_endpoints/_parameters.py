@@ -139,8 +139,16 @@ _CLASSES: dict[type, tuple[type, ...]] = {
     float: (float, int),
     Mapping: (Mapping, dict),
     WireObject: (WireObject,),
+    type: (type,),
 }
-_WORDS = {str: "a string", bool: "True or False", int: "a whole number", float: "a number", Mapping: "a dictionary"}
+_WORDS = {
+    str: "a string",
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    Mapping: "a dictionary",
+    type: "a class",
+}
 
 
 def _is_listable(value: object) -> TypeGuard[Iterable[Any]]:

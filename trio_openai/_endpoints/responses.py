@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
 from trio_openai._calls import Caller, Decode, as_nothing, as_object
 from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai._source import EventSource
 from trio_openai._stream import ResponseStream, StreamCall, StreamManager
 from trio_openai.types import Response, ResponseItem, ResponseItemList
 from trio_openai.types.params import (
     CallParams,
     InputItemListParams,
     ResponseParams,
+    ResponseParsedParams,
     ResponseRetrieveParams,
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Params
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, MakeDialect, Params
+from ._formats import as_parsed, text_format
 from ._pages import Listing, listing
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
+
+    from trio_openai._parsed_stream import ParsedResponseStream
+    from trio_openai.types import ParsedResponse
+
+T = TypeVar("T")
 
 _NOTHING_ELSE = Parameters(CallParams)
 _ITEMS = Parameters(InputItemListParams)
@@ -32,7 +40,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
     """What is under `client.responses`."""
 
     _path = "/responses"
-    _parameters = Parameters(ResponseStreamParams)
+    _parameters = Parameters(ResponseParsedParams)
     _stream_class = ResponseStream
     _answer = Response
 
@@ -41,21 +49,33 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         self.retrieve = RetrieveResponse(caller)
         self.input_items = InputItems(caller)
 
-    def _dialect(self, params: Params) -> Callable[[], ResponseDialect]:  # noqa: ARG002
-        return ResponseDialect
+    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeDialect]:
+        wanted = text_format(params)
+        if wanted is None:
+            return ResponseStream, ResponseDialect
+        from trio_openai._parsed_stream import ParsedResponseStream
+        from trio_openai._sansio.dialects_parsed import ParsedResponseDialect
+
+        return ParsedResponseStream, lambda: ParsedResponseDialect(wanted.judge)
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
         caller, (path, checked) = self._caller, self._checked(where, params)
         resume = checked.pop("resume", False)
         if resume and not checked.get("background"):
             raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
+        make_stream, make_dialect = self._kind(checked)
         call = self._prepared(path, checked, stream=True)
-        return lambda: ResponseStream(caller.source(call, ResponseDialect, resume=resume))
+        return lambda: make_stream(caller.source(call, make_dialect, resume=resume))
 
     def _decode(self, params: Params) -> Decode[Response]:
         if params.pop("resume", None):
             raise TypeError("resume=True is for a stream: call stream(...), or create(stream=True, ...)")
-        return super()._decode(params)
+        wanted = text_format(params)
+        if wanted is None:
+            return as_object(Response)
+        from trio_openai.types import ParsedResponse
+
+        return as_parsed(ParsedResponse, wanted)
 
     async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
         """Have the server stop generating a background response.
@@ -79,11 +99,42 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
 
     if TYPE_CHECKING:
 
+        @overload
+        def stream(
+            self, *, text_format: type[T], **params: Unpack[ResponseStreamParams]
+        ) -> StreamManager[ParsedResponseStream[T]]: ...
+        @overload
         def stream(self, **params: Unpack[ResponseStreamParams]) -> StreamManager[ResponseStream]: ...
+        def stream(self, **params: Any) -> Any: ...
+        @overload
+        async def start_stream(
+            self,
+            nursery: trio.Nursery,
+            *,
+            buffer: int = DEFAULT_BUFFER,
+            text_format: type[T],
+            **params: Unpack[ResponseStreamParams],
+        ) -> ParsedResponseStream[T]: ...
+        @overload
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ResponseStreamParams]
         ) -> ResponseStream: ...
+        async def start_stream(self, nursery: trio.Nursery, **params: Any) -> Any: ...
+        @overload
+        def call(
+            self, *, key: object = None, text_format: type[T], **params: Unpack[ResponseStreamParams]
+        ) -> StreamCall[ParsedResponseStream[T]]: ...
+        @overload
         def call(self, *, key: object = None, **params: Unpack[ResponseStreamParams]) -> StreamCall[ResponseStream]: ...
+        def call(self, **params: Any) -> Any: ...
+        @overload
+        async def create(
+            self, *, stream: Literal[True], text_format: type[T], **params: Unpack[ResponseStreamParams]
+        ) -> ParsedResponseStream[T]: ...
+        @overload
+        async def create(
+            self, *, stream: Literal[False] | None = None, text_format: type[T], **params: Unpack[ResponseParams]
+        ) -> ParsedResponse[T]: ...
         @overload
         async def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> ResponseStream: ...
         @overload

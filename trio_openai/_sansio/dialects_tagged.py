@@ -68,7 +68,7 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
         """Make the event, and add it up."""
         event = self._made(raw, name)
         self.text = self._add(event)
-        self._usage = raw.get("usage", self._usage)
+        self._usage = raw.get("usage") or self._usage
         if self.ended:
             self._reason = str(raw.get("type", name))
         return event
@@ -247,7 +247,7 @@ class OtherDialect(TaggedDialect[Any, Any]):
     def event(self, raw: Raw, name: str) -> Any:
         self._last = NamedEvent(raw, name) if self._is_plain else self._made(raw, name)
         self.has_content = True
-        self._usage = raw.get("usage", self._usage)
+        self._usage = raw.get("usage") or self._usage
         kind = raw.get("type")
         for word in (kind, name):
             if self._end and isinstance(word, str) and word in self._end:

@@ -92,6 +92,12 @@ class ChatSnapshot:
         return self._choices[min(self._choices)].finish_reason if self._choices else None
 
     @property
+    def pieces(self) -> list[str]:
+        """The text of choice 0, in a list that grows."""
+        choice = self._choices.get(0)
+        return choice.texts["content"] if choice else []
+
+    @property
     def usage(self) -> Raw | None:
         """The usage so far, as it was sent."""
         return self._head.usage.raw if self._head.usage else None

@@ -176,6 +176,15 @@ class ResponseSnapshot:
         self.text = text
 
     @property
+    def pieces(self) -> list[str]:
+        """The latest output text, in a list that grows; none if it came whole."""
+        for item in reversed(self._ordered()):
+            for (place, _), pieces in reversed(item.texts.items()):
+                if place is _OUTPUT_TEXT:
+                    return pieces
+        return []
+
+    @property
     def usage(self) -> object:
         """The usage so far, as it was sent."""
         return self._response.get("usage")

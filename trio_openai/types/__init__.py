@@ -109,6 +109,11 @@ if TYPE_CHECKING:
         TranscriptionParams,
         TranscriptionStreamParams,
     )
+    from .parsed import (
+        ParsedChatCompletion,
+        ParsedResponse,
+        Unparsed,
+    )
     from .response_items import (
         AdditionalTools,
         AnnotationContainerFileCitation,
@@ -354,6 +359,8 @@ __all__ = [
     "OutputItem",
     "OutputTokensDetails",
     "PageParams",
+    "ParsedChatCompletion",
+    "ParsedResponse",
     "Program",
     "ProgramOutput",
     "PromptTokensDetails",
@@ -509,6 +516,7 @@ __all__ = [
     "Unknown",
     "UnknownEvent",
     "UnknownItem",
+    "Unparsed",
     "UrlCitation",
     "WebSearchAction",
     "WebSearchActionFind",
@@ -518,7 +526,7 @@ __all__ = [
     "WireObject",
 ]
 
-_LATER = ("completions", "others", "images", "audio", "response_items", "responses", "params")
+_LATER = ("completions", "others", "images", "audio", "response_items", "responses", "parsed", "params")
 
 if not TYPE_CHECKING:  # a checker would take any name for a class
 

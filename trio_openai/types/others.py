@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -38,7 +38,10 @@ class ModelList(WireObject):
 class Embedding(WireObject):
     """A vector: numbers, or their base64 text if that was asked for."""
 
-    embedding: list[float] = attrs.field(factory=list[float])
+    if TYPE_CHECKING:
+        embedding: list[float] = attrs.field(factory=list[float])
+    else:  # what is read as a list would be empty where there is text
+        embedding: Any = attrs.field(factory=list)
     index: int | None = None
     object: str | None = None
 

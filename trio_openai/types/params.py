@@ -46,8 +46,8 @@ class CallParams(TypedDict, total=False):
 # ------------------------------------------------------------------------------------------------------ text
 
 
-class ChatCompletionParams(CallParams, total=False):
-    """Those of `chat.completions`."""
+class ChatCompletionParsedParams(CallParams, total=False):
+    """Those of `chat.completions`, but `response_format`."""
 
     model: Required[str]
     messages: Required[Iterable[JSONObject]]
@@ -70,7 +70,6 @@ class ChatCompletionParams(CallParams, total=False):
     prompt_cache_options: JSONObject
     prompt_cache_retention: str | None
     reasoning_effort: str | None
-    response_format: JSONObject
     safety_identifier: str | None
     seed: int | None
     service_tier: str | None
@@ -85,6 +84,12 @@ class ChatCompletionParams(CallParams, total=False):
     user: str
     verbosity: str | None
     web_search_options: JSONObject
+
+
+class ChatCompletionParams(ChatCompletionParsedParams, total=False):
+    """Those of `chat.completions`. `response_format` may also be a class; see `docs/structured.md`."""
+
+    response_format: JSONObject
 
 
 class CompletionParams(CallParams, total=False):
@@ -158,6 +163,16 @@ class ResponseStreamParams(ResponseParams, total=False):
     """
 
     resume: bool
+
+
+class ResponseParsedParams(ResponseStreamParams, total=False):
+    """Those of `responses`, of which one is a class.
+
+    Attributes:
+        text_format: the class, made by attrs, that the answer shall be an object of. Not sent: it becomes `text`.
+    """
+
+    text_format: type[Any]
 
 
 class ResponseRetrieveParams(CallParams, total=False):

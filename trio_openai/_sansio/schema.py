@@ -1,0 +1,314 @@
+"""From a class made by attrs to the strict JSON schema of what a model shall answer.
+
+OpenAI's strict mode takes a part of JSON Schema: every object lists all of its properties as required and allows no
+other, what may be left out is "or null", there are no defaults, and the root is an object. What a class can say beyond
+that is refused here, by the names of the class and the field, before anything is sent.
+
+msgspec makes the schemas of plain values, with all that an `Annotated[..., msgspec.Meta(...)]` says of them. Objects,
+arrays and unions are put together here: msgspec refuses a union of two classes, and knows no descriptions of fields.
+How a value is made (`structured.py`) follows the same distinctions: msgspec for plain values, cattrs for the rest.
+
+A union must be decidable at a glance, which is what keeps the work on an answer linear: at most one of its members is a
+list, and two classes differ in a field that only one of them has and needs, or in the values of a `Literal`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import itertools
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, NewType, TypeGuard
+
+import attrs
+
+JSONSchema = dict[str, Any]
+
+_PLAIN = (str, int, float, bool, types.NoneType, None)
+_FORMATS = {  # by their names: nothing here imports what can read a clock
+    "datetime.datetime": "date-time",
+    "datetime.date": "date",
+    "datetime.time": "time",
+    "datetime.timedelta": "duration",
+    "uuid.UUID": "uuid",
+}
+_WELCOME = (
+    "a class made by attrs.define, str, int, float, bool, Literal, an Enum of strings or of whole numbers, datetime, "
+    "date, time, timedelta, UUID, list[...], tuple[..., ...], a union of these, or None"
+)
+_TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", types.NoneType: "null"}
+
+
+@attrs.frozen
+class Field:
+    """A field of a class: what it is called in JSON, its annotation, and whether the class can do without it."""
+
+    name: str
+    annotation: Any
+    description: str | None
+    is_required: bool
+
+
+def is_fielded(annotation: Any) -> TypeGuard[type[Any]]:
+    """Whether this is a class made by attrs, or a dataclass."""
+    return isinstance(annotation, type) and (attrs.has(annotation) or dataclasses.is_dataclass(annotation))
+
+
+def fields_of(cls: type[Any]) -> list[Field]:
+    """The fields that the class is made of: those that its `__init__` takes.
+
+    Raises:
+        TypeError: an annotation is missing, or a name in one is unknown.
+    """
+    hints = _hints(cls)
+    fields: list[Field] = []
+    for field in attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls):
+        if not field.init:
+            continue
+        annotation = hints.get(field.name, field.type)
+        if annotation is None:
+            raise TypeError(f"{cls.__name__}.{field.name} has no type: write {field.name}: str = ..., say")
+        fields.append(Field(field.name, annotation, field.metadata.get("description"), not _has_default(field)))
+    return fields
+
+
+def _has_default(field: Any) -> bool:
+    missing = (attrs.NOTHING, dataclasses.MISSING)
+    return field.default not in missing or getattr(field, "default_factory", dataclasses.MISSING) not in missing
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        known = {name: text for base in cls.__mro__ for name, text in vars(base).get("__annotations__", {}).items()}
+        where = next((f".{name}" for name, text in known.items() if error.name and error.name in str(text)), "")
+        raise TypeError(
+            f"{cls.__name__}{where}: the name {error.name!r} is not known where the class is defined; "
+            "define the classes that it speaks of at the top level of that module"
+        ) from None
+
+
+def plain(annotation: Any) -> tuple[Any, list[Any]]:
+    """An annotation without its wrappings (`Annotated`, `NewType`, an alias), and the remarks in them."""
+    remarks: list[Any] = []
+    while True:
+        if typing.get_origin(annotation) is Annotated:
+            annotation, *more = typing.get_args(annotation)
+            remarks = [*more, *remarks]
+        elif isinstance(annotation, NewType):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType" and typing.get_origin(annotation) is None:
+            annotation = annotation.__value__
+        else:
+            return annotation, remarks
+
+
+def members_of(annotation: Any) -> list[Any]:
+    """The members of a union, those of unions within it too; or the annotation alone."""
+    bare, _ = plain(annotation)
+    if typing.get_origin(bare) in (typing.Union, types.UnionType):
+        return [inner for member in typing.get_args(bare) for inner in members_of(member)]
+    return [annotation]
+
+
+def item_of(annotation: Any) -> Any:
+    """What a `list[...]` or `tuple[..., ...]` holds; None if it is neither."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list or (origin is tuple and len(args) == 2 and args[1] is ...):
+        return args[0]
+    return None
+
+
+def is_plain_value(annotation: Any) -> bool:
+    """Whether this is a value without parts, for msgspec to judge."""
+    bare, _ = plain(annotation)
+    is_enum = isinstance(bare, type) and issubclass(bare, enum.Enum)
+    return is_enum or bare in _PLAIN or _name(bare) in _FORMATS or typing.get_origin(bare) is Literal
+
+
+def _name(bare: Any) -> str:
+    return f"{bare.__module__}.{bare.__qualname__}" if isinstance(bare, type) else ""
+
+
+def words_of(annotation: Any) -> str:
+    """An annotation in a sentence."""
+    bare, _ = plain(annotation)
+    if bare is types.NoneType:
+        return "None"
+    return bare.__name__ if isinstance(bare, type) and not typing.get_args(bare) else str(bare).replace("typing.", "")
+
+
+# ----------------------------------------------------------------------------------------------- telling classes apart
+
+
+def tags_of(cls: type[Any]) -> dict[str, set[tuple[type, object]]]:
+    """The fields of a class that can only have certain values, with these as they are in JSON."""
+    tags: dict[str, set[tuple[type, object]]] = {}
+    for field in fields_of(cls):
+        bare, _ = plain(field.annotation)
+        if typing.get_origin(bare) is Literal:
+            tags[field.name] = {(type(value), value) for value in typing.get_args(bare)}
+        elif isinstance(bare, type) and issubclass(bare, enum.Enum):
+            tags[field.name] = {(type(member.value), member.value) for member in bare}
+    return tags
+
+
+def _differ(one: type[Any], other: type[Any]) -> bool:
+    """Whether no JSON object can be both."""
+    tags, others = tags_of(one), tags_of(other)
+    if any(values.isdisjoint(others.get(name, values)) for name, values in tags.items()):
+        return True
+    fields, other_fields = fields_of(one), fields_of(other)
+    return _needs_another(fields, other_fields) or _needs_another(other_fields, fields)
+
+
+def _needs_another(fields: Iterable[Field], others: Iterable[Field]) -> bool:
+    names = {field.name for field in others}
+    return any(field.is_required and field.name not in names for field in fields)
+
+
+# ---------------------------------------------------------------------------------------------------------- the schema
+
+
+def strict_schema(cls: type[Any]) -> JSONSchema:
+    """The strict schema of a class.
+
+    Raises:
+        TypeError: it has something that the strict mode cannot say.
+    """
+    schemas = _Schemas()
+    ref = schemas.ref(cls)
+    root: JSONSchema = dict(schemas.definitions[schemas.names[cls]])
+    if not schemas.is_used(ref, by=schemas.definitions):
+        del schemas.definitions[schemas.names[cls]]
+    return {**root, "$defs": schemas.definitions} if schemas.definitions else root
+
+
+class _Schemas:
+    """The schemas of a class and of those that it speaks of, by their names in `$defs`."""
+
+    def __init__(self) -> None:
+        self.names: dict[type[Any], str] = {}
+        self.definitions: dict[str, JSONSchema] = {}
+
+    def ref(self, cls: type[Any]) -> JSONSchema:
+        """A reference to the schema of a class, which is made if there is none."""
+        if cls not in self.names:
+            stem = schema_name(cls)
+            tries = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+            self.names[cls] = name = next(name for name in tries if name not in self.definitions)
+            self.definitions[name] = {}  # it may speak of itself
+            self.definitions[name].update(self._object(cls))
+        return {"$ref": f"#/$defs/{self.names[cls]}"}
+
+    def is_used(self, ref: JSONSchema, *, by: object) -> bool:
+        """Whether a reference is anywhere in there."""
+        if isinstance(by, dict):
+            parts: Iterable[object] = typing.cast("dict[str, object]", by).values()
+            return by == ref or any(self.is_used(ref, by=part) for part in parts)
+        return isinstance(by, list) and any(self.is_used(ref, by=part) for part in typing.cast("list[object]", by))
+
+    def _object(self, cls: type[Any]) -> JSONSchema:
+        if getattr(cls, "__parameters__", ()):
+            raise TypeError(f"{cls.__name__} is generic, and a schema is not: give a class without type variables")
+        fields = fields_of(cls)
+        return {
+            "title": cls.__name__,
+            **_described(_docstring(cls)),
+            "type": "object",
+            "properties": {field.name: self._property(field, f"{cls.__name__}.{field.name}") for field in fields},
+            "required": [field.name for field in fields],
+            "additionalProperties": False,
+        }
+
+    def _property(self, field: Field, where: str) -> JSONSchema:
+        schema = self._value(field.annotation, where)
+        if not field.description:
+            return schema
+        if "$ref" in schema:  # which takes no company
+            schema = {"anyOf": [schema]}
+        return {**schema, "description": field.description}
+
+    def _value(self, annotation: Any, where: str) -> JSONSchema:
+        bare, remarks = plain(annotation)
+        if is_plain_value(bare):
+            return _plain_schema(bare, remarks, where)
+        if (item := item_of(bare)) is not None:
+            array = _by_msgspec(list[Any], remarks, where)
+            return {**array, "items": self._value(item, where)}
+        described = _described(next((r.description for r in remarks if getattr(r, "description", None)), None))
+        members = members_of(bare)
+        if len(members) > 1:
+            _check_union(members, where)
+            return {**described, "anyOf": [self._value(member, where) for member in members]}
+        if is_fielded(bare):
+            return {**described, "anyOf": [self.ref(bare)]} if described else self.ref(bare)
+        raise TypeError(f"{where}: a strict schema cannot say {words_of(bare)}; it can say {_WELCOME}")
+
+
+def _check_union(members: Sequence[Any], where: str) -> None:
+    bare = [plain(member)[0] for member in members]
+    if sum(item_of(member) is not None for member in bare) > 1:
+        raise TypeError(f"{where}: of a union, only one member can be a list; make it a list of a union")
+    for one, other in itertools.combinations(filter(is_fielded, bare), 2):
+        if not _differ(one, other):
+            raise TypeError(
+                f"{where}: {one.__name__} and {other.__name__} cannot be told apart; give each a field such as "
+                f'kind: Literal["{one.__name__.lower()}"]'
+            )
+
+
+def _plain_schema(bare: Any, remarks: list[Any], where: str) -> JSONSchema:
+    if typing.get_origin(bare) is Literal:
+        schema: JSONSchema = {**_by_msgspec(Any, remarks, where), "enum": _values(bare, where)}
+    else:
+        schema = _by_msgspec(bare, remarks, where)
+    for definition in schema.pop("$defs", {}).values():  # of an enumeration
+        schema.pop("$ref")
+        schema = {**definition, **schema}
+    if _name(bare) in _FORMATS:  # msgspec says no more than "string" of times that may have no zone
+        schema.setdefault("format", _FORMATS[_name(bare)])
+    if "enum" in schema and "type" not in schema:
+        names = sorted({_TYPE_NAMES[type(value)] for value in schema["enum"]})
+        schema["type"] = names[0] if len(names) == 1 else names
+    return schema
+
+
+def _values(literal: Any, where: str) -> list[Any]:
+    values = list(typing.get_args(literal))
+    for value in values:
+        if type(value) not in _TYPE_NAMES:
+            raise TypeError(
+                f"{where}: a Literal of strings, whole numbers, True, False, None has a schema; not {value!r}"
+            )
+    return values
+
+
+def _by_msgspec(bare: Any, remarks: list[Any], where: str) -> JSONSchema:
+    import msgspec
+
+    try:
+        return msgspec.json.schema(Annotated[bare, *remarks] if remarks else bare)
+    except TypeError as error:
+        raise TypeError(f"{where}: {words_of(bare)} has no schema: {str(error).splitlines()[0]}") from None
+
+
+def _described(text: str | None) -> JSONSchema:
+    return {"description": text} if text else {}
+
+
+def _docstring(cls: type[Any]) -> str | None:
+    text = cls.__doc__
+    if not text or (dataclasses.is_dataclass(cls) and text.startswith(f"{cls.__name__}(")):  # which Python wrote
+        return None
+    return inspect.cleandoc(text)
+
+
+def schema_name(cls: type[Any]) -> str:
+    """The name of a class as the API takes it."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", cls.__name__)[:64]
