@@ -63,9 +63,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     options.add_argument("--streams", type=int, action="append", metavar="N", help="streams at a time (1, 100, 1000)")
     options.add_argument("--pace", choices=("lockstep", "free"), help="only this pace of the server")
     options.add_argument("--h11", action="store_true", help="also this library with h11 for its HTTP parser")
-    options.add_argument(
-        "--asyncio", action="store_true", help="also AsyncOpenAI on asyncio, which takes as long again"
-    )
+    options.add_argument("--asyncio", action="store_true", help="also AsyncOpenAI on asyncio")
     return options.parse_args(argv)
 
 
