@@ -4,17 +4,22 @@ The way of a byte, and the layers, each of which imports only those below it:
 
     sync         the client for threads; not imported here. _sync_endpoints are
                  its endpoints, _sync_calls their way to those below,
+                 _sync_raw what its streams are made of,
                  _sync_stream its streams, _portal the way into a loop
+    azure        the client of a resource on Azure; imported when it is used
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _many, _race  many calls for many answers, or for one
-    _calls       parameters to a request, a plain answer to an object
+    _calls       parameters to a request, a plain answer to an object;
+                 _raw an answer with all that HTTP says about it
     _stream      the stream a program holds
-    _pump        a task in the caller's nursery that reads one
+    _pump        a task in the caller's nursery that reads one;
+                 _raw_stream what its events are made of
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
+                 _keys a key that a function gives which may block
     _limiter     when an attempt may begin
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent
@@ -23,6 +28,9 @@ The way of a byte, and the layers, each of which imports only those below it:
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     types, errors
 """
+
+import importlib
+from typing import TYPE_CHECKING
 
 from ._bytes import ByteStream
 from ._client import ClientStatistics, TrioOpenAI
@@ -41,6 +49,7 @@ from ._limiter import (
 from ._many import Item, Items, ManyStatistics, Result
 from ._sansio.policy import Deadlines
 from ._sansio.reader import Verdict
+from ._sansio.sse import ServerSentEvent
 from ._source import Timings
 from ._stream import (
     ChatCompletionStream,
@@ -74,6 +83,10 @@ from .errors import (
 )
 from .types import NamedEvent, UnknownEvent
 
+if TYPE_CHECKING:
+    from ._raw import RawResponse
+    from .azure import AzureOpenAI
+
 __all__ = [
     "APIConnectionError",
     "APIError",
@@ -84,6 +97,7 @@ __all__ = [
     "AdaptiveStatistics",
     "Attempt",
     "AuthenticationError",
+    "AzureOpenAI",
     "BadRequestError",
     "ByteStream",
     "ChatCompletionStream",
@@ -109,8 +123,10 @@ __all__ = [
     "RateLimitError",
     "RateLimiter",
     "RateStatistics",
+    "RawResponse",
     "ResponseStream",
     "Result",
+    "ServerSentEvent",
     "SpeechStream",
     "Stream",
     "StreamCall",
@@ -127,3 +143,13 @@ __all__ = [
     "Verdict",
     "__version__",
 ]
+
+_LATER = {"AzureOpenAI": "azure", "RawResponse": "_raw"}  # imported when they are first asked for
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        return found

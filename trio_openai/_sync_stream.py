@@ -7,12 +7,13 @@ for stays in the socket. And a snapshot is exactly of what has been handed over.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import httpx
 import trio
@@ -35,6 +36,9 @@ from .types import (
     Transcription,
     TranscriptionStreamEvent,
 )
+
+if TYPE_CHECKING:
+    from ._sansio.sse import ServerSentEvent
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -121,6 +125,26 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         """
         return _TextDeltas(self, self._stream)
 
+    @property
+    def messages(self) -> Iterator[ServerSentEvent]:
+        """The server-sent messages that the events are made of, to be iterated in place of them from the beginning on.
+
+        See `Stream.messages`.
+        """
+        from ._sync_raw import SyncMessages
+
+        return SyncMessages(self, self._stream.source)
+
+    @property
+    def raw_bytes(self) -> Iterator[bytes]:
+        """The body's bytes as they come, up to the stream's end, to be iterated in place of the events.
+
+        See `Stream.raw_bytes`.
+        """
+        from ._sync_raw import SyncRawBytes
+
+        return SyncRawBytes(self, self._stream.source)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
 
@@ -137,22 +161,32 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             trio.BusyResourceError: another thread is reading it.
             trio.Cancelled: this is a worker of `trio.to_thread.run_sync`, and its task was cancelled.
         """
+        with self.claimed():
+            while (event := self.take()) is NEED_DATA:
+                self.advance()
+            if self._stream.source.is_over and not self._has_ended:
+                self.advance()  # which gives the connection up
+                self._has_ended = True
+        if event is END:
+            self._stream.source.raise_if_closed()
+            raise StopIteration
+        return event
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """A block in which one thread reads. Internal.
+
+        Raises:
+            trio.BusyResourceError: another one does.
+            trio.Cancelled: the worker's task was cancelled.
+        """
         if not self._reading.acquire(blocking=False):
             raise trio.BusyResourceError("another thread is reading this stream")
         try:
             self._portal.check_cancelled()
-            while (event := self._take()) is NEED_DATA:
-                self._advance()
-            if self._stream.source.is_over and not self._has_ended:
-                self._advance()  # which gives the connection up
-                self._has_ended = True
+            yield
         finally:
             self._reading.release()
-        if event is END:
-            if self.verdict.state == "closed":
-                raise trio.ClosedResourceError("this stream has been closed")
-            raise StopIteration
-        return event
 
     def until_done(self) -> None:
         """Read to the end, and raise what reading raises."""
@@ -176,11 +210,13 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         finally:
             self._reading.release()
 
-    def _take(self) -> EventT | Signal:
+    def take(self) -> EventT | Signal:
+        """The next event, if it has come. Internal."""
         with self._folding:
             return self._stream.source.take()
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """Wait for more. Internal."""
         self._portal.run(self._stream.source.advance, undo=self._stream.aclose)
 
 

@@ -11,18 +11,26 @@ from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
 
+    from ._raw_types import RawChat
 
-class Chat:
+
+class Chat(Endpoint):
     """What is under `client.chat`."""
 
     def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
         self.completions = ChatCompletions(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawChat: ...
 
 
 class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):

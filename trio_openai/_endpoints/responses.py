@@ -17,12 +17,14 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Params
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, Params
 from ._pages import Listing, listing
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
+
+    from ._raw_types import RawInputItems, RawResponses
 
 _NOTHING_ELSE = Parameters(CallParams)
 _ITEMS = Parameters(InputItemListParams)
@@ -75,10 +77,12 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
             APIError: it failed.
         """
         ask = Asking("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
-        await ask(self._caller, (response_id,), cast("Params", params))
+        return await ask(self._caller, (response_id,), cast("Params", params))
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> RawResponses: ...
         def stream(self, **params: Unpack[ResponseStreamParams]) -> StreamManager[ResponseStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ResponseStreamParams]
@@ -132,11 +136,13 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
         async def __call__(self, response_id: str, **params: Any) -> Any: ...
 
 
-class InputItems:
+class InputItems(Endpoint):
     """What is under `client.responses.input_items`."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawInputItems: ...
 
     def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:
         """The items of a response's input, in pages: to be awaited for the first one, or iterated for all items.
