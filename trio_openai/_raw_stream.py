@@ -37,7 +37,7 @@ class Messages:
         Raises: as iterating the stream.
         """
         end: Exception | None = None
-        if self._source.keep(MessageReader).messages:
+        if self._source.keep(MessageReader).messages and not self._source.is_delivering:
             with self._source.claimed():
                 await trio.lowlevel.checkpoint()
                 self._source.raise_if_closed()
@@ -97,6 +97,7 @@ class RawBytes:
 
         Raises: as iterating the stream, after the piece that has the reason.
         """
+        self._pieces.prepare()
         with self._source.claimed():
             await trio.lowlevel.checkpoint()
             return await self._next()
@@ -104,7 +105,6 @@ class RawBytes:
     async def _next(self) -> bytes:  # noqa: ASYNC910 - `__anext__` is at a checkpoint
         source, pieces = self._source, self._pieces
         while True:  # noqa: ASYNC913 - as above
-            pieces.prepare()
             signal = await self._deliver()
             piece, is_good = pieces.take()
             if not is_good:
@@ -125,7 +125,7 @@ class RawBytes:
     async def _deliver(self) -> Signal:  # noqa: ASYNC910 - as above
         """Take the events that have come, for the snapshot and for the subscribers."""
         source = self._source
-        if source.hub is not None and source.hub.is_delivering:
+        if source.hub is not None and source.is_delivering:
             await source.hub.go_on()
         while not isinstance(event := source.take(), Signal):  # noqa: ASYNC913
             if source.hub is not None:

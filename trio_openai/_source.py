@@ -331,6 +331,11 @@ class EventSource(Generic[EventT, WholeT]):
         """Whether there are subscribers, or were at the end."""
         return self.hub is not None and self.hub.is_heard
 
+    @property
+    def is_delivering(self) -> bool:
+        """Whether a delivery to the subscribers was cancelled, and has to go on before anything else."""
+        return self.hub is not None and self.hub.is_delivering
+
     def raise_if_closed(self) -> None:
         """Raise `trio.ClosedResourceError` if the stream was closed before its end."""
         if self.reader.state is State.CLOSED:

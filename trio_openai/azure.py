@@ -196,8 +196,10 @@ class _Place:
         try:
             base = httpx.URL(self.base_url or f"{(self.azure_endpoint or '').rstrip('/')}/openai")
         except httpx.InvalidURL as error:
-            raise ValueError(f"that is not a URL: {error}") from None
-        return base.copy_merge_params({"api-version": self.api_version})
+            why = str(error)
+        else:
+            return base.copy_merge_params({"api-version": self.api_version})
+        raise ValueError(f"that is not a URL: {why}")
 
     def __call__(self, path: str, params: Mapping[str, Any]) -> str:
         """The path to ask, after the `base_url`."""
