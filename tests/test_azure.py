@@ -61,7 +61,9 @@ async def chat(client: TrioOpenAI) -> None:
 BASE = "/openai/deployments/gpt-4o-mini"
 PATHS: dict[str, tuple[Callable[[AzureOpenAI], Any], str]] = {
     "chat": (chat, f"{BASE}/chat/completions"),
-    "completions": (lambda c: c.completions.create(model="a b/c", prompt=""), "/openai/deployments/a%20b%2Fc/completions"),
+    "completions": (
+        lambda c: c.completions.create(model="a b/c", prompt=""), "/openai/deployments/a%20b%2Fc/completions",
+    ),
     "embeddings": (lambda c: c.embeddings.create(model="e", input=""), "/openai/deployments/e/embeddings"),
     "images": (lambda c: c.images.generate(model="i", prompt=""), "/openai/deployments/i/images/generations"),
     "edits": (lambda c: c.images.edit(model="i", prompt="", image=b"x"), "/openai/deployments/i/images/edits"),

@@ -136,7 +136,7 @@ async def test_an_answer_that_is_not_the_protocol_can_be_looked_at(
     with pytest.raises(APIResponseValidationError) as caught:
         raw.parse()
     assert caught.value.request_id == "req_9"
-    with pytest.raises(ValueError, match="JSON|value"):
+    with pytest.raises(ValueError, match=r"JSON|value"):
         raw.json()
 
 
@@ -280,7 +280,7 @@ async def test_messages_are_those_of_the_html_standard(nursery: trio.Nursery, au
     assert seen[2].fields == [("", b"mine")]
     assert seen[3].data == b'{"choices": [],\n"caf\xc3\xa9": 1}'
     assert seen[3].json() == {"choices": [], "café": 1}
-    with pytest.raises(ValueError, match="JSON|value"):
+    with pytest.raises(ValueError, match=r"JSON|value"):
         seen[-1].json()
 
 

@@ -79,14 +79,16 @@ class AzureOpenAI(TrioOpenAI):
     """A `TrioOpenAI` of a resource on Azure. Names are those of openai-python's `AsyncAzureOpenAI`.
 
     Args:
-        azure_endpoint: the resource, such as `https://mine.openai.azure.com`; by default `AZURE_OPENAI_ENDPOINT`.
-        azure_deployment: the deployment to ask; by default the `model` of each call is the name of its deployment.
-        api_version: by default `OPENAI_API_VERSION`.
-        api_key: a key, or a function that gives one; by default `AZURE_OPENAI_API_KEY`.
-        azure_ad_token: a Microsoft Entra ID token in place of a key; by default `AZURE_OPENAI_AD_TOKEN`, before a key.
-        azure_ad_token_provider: a function that is asked for a token before every attempt. It is async, or a plain one
-            that may block (such as `azure.identity.get_bearer_token_provider` gives), which is called in a thread.
-        base_url: all of the URL before an endpoint's path, in place of `azure_endpoint`.
+        azure_endpoint (str): the resource, such as `https://mine.openai.azure.com`; by default `AZURE_OPENAI_ENDPOINT`.
+        azure_deployment (str): the deployment to ask; by default the `model` of each call is the name of its deployment.
+        api_version (str): by default `OPENAI_API_VERSION`.
+        api_key (str | Provider): a key, or a function that gives one; by default `AZURE_OPENAI_API_KEY`.
+        azure_ad_token (str): a Microsoft Entra ID token in place of a key; by default `AZURE_OPENAI_AD_TOKEN`, which
+            comes before a key.
+        azure_ad_token_provider (Provider): a function that is asked for a token before every attempt. It is async, or a
+            plain one that may block (such as `azure.identity.get_bearer_token_provider` gives), which is called in a
+            thread.
+        base_url (str): all of the URL before an endpoint's path, in place of `azure_endpoint`.
         options: the rest, as for `TrioOpenAI`.
 
     Raises:
