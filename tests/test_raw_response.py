@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 from endpoint_helpers import CASES, NAMES, Case
-from net_helpers import CHAT, client_over, no_environment, outcome, serve
+from net_helpers import CHAT, cancel_everywhere, client_over, no_environment, outcome, serve
 from test_plain_endpoints import ITEMS, MODELS, embedded, items, vector
 from test_resume import ALL, ASK, server_that_breaks
 
@@ -536,6 +536,28 @@ async def test_a_step_that_is_cancelled_loses_nothing(nursery: trio.Nursery, aut
         received += subscription.statistics().buffered
     assert received == 7, "role, four words, the finish reason, the usage"
     assert seen == b"".join(step for step in Reply.chat("One, two, three, four.").body if isinstance(step, bytes))
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("kind", ["messages", "raw_bytes"])
+async def test_cancelled_anywhere_nothing_is_left(
+    nursery: trio.Nursery, autojump_clock: object, kind: str, before: bool
+) -> None:
+    server = await serve(nursery, HELLO)
+    client, transport = client_over(server)
+
+    async def scenario() -> None:
+        async with client.chat.completions.stream(**CHAT) as stream:
+            async for _ in getattr(stream, kind):
+                pass
+
+    async def check() -> None:
+        await trio.lowlevel.checkpoint()
+        assert transport.statistics().active == 0
+        assert client.statistics().open_streams == 0
+
+    async with client:
+        assert await cancel_everywhere(scenario, check, before=before) > 5
 
 
 async def test_messages_do_not_pile_up_while_events_are_read(nursery: trio.Nursery, autojump_clock: object) -> None:

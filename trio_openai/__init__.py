@@ -4,7 +4,6 @@ The way of a byte, and the layers, each of which imports only those below it:
 
     sync         the client for threads; not imported here. _sync_endpoints are
                  its endpoints, _sync_calls their way to those below,
-                 _sync_raw what its streams are made of,
                  _sync_stream its streams, _portal the way into a loop
     azure        the client of a resource on Azure; imported when it is used
     _client      the client and its options

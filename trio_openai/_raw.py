@@ -42,8 +42,8 @@ class RawResponse(Generic[T]):
     http_response: httpx.Response
     retries_taken: int
     elapsed: timedelta
-    _parse: Callable[[], T]
-    _stream: Stream[Any, Any] | None = None
+    _parse: Callable[[], T] = attrs.field(alias="parse")
+    _stream: Stream[Any, Any] | None = attrs.field(default=None, alias="stream")
 
     def parse(self) -> T:
         """The object that the method without `with_raw_response` returns; always the same.

@@ -49,7 +49,8 @@ class Messages:
         messages = self._source.keep(MessageReader).messages
         if end is not None and not messages:
             raise end
-        return messages.popleft()  # also what came since the last event: `[DONE]`, or what reports the error
+        # Also what has come since the last event: `[DONE]`, or what reports the error.
+        return messages.popleft()  # noqa: ASYNC910 - either way there was one
 
 
 class Pieces:
@@ -72,7 +73,7 @@ class Pieces:
 
     def take(self) -> tuple[bytes, bool]:
         """The piece, and whether it is to be handed over before anything else."""
-        reader: PieceReader[Any] = self._source.keep(PieceReader)
+        reader = self._source.keep(PieceReader)
         piece, reader.piece = reader.piece, b""
         return piece, piece != b"" and (reader.error is None or self._has_begun)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
@@ -230,7 +230,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._may_retry = self._may_resume = False
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> Generator[None]:
         """A block in which one task reads.
 
         Raises:

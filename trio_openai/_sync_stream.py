@@ -10,19 +10,23 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 import trio
 
 from ._bytes import ByteStream
 from ._portal import Portal
+from ._raw_stream import Pieces
 from ._sansio.reader import END, NEED_DATA, Signal, Verdict
-from ._source import Timings
+from ._sansio.reader_raw import MessageReader
+from ._sansio.sse import ServerSentEvent
+from ._source import EventSource, Timings
 from ._stream import Stream
+from .errors import APIError
 from .types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -37,11 +41,9 @@ from .types import (
     TranscriptionStreamEvent,
 )
 
-if TYPE_CHECKING:
-    from ._sansio.sse import ServerSentEvent
-
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
+_Claimed = Callable[[], contextlib.AbstractContextManager[None]]
 HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
 
 
@@ -131,9 +133,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         See `Stream.messages`.
         """
-        from ._sync_raw import SyncMessages
-
-        return SyncMessages(self, self._stream.source)
+        return _Messages(self, self._stream.source, self._claimed)
 
     @property
     def raw_bytes(self) -> Iterator[bytes]:
@@ -141,9 +141,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         See `Stream.raw_bytes`.
         """
-        from ._sync_raw import SyncRawBytes
-
-        return SyncRawBytes(self, self._stream.source)
+        return _RawBytes(self._stream.source, self._claimed, self._take, self._advance)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -161,11 +159,11 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             trio.BusyResourceError: another thread is reading it.
             trio.Cancelled: this is a worker of `trio.to_thread.run_sync`, and its task was cancelled.
         """
-        with self.claimed():
-            while (event := self.take()) is NEED_DATA:
-                self.advance()
+        with self._claimed():
+            while (event := self._take()) is NEED_DATA:
+                self._advance()
             if self._stream.source.is_over and not self._has_ended:
-                self.advance()  # which gives the connection up
+                self._advance()  # which gives the connection up
                 self._has_ended = True
         if event is END:
             self._stream.source.raise_if_closed()
@@ -173,8 +171,8 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         return event
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """A block in which one thread reads. Internal.
+    def _claimed(self) -> Generator[None]:
+        """A block in which one thread reads.
 
         Raises:
             trio.BusyResourceError: another one does.
@@ -210,13 +208,11 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         finally:
             self._reading.release()
 
-    def take(self) -> EventT | Signal:
-        """The next event, if it has come. Internal."""
+    def _take(self) -> EventT | Signal:
         with self._folding:
             return self._stream.source.take()
 
-    def advance(self) -> None:
-        """Wait for more. Internal."""
+    def _advance(self) -> None:
         self._portal.run(self._stream.source.advance, undo=self._stream.aclose)
 
 
@@ -242,6 +238,84 @@ class _TextDeltas:
                 failure.request_id = inner.request_id
                 raise failure from None
             raise
+
+
+class _Messages:
+    """The messages of a stream."""
+
+    def __init__(self, stream: SyncStream[Any, Any], source: EventSource[Any, Any], claimed: _Claimed) -> None:
+        self._stream = stream
+        self._source = source
+        self._claimed = claimed
+
+    def __iter__(self) -> Iterator[ServerSentEvent]:
+        return self
+
+    def __next__(self) -> ServerSentEvent:
+        """The next message.
+
+        Raises: as iterating the stream.
+        """
+        with self._claimed():
+            end: Exception | None = None
+            if self._source.keep(MessageReader).messages:
+                self._source.raise_if_closed()
+            else:
+                try:
+                    next(self._stream)
+                except (StopIteration, APIError) as error:
+                    end = error
+            messages = self._source.keep(MessageReader).messages
+            if end is not None and not messages:
+                raise end
+            return messages.popleft()
+
+
+class _RawBytes:
+    """The bytes of a stream's body, as they come, up to the end of the stream."""
+
+    def __init__(
+        self, source: EventSource[Any, Any], claimed: _Claimed, take: Callable[[], Any], advance: Callable[[], None]
+    ) -> None:
+        self._source = source
+        self._claimed = claimed
+        self._take = take
+        self._advance = advance
+        self._pieces = Pieces(source)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next piece of the body.
+
+        Raises: as iterating the stream, after the piece that has the reason.
+        """
+        with self._claimed():
+            return self._next()
+
+    def _next(self) -> bytes:
+        source, pieces = self._source, self._pieces
+        while True:
+            pieces.prepare()
+            while not isinstance(signal := self._take(), Signal):
+                pass
+            piece, is_good = pieces.take()
+            if not is_good:
+                if signal is END:
+                    source.raise_if_closed()
+                    raise StopIteration
+                try:
+                    self._advance()
+                except APIError:
+                    if not piece:
+                        raise
+                else:
+                    continue
+            pieces.hand_over()
+            if source.is_over:
+                self._advance()
+            return piece
 
 
 class SyncChatCompletionStream(SyncStream[ChatCompletionChunk, ChatCompletion]):

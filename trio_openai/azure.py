@@ -80,7 +80,7 @@ class AzureOpenAI(TrioOpenAI):
 
     Args:
         azure_endpoint (str): the resource, such as `https://mine.openai.azure.com`; by default `AZURE_OPENAI_ENDPOINT`.
-        azure_deployment (str): the deployment to ask; by default the `model` of each call is the name of its deployment.
+        azure_deployment (str): the deployment to ask; by default the `model` of each call is its name.
         api_version (str): by default `OPENAI_API_VERSION`.
         api_key (str | Provider): a key, or a function that gives one; by default `AZURE_OPENAI_API_KEY`.
         azure_ad_token (str): a Microsoft Entra ID token in place of a key; by default `AZURE_OPENAI_AD_TOKEN`, which
@@ -141,7 +141,7 @@ def _as_key(name: str, given: Any) -> Key:
     if isinstance(given, Key):
         return given
     if callable(given) and not inspect.iscoroutinefunction(given):
-        given = in_thread(given)
+        given = in_thread(cast("Provider", given))
     return Key(given, "api-key" if name == "api_key" else "Authorization", name)
 
 

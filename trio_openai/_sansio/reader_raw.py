@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from .reader import EventT, Reader, Signal
+from .reader import Reader, Signal
 from .sse import ServerSentEvent
 
 
-class MessageReader(Reader[EventT]):
+class MessageReader(Reader[Any]):
     """Keeps the messages up to the event that was handed out last, for as long as no further event is asked for.
 
     Attributes:
@@ -27,7 +27,7 @@ class MessageReader(Reader[EventT]):
         self._has_handed_out = False
         self._retry: int | None = None
 
-    def next_event(self) -> EventT | Signal:
+    def next_event(self) -> Any:
         """As every reader's."""
         if self._has_handed_out:
             self.messages.clear()  # those that nobody took: they do not pile up
@@ -38,7 +38,7 @@ class MessageReader(Reader[EventT]):
     def _decode_ahead(self) -> bool:
         return False  # it makes no messages
 
-    def _interpret(self, message: ServerSentEvent) -> EventT | Signal | None:
+    def _interpret(self, message: ServerSentEvent) -> Any:
         if message.retry is None:
             message.retry = self._retry
         if message.data is None:
@@ -55,7 +55,7 @@ class MessageReader(Reader[EventT]):
         return is_next
 
 
-class PieceReader(Reader[EventT]):
+class PieceReader(Reader[Any]):
     """Keeps what was received last.
 
     Attributes:
