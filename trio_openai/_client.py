@@ -28,6 +28,7 @@ from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 if TYPE_CHECKING:
+    from ._endpoints._raw_types import RawClient
     from ._endpoints.audio import Audio
     from ._endpoints.completions import Completions
     from ._endpoints.images import Images
@@ -191,8 +192,15 @@ class TrioOpenAI:
 
         return Embeddings(self._caller)
 
+    @property
+    def with_raw_response(self) -> RawClient:
+        """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
+        from ._raw import RawEndpoints
+
+        return cast("RawClient", RawEndpoints(self))
+
     def __repr__(self) -> str:
-        return f"<TrioOpenAI {getattr(self, 'base_url', 'half made')!r}>"
+        return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -342,7 +350,7 @@ class TrioOpenAI:
 
         return Race(list(calls), stagger)
 
-    def with_options(self, **options: Any) -> TrioOpenAI:
+    def with_options(self, **options: Any) -> Self:
         """A client with other options, which shares this one's connections. Closing either closes them.
 
         Args:
@@ -355,10 +363,12 @@ class TrioOpenAI:
         if shared := {"http_client", "max_connections"} & options.keys():
             raise TypeError(f"with_options() shares the connections; it does not take {', '.join(sorted(shared))}")
         mine = self._caller
-        copy = TrioOpenAI(**{**self._options, **options}, http_client=mine.session.http)
+        copy = object.__new__(type(self))
+        TrioOpenAI.__init__(copy, **{**self._options, **options}, http_client=mine.session.http)
         copy._transport = self._transport
         copy._caller.session.slots = mine.session.slots
         copy._caller.open_sources = mine.open_sources
+        copy._caller.route = mine.route
         return copy
 
 

@@ -28,18 +28,20 @@ LAYERS = [
     ["testing"],
     ["sync"],
     ["_sync_endpoints"],
+    ["_sync_raw_types"],
     ["_sync_calls"],
     ["_sync_stream", "_portal"],
+    ["azure"],
     ["__init__"],
     ["_client"],
     ["_endpoints"],
     ["_many", "_race"],
-    ["_calls"],
+    ["_calls", "_raw"],
     ["_parsed_stream"],
     ["_stream"],
-    ["_pump"],
+    ["_pump", "_raw_stream"],
     ["_source", "_bytes"],
-    ["_fanout", "_request"],
+    ["_fanout", "_request", "_keys"],
     ["_permits"],
     ["_limiter"],
     ["_body", "_upload"],
@@ -50,6 +52,7 @@ LAYERS = [
     ["_version"],
 ]
 CORE_LAYERS = [
+    ["reader_raw"],
     ["reader"],
     ["dialects_parsed"],
     ["dialect_chat", "dialect_response", "dialect_completion", "dialects_tagged"],
@@ -205,6 +208,7 @@ def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
 
 def test_importing_the_library_imports_nothing_heavy() -> None:
     heavy = ["openai", "pydantic", "asyncio", "xllamacpp", "trio_openai.testing", "trio_openai.local", "h11"]
+    heavy += ["trio_openai.azure", "trio_openai._raw", "trio_openai._raw_stream"]
     assert run(f"import sys, trio_openai; print(*set({heavy}) & set(sys.modules))") == ""
 
 

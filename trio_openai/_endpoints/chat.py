@@ -12,7 +12,7 @@ from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeDialect, Params
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeDialect, Params
 from ._formats import as_parsed, chat_format
 from ._parameters import Parameters
 
@@ -22,14 +22,22 @@ if TYPE_CHECKING:
     from trio_openai._parsed_stream import ParsedChatCompletionStream
     from trio_openai.types import ParsedChatCompletion
 
+    from ._raw_types import RawChat
+
 T = TypeVar("T")
 
 
-class Chat:
+class Chat(Endpoint):
     """What is under `client.chat`."""
 
     def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
         self.completions = ChatCompletions(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawChat: ...
 
 
 class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
