@@ -80,6 +80,7 @@ from .types import NamedEvent, UnknownEvent
 
 if TYPE_CHECKING:  # made when they are first asked for
     from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
+    from ._sansio.tools import Tool
     from .types import Unparsed
 
 __all__ = [
@@ -128,6 +129,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatistics",
     "Timings",
+    "Tool",
     "TranscriptionStream",
     "TransportStatistics",
     "TrioOpenAI",
@@ -139,7 +141,12 @@ __all__ = [
     "__version__",
 ]
 
-_LATER = {"ParsedChatCompletionStream": "_parsed_stream", "ParsedResponseStream": "_parsed_stream", "Unparsed": "types"}
+_LATER = {
+    "ParsedChatCompletionStream": "_parsed_stream",
+    "ParsedResponseStream": "_parsed_stream",
+    "Tool": "_sansio.tools",
+    "Unparsed": "types",
+}
 
 if not TYPE_CHECKING:  # a checker would take any name for a class
 

@@ -55,6 +55,7 @@ CORE_LAYERS = [
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["limits"],
+    ["tools"],
     ["structured"],
     ["coalesce", "convert", "failures", "partial", "policy", "schema", "sse"],
     ["json"],

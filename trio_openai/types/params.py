@@ -10,7 +10,7 @@ not seen when the program runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 JSONObject: TypeAlias = Mapping[str, Any] | WireObject
 """A dictionary of what JSON can say, or an object off the wire, such as the message of an earlier answer."""
+
+ToolParam: TypeAlias = JSONObject | Callable[..., Any]
+"""A tool: a function, a `trio_openai.Tool`, or a dictionary as the API takes it."""
 
 FileContent: TypeAlias = Path | bytes | IO[bytes]
 """What is in a file to upload: its path, its bytes, or a file that is open in binary mode."""
@@ -83,7 +86,7 @@ class ChatCompletionParsedParams(_ChatRequired, CallParams, total=False):
     stream_options: JSONObject | None
     temperature: float | None
     tool_choice: str | JSONObject
-    tools: Iterable[JSONObject]
+    tools: Iterable[ToolParam]
     top_logprobs: int | None
     top_p: float | None
     user: str
@@ -155,7 +158,7 @@ class ResponseParams(CallParams, total=False):
     temperature: float | None
     text: JSONObject
     tool_choice: str | JSONObject
-    tools: Iterable[JSONObject]
+    tools: Iterable[ToolParam]
     top_logprobs: int | None
     top_p: float | None
     truncation: str | None
