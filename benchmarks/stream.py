@@ -1,7 +1,7 @@
 """CPU time per event of a client that streams: this library, its peers, and what a bare socket costs.
 
     python benchmarks/stream.py [--api chat|responses] [--quick] [--json FILE] [--only NAME] [--repeats N] [--streams N]
-                                [--pace PACE] [--h11]
+                                [--pace PACE] [--h11] [--asyncio]
 
 `benchmarks/README.md` says what is measured and how.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from _contenders import CONTENDERS, H11
+from _contenders import ASYNCIO, CONTENDERS, H11
 from _machine import raise_file_limit
 from _plan import Plan
 from _report import Table, comparison, entries, failures, parser, publish
@@ -26,15 +26,18 @@ _WRITES = {  # events a write, and the pace
 _REPEATS = 3
 
 
-def events_each(streams: int) -> int:
-    """Events of each stream: 10,000 in all, so that a run stays within minutes."""
-    return max(10, 10_000 // streams)
+def events_each(streams: int, pace: str) -> int:
+    """Events of each stream: 10,000 in all, so that a run stays within minutes; of 1,000 at full speed five times that.
+
+    With 10 events each, which would be one read, the figure would be mostly that of a stream's end.
+    """
+    return max(50 if pace == "free" else 10, 10_000 // streams)
 
 
 def plans(api: str, streams: list[int], pace: str | None) -> list[Plan]:
     """All combinations, in the order of the table."""
     chosen = [(per_write, p) for per_write, p in _WRITES[api] if pace in (None, p)]
-    return [Plan(n, events_each(n), per_write, p, api) for per_write, p in chosen for n in streams]
+    return [Plan(n, events_each(n, p), per_write, p, api) for per_write, p in chosen for n in streams]
 
 
 def quick(api: str) -> list[Plan]:
@@ -42,9 +45,10 @@ def quick(api: str) -> list[Plan]:
     return [Plan(1, 100, 1, "lockstep", api) if api == "chat" else Plan(100, 5, 5, "free", api)]
 
 
-def contenders(only: list[str], *, h11: bool) -> list[str]:
-    """The contenders to measure. `only` are parts of their names."""
-    names = [name for name, contender in CONTENDERS.items() if contender.loop and (h11 or name != H11)]
+def contenders(only: list[str], extra: set[str]) -> list[str]:
+    """The contenders to measure. `only` are parts of their names; `extra` those that are left out unless asked for."""
+    left_out = {H11, ASYNCIO} - extra
+    names = [name for name, contender in CONTENDERS.items() if contender.loop and name not in left_out]
     chosen = [name for name in names if not only or any(part.lower() in name.lower() for part in only)]
     if not chosen:
         raise SystemExit(f"--only: nothing is named so; there are {', '.join(names)}")
@@ -59,6 +63,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     options.add_argument("--streams", type=int, action="append", metavar="N", help="streams at a time (1, 100, 1000)")
     options.add_argument("--pace", choices=("lockstep", "free"), help="only this pace of the server")
     options.add_argument("--h11", action="store_true", help="also this library with h11 for its HTTP parser")
+    options.add_argument("--asyncio", action="store_true", help="also AsyncOpenAI on asyncio")
     return options.parse_args(argv)
 
 
@@ -68,7 +73,8 @@ def main() -> int:
     raise_file_limit()
     chosen = quick(args.api) if args.quick else plans(args.api, args.streams or list(_STREAMS), args.pace)
     repeats = args.repeats or (1 if args.quick else _REPEATS)
-    results = run(contenders(args.only, h11=args.h11), chosen, repeats)
+    extra = ((H11, args.h11), (ASYNCIO, args.asyncio))
+    results = run(contenders(args.only, {name for name, wanted in extra if wanted}), chosen, repeats)
     table = Table("µs of CPU per event", comparison(results))
     title = f"CPU time of the client process per event; medians of {repeats} (of 2 at the most for openai)"
     publish(title, {"events": table}, entries(results), args.json)

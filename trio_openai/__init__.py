@@ -16,72 +16,74 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
-    _limiter     when an attempt may begin
+    _limiter     when an attempt may begin; _permits what a call's attempts say to it
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent
     _transport   httpx's transport interface over trio streams, and the pool;
                  _connection opens and closes a stream, _http1 speaks HTTP
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     types, errors
+
+A name is imported when it is first asked for, so that a program, and `--help`, pays for what it uses.
 """
+
+from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING
 
-from ._bytes import ByteStream
-from ._client import ClientStatistics, TrioOpenAI
-from ._endpoints._pages import Listing, Page
-from ._fanout import Subscription, SubscriptionStatistics
-from ._limiter import (
-    AdaptiveLimiter,
-    AdaptiveStatistics,
-    Attempt,
-    Limiter,
-    Outcome,
-    Permit,
-    RateLimiter,
-    RateStatistics,
-)
-from ._many import Item, Items, ManyStatistics, Result
-from ._sansio.policy import Deadlines
-from ._sansio.reader import Verdict
-from ._source import Timings
-from ._stream import (
-    ChatCompletionStream,
-    CompletionStream,
-    ImageStream,
-    ResponseStream,
-    SpeechStream,
-    Stream,
-    StreamCall,
-    TranscriptionStream,
-)
-from ._transport import TransportStatistics, TrioTransport
-from ._version import __version__
-from .errors import (
-    APIConnectionError,
-    APIError,
-    APIResponseValidationError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConflictError,
-    InternalServerError,
-    NotFoundError,
-    OpenAIError,
-    PermissionDeniedError,
-    RaceError,
-    RateLimitError,
-    StreamTruncatedError,
-    UnprocessableEntityError,
-)
-from .types import NamedEvent, UnknownEvent
-
-if TYPE_CHECKING:  # made when they are first asked for
+if TYPE_CHECKING:
+    from ._bytes import ByteStream
+    from ._client import ClientStatistics, TrioOpenAI
+    from ._endpoints._pages import Listing, Page
+    from ._fanout import Subscription, SubscriptionStatistics
+    from ._limiter import (
+        AdaptiveLimiter,
+        AdaptiveStatistics,
+        Attempt,
+        Limiter,
+        Outcome,
+        Permit,
+        RateLimiter,
+        RateStatistics,
+    )
+    from ._many import Item, Items, ManyStatistics, Result
     from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
+    from ._sansio.policy import Deadlines
+    from ._sansio.reader import Verdict
     from ._sansio.tools import Tool
-    from .types import Unparsed
+    from ._source import Timings
+    from ._stream import (
+        ChatCompletionStream,
+        CompletionStream,
+        ImageStream,
+        ResponseStream,
+        SpeechStream,
+        Stream,
+        StreamCall,
+        TranscriptionStream,
+    )
+    from ._transport import TransportStatistics, TrioTransport
+    from ._version import __version__
+    from .errors import (
+        APIConnectionError,
+        APIError,
+        APIResponseValidationError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConflictError,
+        InternalServerError,
+        NotFoundError,
+        OpenAIError,
+        PermissionDeniedError,
+        RaceError,
+        RateLimitError,
+        StreamTruncatedError,
+        UnprocessableEntityError,
+    )
+    from .types import NamedEvent, UnknownEvent, Unparsed
 
 __all__ = [
     "APIConnectionError",
@@ -141,18 +143,26 @@ __all__ = [
     "__version__",
 ]
 
-_LATER = {
-    "ParsedChatCompletionStream": "_parsed_stream",
-    "ParsedResponseStream": "_parsed_stream",
-    "Tool": "_sansio.tools",
-    "Unparsed": "types",
-}
+# Where they are, in the order in which to look. What one module has of another is the same object.
+_MODULES = (
+    *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
+    *("_sansio.tools", "_parsed_stream", "types"),
+)
+_SUBMODULES = ("errors", "types")
 
-if not TYPE_CHECKING:  # a checker would take any name for a class
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
 
     def __getattr__(name: str) -> object:
-        """What only some programs need."""
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
-        return found
+        """A name that has not been asked for yet."""
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        for module in _MODULES if name in __all__ else ():
+            found = getattr(importlib.import_module(f"{__name__}.{module}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """What there is to be asked for."""
+        return sorted({*globals(), *__all__, *_SUBMODULES})

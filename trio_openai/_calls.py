@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import attrs
 import httpx
 
 from ._body import ACCEPTED_CODINGS
 from ._http1 import check_headers
-from ._request import Call, Exchange, Form, Session, encode_json
+from ._request import Call, Exchange, Session, encode_json
 from ._sansio.convert import hook_for
 from ._sansio.dialects import Dialect
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, is_array, is_object
 from ._sansio.policy import Deadlines
 from ._source import EventSource, EventT, WholeT
-from ._upload import Upload
 from .errors import APIError, APIResponseValidationError
+
+if TYPE_CHECKING:
+    from ._upload import Form
 
 _T = TypeVar("_T")
 
@@ -232,6 +234,8 @@ def _query(params: Mapping[str, Any]) -> dict[str, str | list[str]]:
 
 def _form(params: Mapping[str, Any], files: Collection[str]) -> Form:
     """A form of files and other fields; of several files with one name, the name ends with `[]`."""
+    from ._upload import Form, Upload  # few programs send files
+
     uploads: list[tuple[str, Upload]] = []
     for name in filter(params.__contains__, files):
         given: Any = params[name]

@@ -18,9 +18,6 @@ import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._endpoints.chat import Chat
-from ._limiter import Limiter
-from ._many import Calls, Items, run_many, stream_many
-from ._race import Race
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
@@ -36,6 +33,9 @@ if TYPE_CHECKING:
     from ._endpoints.images import Images
     from ._endpoints.others import Embeddings, Models
     from ._endpoints.responses import Responses
+    from ._limiter import Limiter
+    from ._many import Calls, Items
+    from ._race import Race
 
 WireT = TypeVar("WireT", bound=WireObject)
 
@@ -146,7 +146,8 @@ class TrioOpenAI:
             "limiter": limiter,
         }
 
-    # The endpoints, but `chat`. Each is imported when it is first used: to make its classes takes some milliseconds.
+    # The endpoints, but `chat`. Each is imported when it is first used, as are the doors for many calls below: to make
+    # their classes takes some milliseconds.
 
     @cached_property
     def completions(self) -> Completions:
@@ -294,6 +295,8 @@ class TrioOpenAI:
             APIError: while receiving, with `fail_fast`.
             Exception: while receiving, what `calls` raised, after the results of the calls before.
         """
+        from ._many import stream_many
+
         return stream_many(calls, max_concurrent, fail_fast=fail_fast)
 
     def run_many(
@@ -316,6 +319,8 @@ class TrioOpenAI:
         Returns:
             For `async with`: a `trio.abc.ReceiveChannel` of `Result`s.
         """
+        from ._many import run_many
+
         return run_many(calls, max_concurrent, ordered=ordered, fail_fast=fail_fast)
 
     def race(self, calls: Iterable[StreamCall[StreamT]], *, stagger: float = 0.0) -> Race[StreamT]:
@@ -333,6 +338,8 @@ class TrioOpenAI:
             APIError: on entering the block, when all have failed: a `RaceError` that has the error of each, or the
                 error of the only one.
         """
+        from ._race import Race
+
         return Race(list(calls), stagger)
 
     def with_options(self, **options: Any) -> TrioOpenAI:

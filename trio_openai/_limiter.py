@@ -21,8 +21,7 @@ from typing import Protocol
 import attrs
 import trio
 
-from ._sansio.json import decode_json, is_object
-from ._sansio.limits import Flight, Rates, estimated_tokens
+from ._sansio.limits import Flight, Rates
 from ._sansio.window import THROTTLED, Window
 
 log = logging.getLogger("trio_openai")
@@ -367,12 +366,3 @@ def _check_window(limit: float, minimum: int, maximum: int) -> None:
         raise ValueError("the bounds have to be 1 <= minimum <= maximum")
     if not 1 <= limit < math.inf:
         raise ValueError("the limit has to be 1 or more")
-
-
-def describe(method: str, path: str, content: bytes | None) -> Attempt:
-    """The attempts of a call, from its request."""
-    body = decode_json(content) if content else None
-    model = body.get("model") if is_object(body) else None
-    return Attempt(
-        method=method, path=path, model=model if isinstance(model, str) else None, tokens=estimated_tokens(body)
-    )

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import httpx
@@ -20,13 +20,10 @@ import orjson
 import trio
 
 from ._body import body_of, plain_stream, send
-from ._limiter import Attempt, Limiter, Outcome, Permit, describe
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
-from ._sansio.limits import tokens_of_answer
 from ._sansio.policy import Clocks, Deadlines, Phase
-from ._upload import Part, Upload, close, form_stream, measured
 from .errors import (
     APIConnectionError,
     APIError,
@@ -35,6 +32,11 @@ from .errors import (
     status_error_class,
 )
 from .types._base import WireObject
+
+if TYPE_CHECKING:
+    from ._limiter import Limiter
+    from ._permits import Permits
+    from ._upload import Form, Part
 
 log = logging.getLogger("trio_openai")
 
@@ -107,15 +109,7 @@ class _Bearer:
         return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
-@attrs.frozen
-class Form:
-    """A body of fields and files, which are opened anew for each attempt and read while they are sent."""
-
-    fields: list[tuple[str, str]] = attrs.field(repr=False)
-    files: list[tuple[str, Upload]] = attrs.field(repr=False)
-
-
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Call:
     """What to ask the server. `content` is the request's body: JSON, encoded once for all attempts, or a form."""
 
@@ -175,9 +169,11 @@ class Exchange:
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
         self._bearer: _Bearer | None = None
-        self._about: Attempt | None = None  # what the limiter is told before each attempt
-        self._permit: Permit | None = None  # its leave for the latest one, until that is settled
-        self._outcome = Outcome()
+        self._permits: Permits | None = None  # unless there is a limiter
+        if session.limiter is not None:
+            from ._permits import Permits
+
+            self._permits = Permits(session.limiter, call.method, call.path, call.content)
 
     async def open(self) -> httpx.Response:
         """Send the request until there is a response without an error status. When its body is done, call `settle`.
@@ -219,31 +215,29 @@ class Exchange:
 
     async def _fetched(self) -> tuple[httpx.Response, bytes]:
         response = await self._opened()
-        tokens = None
+        read = None
         try:
-            content = await self._read_all(response)
-            tokens = tokens_of_answer(content) if self.is_limited else None
+            content = read = await self._read_all(response)
         except APIError as error:
             error.request_id = response.headers.get("x-request-id")
             raise
         finally:
-            self.settle(tokens)
+            if self._permits is not None:
+                self._permits.settle_plain(read)
         return response, content
 
     @property
     def is_limited(self) -> bool:
-        """Whether a limiter waits to hear of the latest attempt."""
-        return self._permit is not None
+        """Whether there is a limiter, which is to hear of every attempt."""
+        return self._permits is not None
 
     def settle(self, tokens: int | None = None, error: APIError | None = None) -> None:
         """Tell the limiter, if there is one, that the attempt is over: what it used, what it reported. Idempotent."""
-        permit, self._permit = self._permit, None
-        if permit is None:
+        if self._permits is None:
             return
         if error is not None and self._bearer is not None:
             self._bearer.hide_in(error)
-        code = (error.code or error.type) if error is not None else None
-        permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
+        self._permits.settle(tokens, error)
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
         """Wait for a function under the clocks that run."""
@@ -282,8 +276,8 @@ class Exchange:
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
         self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, content=None)
-        if self._about is not None:
-            self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
+        if self._permits is not None:
+            self._permits.ask_instead(path)
 
     def may_retry(self, error: APIError, *, after_headers: bool = False) -> bool:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
@@ -306,29 +300,22 @@ class Exchange:
         await self.limited(trio.sleep, seconds)
 
     async def _attempt(self) -> httpx.Response:
-        """One attempt, when the limiter allows it. It is settled here if it fails, else when its body is done."""
-        limiter, call = self._session.limiter, self.call
-        if limiter is None:
-            return await self._sent()
-        content = call.content if isinstance(call.content, bytes) else None
-        self._about = self._about or describe(call.method, call.path, content)
-        self._permit, self._outcome = await limiter.acquire(self._about), Outcome()
-        try:
-            response = await self._sent()
-        except APIStatusError as error:
-            self._outcome = Outcome(status=error.status_code, headers=error.response.headers)
-            self.settle(error=error)
-            raise
-        except BaseException:
-            self.settle()
-            raise
-        self._outcome = Outcome(status=response.status_code, headers=response.headers)
-        return response
+        """One attempt, when the limiter allows it."""
+        return await (self._sent() if self._permits is None else self._permits.attempt(self._sent))
 
     async def _sent(self) -> httpx.Response:
         self._bearer = await self._session.key.bearer() if self._session.key else None
         form = self.call.content
-        files = await measured(form.files) if isinstance(form, Form) else []
+        if form is None or isinstance(form, bytes):
+            return await self._answered([])
+        files = await form.measured()
+        try:
+            return await self._answered(files)
+        finally:
+            form.close(files)
+
+    async def _answered(self, files: list[tuple[str, Part]]) -> httpx.Response:
+        """The response, whose status is no error, at the end of the redirects."""
         try:
             response = await self._send(self._request(files), self._bearer)
             for _ in range(_MAX_REDIRECTS):
@@ -340,8 +327,6 @@ class Exchange:
             raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
-        finally:
-            close(files)
 
     def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
         call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
@@ -351,8 +336,8 @@ class Exchange:
         timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
         content = call.content
         body: dict[str, Any] = {"content": content}
-        if isinstance(content, Form):
-            body = {"data": _by_name(content.fields), "files": files}
+        if not isinstance(content, bytes | None):
+            body = {"data": content.data(), "files": files}
         request = self._session.http.build_request(
             call.method,
             str(url),  # in the words of whichever library the client is from
@@ -360,8 +345,8 @@ class Exchange:
             **body,
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
-        if isinstance(content, Form):
-            request.stream = form_stream(request.stream, content.files)
+        if not isinstance(content, bytes | None):
+            request.stream = content.stream(request.stream)
         else:
             request.stream = plain_stream(request.stream, content or b"")
         return request
@@ -418,14 +403,6 @@ class Exchange:
         finally:
             await body.aclose()
         return bytes(content[:_MAX_ERROR_BODY])
-
-
-def _by_name(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """The fields of a form as httpx takes them."""
-    named: dict[str, list[str]] = {}
-    for name, text in fields:
-        named.setdefault(name, []).append(text)
-    return named
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

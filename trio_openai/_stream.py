@@ -297,7 +297,7 @@ class SpeechStream(Stream["types.SpeechStreamEvent", "types.Speech"]):
         return self.snapshot
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class StreamCall(Generic[StreamT]):
     """A call that has yet to be made: for `stream_many`, `run_many` and `race`. It can be made more than once.
 

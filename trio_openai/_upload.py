@@ -27,7 +27,7 @@ Part: TypeAlias = "tuple[str, SizedFile | bytes] | tuple[str, SizedFile | bytes,
 """A file in the form that httpx takes: name, content and perhaps content type."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Upload:
     """A file to upload.
 
@@ -156,29 +156,6 @@ class SizedFile:
             file.close()
 
 
-async def measured(uploads: list[tuple[str, Upload]]) -> list[tuple[str, Part]]:
-    """The files of a form for httpx; `close` is for when they have been sent, or are not.
-
-    Raises:
-        OSError: a file is not there.
-    """
-
-    def measure() -> list[tuple[str, Part]]:
-        return [(name, upload.measured()) for name, upload in uploads]
-
-    if any(upload.is_on_disk for _, upload in uploads):
-        return await in_thread(measure)
-    await trio.lowlevel.checkpoint()
-    return measure()
-
-
-def close(parts: list[tuple[str, Part]]) -> None:
-    """Close the files of a form. Idempotent."""
-    for _, part in parts:
-        if isinstance(part[1], SizedFile):
-            part[1].close()
-
-
 class _Pieces:
     """What httpx writes; in a thread, if it reads from a disk."""
 
@@ -200,15 +177,54 @@ class _Pieces:
         return piece
 
 
-def form_stream(form: Any, uploads: list[tuple[str, Upload]]) -> Any:
-    """The body that httpx has made of a form, of the same httpx's class, as one that does not block."""
-    threaded = any(upload.is_on_disk for _, upload in uploads)
+@attrs.frozen(eq=False)
+class Form:
+    """A body of fields and files, which are opened anew for each attempt and read while they are sent."""
 
-    def pieces(_: object) -> _Pieces:
-        return _Pieces(iter(form), threaded=threaded)
+    fields: list[tuple[str, str]] = attrs.field(repr=False)
+    files: list[tuple[str, Upload]] = attrs.field(repr=False)
 
-    body = next(cls for cls in type(form).__mro__ if cls.__name__ == "AsyncByteStream")
-    return type("FormStream", (body,), {"__aiter__": pieces})()
+    def data(self) -> dict[str, list[str]]:
+        """The fields as httpx takes them."""
+        named: dict[str, list[str]] = {}
+        for name, text in self.fields:
+            named.setdefault(name, []).append(text)
+        return named
+
+    async def measured(self) -> list[tuple[str, Part]]:
+        """The files as httpx takes them; `close` is for when they have been sent, or are not.
+
+        Raises:
+            OSError: a file is not there.
+        """
+
+        def measure() -> list[tuple[str, Part]]:
+            return [(name, upload.measured()) for name, upload in self.files]
+
+        if self._is_on_disk():
+            return await in_thread(measure)
+        await trio.lowlevel.checkpoint()
+        return measure()
+
+    def stream(self, written: Any) -> Any:
+        """The body that httpx has made of this, of the same httpx's class, as one that does not block."""
+        threaded = self._is_on_disk()
+
+        def pieces(_: object) -> _Pieces:
+            return _Pieces(iter(written), threaded=threaded)
+
+        body = next(cls for cls in type(written).__mro__ if cls.__name__ == "AsyncByteStream")
+        return type("FormStream", (body,), {"__aiter__": pieces})()
+
+    @staticmethod
+    def close(parts: list[tuple[str, Part]]) -> None:
+        """Close the files that `measured` gave. Idempotent."""
+        for _, part in parts:
+            if isinstance(part[1], SizedFile):
+                part[1].close()
+
+    def _is_on_disk(self) -> bool:
+        return any(upload.is_on_disk for _, upload in self.files)
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:

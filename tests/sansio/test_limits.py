@@ -17,11 +17,9 @@ from trio_openai._sansio.limits import (
     Flight,
     Rates,
     duration,
-    estimated_tokens,
     reset_of,
-    tokens_of_answer,
-    used_tokens,
 )
+from trio_openai._sansio.usage import estimated_tokens, tokens_of_answer, used_tokens
 
 # What headers say.
 

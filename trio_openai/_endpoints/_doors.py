@@ -158,7 +158,7 @@ class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
             return await self._make(where, stream, params)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Asking(Generic[WholeT]):
     """An endpoint that only answers plainly.
 

@@ -6,7 +6,6 @@ of a number and the meaning of a word are for the server to judge. None passes w
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,7 +27,7 @@ _EXAMPLES = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class _Kind:
     """What a parameter may be.
 
@@ -177,6 +176,8 @@ def _missing(names: list[str]) -> str:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
+    import difflib  # not for a program that is right
+
     close = difflib.get_close_matches(name, known, n=1)
     perhaps = f"did you mean {close[0]!r}? Otherwise " if close else ""
     return f"there is no parameter {name!r} here: {perhaps}give it as extra_body={{{name!r}: ...}}"

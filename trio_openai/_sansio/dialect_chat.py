@@ -12,8 +12,8 @@ from . import coalesce
 from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
-from .limits import used_tokens
 from .snapshot_chat import ChatSnapshot
+from .usage import used_tokens
 
 
 class ChatDialect:

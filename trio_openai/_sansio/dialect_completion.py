@@ -16,7 +16,7 @@ from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
 from .json import is_array, is_object, objects_in
-from .limits import used_tokens
+from .usage import used_tokens
 
 _HEAD = ("id", "created", "model", "object", "system_fingerprint")
 

@@ -15,8 +15,8 @@ from . import coalesce
 from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
-from .limits import used_tokens
 from .snapshot_response import TERMINAL, ResponseSnapshot
+from .usage import used_tokens
 
 _EVENTS = {attrs.fields_dict(cls)["type"].default for cls in get_args(ResponseStreamEvent)}
 _ORDINARY = _EVENTS - {None, "error", *TERMINAL}

@@ -37,7 +37,7 @@ from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
 from .json import is_object
-from .limits import used_tokens
+from .usage import used_tokens
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")

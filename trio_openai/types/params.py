@@ -4,15 +4,13 @@ What the API documents as one of several words is a string here, since servers d
 object in JSON is a dictionary, or an object that the API has sent. A parameter that is in none of these goes into
 `extra_body`.
 
-A required parameter is inherited from a class of required ones: `Required[...]` in an annotation that is a string is
-not seen when the program runs.
+The annotations are no strings (there is no `from __future__ import annotations`): `Required[...]` is not seen in one,
+and to make the classes would take twice as long.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Required, TypeAlias, TypedDict
 
 from ._base import WireObject
 
@@ -45,20 +43,17 @@ class CallParams(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     extra_query: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
-    timeout: Deadlines | float | None
+    timeout: "Deadlines | float | None"
 
 
 # ------------------------------------------------------------------------------------------------------ text
 
 
-class _ChatRequired(TypedDict):
-    model: str
-    messages: Iterable[JSONObject]
-
-
-class ChatCompletionParsedParams(_ChatRequired, CallParams, total=False):
+class ChatCompletionParsedParams(CallParams, total=False):
     """Those of `chat.completions`, but `response_format`."""
 
+    model: Required[str]
+    messages: Required[Iterable[JSONObject]]
     audio: JSONObject | None
     frequency_penalty: float | None
     function_call: str | JSONObject
@@ -100,14 +95,11 @@ class ChatCompletionParams(ChatCompletionParsedParams, total=False):
     response_format: JSONObject
 
 
-class _CompletionRequired(TypedDict):
-    model: str
-    prompt: str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]] | None
-
-
-class CompletionParams(_CompletionRequired, CallParams, total=False):
+class CompletionParams(CallParams, total=False):
     """Those of `completions`, the endpoint without a chat."""
 
+    model: Required[str]
+    prompt: Required[str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]] | None]
     best_of: int | None
     echo: bool | None
     frequency_penalty: float | None
@@ -222,13 +214,10 @@ class InputItemListParams(PageParams, total=False):
 # --------------------------------------------------------------------------------------------- images, audio
 
 
-class _Image(TypedDict):
-    prompt: str
-
-
-class ImageGenerateParams(_Image, CallParams, total=False):
+class ImageGenerateParams(CallParams, total=False):
     """Those of `images.generate`."""
 
+    prompt: Required[str]
     background: str | None
     complexity: str | None
     frame_count: int | None
@@ -248,13 +237,11 @@ class ImageGenerateParams(_Image, CallParams, total=False):
     user: str
 
 
-class _ImageEditRequired(_Image):
-    image: FileInput | Sequence[FileInput]
-
-
-class ImageEditParams(_ImageEditRequired, CallParams, total=False):
+class ImageEditParams(CallParams, total=False):
     """Those of `images.edit`. `image`, `markup` and `mask` are files, which are read while they are sent."""
 
+    prompt: Required[str]
+    image: Required[FileInput | Sequence[FileInput]]
     background: str | None
     complexity: str | None
     frame_count: int | None
@@ -275,14 +262,11 @@ class ImageEditParams(_ImageEditRequired, CallParams, total=False):
     user: str
 
 
-class _TranscriptionRequired(TypedDict):
-    file: FileInput
-    model: str
-
-
-class TranscriptionParams(_TranscriptionRequired, CallParams, total=False):
+class TranscriptionParams(CallParams, total=False):
     """Those of `audio.transcriptions`, but `response_format`. `file` is read while it is sent."""
 
+    file: Required[FileInput]
+    model: Required[str]
     chunking_strategy: str | JSONObject | None
     include: Sequence[str]
     keywords: Sequence[str]
@@ -301,15 +285,12 @@ class TranscriptionStreamParams(TranscriptionParams, total=False):
     response_format: str
 
 
-class _SpeechRequired(TypedDict):
-    input: str
-    model: str
-    voice: str | JSONObject
-
-
-class SpeechParams(_SpeechRequired, CallParams, total=False):
+class SpeechParams(CallParams, total=False):
     """Those of `audio.speech`."""
 
+    input: Required[str]
+    model: Required[str]
+    voice: Required[str | JSONObject]
     instructions: str
     response_format: str
     speed: float
@@ -318,12 +299,7 @@ class SpeechParams(_SpeechRequired, CallParams, total=False):
 # ---------------------------------------------------------------------------------------------------- others
 
 
-class _EmbeddingRequired(TypedDict):
-    input: str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]]
-    model: str
-
-
-class EmbeddingParams(_EmbeddingRequired, CallParams, total=False):
+class EmbeddingParams(CallParams, total=False):
     """Those of `embeddings.create`.
 
     Attributes:
@@ -331,6 +307,8 @@ class EmbeddingParams(_EmbeddingRequired, CallParams, total=False):
             and are lists of numbers all the same.
     """
 
+    input: Required[str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]]]
+    model: Required[str]
     dimensions: int
     encoding_format: str
     user: str

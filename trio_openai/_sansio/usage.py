@@ -1,0 +1,58 @@
+"""Tokens: what a request may use, by an estimate, and what an answer says that it has used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .json import decode_json, is_array, is_object
+
+_CHARACTERS_A_TOKEN = 4
+_PROMPTS = ("messages", "input", "prompt", "instructions", "tools")
+_MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_NO_TEXT = ("type", "role", "id", "image_url", "url", "data", "file_data", "file_id", "encrypted_content")
+
+
+def estimated_tokens(body: object) -> int:
+    """What a request's body may use: the output that it allows, and a token for four characters of its input.
+
+    Images and files, which are not counted by their characters, are not counted.
+    """
+    if not is_object(body):
+        return 0
+    characters = sum(map(len, _texts([body.get(name) for name in _PROMPTS])))
+    output = max((value for name in _MOST_OUTPUT if type(value := body.get(name)) is int), default=0)
+    choices = body.get("n")
+    return max(output, 0) * (max(choices, 1) if type(choices) is int else 1) + characters // _CHARACTERS_A_TOKEN
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a JSON value, but those of fields that are not for the model to read."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif is_object(one):
+            left += (member for name, member in one.items() if name not in _NO_TEXT)
+        elif is_array(one):
+            left += one
+
+
+def used_tokens(usage: object) -> int | None:
+    """The total of a `usage` object, in the words of whichever endpoint; None if it is none."""
+    if not is_object(usage):
+        return None
+    if type(total := usage.get("total_tokens")) is int and total:
+        return total
+    parts = [usage.get(f"{kind}_tokens") for kind in ("input", "output", "prompt", "completion")]
+    known = [part for part in parts if type(part) is int]
+    return sum(known) if known else None
+
+
+def tokens_of_answer(content: bytes) -> int | None:
+    """The tokens that a plain answer says were used, or None."""
+    try:
+        answer = decode_json(content)
+    except ValueError:
+        return None
+    return used_tokens(answer.get("usage")) if is_object(answer) else None
