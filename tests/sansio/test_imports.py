@@ -52,7 +52,7 @@ CORE_LAYERS = [
     ["dialect_chat", "dialect_response", "dialect_completion", "dialects_tagged"],
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
-    ["limits"],
+    ["limits", "tool_calls"],
     ["coalesce", "convert", "failures", "policy", "sse"],
     ["json"],
 ]
