@@ -10,6 +10,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     _many, _race  many calls for many answers, or for one
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds
+    _deltas      its parts, for who asks for them
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events

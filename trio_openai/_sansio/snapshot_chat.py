@@ -108,6 +108,10 @@ class ChatSnapshot:
             moderation=head.moderation,
         )
 
+    def as_chunk(self) -> Raw:
+        """The one chunk that says of texts and calls what all chunks have said."""
+        return {"choices": [choice.as_delta() for choice in self._choices.values()]}
+
     def _choice(self, raw: Raw) -> _Choice:
         index = raw.get("index")
         if type(index) is not int:
@@ -220,6 +224,14 @@ class _Choice:
             self.logprobs.setdefault("content", []).extend(logprobs.content)
         if logprobs.refusal is not None:
             self.logprobs.setdefault("refusal", []).extend(logprobs.refusal)
+
+    def as_delta(self) -> Raw:
+        delta: Raw = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        if self.tool_calls:
+            delta["tool_calls"] = self.tool_calls.as_pieces()
+        if self.function_call:
+            delta["function_call"] = self.function_call.as_raw()
+        return {"index": self.index, "delta": delta, "finish_reason": self.finish_reason}
 
     def build(self) -> Choice:
         logprobs = None

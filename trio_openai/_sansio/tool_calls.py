@@ -121,7 +121,11 @@ class Pieces:
 
     def build(self, cls: type[Any]) -> Any:
         """The object so far."""
-        return cls(**self.values, **{name: "".join(pieces) for name, pieces in self.texts.items()})
+        return cls(**self.as_raw())
+
+    def as_raw(self) -> Raw:
+        """The same as a JSON object."""
+        return {**self.values, **{name: "".join(pieces) for name, pieces in self.texts.items()}}
 
 
 class CallPieces:
@@ -151,15 +155,39 @@ class CallPieces:
             self.custom = self.custom or Pieces()
             self.custom.add(custom, first=("name",), joined=("input",))
 
+    @property
+    def id(self) -> Any:
+        """The call's id, or None."""
+        return self.own.values.get("id")
+
+    @property
+    def name(self) -> Any:
+        """The tool's name, or None."""
+        return (self.custom or self.function).values.get("name")
+
+    @property
+    def text(self) -> list[str]:
+        """The pieces of what the tool is to be given."""
+        if self.custom is not None:
+            return self.custom.texts.get("input", [])
+        return self.function.texts.get("arguments", [])
+
     def is_followed_by(self, raw: Raw) -> bool:
         """Whether a piece at this call's place is of another call."""
         function = raw.get("function")
         function = function if is_object(function) else {}
-        known, new = self.own.values.get("id"), raw.get("id")
+        known, new = self.id, raw.get("id")
         if not (new or function.get("name")) or (new and new == known):
             return False
         is_another = bool(known and new) or _has_text(function.get("arguments"))
         return is_another and self.function.has_whole_arguments
+
+    def as_piece(self) -> Raw:
+        """The one piece that says what all pieces have said."""
+        raw = {**self.own.values, "function": self.function.as_raw()}
+        if self.index is not None:
+            raw["index"] = self.index
+        return {**raw, "custom": self.custom.as_raw()} if self.custom else raw
 
     def build(self) -> ToolCall:
         """The call so far."""
@@ -190,7 +218,7 @@ class ToolCalls:
         """Take a piece. Returns the call that it belongs to."""
         self._latest = call = self._find(raw)
         call.add(raw)
-        if type(known := call.own.values.get("id")) is str:
+        if type(known := call.id) is str:
             self._by_id.setdefault(known, call)
         return call
 
@@ -218,3 +246,7 @@ class ToolCalls:
     def build(self) -> list[ToolCall]:
         """The calls so far."""
         return [call.build() for call in self.in_order]
+
+    def as_pieces(self) -> list[Raw]:
+        """One piece for each call, which say what all pieces have said."""
+        return [call.as_piece() for call in self.in_order]

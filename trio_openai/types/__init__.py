@@ -64,6 +64,20 @@ if TYPE_CHECKING:
         CompletionChoice,
         CompletionLogprobs,
     )
+    from .deltas import (
+        CallKind,
+        ContentDelta,
+        ContentDone,
+        Delta,
+        PartDelta,
+        PartDone,
+        ReasoningDelta,
+        ReasoningDone,
+        RefusalDelta,
+        RefusalDone,
+        ToolCallArgumentsDelta,
+        ToolCallDone,
+    )
     from .images import (
         Image,
         ImageEditCompletedEvent,
@@ -284,6 +298,7 @@ __all__ = [
     "ApplyPatchOperation",
     "ApplyPatchUpdateFile",
     "Audio",
+    "CallKind",
     "CallParams",
     "CallerDirect",
     "CallerProgram",
@@ -306,8 +321,11 @@ __all__ = [
     "CompletionTokensDetails",
     "CompletionUsage",
     "ComputerScreenshot",
+    "ContentDelta",
+    "ContentDone",
     "CreateEmbeddingResponse",
     "CustomTool",
+    "Delta",
     "Embedding",
     "EmbeddingParams",
     "EmbeddingUsage",
@@ -354,12 +372,18 @@ __all__ = [
     "OutputItem",
     "OutputTokensDetails",
     "PageParams",
+    "PartDelta",
+    "PartDone",
     "Program",
     "ProgramOutput",
     "PromptTokensDetails",
     "Raw",
     "ReasoningContent",
+    "ReasoningDelta",
+    "ReasoningDone",
     "ReasoningSummary",
+    "RefusalDelta",
+    "RefusalDone",
     "Response",
     "ResponseAnnotation",
     "ResponseApplyPatchToolCall",
@@ -486,7 +510,9 @@ __all__ = [
     "SpeechStreamEvent",
     "SpeechUsage",
     "ToolCall",
+    "ToolCallArgumentsDelta",
     "ToolCallDelta",
+    "ToolCallDone",
     "ToolCaller",
     "ToolItem",
     "TopLogprob",
@@ -518,7 +544,7 @@ __all__ = [
     "WireObject",
 ]
 
-_LATER = ("completions", "others", "images", "audio", "response_items", "responses", "params")
+_LATER = ("deltas", "completions", "others", "images", "audio", "response_items", "responses", "params")
 
 if not TYPE_CHECKING:  # a checker would take any name for a class
 

@@ -10,6 +10,9 @@ from typing import ClassVar, Literal
 
 import attrs
 
+CallKind = Literal["function", "custom", "mcp", "function_call"]
+"""Of a tool call: what is called. An MCP tool is called by the server itself; the last is a chat's old way."""
+
 
 @attrs.define(match_args=False)
 class PartDelta:
@@ -124,7 +127,7 @@ class ToolCallDone:
         name: the tool's.
         arguments: all of it, as the model wrote it: mostly a JSON object, but the model may have been stopped half way,
             or wrong. Of a custom tool, its input, which is any text.
-        kind: "function", "custom", "mcp" (which the server calls itself), or "function_call" (a chat's old way).
+        kind: "function", "custom", "mcp" (the server calls it itself), or "function_call" (a chat's old way).
         choice: as in its deltas.
         index: as in its deltas.
         part: as in its deltas.
@@ -136,7 +139,7 @@ class ToolCallDone:
     id: str | None
     name: str | None
     arguments: str = ""
-    kind: Literal["function", "custom", "mcp", "function_call"] = "function"
+    kind: CallKind = "function"
     choice: int = 0
     index: int = 0
     part: int = 0
