@@ -7,10 +7,12 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _sync_stream its streams, _portal the way into a loop
     _client      the client and its options
     _endpoints   what the API offers, by its names
-    _many, _race  many calls for many answers, or for one
+    _tool_run    a model and the tools that it calls
+    _many, _race  many calls for many answers, or for one; in a _nursery
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds; _parsed_stream, one whose answer is to
                  be an object of a class
+    _deltas      its parts, for who asks for them
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
@@ -63,6 +65,19 @@ if TYPE_CHECKING:
         StreamCall,
         TranscriptionStream,
     )
+    from ._tool_run import (
+        ChatToolRun,
+        ResponseToolRun,
+        RoundDone,
+        RoundEvent,
+        RoundStarted,
+        RunEvent,
+        ToolDone,
+        ToolFailed,
+        ToolRun,
+        ToolRunStatistics,
+        ToolStarted,
+    )
     from ._transport import TransportStatistics, TrioTransport
     from ._version import __version__
     from .errors import (
@@ -81,6 +96,7 @@ if TYPE_CHECKING:
         RaceError,
         RateLimitError,
         StreamTruncatedError,
+        ToolRunError,
         UnprocessableEntityError,
     )
     from .types import NamedEvent, UnknownEvent, Unparsed
@@ -98,6 +114,7 @@ __all__ = [
     "BadRequestError",
     "ByteStream",
     "ChatCompletionStream",
+    "ChatToolRun",
     "ClientStatistics",
     "CompletionStream",
     "ConflictError",
@@ -123,7 +140,12 @@ __all__ = [
     "RateLimiter",
     "RateStatistics",
     "ResponseStream",
+    "ResponseToolRun",
     "Result",
+    "RoundDone",
+    "RoundEvent",
+    "RoundStarted",
+    "RunEvent",
     "SpeechStream",
     "Stream",
     "StreamCall",
@@ -132,6 +154,12 @@ __all__ = [
     "SubscriptionStatistics",
     "Timings",
     "Tool",
+    "ToolDone",
+    "ToolFailed",
+    "ToolRun",
+    "ToolRunError",
+    "ToolRunStatistics",
+    "ToolStarted",
     "TranscriptionStream",
     "TransportStatistics",
     "TrioOpenAI",
@@ -146,7 +174,7 @@ __all__ = [
 # Where they are, in the order in which to look. What one module has of another is the same object.
 _MODULES = (
     *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
-    *("_sansio.tools", "_parsed_stream", "types"),
+    *("_sansio.tools", "_parsed_stream", "_tool_run", "types"),
 )
 _SUBMODULES = ("errors", "types")
 

@@ -214,9 +214,10 @@ class ToolRun(Generic[WholeT]):
 
     @property
     def messages(self) -> list[Any]:
-        """The conversation up to the last round that is done: for a chat its messages, for Responses the items of input.
+        """The conversation up to the last round that is done.
 
-        It begins with those that were given, and has what the model said and what its tools returned.
+        For a chat its messages, for Responses the items of input: those that were given, and what the model said and
+        its tools returned.
         """
         return list(self._plan.conversation.messages)
 

@@ -92,14 +92,14 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
         """Ask the model, call the tools that it calls, tell it what they returned, and so on until it calls none.
 
         Args:
-            max_rounds: requests, at most. If the model calls tools in the last one too, they are run, and then iterating
-                raises `ToolRunError`.
+            max_rounds: requests, at most. If the model calls tools in the last one too, they are run, and then
+                iterating raises `ToolRunError`.
             max_concurrent: tools that run at a time.
             on_error: what a tool's exception is. "tell_model": what the model is told, in place of a result. "raise":
                 the end of the run, out of which it comes as it is. So with arguments that do not fit. A tool that there
                 is not is what the model is told in any case.
-            params: as `stream` takes them; `tools` are functions, `Tool`s, or dictionaries of tools that the server runs.
-                A `tool_choice` that has a tool be called counts for the first round only.
+            params: as `stream` takes them; `tools` are functions, `Tool`s, or dictionaries of tools that the server
+                runs. A `tool_choice` that has a tool be called counts for the first round only.
 
         Returns:
             For `async with`: a `ChatToolRun`, to be iterated for what happens. Leaving the block cancels the tools and

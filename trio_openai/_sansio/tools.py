@@ -257,7 +257,8 @@ def _read(function: Function) -> _Signature:
 
 
 _REFUSED = {
-    inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments (*{name}), and a schema names each: make it a list",
+    inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments (*{name}), and a schema names each: "
+    "make it a list",
     inspect.Parameter.VAR_KEYWORD: "takes any names (**{name}), and a schema lists them: write the parameters out",
     inspect.Parameter.POSITIONAL_ONLY: "takes {name} by its position only, and a model gives it by its name: "
     "take the / out of the signature",
