@@ -7,7 +7,7 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _sync_stream its streams, _portal the way into a loop
     _client      the client and its options
     _endpoints   what the API offers, by its names
-    _tool_run    a model and the tools that it calls
+    _tool_run    a model and the tools that it calls; what happens is in _tool_events
     _many, _race  many calls for many answers, or for one; in a _nursery
     _calls       parameters to a request, a plain answer to an object
     _stream      the stream a program holds; _parsed_stream, one whose answer is to
@@ -65,19 +65,8 @@ if TYPE_CHECKING:
         StreamCall,
         TranscriptionStream,
     )
-    from ._tool_run import (
-        ChatToolRun,
-        ResponseToolRun,
-        RoundDone,
-        RoundEvent,
-        RoundStarted,
-        RunEvent,
-        ToolDone,
-        ToolFailed,
-        ToolRun,
-        ToolRunStatistics,
-        ToolStarted,
-    )
+    from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
+    from ._tool_run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
     from ._transport import TransportStatistics, TrioTransport
     from ._version import __version__
     from .errors import (

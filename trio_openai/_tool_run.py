@@ -15,16 +15,17 @@ import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
 import attrs
 import trio
 
 from ._nursery import nursery_around_block
 from ._sansio.conversation import Conversation, is_whole
-from ._sansio.deltas import Parts
+from ._sansio.deltas import HasParts, Parts
 from ._sansio.tools import Tool, text_of
 from ._stream import Stream
+from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
 from .errors import APIError, ToolRunError
 from .types import ChatCompletion, Response
 from .types.deltas import Delta, ToolCallDone
@@ -35,111 +36,6 @@ WholeT = TypeVar("WholeT")
 ChatT = TypeVar("ChatT", bound=ChatCompletion)
 ResponseT = TypeVar("ResponseT", bound=Response)
 RunT = TypeVar("RunT", bound="ToolRun[Any]")
-
-
-# ----------------------------------------------------------------------------------------------------------- the events
-
-
-@attrs.frozen
-class RoundStarted:
-    """The model is being asked. `type` is `round.started`.
-
-    Attributes:
-        number: of the round, from 1.
-        stream: the answer's. The run reads it; look at its `snapshot`, `timings` and `response`, or subscribe to it.
-    """
-
-    type: ClassVar[Literal["round.started"]] = "round.started"
-
-    number: int
-    stream: Stream[Any, Any] = attrs.field(repr=False)
-
-
-@attrs.frozen
-class RoundEvent:
-    """An event of the answer, as the wire sent it. `type` is `round.event`.
-
-    Attributes:
-        number: of the round.
-        event: the event.
-        text: what it adds to the answer's text; mostly what is wanted of it.
-    """
-
-    type: ClassVar[Literal["round.event"]] = "round.event"
-
-    number: int
-    event: Any
-    text: str = ""
-
-
-@attrs.frozen
-class ToolStarted:
-    """A tool begins to run. `type` is `tool.started`.
-
-    Attributes:
-        call: what the model wrote.
-        arguments: what it was read as: the function's arguments by name; of a custom tool, the text.
-    """
-
-    type: ClassVar[Literal["tool.started"]] = "tool.started"
-
-    call: ToolCallDone
-    arguments: dict[str, Any] | str
-
-
-@attrs.frozen
-class ToolDone:
-    """A tool has returned. `type` is `tool.done`.
-
-    Attributes:
-        call: what the model wrote.
-        result: what the function returned.
-        output: what the model is told of it.
-    """
-
-    type: ClassVar[Literal["tool.done"]] = "tool.done"
-
-    call: ToolCallDone
-    result: Any
-    output: str
-
-
-@attrs.frozen
-class ToolFailed:
-    """A tool has raised, or its call could not be made. `type` is `tool.failed`.
-
-    Attributes:
-        call: what the model wrote.
-        error: what was raised; a `ValueError` for arguments that do not fit, a `LookupError` for a tool that is none.
-        output: what the model is told of it.
-    """
-
-    type: ClassVar[Literal["tool.failed"]] = "tool.failed"
-
-    call: ToolCallDone
-    error: BaseException
-    output: str
-
-
-@attrs.frozen
-class RoundDone(Generic[WholeT]):
-    """The answer is whole, and its tools have run. `type` is `round.done`.
-
-    Attributes:
-        number: of the round.
-        answer: the `ChatCompletion` or `Response`.
-    """
-
-    type: ClassVar[Literal["round.done"]] = "round.done"
-
-    number: int
-    answer: WholeT
-
-
-RunEvent: TypeAlias = RoundStarted | RoundEvent | ToolStarted | ToolDone | ToolFailed | RoundDone[WholeT]
-
-
-# -------------------------------------------------------------------------------------------------------------- the run
 
 
 @attrs.frozen
@@ -209,7 +105,8 @@ class ToolRun(Generic[WholeT]):
         self._tasks: dict[int, trio.CancelScope] = {}
         self._waits: trio.CancelScope | None = None  # of the step that waits for something to happen
         self._failure: BaseException | None = None
-        self._is_told = self._is_busy = False
+        self._is_owed = False  # whether the block's end has to raise that, if no step has
+        self._is_busy = False
         self._rounds = self._running = self._done = self._failed = 0
 
     @property
@@ -261,12 +158,12 @@ class ToolRun(Generic[WholeT]):
             if self._events:
                 await trio.lowlevel.checkpoint()
             while not self._events:
-                self.raise_failure(again=True)
+                self._raise_failure()
                 if self._step is None:
                     await trio.lowlevel.checkpoint()
                     raise StopAsyncIteration
                 await self._step()
-            return self._events.popleft()  # type: ignore[no-any-return]
+            return self._events.popleft()  # type: ignore[no-any-return]  # noqa: ASYNC910 - each step is one
         finally:
             self._is_busy = False
 
@@ -281,7 +178,6 @@ class ToolRun(Generic[WholeT]):
         The connection is closed before anything is waited for.
         """
         if self._step is not None and self._failure is None:
-            self._is_told = True
             self._fail(trio.ClosedResourceError("this run has been closed"))
             self._events.clear()
         if self._stream is not None:
@@ -289,15 +185,20 @@ class ToolRun(Generic[WholeT]):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def raise_failure(self, *, again: bool = False) -> None:
-        """Raise what ended it; once only, unless `again`. Internal."""
-        if self._failure is not None and (again or not self._is_told):
-            self._is_told = True
+    def raise_owed(self) -> None:
+        """Raise what a tool raised, if no step has. Internal."""
+        if self._is_owed:
+            self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            self._is_owed = False
             raise self._failure
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, *, by_tool: bool = False) -> None:
         """End the run by an error. The first one counts."""
-        self._failure = self._failure or error
+        if self._failure is None:
+            self._failure, self._is_owed = error, by_tool
         for scope in self._tasks.values():
             scope.cancel()
         self._wake()
@@ -319,19 +220,19 @@ class ToolRun(Generic[WholeT]):
                 await stream.open()
         except APIError as error:
             self._fail(error)
-            return
+            return  # noqa: ASYNC910 - to fail takes one
         finally:
             self._waits = None
         if self._failure is not None:  # closed meanwhile
             await stream.aclose()
             return
         self._rounds += 1
-        self._stream, self._parts = stream, stream.source.dialect.parts()
+        self._stream, self._parts = stream, cast("HasParts", stream.source.dialect).parts()
         self._calls, self._outputs, self._is_cut = [], {}, False
         self._step = self._read
         self._report(RoundStarted(self._rounds, stream))
 
-    async def _read(self) -> None:
+    async def _read(self) -> None:  # noqa: ASYNC910 - to fail takes one
         stream, parts = self._stream, self._parts
         assert stream is not None
         assert parts is not None
@@ -359,13 +260,14 @@ class ToolRun(Generic[WholeT]):
         await trio.lowlevel.checkpoint()
         assert self._stream is not None
         self._answer = answer = self._stream.snapshot
-        self._plan.conversation.add(answer, [(call, self._outputs[call.part]) for call in self._calls])
+        calls = sorted(self._calls, key=lambda call: call.part)
+        self._plan.conversation.add(answer, [(call, self._outputs[call.part]) for call in calls])
         self._report(RoundDone(self._rounds, answer))
         self._go_on(answer)
 
     def _go_on(self, answer: WholeT) -> None:
         """Choose what follows a round."""
-        if not self._calls:
+        if not self._calls or self._plan.conversation.is_over(answer):
             self._step = None
         elif self._is_cut:
             words = "the answer was cut while the model wrote a call of a tool"
@@ -415,7 +317,7 @@ class ToolRun(Generic[WholeT]):
             del self._tasks[call.part]
             self._wake()
 
-    async def _call(self, call: ToolCallDone) -> None:
+    async def _call(self, call: ToolCallDone) -> None:  # noqa: ASYNC910 - to get here takes one
         """Call a tool, and note what comes of it. Only a cancellation is raised."""
         try:
             tool = self._tool_of(call)
@@ -434,14 +336,14 @@ class ToolRun(Generic[WholeT]):
             output = text_of(result)
         except Exception as error:  # noqa: BLE001 - the tool's own, which is the model's to hear of: that is what is offered
             self._tell_failure(call, error, _words_of(error), ends=error)
-        except BaseException as error:
-            cancelled, other = _split(error)
-            if other is not None:  # Ctrl-C in the tool, say
-                self._fail(other)
-            if cancelled is error:
-                raise
-            if cancelled is not None:
-                raise cancelled from None
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - Ctrl-C in the tool, say: for the program
+            cancellations, rest = _split(error)
+            if rest is not None:
+                self._fail(rest, by_tool=True)
+            if cancellations is not None:
+                raise cancellations from None  # noqa: ASYNC104
         else:
             self._outputs[call.part] = output
             self._done += 1
@@ -467,7 +369,7 @@ class ToolRun(Generic[WholeT]):
         self._failed += 1
         self._report(ToolFailed(call, error, output))
         if ends is not None and self._plan.on_error == "raise":
-            self._fail(ends)
+            self._fail(ends, by_tool=True)
 
 
 @trio.lowlevel.disable_ki_protection  # from here on it is the program's code
@@ -480,17 +382,18 @@ async def _called(tool: Tool, arguments: dict[str, Any] | str) -> Any:
 
 
 def _words_of(error: BaseException) -> str:
-    """An exception, for the model. Of a nursery with one, it is that one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    """An exception, for the model. Of a group, those that are in it."""
+    if isinstance(error, BaseExceptionGroup):
+        inner: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return "; ".join(map(_words_of, inner))
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
     """The cancellations in an exception, and the rest."""
     if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)
-    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
+        return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)
+    return None, error
 
 
 class ChatToolRun(ToolRun[ChatT]):
@@ -528,4 +431,4 @@ async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Pl
             yield run
         finally:
             await run.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
-    run.raise_failure()
+    run.raise_owed()

@@ -33,7 +33,7 @@ LAYERS = [
     ["__init__"],
     ["_client"],
     ["_endpoints"],
-    ["_tool_run"],
+    ["_tool_run", "_tool_events"],
     ["_many", "_race"],
     ["_calls"],
     ["_parsed_stream"],

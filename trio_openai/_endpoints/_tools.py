@@ -30,7 +30,7 @@ def chat_tool(given: object) -> object:
         ImportError: what is needed for it is not installed.
     """
     if isinstance(given, Mapping | WireObject):
-        return given
+        return cast("object", given)
     from trio_openai._sansio.tools import tool_of  # most programs need none of it
 
     return tool_of(given).for_chat()
@@ -39,7 +39,7 @@ def chat_tool(given: object) -> object:
 def response_tool(given: object) -> object:
     """An item of `tools` as Responses take it. Raises the same."""
     if isinstance(given, Mapping | WireObject):
-        return given
+        return cast("object", given)
     from trio_openai._sansio.tools import tool_of
 
     return tool_of(given).for_responses()

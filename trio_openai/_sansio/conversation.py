@@ -45,6 +45,10 @@ class Conversation(Protocol, Generic[WholeT]):
         """Whether an event says that the answer was cut, so that a call which is done by it may not be whole."""
         ...
 
+    def is_over(self, whole: WholeT) -> bool:
+        """Whether nothing can follow an answer, whatever it called."""
+        ...
+
 
 class ChatConversation:
     """By Chat Completions.
@@ -76,6 +80,10 @@ class ChatConversation:
     def is_cut_by(self, event: Any) -> bool:
         """Whether a chunk says that the answer was cut."""
         return any(choice.get("finish_reason") in _CUT for choice in objects_in(event.raw.get("choices")))
+
+    def is_over(self, whole: ChatCompletion) -> bool:  # noqa: ARG002
+        """Never: a chat that fails is an error."""
+        return False
 
 
 _SAID = ("refusal", "reasoning_content", "reasoning_details")
@@ -156,6 +164,10 @@ class ResponseConversation:
         """Whether an event ends the response, or an item of it, before it was whole."""
         item = event.raw.get("item")
         return event.type == "response.incomplete" or (is_object(item) and item.get("status") == "incomplete")
+
+    def is_over(self, whole: Any) -> bool:
+        """Whether the response failed."""
+        return whole.status in ("failed", "cancelled")
 
 
 def _items(given: object) -> Iterable[Any]:

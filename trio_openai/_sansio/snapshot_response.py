@@ -228,7 +228,7 @@ class ResponseSnapshot:
     @property
     def pieces(self) -> list[str]:
         """The latest output text, in a list that grows; none if it came whole."""
-        for item in reversed(self._ordered()):
+        for item in reversed(self._items.in_order):
             for (place, _), pieces in reversed(item.texts.items()):
                 if place is _OUTPUT_TEXT:
                     return pieces

@@ -78,7 +78,7 @@ class Tool:
     function: Function = attrs.field()
     kind: Literal["function", "custom"] = "function"
     format: Mapping[str, Any] | None = None
-    _signature: _Signature | None = attrs.field(default=None, repr=False, eq=False)
+    _signature: _Signature | None = attrs.field(default=None, repr=False, eq=False, alias="signature")
 
     def __attrs_post_init__(self) -> None:
         """Check what cannot be sent."""
@@ -256,7 +256,7 @@ def _read(function: Function) -> _Signature:
     return _Signature(fields, made, description)
 
 
-_REFUSED = {
+_REFUSED: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments (*{name}), and a schema names each: "
     "make it a list",
     inspect.Parameter.VAR_KEYWORD: "takes any names (**{name}), and a schema lists them: write the parameters out",
@@ -297,7 +297,7 @@ def _hints(function: Function, where: str) -> dict[str, Any]:
 def _plain_function(function: Any) -> Any:
     """What has the annotations: of an object that is called, its method; of a partial call, what is called."""
     while isinstance(function, functools.partial):
-        function = cast("functools.partial[Any]", function).func
+        function = function.func
     return function if inspect.isroutine(function) else type(function).__call__
 
 
@@ -350,22 +350,23 @@ def _structured(signature: _Signature, value: Raw) -> dict[str, Any]:
 
 def _documented(function: Function) -> tuple[str | None, dict[str, str]]:
     """What a docstring of Google's form says of a function, and of its parameters."""
-    text = inspect.getdoc(_documented_object(function)) or ""
     sections: dict[str, list[str]] = {"": []}
     lines = sections[""]
-    for line in text.splitlines():
+    for line in _docstring(function).splitlines():
         if found := _SECTION.match(line):
             lines = sections.setdefault(found[1], [])
         else:
             lines.append(line)
-    told = next((sections[name] for name in ("Args", "Arguments", "Parameters") if name in sections), [])
+    told = [line for name in ("Args", "Arguments", "Parameters") for line in sections.get(name, ())]
     return "\n".join(sections[""]).strip() or None, _documented_parameters(told)
 
 
-def _documented_object(function: Any) -> Any:
-    """What carries the docstring: of an object that is called, its class."""
-    plain = _plain_function(function)
-    return plain if inspect.getdoc(plain) and plain is not object.__call__ else function
+def _docstring(function: Any) -> str:
+    """That of a function; of an object that is called, its method's, else its class's."""
+    text = _plain_function(function).__doc__
+    if not text and not inspect.isroutine(function) and not isinstance(function, functools.partial):
+        text = cast("object", function).__class__.__doc__
+    return inspect.cleandoc(text or "")
 
 
 def _documented_parameters(lines: list[str]) -> dict[str, str]:
