@@ -30,6 +30,9 @@ from .schema import JSONSchema
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 
+UNFIT = (cattrs.BaseValidationError, ValueError)
+"""What a hook raises of a value that does not fit."""
+
 _LONGEST_PATH = 200
 _INSTALL = "{what}: pip install 'trio-openai[structured]'"
 
@@ -69,7 +72,7 @@ class AnswerFormat(Generic[T]):
         value = decoded(text)
         try:
             made: T = self._hook(value, self.cls)
-        except (cattrs.BaseValidationError, ValueError) as error:
+        except UNFIT as error:
             raise ValueError(*problems(error, "$")) from None
         return made
 

@@ -35,7 +35,7 @@ _DOCUMENTED = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
 _JSON_DEFAULTS = (str, bool, int, float)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # for the cached property
 class _Signature:
     """What is known of a function's arguments, without the function: it can be collected."""
 
@@ -334,7 +334,7 @@ def _structured(signature: _Signature, value: Raw) -> dict[str, Any]:
         if field.name in value:
             try:
                 arguments[field.name] = signature.hooks[field.name](value[field.name], field.annotation)
-            except Exception as error:  # noqa: BLE001 - whatever the hooks of a class raise, the value does not fit
+            except structured.UNFIT as error:
                 problems += structured.problems(error, f"$.{field.name}")
         elif field.is_required:
             problems.append(f"$.{field.name}: it is missing")
