@@ -1,0 +1,72 @@
+"""What the tests of the parts of a stream share: how a stream's events become deltas, and a short way to write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams import DONE, Json, Played, chat, responses, sse
+
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai.types import PartDelta, ToolCallDone
+from trio_openai.types.deltas import Delta
+
+
+def said(dialect: Any, events: list[Any], *, to_the_end: bool = True) -> list[Delta]:
+    """What the events of a stream say, and its end."""
+    parts = dialect.parts()
+    made = [delta for event in events for delta in parts.add(event)]
+    return made + parts.end() if to_the_end else made
+
+
+def said_by(played: Played) -> list[Delta]:
+    """What a stream says; its end only if it is whole."""
+    fresh = ChatDialect() if isinstance(played.reader.dialect, ChatDialect) else ResponseDialect()
+    return said(fresh, played.events, to_the_end=played.error is None)
+
+
+def said_in_chat(*chunks: Json, to_the_end: bool = True) -> list[Delta]:
+    return said(ChatDialect(), chat(*map(sse, chunks), cut_by=None).events, to_the_end=to_the_end)
+
+
+def said_in_response(*events: Json, to_the_end: bool = True) -> list[Delta]:
+    return said(ResponseDialect(), responses(*map(sse, events), DONE, cut_by=None).events, to_the_end=to_the_end)
+
+
+def short(deltas: list[Delta]) -> list[str]:
+    """`content a`, `content! all`, `call c1 f {"a"`, `call! c1 f {"a": 1}`: the kind, and what it says; `!` is done."""
+    return [in_short(delta) for delta in deltas]
+
+
+def in_short(delta: Delta) -> str:
+    kind, _, state = delta.type.partition(".")
+    mark = "!" if state == "done" else ""
+    if isinstance(delta, ToolCallDone):
+        return f"{delta.kind}{mark} {delta.id} {delta.name} {delta.arguments}"
+    if kind == "tool_call":
+        return f"call {delta.id} {delta.name} {delta.delta}"  # type: ignore[union-attr]
+    return f"{kind}{mark} {delta.delta if isinstance(delta, PartDelta) else delta.text}"
+
+
+def dones(deltas: list[Delta]) -> list[str]:
+    return [in_short(delta) for delta in deltas if delta.type.endswith(".done")]
+
+
+def text_of(done: Any) -> str:
+    return str(done.arguments if isinstance(done, ToolCallDone) else done.text)
+
+
+def check_parts(deltas: list[Delta]) -> None:
+    """Of each part: nothing after its end, no empty delta, snapshots that grow by them, and all of it in the end."""
+    texts: dict[int, str] = {}
+    ended: set[int] = set()
+    for delta in deltas:
+        assert delta.part not in ended
+        if isinstance(delta, PartDelta):
+            assert delta.delta
+            texts[delta.part] = texts.get(delta.part, "") + delta.delta
+            assert delta.snapshot == texts[delta.part]
+        else:
+            ended.add(delta.part)
+            assert text_of(delta) == texts.get(delta.part, "")
+    assert sorted({delta.part for delta in deltas}) == list(range(len({delta.part for delta in deltas})))
