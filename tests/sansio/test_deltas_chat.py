@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from delta_helpers import check_parts, dones, said, said_by, said_in_chat, short, text_of
+from delta_helpers import check_parts, dones, short, text_of
 from hypothesis import given
 from hypothesis import strategies as st
+from part_helpers import said, said_by, said_in_chat
 from streams import DONE, FULL_CHAT, Json, chat, chunk, delta, spoiled_streams, sse
 
 from trio_openai._sansio.dialect_chat import ChatDialect
 from trio_openai._sansio.tool_calls import ObjectScan
-from trio_openai.types import ContentDelta, ContentDone, ReasoningDone, ToolCallDone
+from trio_openai.types import ContentDelta, ContentDone, ToolCallDone
 
 
 def finish(reason: str = "stop", index: int = 0, **fields: Any) -> Json:

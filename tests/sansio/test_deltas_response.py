@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
-from delta_helpers import check_parts, dones, said, said_by, said_in_response, short, text_of
+from delta_helpers import check_parts, dones, short, text_of
 from hypothesis import given
 from hypothesis import strategies as st
+from part_helpers import said, said_by, said_in_response
 from streams import FULL_RESPONSES, Json, responses, spoiled_streams, sse
 
 from trio_openai._sansio.dialect_response import ResponseDialect
@@ -286,7 +288,7 @@ def test_a_stream_with_something_of_everything() -> None:
 
 def in_pieces(whole: str, cuts: set[int]) -> list[str]:
     places = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
-    return [whole[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [whole[a:b] for a, b in itertools.pairwise(places)]
 
 
 @st.composite
