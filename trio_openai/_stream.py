@@ -258,9 +258,9 @@ class AnswerStream(Stream[EventT, WholeT]):
         `ReasoningDone`, `RefusalDone` or `ToolCallDone` with the whole part, as soon as that is known to be whole. The
         last ones of a chat may come after its last event. They are of one shape for both APIs.
 
-        What events say that are read in another way (by iterating the stream, `text_deltas`, or `until_done`) is in the
-        parts, and their snapshots, but is not handed out here. Iterators of `deltas` and `tool_calls` of one stream
-        share what they read.
+        What events say that are read in another way (by iterating the stream, or `text_deltas`) is in the parts and
+        their snapshots, but is not handed out here. Iterators of `deltas` and `tool_calls` of one stream share what
+        they read.
 
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`). Parts that were cut are never reported as done.

@@ -81,17 +81,25 @@ class _Choice:
 
     def add(self, choice: Raw, made: list[Delta], *, may_end: bool) -> None:
         if is_object(delta := choice.get("delta")):
-            for key, kind in _KINDS.items():
-                if (value := delta.get(key)) and not (key == "reasoning" and value == delta.get("reasoning_content")):
-                    for name, text in texts_in(key, value):
-                        if text:
-                            self._add_text(kind if name == key else _KINDS[name], text, made)
-            if pieces := delta.get("tool_calls"):
-                self._add_calls(objects_in(pieces), made)
-            if is_object(call := delta.get("function_call")):
-                self._add_function_call(call, made)
+            if len(delta) == 1 and type(content := delta.get("content")) is str:  # nearly every one
+                if content:
+                    self._add_text(CONTENT, content, made)
+            else:
+                self._add_delta(delta, made)
         if may_end and choice.get("finish_reason"):
             self.end(made)
+
+    def _add_delta(self, delta: Raw, made: list[Delta]) -> None:
+        for key in _KINDS:  # reasoning first: it was, where one delta has the end of it and the beginning of the rest
+            value = delta.get(key)
+            if value and not (key == "reasoning" and value == delta.get("reasoning_content")):
+                for name, text in texts_in(key, value):
+                    if text:
+                        self._add_text(_KINDS[name], text, made)
+        if pieces := delta.get("tool_calls"):
+            self._add_calls(objects_in(pieces), made)
+        if is_object(call := delta.get("function_call")):
+            self._add_function_call(call, made)
 
     def _add_text(self, kind: TextKind, text: str, made: list[Delta]) -> None:
         part = self._text

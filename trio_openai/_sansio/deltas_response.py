@@ -145,6 +145,7 @@ class ResponseParts:
                     continue  # there is no telling whether it was heard
                 item = Item(body)
                 item.index = index
+            item.raw = body
             self._begin_tool(item)
             made += self._add_texts(item, body, heard)
         return [*made, *self.end()]
