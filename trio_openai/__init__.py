@@ -8,13 +8,14 @@ The way of a byte, and the layers, each of which imports only those below it:
     azure        the client of a resource on Azure; imported when it is used
     _client      the client and its options
     _endpoints   what the API offers, by its names
-    _many, _race  many calls for many answers, or for one
+    _tool_run    a model and the tools that it calls; what happens is in _tool_events
+    _many, _race  many calls for many answers, or for one; in a _nursery
     _calls       parameters to a request, a plain answer to an object;
                  _raw an answer with all that HTTP says about it
     _stream      the stream a program holds; _parsed_stream, one whose answer is to
                  be an object of a class
-    _pump        a task in the caller's nursery that reads one;
-                 _raw_stream what its events are made of
+    _deltas      its parts, for who asks for them; _raw_stream what its events are made of
+    _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from ._sansio.policy import Deadlines
     from ._sansio.reader import Verdict
     from ._sansio.sse import ServerSentEvent
+    from ._sansio.tools import Tool
     from ._source import Timings
     from ._stream import (
         ChatCompletionStream,
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
         StreamCall,
         TranscriptionStream,
     )
+    from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
+    from ._tool_run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
     from ._transport import TransportStatistics, TrioTransport
     from ._version import __version__
     from .azure import AzureOpenAI
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
         RaceError,
         RateLimitError,
         StreamTruncatedError,
+        ToolRunError,
         UnprocessableEntityError,
     )
     from .types import NamedEvent, UnknownEvent, Unparsed
@@ -105,6 +110,7 @@ __all__ = [
     "BadRequestError",
     "ByteStream",
     "ChatCompletionStream",
+    "ChatToolRun",
     "ClientStatistics",
     "CompletionStream",
     "ConflictError",
@@ -131,7 +137,12 @@ __all__ = [
     "RateStatistics",
     "RawResponse",
     "ResponseStream",
+    "ResponseToolRun",
     "Result",
+    "RoundDone",
+    "RoundEvent",
+    "RoundStarted",
+    "RunEvent",
     "ServerSentEvent",
     "SpeechStream",
     "Stream",
@@ -140,6 +151,13 @@ __all__ = [
     "Subscription",
     "SubscriptionStatistics",
     "Timings",
+    "Tool",
+    "ToolDone",
+    "ToolFailed",
+    "ToolRun",
+    "ToolRunError",
+    "ToolRunStatistics",
+    "ToolStarted",
     "TranscriptionStream",
     "TransportStatistics",
     "TrioOpenAI",
@@ -154,7 +172,7 @@ __all__ = [
 # Where they are, in the order in which to look. What one module has of another is the same object.
 _MODULES = (
     *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
-    *("_sansio.sse", "_raw", "azure", "_parsed_stream", "types"),
+    *("_sansio.sse", "_sansio.tools", "_raw", "azure", "_parsed_stream", "_tool_run", "types"),
 )
 _SUBMODULES = ("errors", "types")
 

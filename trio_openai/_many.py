@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import attrs
 import trio
 
+from ._nursery import nursery_around_block
 from ._source import Timings
 from ._stream import Stream, StreamCall
 from .errors import APIError
@@ -317,17 +318,9 @@ class _Supply:
 @asynccontextmanager
 async def _running(batch: _Batch) -> AsyncGenerator[Items]:
     """Run a batch while the block runs. What the block raises comes out bare."""
-    raised: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with nursery_around_block() as nursery:
         nursery.start_soon(batch.run)
-        try:
-            yield batch.items
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, outside of the nursery, which would wrap it
-            raised = error
-            nursery.cancel_scope.shield = True  # a cancellation from outside does not take its place
-        nursery.cancel_scope.cancel()
-    if raised is not None:
-        raise raised
+        yield batch.items
     batch.raise_failure()
 
 

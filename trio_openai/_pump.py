@@ -25,10 +25,12 @@ class Pump(Generic[EventT]):
 
     Attributes:
         text: what the event that was received last adds to the main text.
+        handed_out: how many events were received.
     """
 
     def __init__(self, source: EventSource[EventT, Any], buffer: int) -> None:
         self.text = ""
+        self.handed_out = 0
         self._source = source
         self._send, self._receive = trio.open_memory_channel[tuple[EventT, str]](buffer)
         self._scope = source.reading = trio.CancelScope()
@@ -118,6 +120,7 @@ class Pump(Generic[EventT]):
             raise self._end() from None
         finally:
             self._is_busy = False
+        self.handed_out += 1
         return event
 
     async def until_done(self) -> None:

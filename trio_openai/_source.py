@@ -363,6 +363,32 @@ class EventSource(Generic[EventT, WholeT]):
         self._keep_record = True
         return self.reader.replay(self._make_dialect(), self._record)
 
+    @property
+    def handed_out(self) -> int:
+        """How many events have been handed out, of those that were read."""
+        return self.reader.events - (len(self._ahead) or int(self.hub is not None and self.hub.is_delivering))
+
+    def first_events(self, count: int) -> tuple[Dialect[EventT, WholeT], list[EventT]]:
+        """The first so many events, made anew, and a dialect that has heard nothing yet.
+
+        Raises:
+            RuntimeError: they have not been kept.
+        """
+        if count and self._record is None:
+            raise RuntimeError(
+                f"of this stream no more than its first {_RECORD_BYTES // 1024} KiB were kept, and some of it is read "
+                "ahead: ask for the first of its deltas before any other event"
+            )
+        events = self.reader.replay(self._make_dialect(), self._record or [])[:count] if count else []
+        return self._make_dialect(), events
+
+    def failure(self) -> APIError | None:
+        """The error that the stream ended with by its own terms, which only its events show."""
+        failure = self.dialect.failure()
+        if failure is not None:
+            failure.request_id = self.response.headers.get("x-request-id")
+        return failure
+
     async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
         """Wait for bytes and feed them to the reader."""
         if self._body is None:

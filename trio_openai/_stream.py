@@ -21,11 +21,22 @@ from ._source import EventSource, Timings
 
 if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
     from . import types  # noqa: F401 - for the bases below
+    from ._deltas import Follower
     from ._sansio.sse import ServerSentEvent
-    from .types import ChatCompletion, Completion, ImagesResponse, Response, Speech, Transcription
+    from .types import (
+        ChatCompletion,
+        Completion,
+        Delta,
+        ImagesResponse,
+        Response,
+        Speech,
+        ToolCallDone,
+        Transcription,
+    )
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
+PartT = TypeVar("PartT")
 StreamT = TypeVar("StreamT", bound="Stream[Any, Any]")
 
 
@@ -107,7 +118,7 @@ class Stream(Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
-        return _TextDeltas(self, self._source)
+        return View(self._source, self._next_text)
 
     @property
     def messages(self) -> AsyncIterator[ServerSentEvent]:
@@ -140,6 +151,10 @@ class Stream(Generic[EventT, WholeT]):
     def text(self) -> str:
         """What the event that was handed over last adds to the main text. Internal."""
         return (self._pump or self._source).text
+
+    async def _next_text(self) -> str:
+        await self._next()
+        return self.text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -237,31 +252,66 @@ class Stream(Generic[EventT, WholeT]):
         await self._source.settle(seconds)
 
 
-class _TextDeltas:
-    """The text of a stream, piece by piece."""
+class View(Generic[PartT]):
+    """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
 
-    def __init__(self, stream: Stream[Any, Any], source: EventSource[Any, Any]) -> None:
-        self._stream = stream
+    def __init__(self, source: EventSource[Any, Any], step: Callable[[], Awaitable[PartT | None]]) -> None:
         self._source = source
+        self._step = step
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> str:
-        stream = self._stream
+    async def __anext__(self) -> PartT:
         try:
             while True:
-                await anext(stream)
-                if text := stream.text:
-                    return text
+                if part := await self._step():
+                    return part
         except StopAsyncIteration:
-            if (failure := self._source.dialect.failure()) is not None:
-                failure.request_id = stream.request_id
+            if (failure := self._source.failure()) is not None:
                 raise failure from None
             raise
 
 
-class ChatCompletionStream(Stream["types.ChatCompletionChunk", "types.ChatCompletion"]):
+class AnswerStream(Stream[EventT, WholeT]):
+    """A stream of what a model answers, of either API."""
+
+    _follower: Follower[EventT] | None = None
+
+    @property
+    def deltas(self) -> AsyncIterator[Delta]:
+        """What the events say, part by part: of text, reasoning, refusals and tool calls, in every choice.
+
+        Each step is a `ContentDelta`, `ReasoningDelta`, `RefusalDelta` or `ToolCallArgumentsDelta`; or a `ContentDone`,
+        `ReasoningDone`, `RefusalDone` or `ToolCallDone` with the whole part, as soon as that is known to be whole. The
+        last ones of a chat may come after its last event. They are of one shape for both APIs.
+
+        What events say that are read in another way (by iterating the stream, or `text_deltas`) is in the parts and
+        their snapshots, but is not handed out here. Iterators of `deltas` and `tool_calls` of one stream share what
+        they read.
+
+        Raises, beside what iterating the stream raises:
+            APIError: the response failed (`response.failed`). Parts that were cut are never reported as done.
+            RuntimeError: of a stream that is read ahead (`start_stream`, `race`), events have been read in another way
+                before, and what they said has not been kept.
+        """
+        return View(self._source, lambda: self._follow().next_delta())
+
+    @property
+    def tool_calls(self) -> AsyncIterator[ToolCallDone]:
+        """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
+        return View(self._source, lambda: self._follow().next_tool_call())
+
+    def _follow(self) -> Follower[EventT]:
+        if self._follower is None:
+            from ._deltas import Follower
+
+            self._follower = Follower(self._source, self._next, (self._pump or self._source).handed_out)
+            self._next = self._follower.next_event
+        return self._follower
+
+
+class ChatCompletionStream(AnswerStream["types.ChatCompletionChunk", "types.ChatCompletion"]):
     """A stream of Chat Completions."""
 
     async def get_final_completion(self) -> ChatCompletion:
@@ -275,7 +325,7 @@ class ChatCompletionStream(Stream["types.ChatCompletionChunk", "types.ChatComple
         return self.snapshot
 
 
-class ResponseStream(Stream["types.ResponseStreamEvent", "types.Response"]):
+class ResponseStream(AnswerStream["types.ResponseStreamEvent", "types.Response"]):
     """A stream of Responses."""
 
     async def get_final_response(self) -> Response:

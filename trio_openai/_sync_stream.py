@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import httpx
 import trio
@@ -22,6 +22,7 @@ from ._bytes import ByteStream
 from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal
 from ._raw_stream import Pieces
+from ._sansio.deltas import Following, HasParts
 from ._sansio.reader import END, NEED_DATA, Signal, Verdict
 from ._sansio.reader_raw import MessageReader
 from ._sansio.sse import ServerSentEvent
@@ -32,6 +33,7 @@ from .types import (
     ChatCompletion,
     ChatCompletionChunk,
     Completion,
+    Delta,
     ImagesResponse,
     ImageStreamEvent,
     ParsedChatCompletion,
@@ -40,6 +42,7 @@ from .types import (
     ResponseStreamEvent,
     Speech,
     SpeechStreamEvent,
+    ToolCallDone,
     Transcription,
     TranscriptionStreamEvent,
     Unparsed,
@@ -48,6 +51,7 @@ from .types import (
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 _Claimed = Callable[[], contextlib.AbstractContextManager[None]]
+PartT = TypeVar("PartT")
 HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
 T = TypeVar("T")
 
@@ -130,7 +134,11 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
-        return _TextDeltas(self, self._stream)
+        return SyncView(self._stream, self._next_text)
+
+    def _next_text(self) -> str:
+        next(self)
+        return self._stream.source.dialect.text
 
     @property
     def messages(self) -> Iterator[ServerSentEvent]:
@@ -164,12 +172,16 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             trio.BusyResourceError: another thread is reading it.
             trio.Cancelled: this is a worker of `trio.to_thread.run_sync`, and its task was cancelled.
         """
-        with self._claimed():
+        self._begin_reading()
+        try:
+            self._portal.check_cancelled()
             while (event := self._take()) is NEED_DATA:
                 self._advance()
             if self._stream.source.is_over and not self._has_ended:
                 self._advance()  # which gives the connection up
                 self._has_ended = True
+        finally:
+            self._reading.release()
         if event is END:
             self._stream.source.raise_if_closed()
             raise StopIteration
@@ -183,8 +195,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             trio.BusyResourceError: another one does.
             trio.Cancelled: the worker's task was cancelled.
         """
-        if not self._reading.acquire(blocking=False):
-            raise trio.BusyResourceError("another thread is reading this stream")
+        self._begin_reading()
         try:
             self._portal.check_cancelled()
             yield
@@ -205,13 +216,16 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         Raises:
             trio.BusyResourceError: another thread is reading the stream, which stays as it is.
         """
-        if not self._reading.acquire(blocking=False):
-            raise trio.BusyResourceError("another thread is reading this stream")
+        self._begin_reading()
         try:
             with self._folding:
                 self._portal.run(lambda: self._stream.settle(seconds), undo=self._stream.aclose)
         finally:
             self._reading.release()
+
+    def _begin_reading(self) -> None:
+        if not self._reading.acquire(blocking=False):
+            raise trio.BusyResourceError("another thread is reading this stream")
 
     def _take(self) -> EventT | Signal:
         with self._folding:
@@ -221,26 +235,23 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         self._portal.run(self._stream.source.advance, undo=self._stream.aclose)
 
 
-class _TextDeltas:
-    """The text of a stream, piece by piece."""
+class SyncView(Generic[PartT]):
+    """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
 
-    def __init__(self, stream: SyncStream[Any, Any], inner: Stream[Any, Any]) -> None:
+    def __init__(self, stream: Stream[Any, Any], step: Callable[[], PartT | None]) -> None:
         self._stream = stream
-        self._inner = inner
+        self._step = step
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> str:
-        stream, inner = self._stream, self._inner
+    def __next__(self) -> PartT:
         try:
             while True:
-                next(stream)
-                if text := inner.source.dialect.text:
-                    return text
+                if part := self._step():
+                    return part
         except StopIteration:
-            if (failure := inner.source.dialect.failure()) is not None:
-                failure.request_id = inner.request_id
+            if (failure := self._stream.source.failure()) is not None:
                 raise failure from None
             raise
 
@@ -323,7 +334,65 @@ class _RawBytes:
             return piece
 
 
-class SyncChatCompletionStream(SyncStream[ChatCompletionChunk, ChatCompletion]):
+class SyncAnswerStream(SyncStream[EventT, WholeT]):
+    """A stream of what a model answers, of either API."""
+
+    _following: Following | None = None
+
+    @property
+    def deltas(self) -> Iterator[Delta]:
+        """What the events say, part by part: of text, reasoning, refusals and tool calls, in every choice.
+
+        As `deltas` of `trio_openai.ChatCompletionStream` and `ResponseStream`.
+        """
+        return SyncView(self._stream, self._next_delta)
+
+    @property
+    def tool_calls(self) -> Iterator[ToolCallDone]:
+        """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
+        return SyncView(self._stream, self._next_tool_call)
+
+    def _next_delta(self) -> Delta | None:
+        self._begin_reading()
+        try:
+            following = self._following or self._follow()
+            if following.waiting:
+                self._portal.check_cancelled()
+                self._stream.source.raise_if_closed()
+                return following.waiting.popleft()
+            try:
+                next(self)
+            except StopIteration:
+                if (last := following.first_at_end(self._stream.source.reader.events)) is None:
+                    raise
+                return last
+            return following.first_said()
+        finally:
+            self._reading.release()
+
+    def _next_tool_call(self) -> ToolCallDone | None:
+        delta = self._next_delta()
+        return delta if isinstance(delta, ToolCallDone) else None
+
+    def _follow(self) -> Following:
+        """From now on, have all events added up part by part, whoever asks for them."""
+        source, folding = self._stream.source, self._folding
+        with folding:
+            following = Following(cast("HasParts", source.dialect).parts(), source.reader.events)
+
+        def take() -> EventT | Signal:
+            with folding:
+                event = source.take()
+            if not isinstance(event, Signal):
+                following.add(event)
+            return event
+
+        self._take = take  # type: ignore[method-assign]  # who does not ask for deltas does not pay for them
+        self._following = following
+        return following
+
+
+class SyncChatCompletionStream(SyncAnswerStream[ChatCompletionChunk, ChatCompletion]):
     """A stream of Chat Completions."""
 
     def get_final_completion(self) -> ChatCompletion:
@@ -337,7 +406,7 @@ class SyncChatCompletionStream(SyncStream[ChatCompletionChunk, ChatCompletion]):
         return self.snapshot
 
 
-class SyncResponseStream(SyncStream[ResponseStreamEvent, Response]):
+class SyncResponseStream(SyncAnswerStream[ResponseStreamEvent, Response]):
     """A stream of Responses."""
 
     def get_final_response(self) -> Response:

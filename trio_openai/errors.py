@@ -16,7 +16,8 @@ OpenAIError
     │   ├── RateLimitError            429
     │   └── InternalServerError       500 and above
     ├── APIResponseValidationError    what came is not the protocol
-    └── RaceError                     every call of a race failed
+    ├── RaceError                     every call of a race failed
+    └── ToolRunError                  a model and its tools did not come to an end
 ```
 
 A plain `APIError` is an error that the server reported inside a stream that had begun with status 200. `OpenAIError`
@@ -115,6 +116,13 @@ class RaceError(APIError):
 
     def __reduce__(self) -> tuple[type[RaceError], tuple[tuple[APIError, ...]]]:
         return RaceError, (self.errors,)
+
+
+class ToolRunError(APIError):
+    """A model and its tools did not come to an end: too many rounds, or calls that cannot be made.
+
+    `partial` is what the model said in the last round.
+    """
 
 
 class APIStatusError(APIError):

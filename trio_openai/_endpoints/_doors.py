@@ -123,7 +123,7 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
                 TypeError, ValueError: a parameter cannot be sent.
                 APIError: on entering the block, and while iterating.
             """
-            return StreamManager(self._opening(where, _streamed(params)))
+            return StreamManager(self._opening(where, streamed(params)))
 
         async def start_stream(
             self, nursery: trio.Nursery, *where: str, buffer: int = DEFAULT_BUFFER, **params: Any
@@ -136,7 +136,7 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
                 TypeError, ValueError: a parameter cannot be sent.
                 APIError: now, and while iterating. Out of the nursery, if nobody iterates and nobody has subscribed.
             """
-            return await start(self._opening(where, _streamed(params)), nursery, buffer)
+            return await start(self._opening(where, streamed(params)), nursery, buffer)
 
         def call(self, *where: str, key: object = None, **params: Any) -> StreamCall[StreamT]:
             """A call to be made by `stream_many`, `run_many` or `race`; `key` is what tells it apart.
@@ -144,7 +144,7 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
             Raises:
                 TypeError, ValueError: a parameter cannot be sent.
             """
-            return StreamCall(key, self._opening(where, _streamed(params)))
+            return StreamCall(key, self._opening(where, streamed(params)))
 
 
 class CreatingEndpoint(StreamingEndpoint[StreamT, WholeT]):
@@ -251,7 +251,7 @@ def segment(name: str, given: object) -> str:
     return quote(given, safe="")
 
 
-def _streamed(params: Params) -> Params:
+def streamed(params: Params) -> Params:
     """The parameters of a call that streams without being told."""
     if params.pop("stream", True) is not True:
         hide_headers(params)

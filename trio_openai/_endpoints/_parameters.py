@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeGuard, cast
 
@@ -20,6 +20,7 @@ from trio_openai.types._base import WireObject
 from trio_openai.types.params import CallParams
 
 _EVERY_CALL = frozenset(CallParams.__annotations__)  # checked where they are used
+_NOTHING_MADE = cast("Mapping[str, Callable[[object], object]]", {})
 _EXAMPLES = {
     "messages": ', such as [{"role": "user", "content": "..."}]',
     "model": ', such as "gpt-4o-mini"',
@@ -51,10 +52,17 @@ class Parameters:
     Args:
         typed_dict: the `TypedDict` that declares them.
         unchecked: names of those that are looked at where they are used.
+        items: what makes an item of a list what is sent of it, by the name of the parameter.
     """
 
-    def __init__(self, typed_dict: Any, unchecked: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        typed_dict: Any,
+        unchecked: Collection[str] = (),
+        items: Mapping[str, Callable[[object], object]] = _NOTHING_MADE,
+    ) -> None:
         self._typed_dict = typed_dict
+        self._items = items
         self._unchecked = _EVERY_CALL.union(unchecked)
         self._required: frozenset[str] = typed_dict.__required_keys__
 
@@ -66,6 +74,9 @@ class Parameters:
         """
         if not self._required <= given.keys():
             raise TypeError(_missing(sorted(self._required - given.keys())))
+        for name, make in self._items.items():
+            if _is_listable(items := given.get(name)):
+                given = {**given, name: [make(item) for item in items]}
         checked = dict(given)
         kinds = self._kinds
         for name, value in given.items():

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from trio_openai._calls import Caller, Decode, as_object
+from trio_openai._calls import Caller, Decode, as_object, hide_headers
 from trio_openai._sansio.dialect_chat import ChatDialect
 from trio_openai._source import EventSource
 from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeDialect, Params
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
 from ._formats import as_parsed, chat_format
 from ._parameters import Parameters
+from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, RunOptions, chat_tool, run
 
 if TYPE_CHECKING:
     import trio
 
     from trio_openai._parsed_stream import ParsedChatCompletionStream
+    from trio_openai._tool_run import ChatToolRun, OnError
     from trio_openai.types import ParsedChatCompletion
 
     from ._raw_types import RawChat
@@ -44,7 +48,7 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
     """What is under `client.chat.completions`."""
 
     _path = "/chat/completions"
-    _parameters = Parameters(ChatCompletionParams, unchecked=("response_format",))
+    _parameters = Parameters(ChatCompletionParams, unchecked=("response_format",), items={"tools": chat_tool})
     _stream_class = ChatCompletionStream
     _answer = ChatCompletion
 
@@ -65,6 +69,62 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
         from trio_openai.types import ParsedChatCompletion
 
         return as_parsed(ParsedChatCompletion, wanted)
+
+    @overload
+    def run_tools(
+        self,
+        *,
+        response_format: type[T],
+        max_rounds: int = ...,
+        max_concurrent: int = ...,
+        on_error: OnError = ...,
+        **params: Unpack[ChatCompletionParsedParams],
+    ) -> AbstractAsyncContextManager[ChatToolRun[ParsedChatCompletion[T]]]: ...
+    @overload
+    def run_tools(
+        self,
+        *,
+        max_rounds: int = ...,
+        max_concurrent: int = ...,
+        on_error: OnError = ...,
+        **params: Unpack[ChatCompletionParams],
+    ) -> AbstractAsyncContextManager[ChatToolRun[ChatCompletion]]: ...
+    def run_tools(
+        self,
+        *,
+        max_rounds: int = DEFAULT_ROUNDS,
+        max_concurrent: int = DEFAULT_TOOLS_AT_A_TIME,
+        on_error: OnError = "tell_model",
+        **params: Any,
+    ) -> AbstractAsyncContextManager[ChatToolRun[Any]]:
+        """Ask the model, call the tools that it calls, tell it what they returned, and so on until it calls none.
+
+        Args:
+            max_rounds: requests, at most. If the model calls tools in the last one too, they are run, and then
+                iterating raises `ToolRunError`.
+            max_concurrent: tools that run at a time.
+            on_error: what a tool's exception is. "tell_model": what the model is told, in place of a result. "raise":
+                the end of the run, out of which it comes as it is. So with arguments that do not fit. A tool that there
+                is not is what the model is told in any case.
+            params: as `stream` takes them; `tools` are functions, `Tool`s, or dictionaries of tools that the server
+                runs. A `tool_choice` that has a tool be called counts for the first round only.
+
+        Returns:
+            For `async with`: a `ChatToolRun`, to be iterated for what happens. Leaving the block cancels the tools and
+            closes the stream.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
+        """
+        hide_headers(params)
+        from trio_openai._sansio.conversation import ChatConversation
+        from trio_openai._tool_run import ChatToolRun
+
+        options = RunOptions(max_rounds, max_concurrent, on_error)
+        if params.get("n") not in (None, 1):
+            raise ValueError("run_tools goes on with one choice: leave n out")
+        opening = functools.partial(self._opening, ())
+        return run(ChatToolRun[Any], ChatConversation, opening, self._parameters, streamed(params), options)
 
     if TYPE_CHECKING:
 

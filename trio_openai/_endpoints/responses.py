@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
-from trio_openai._calls import Caller, Decode, as_nothing, as_object
+from trio_openai._calls import Caller, Decode, as_nothing, as_object, hide_headers
 from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._source import EventSource
 from trio_openai._stream import ResponseStream, StreamCall, StreamManager
@@ -19,15 +21,17 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, MakeDialect, Params
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
 from ._formats import as_parsed, text_format
 from ._pages import Listing, listing
 from ._parameters import Parameters
+from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, RunOptions, response_tool, run
 
 if TYPE_CHECKING:
     import trio
 
     from trio_openai._parsed_stream import ParsedResponseStream
+    from trio_openai._tool_run import OnError, ResponseToolRun
     from trio_openai.types import ParsedResponse
 
     from ._raw_types import RawInputItems, RawResponses
@@ -42,7 +46,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
     """What is under `client.responses`."""
 
     _path = "/responses"
-    _parameters = Parameters(ResponseParsedParams)
+    _parameters = Parameters(ResponseParsedParams, items={"tools": response_tool})
     _stream_class = ResponseStream
     _answer = Response
 
@@ -78,6 +82,51 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         from trio_openai.types import ParsedResponse
 
         return as_parsed(ParsedResponse, wanted)
+
+    @overload
+    def run_tools(
+        self,
+        *,
+        text_format: type[T],
+        max_rounds: int = ...,
+        max_concurrent: int = ...,
+        on_error: OnError = ...,
+        **params: Unpack[ResponseStreamParams],
+    ) -> AbstractAsyncContextManager[ResponseToolRun[ParsedResponse[T]]]: ...
+    @overload
+    def run_tools(
+        self,
+        *,
+        max_rounds: int = ...,
+        max_concurrent: int = ...,
+        on_error: OnError = ...,
+        **params: Unpack[ResponseStreamParams],
+    ) -> AbstractAsyncContextManager[ResponseToolRun[Response]]: ...
+    def run_tools(
+        self,
+        *,
+        max_rounds: int = DEFAULT_ROUNDS,
+        max_concurrent: int = DEFAULT_TOOLS_AT_A_TIME,
+        on_error: OnError = "tell_model",
+        **params: Any,
+    ) -> AbstractAsyncContextManager[ResponseToolRun[Any]]:
+        """Ask the model, call the tools that it calls, tell it what they returned, and so on until it calls none.
+
+        The arguments are those of `chat.completions.run_tools`. What a round adds is sent with all that came before;
+        with `previous_response_id` (unless `store=False`) or `conversation`, only the outputs are.
+
+        Returns:
+            For `async with`: a `ResponseToolRun`, to be iterated for what happens.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
+        """
+        hide_headers(params)
+        from trio_openai._sansio.conversation import ResponseConversation
+        from trio_openai._tool_run import ResponseToolRun
+
+        options, opening = RunOptions(max_rounds, max_concurrent, on_error), functools.partial(self._opening, ())
+        return run(ResponseToolRun[Any], ResponseConversation, opening, self._parameters, streamed(params), options)
 
     async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
         """Have the server stop generating a background response.

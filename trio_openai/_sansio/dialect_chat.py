@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
@@ -14,6 +15,9 @@ from .dialects import Reported
 from .failures import api_error
 from .snapshot_chat import ChatSnapshot
 from .usage import used_tokens
+
+if TYPE_CHECKING:
+    from .deltas import Parts
 
 
 class ChatDialect:
@@ -71,6 +75,11 @@ class ChatDialect:
 
     def snapshot(self) -> ChatCompletion:
         return self._snapshot.snapshot()
+
+    def parts(self) -> Parts:
+        from .deltas_chat import ChatParts
+
+        return ChatParts([self._snapshot.as_chunk()])
 
     def resume_path(self) -> str | None:
         return None

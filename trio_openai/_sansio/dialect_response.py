@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 
@@ -17,6 +17,9 @@ from .dialects import Reported
 from .failures import api_error
 from .snapshot_response import TERMINAL, ResponseSnapshot
 from .usage import used_tokens
+
+if TYPE_CHECKING:
+    from .deltas import Parts
 
 _EVENTS = {attrs.fields_dict(cls)["type"].default for cls in get_args(ResponseStreamEvent)}
 _ORDINARY = _EVENTS - {None, "error", *TERMINAL}
@@ -79,6 +82,11 @@ class ResponseDialect:
 
     def snapshot(self) -> Response:
         return self._snapshot.snapshot()
+
+    def parts(self) -> Parts:
+        from .deltas_response import ResponseParts
+
+        return ResponseParts(self._snapshot.as_events())
 
     def resume_path(self) -> str | None:
         return f"/responses/{self._snapshot.id}" if self._snapshot.id else None

@@ -72,7 +72,8 @@ def fields_of(cls: type[Any]) -> list[Field]:
         annotation = hints.get(field.name, field.type)
         if annotation is None:
             raise TypeError(f"{cls.__name__}.{field.name} has no type: write {field.name}: str = ..., say")
-        fields.append(Field(field.name, annotation, field.metadata.get("description"), not _has_default(field)))
+        description = field.metadata.get("description") or remark_of(annotation)
+        fields.append(Field(field.name, annotation, description, not _has_default(field)))
     return fields
 
 
@@ -106,6 +107,11 @@ def plain(annotation: Any) -> tuple[Any, list[Any]]:
             annotation = annotation.__value__
         else:
             return annotation, remarks
+
+
+def remark_of(annotation: Any) -> str | None:
+    """The description in an `Annotated[..., "description"]`."""
+    return next((remark for remark in plain(annotation)[1] if isinstance(remark, str)), None)
 
 
 def members_of(annotation: Any) -> list[Any]:
@@ -186,7 +192,17 @@ def strict_schema(cls: type[Any]) -> JSONSchema:
     root: JSONSchema = dict(schemas.definitions[schemas.names[cls]])
     if not schemas.is_used(ref, by=schemas.definitions):
         del schemas.definitions[schemas.names[cls]]
-    return {**root, "$defs": schemas.definitions} if schemas.definitions else root
+    return schemas.with_definitions(root)
+
+
+def object_schema(fields: Sequence[Field], where: str) -> JSONSchema:
+    """The strict schema of an object of these fields, which no class has; `where` is for the sentence of an error.
+
+    Raises:
+        TypeError: a field has something that the strict mode cannot say.
+    """
+    schemas = _Schemas()
+    return schemas.with_definitions(schemas.members(fields, where))
 
 
 class _Schemas:
@@ -206,6 +222,10 @@ class _Schemas:
             self.definitions[name].update(self._object(cls))
         return {"$ref": f"#/$defs/{self.names[cls]}"}
 
+    def with_definitions(self, root: JSONSchema) -> JSONSchema:
+        """A schema, with those that it refers to."""
+        return {**root, "$defs": self.definitions} if self.definitions else root
+
     def is_used(self, ref: JSONSchema, *, by: object) -> bool:
         """Whether a reference is anywhere in there."""
         if isinstance(by, dict):
@@ -216,12 +236,17 @@ class _Schemas:
     def _object(self, cls: type[Any]) -> JSONSchema:
         if getattr(cls, "__parameters__", ()):
             raise TypeError(f"{cls.__name__} is generic, and a schema is not: give a class without type variables")
-        fields = fields_of(cls)
         return {
             "title": cls.__name__,
             **_described(_docstring(cls)),
+            **self.members(fields_of(cls), cls.__name__),
+        }
+
+    def members(self, fields: Sequence[Field], where: str) -> JSONSchema:
+        """The schema of an object, but what it is called."""
+        return {
             "type": "object",
-            "properties": {field.name: self._property(field, f"{cls.__name__}.{field.name}") for field in fields},
+            "properties": {field.name: self._property(field, f"{where}.{field.name}") for field in fields},
             "required": [field.name for field in fields],
             "additionalProperties": False,
         }

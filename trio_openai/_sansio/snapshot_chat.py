@@ -3,8 +3,7 @@
 Rules, where servers differ:
 
 * choices are told apart by `index` (0 if there is none), in any order;
-* a tool call is keyed by its `index`; without one, a new non-empty `id` begins a call and a piece without an id belongs
-  to the latest; the first non-empty id, name and type win, only `arguments` (and a custom tool's `input`) is appended;
+* of tool calls, `tool_calls.py` says which piece belongs to which;
 * the role is the first one; the finish reason is the last that is not null or empty;
 * the last usage that is not all zero wins, wherever it stood (a chunk with choices, one of its own, `x_groq`); null
   never erases it;
@@ -14,7 +13,6 @@ Rules, where servers differ:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,13 +27,12 @@ from trio_openai.types.chat import (
     Choice,
     ChoiceLogprobs,
     CompletionUsage,
-    CustomTool,
     Function,
-    ToolCall,
 )
 
 from .convert import hook_for
 from .json import encode_text, is_array, is_object, objects_in
+from .tool_calls import Pieces, ToolCalls
 
 
 class ChatSnapshot:
@@ -118,6 +115,10 @@ class ChatSnapshot:
             prompt_filter_results=head.prompt_filter_results,
         )
 
+    def as_chunk(self) -> Raw:
+        """The one chunk that says of texts and calls what all chunks have said."""
+        return {"choices": [choice.as_delta() for choice in self._choices.values()]}
+
     def _choice(self, raw: Raw) -> _Choice:
         index = raw.get("index")
         if type(index) is not int:
@@ -161,9 +162,9 @@ class _Choice:
         self.role: str | None = None
         self.finish_reason: str | None = None
         self.texts: dict[str, list[str]] = {"content": []}
-        self.tool_calls: _ToolCalls | None = None
-        self.function_call: _Pieces | None = None
-        self.audio: _Pieces | None = None
+        self.tool_calls: ToolCalls | None = None
+        self.function_call: Pieces | None = None
+        self.audio: Pieces | None = None
         self.annotations: list[Raw] | None = None
         self.reasoning_details: list[Raw] | None = None
         self.logprobs: dict[str, list[ChatCompletionTokenLogprob]] | None = None
@@ -193,21 +194,11 @@ class _Choice:
 
     def add_text(self, key: str, value: object) -> str | None:
         if type(value) is not str:
-            return self._add_parts(key, objects_in(value))
+            return "".join([self.add_text(name, text) or "" for name, text in texts_in(key, value)])
         self.texts.setdefault(key, []).append(value)
         if value:
             self.has_content = True
         return value if key == "content" else None
-
-    def _add_parts(self, key: str, parts: list[Raw]) -> str:
-        """Content as a list: `{"type": "text", "text": ...}` and `{"type": "thinking", "thinking": [texts]}`."""
-        text = ""
-        for part in parts:
-            if is_array(thinking := part.get("thinking")):
-                self.add_text("reasoning_content", "".join(map(_part_text, objects_in(thinking))))
-            else:
-                text += self.add_text(key, _part_text(part)) or ""
-        return text
 
     def add_role(self, _: str, value: object) -> None:
         if not self.role and type(value) is str:
@@ -215,19 +206,20 @@ class _Choice:
 
     def add_tool_calls(self, _: str, value: object) -> None:
         if pieces := objects_in(value):
-            self.tool_calls = self.tool_calls or _ToolCalls()
-            self.tool_calls.add(pieces)
+            self.tool_calls = self.tool_calls or ToolCalls()
+            for piece in pieces:
+                self.tool_calls.add(piece)
             self.has_content = True
 
     def add_function_call(self, _: str, value: object) -> None:
         if is_object(value):
-            self.function_call = self.function_call or _Pieces()
+            self.function_call = self.function_call or Pieces()
             self.function_call.add(value, first=("name",), joined=("arguments",))
             self.has_content = True
 
     def add_audio(self, _: str, value: object) -> None:
         if is_object(value):
-            self.audio = self.audio or _Pieces()
+            self.audio = self.audio or Pieces()
             self.audio.add(value, first=("id",), joined=("data", "transcript"), last=("expires_at",))
             self.has_content = True
 
@@ -245,6 +237,14 @@ class _Choice:
             self.logprobs.setdefault("content", []).extend(logprobs.content)
         if logprobs.refusal is not None:
             self.logprobs.setdefault("refusal", []).extend(logprobs.refusal)
+
+    def as_delta(self) -> Raw:
+        delta: Raw = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        if self.tool_calls:
+            delta["tool_calls"] = self.tool_calls.as_pieces()
+        if self.function_call:
+            delta["function_call"] = self.function_call.as_raw()
+        return {"index": self.index, "delta": delta, "finish_reason": self.finish_reason}
 
     def build(self) -> Choice:
         logprobs = None
@@ -286,89 +286,27 @@ _FOLDS: dict[str, Callable[[_Choice, str, object], str | None]] = {
 }
 
 
-class _Pieces:
-    """A small object whose fields arrive in pieces."""
-
-    __slots__ = ("texts", "values")
-
-    def __init__(self) -> None:
-        self.values: Raw = {}
-        self.texts: dict[str, list[str]] = {}
-
-    def add(self, raw: Raw, *, first: tuple[str, ...], joined: tuple[str, ...], last: tuple[str, ...] = ()) -> None:
-        """Of `first` fields the first non-empty value counts, of `last` the last; `joined` ones are appended."""
-        for name in first:
-            if raw.get(name) and not self.values.get(name):
-                self.values[name] = raw[name]
-        for name in last:
-            if raw.get(name) is not None:
-                self.values[name] = raw[name]
-        for name in joined:
-            value = raw.get(name)
-            if value is not None:
-                self.texts.setdefault(name, []).append(value if type(value) is str else encode_text(value))
-
-    def build(self, cls: type[Any]) -> Any:
-        return cls(**self.values, **{name: "".join(pieces) for name, pieces in self.texts.items()})
-
-
-class _ToolCalls:
-    """The tool calls of one message, each in pieces, in any order."""
-
-    __slots__ = ("calls", "latest")
-
-    def __init__(self) -> None:
-        self.calls: dict[int | str, _ToolCall] = {}
-        self.latest: _ToolCall | None = None
-
-    def add(self, pieces: list[Raw]) -> None:
-        for raw in pieces:
-            self.latest = call = self._find(raw)
-            call.own.add(raw, first=("id", "type"), joined=())
-            if is_object(function := raw.get("function")):
-                call.function.add(function, first=("name",), joined=("arguments",))
-            if is_object(custom := raw.get("custom")):
-                call.custom = call.custom or _Pieces()
-                call.custom.add(custom, first=("name",), joined=("input",))
-
-    def _find(self, raw: Raw) -> _ToolCall:
-        key = raw.get("index")
-        if type(key) is int:
-            return self.calls.get(key) or self.calls.setdefault(key, _ToolCall())
-        key = raw.get("id")
-        if type(key) is str and key:
-            known = (call for call in self.calls.values() if call.own.values.get("id") == key)
-            return next(known, None) or self.calls.setdefault(key, _ToolCall())
-        return self.latest or self.calls.setdefault(0, _ToolCall())
-
-    def build(self) -> list[ToolCall]:
-        """By index; those without one, in the order in which they came."""
-        keys = sorted(self.calls, key=lambda key: key if isinstance(key, int) else math.inf)
-        return [self.calls[key].build() for key in keys]
-
-
-class _ToolCall:
-    __slots__ = ("custom", "function", "own")
-
-    def __init__(self) -> None:
-        self.own = _Pieces()
-        self.function = _Pieces()
-        self.custom: _Pieces | None = None
-
-    def build(self) -> ToolCall:
-        self.own.values.setdefault("type", "custom" if self.custom else "function")
-        call: ToolCall = self.own.build(ToolCall)
-        call.function = self.function.build(Function)
-        call.custom = self.custom.build(CustomTool) if self.custom else None
-        return call
-
-
 def _last(chunks: list[ChatCompletionChunk], name: str) -> Any:
     """The last value that is neither null nor empty; None if there is none."""
     for chunk in reversed(chunks):
         if value := chunk.raw.get(name):
             return value
     return None
+
+
+def texts_in(key: str, value: object) -> list[tuple[str, str]]:
+    """The texts in a field of a delta, each with the name of the field that it is a piece of.
+
+    Content may be a list: `{"type": "text", "text": ...}` and `{"type": "thinking", "thinking": [texts]}`.
+    """
+    if type(value) is str:
+        return [(key, value)]
+    return [
+        ("reasoning_content", "".join(map(_part_text, objects_in(thinking))))
+        if is_array(thinking := part.get("thinking"))
+        else (key, _part_text(part))
+        for part in objects_in(value)
+    ]
 
 
 def _part_text(part: Raw) -> str:

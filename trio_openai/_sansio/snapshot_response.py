@@ -28,7 +28,7 @@ TERMINAL = ("response.completed", "response.incomplete", "response.failed", "res
 
 
 @attrs.frozen(eq=False)  # a key of dictionaries, by identity
-class _Text:
+class Place:
     """Where a family of text events belongs: `<family>.delta` brings pieces, `<family>.done` the whole."""
 
     family: str
@@ -42,21 +42,21 @@ class _Text:
         return tuple(index if name == "#" else name for name in self.path)
 
 
-_TEXTS = (
-    _Text("output_text", "message", ("content", "#", "text"), "text", "content_index", "output_text"),
-    _Text("refusal", "message", ("content", "#", "refusal"), "refusal", "content_index", "refusal"),
-    _Text("reasoning_text", "reasoning", ("content", "#", "text"), "text", "content_index", "reasoning_text"),
-    _Text("reasoning_summary_text", "reasoning", ("summary", "#", "text"), "text", "summary_index", "summary_text"),
-    _Text("function_call_arguments", "function_call", ("arguments",), "arguments"),
-    _Text("mcp_call_arguments", "mcp_call", ("arguments",), "arguments"),
-    _Text("custom_tool_call_input", "custom_tool_call", ("input",), "input"),
-    _Text("code_interpreter_call_code", "code_interpreter_call", ("code",), "code"),
-    _Text("shell_call_command", "shell_call", ("action", "commands", "#"), "command", "command_index"),
-    _Text("apply_patch_call_operation_diff", "apply_patch_call", ("operation", "diff"), "diff"),
+PLACES = (
+    Place("output_text", "message", ("content", "#", "text"), "text", "content_index", "output_text"),
+    Place("refusal", "message", ("content", "#", "refusal"), "refusal", "content_index", "refusal"),
+    Place("reasoning_text", "reasoning", ("content", "#", "text"), "text", "content_index", "reasoning_text"),
+    Place("reasoning_summary_text", "reasoning", ("summary", "#", "text"), "text", "summary_index", "summary_text"),
+    Place("function_call_arguments", "function_call", ("arguments",), "arguments"),
+    Place("mcp_call_arguments", "mcp_call", ("arguments",), "arguments"),
+    Place("custom_tool_call_input", "custom_tool_call", ("input",), "input"),
+    Place("code_interpreter_call_code", "code_interpreter_call", ("code",), "code"),
+    Place("shell_call_command", "shell_call", ("action", "commands", "#"), "command", "command_index"),
+    Place("apply_patch_call_operation_diff", "apply_patch_call", ("operation", "diff"), "diff"),
 )
-_OUTPUT_TEXT = _TEXTS[0]
-_DELTAS = {f"response.{text.family}.delta": text for text in _TEXTS}
-_DONES = {f"response.{text.family}.done": text for text in _TEXTS}
+_OUTPUT_TEXT = PLACES[0]
+DELTAS = {f"response.{text.family}.delta": text for text in PLACES}
+DONES = {f"response.{text.family}.done": text for text in PLACES}
 _PARTS = {
     # the event: the type of the item, the list that the part is in, the event's field with the index
     "response.content_part.added": ("message", "content", "content_index"),
@@ -66,7 +66,7 @@ _PARTS = {
 }
 
 
-class _Item:
+class Item:
     """One output item: the JSON object that it began or ended with, and the texts that arrived for it."""
 
     __slots__ = ("done", "index", "raw", "texts")
@@ -75,16 +75,28 @@ class _Item:
         self.raw = raw
         self.done = False
         self.index: int | None = None
-        self.texts: dict[tuple[_Text, int], list[str]] = {}
+        self.texts: dict[tuple[Place, int], list[str]] = {}
 
-    def pieces(self, place: _Text, event: Raw) -> list[str]:
+    def pieces(self, place: Place, event: Raw) -> list[str]:
         """The pieces of the text that an event speaks of."""
-        return self.texts.setdefault((place, _int(event, place.index)), [])
+        return self.texts.setdefault((place, index_in(event, place.index)), [])
 
     def put(self, path: Path, value: object) -> None:
         """Set what stands at a path, unless the whole item has come."""
         if not self.done:
             self.raw = _put(self.raw, path, value)
+
+    def as_events(self) -> list[Raw]:
+        """Few events that say what those that spoke of it have said."""
+        where = {"item_id": self.raw.get("id")} if self.index is None else {"output_index": self.index}
+        events: list[Raw] = [{"type": "response.output_item.added", **where, "item": self.raw}]
+        if self.done:
+            return [*events, {"type": "response.output_item.done", **where, "item": self.build()}]
+        for (place, index), pieces in self.texts.items():
+            kind = f"response.{place.family}.delta"
+            at = {place.index: index} if place.index else {}
+            events.append({"type": kind, **where, **at, "delta": "".join(pieces)})
+        return events
 
     def build(self) -> Raw:
         raw = self.raw
@@ -97,12 +109,52 @@ class _Item:
         return raw
 
 
-class _Delta:
+class Items:
+    """The output items that events speak of."""
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, Item] = {}
+        self._by_id: dict[str, Item] = {}
+        self._items: list[Item] = []
+
+    def find(self, raw: Raw, item_type: str, body: Raw | None = None) -> Item:
+        """The item that an event speaks of, made if there is none."""
+        index, item_id = raw.get("output_index"), raw.get("item_id") or (body or {}).get("id")
+        item: Item | None = None
+        named = self._by_id.get(item_id) if type(item_id) is str else None
+        if type(index) is int:
+            item = self._by_index.get(index) or (named if named and named.index is None else None)
+        elif named is not None or type(item_id) is str:
+            item = named
+        elif self._items and body is None:
+            item = self._items[-1]
+        if item is None:
+            item = Item({"type": item_type} if item_type else {})
+            self._items.append(item)
+        if type(index) is int:
+            self._by_index[index], item.index = item, index
+        if type(item_id) is str:
+            self._by_id[item_id] = item
+            item.put(("id",), item.raw.get("id") or item_id)
+        return item
+
+    def at(self, index: int) -> Item | None:
+        """The item with an output index."""
+        return self._by_index.get(index)
+
+    @property
+    def in_order(self) -> list[Item]:
+        """By output index; those without one, in the order in which they came, after the rest."""
+        indexed = [self._by_index[i] for i in sorted(self._by_index)]
+        return indexed + [item for item in self._items if not any(item is other for other in indexed)]
+
+
+class LastDelta:
     """A delta that was added. Most are followed by another of the same text, which then need not be looked for."""
 
     __slots__ = ("_index", "_index_field", "_item", "_kind", "_output_index", "pieces", "place")
 
-    def __init__(self, place: _Text, raw: Raw, pieces: list[str]) -> None:
+    def __init__(self, place: Place, raw: Raw, pieces: list[str]) -> None:
         self.place, self.pieces = place, pieces
         self._kind, self._item, self._output_index = raw.get("type"), raw.get("item_id"), raw.get("output_index")
         self._index_field = place.index
@@ -132,10 +184,8 @@ class ResponseSnapshot:
         self.text = ""
         self._response: Raw = {}
         self._whole: Response | None = None  # of the terminal event, where it has its output
-        self._by_index: dict[int, _Item] = {}
-        self._by_id: dict[str, _Item] = {}
-        self._items: list[_Item] = []
-        self._latest: _Delta | None = None  # if that was the last event
+        self._items = Items()
+        self._latest: LastDelta | None = None  # if that was the last event
         self._spoken = False  # whether there has been any text
 
     @property
@@ -159,9 +209,9 @@ class ResponseSnapshot:
     def _add(self, event: Any, raw: Raw) -> None:
         kind = name if type(name := raw.get("type") or event.type) is str else ""
         text = ""
-        if place := _DELTAS.get(kind):
+        if place := DELTAS.get(kind):
             text = self._add_delta(raw, place)
-        elif place := _DONES.get(kind):
+        elif place := DONES.get(kind):
             text = self._add_done(raw, place)
         elif kind in ("response.output_item.added", "response.output_item.done"):
             text = self._add_item(raw, done=kind == "response.output_item.done")
@@ -178,7 +228,7 @@ class ResponseSnapshot:
     @property
     def pieces(self) -> list[str]:
         """The latest output text, in a list that grows; none if it came whole."""
-        for item in reversed(self._ordered()):
+        for item in reversed(self._items.in_order):
             for (place, _), pieces in reversed(item.texts.items()):
                 if place is _OUTPUT_TEXT:
                     return pieces
@@ -193,25 +243,29 @@ class ResponseSnapshot:
         """The response so far. Later events do not change it."""
         if self._whole is not None:
             return self._whole
-        output = [item.build() for item in self._ordered()]
+        output = [item.build() for item in self._items.in_order]
         return _response({**self._response, "output": output})
 
-    def _add_delta(self, raw: Raw, place: _Text) -> str:
+    def as_events(self) -> list[Raw]:
+        """Few events that say of items and texts what all events have said."""
+        return [event for item in self._items.in_order for event in item.as_events()]
+
+    def _add_delta(self, raw: Raw, place: Place) -> str:
         value = raw.get("delta")
         if type(value) is not str or not value:
             return ""
-        pieces = self._find(raw, place.item_type).pieces(place, raw)
+        pieces = self._items.find(raw, place.item_type).pieces(place, raw)
         pieces.append(value)
-        self._latest = _Delta(place, raw, pieces) if "type" in raw else None
+        self._latest = LastDelta(place, raw, pieces) if "type" in raw else None
         self.has_content = True
         return value if place is _OUTPUT_TEXT else ""
 
-    def _add_done(self, raw: Raw, place: _Text) -> str:
+    def _add_done(self, raw: Raw, place: Place) -> str:
         """The end of a text. It returns the text if no delta brought any of it before."""
         value = raw.get(place.field)
         if type(value) is not str or not value:
             return ""
-        pieces = self._find(raw, place.item_type).pieces(place, raw)
+        pieces = self._items.find(raw, place.item_type).pieces(place, raw)
         is_new = not pieces
         pieces[:] = [value]
         self.has_content = True
@@ -222,7 +276,7 @@ class ResponseSnapshot:
         body = raw.get("item")
         if not is_object(body):
             return ""
-        item = self._find(raw, "", body)
+        item = self._items.find(raw, "", body)
         item.raw = body
         item.done = done
         if item.raw.get("type") not in (None, "message", "reasoning"):
@@ -236,13 +290,13 @@ class ResponseSnapshot:
     def _add_part(self, raw: Raw, item_type: str, place: str, index: str) -> None:
         part = raw.get("part")
         if is_object(part):
-            self._find(raw, item_type).put((place, _int(raw, index)), part)
+            self._items.find(raw, item_type).put((place, index_in(raw, index)), part)
 
     def _add_annotation(self, raw: Raw) -> None:
-        item = self._find(raw, "message")
-        path: Path = ("content", _int(raw, "content_index"), "annotations")
+        item = self._items.find(raw, "message")
+        path: Path = ("content", index_in(raw, "content_index"), "annotations")
         before = _get(item.raw, path)
-        index = _int(raw, "annotation_index", missing=len(before) if is_array(before) else 0)
+        index = index_in(raw, "annotation_index", missing=len(before) if is_array(before) else 0)
         item.put((*path, index), raw.get("annotation"))
 
     def _add_response(self, response: Raw, kind: str, event: Any) -> str:
@@ -254,39 +308,13 @@ class ResponseSnapshot:
         self.has_content = True
         return "" if self._spoken else whole.output_text
 
-    def _find(self, raw: Raw, item_type: str, body: Raw | None = None) -> _Item:
-        """The item that an event speaks of, made if there is none."""
-        index, item_id = raw.get("output_index"), raw.get("item_id") or (body or {}).get("id")
-        item: _Item | None = None
-        named = self._by_id.get(item_id) if type(item_id) is str else None
-        if type(index) is int:
-            item = self._by_index.get(index) or (named if named and named.index is None else None)
-        elif named is not None or type(item_id) is str:
-            item = named
-        elif self._items and body is None:
-            item = self._items[-1]
-        if item is None:
-            item = _Item({"type": item_type} if item_type else {})
-            self._items.append(item)
-        if type(index) is int:
-            self._by_index[index], item.index = item, index
-        if type(item_id) is str:
-            self._by_id[item_id] = item
-            item.put(("id",), item.raw.get("id") or item_id)
-        return item
-
-    def _ordered(self) -> list[_Item]:
-        """By output index; those without one, in the order in which they came, after the rest."""
-        indexed = [self._by_index[i] for i in sorted(self._by_index)]
-        return indexed + [item for item in self._items if not any(item is other for other in indexed)]
-
 
 def _response(raw: Raw) -> Response:
     response: Response = hook_for(Response)(raw, None)
     return response
 
 
-def _int(raw: Raw, name: str, missing: int = 0) -> int:
+def index_in(raw: Raw, name: str, missing: int = 0) -> int:
     """An index of an event, or what stands for it if there is none."""
     value = raw.get(name)
     return value if type(value) is int and 0 <= value < _MOST_PARTS else missing

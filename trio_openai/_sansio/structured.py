@@ -30,8 +30,11 @@ from .schema import JSONSchema
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 
+UNFIT = (cattrs.BaseValidationError, ValueError)
+"""What a hook raises of a value that does not fit."""
+
 _LONGEST_PATH = 200
-_INSTALL = "structured outputs need msgspec and jiter: pip install 'trio-openai[structured]'"
+_INSTALL = "{what}: pip install 'trio-openai[structured]'"
 
 
 @attrs.frozen
@@ -66,16 +69,11 @@ class AnswerFormat(Generic[T]):
         Raises:
             ValueError: it does not fit; its arguments are sentences.
         """
-        try:
-            value = orjson.loads(utf8(text))
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"it is not JSON: {error}") from None
+        value = decoded(text)
         try:
             made: T = self._hook(value, self.cls)
-        except cattrs.BaseValidationError as error:
-            raise ValueError(*_problems(error)) from None
-        except ValueError as error:
-            raise ValueError(f"$: {error}") from None
+        except UNFIT as error:
+            raise ValueError(*problems(error, "$")) from None
         return made
 
 
@@ -90,7 +88,7 @@ def answer_format(cls: type[T]) -> AnswerFormat[T]:
         import jiter  # noqa: F401  # pyright: ignore[reportUnusedImport] - missing it now is better than half way
         import msgspec  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
-        raise ImportError(_INSTALL) from error
+        raise ImportError(_INSTALL.format(what="structured outputs need msgspec and jiter")) from error
     return cast("AnswerFormat[T]", _answer_format(cast("Hashable", cls)))
 
 
@@ -100,8 +98,41 @@ def _answer_format(cls: Any) -> AnswerFormat[Any]:
     return AnswerFormat(cls, description, _converter().get_structure_hook(cls))
 
 
-def _problems(error: cattrs.BaseValidationError) -> list[str]:
-    return [_path_first(problem) for problem in cattrs.transform_error(error, format_exception=_sentence)]
+def need_msgspec() -> None:
+    """See to it that what makes schemas of functions is there.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import msgspec  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise ImportError(_INSTALL.format(what="functions as tools need msgspec")) from error
+
+
+def hooks_for(annotations: dict[str, Any]) -> dict[str, Hook]:
+    """What makes objects of decoded JSON, by the same names."""
+    converter = _converter()
+    return {name: converter.get_structure_hook(annotation) for name, annotation in annotations.items()}
+
+
+def decoded(text: str) -> object:
+    """What a model wrote as JSON.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return cast("object", orjson.loads(utf8(text)))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def problems(error: Exception, path: str) -> list[str]:
+    """What does not fit, of the value at a path, in sentences."""
+    if not isinstance(error, cattrs.BaseValidationError):
+        return [f"{path}: {error}"]
+    return [_path_first(problem) for problem in cattrs.transform_error(error, path, format_exception=_sentence)]
 
 
 def _path_first(problem: str) -> str:

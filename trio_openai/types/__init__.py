@@ -64,6 +64,20 @@ if TYPE_CHECKING:
         CompletionChoice,
         CompletionLogprobs,
     )
+    from .deltas import (
+        CallKind,
+        ContentDelta,
+        ContentDone,
+        Delta,
+        PartDelta,
+        PartDone,
+        ReasoningDelta,
+        ReasoningDone,
+        RefusalDelta,
+        RefusalDone,
+        ToolCallArgumentsDelta,
+        ToolCallDone,
+    )
     from .images import (
         Image,
         ImageEditCompletedEvent,
@@ -289,6 +303,7 @@ __all__ = [
     "ApplyPatchOperation",
     "ApplyPatchUpdateFile",
     "Audio",
+    "CallKind",
     "CallParams",
     "CallerDirect",
     "CallerProgram",
@@ -311,8 +326,11 @@ __all__ = [
     "CompletionTokensDetails",
     "CompletionUsage",
     "ComputerScreenshot",
+    "ContentDelta",
+    "ContentDone",
     "CreateEmbeddingResponse",
     "CustomTool",
+    "Delta",
     "Embedding",
     "EmbeddingParams",
     "EmbeddingUsage",
@@ -361,12 +379,18 @@ __all__ = [
     "PageParams",
     "ParsedChatCompletion",
     "ParsedResponse",
+    "PartDelta",
+    "PartDone",
     "Program",
     "ProgramOutput",
     "PromptTokensDetails",
     "Raw",
     "ReasoningContent",
+    "ReasoningDelta",
+    "ReasoningDone",
     "ReasoningSummary",
+    "RefusalDelta",
+    "RefusalDone",
     "Response",
     "ResponseAnnotation",
     "ResponseApplyPatchToolCall",
@@ -493,7 +517,9 @@ __all__ = [
     "SpeechStreamEvent",
     "SpeechUsage",
     "ToolCall",
+    "ToolCallArgumentsDelta",
     "ToolCallDelta",
+    "ToolCallDone",
     "ToolCaller",
     "ToolItem",
     "TopLogprob",
@@ -526,7 +552,7 @@ __all__ = [
     "WireObject",
 ]
 
-_LATER = ("completions", "others", "images", "audio", "response_items", "responses", "parsed", "params")
+_LATER = ("deltas", "completions", "others", "images", "audio", "response_items", "responses", "parsed", "params")
 
 if not TYPE_CHECKING:  # a checker would take any name for a class
 

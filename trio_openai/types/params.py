@@ -8,7 +8,7 @@ The annotations are no strings (there is no `from __future__ import annotations`
 and to make the classes would take twice as long.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Required, TypeAlias, TypedDict
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 JSONObject: TypeAlias = Mapping[str, Any] | WireObject
 """A dictionary of what JSON can say, or an object off the wire, such as the message of an earlier answer."""
+
+ToolParam: TypeAlias = JSONObject | Callable[..., Any]
+"""A tool: a function, a `trio_openai.Tool`, or a dictionary as the API takes it."""
 
 FileContent: TypeAlias = Path | bytes | IO[bytes]
 """What is in a file to upload: its path, its bytes, or a file that is open in binary mode."""
@@ -78,7 +81,7 @@ class ChatCompletionParsedParams(CallParams, total=False):
     stream_options: JSONObject | None
     temperature: float | None
     tool_choice: str | JSONObject
-    tools: Iterable[JSONObject]
+    tools: Iterable[ToolParam]
     top_logprobs: int | None
     top_p: float | None
     user: str
@@ -147,7 +150,7 @@ class ResponseParams(CallParams, total=False):
     temperature: float | None
     text: JSONObject
     tool_choice: str | JSONObject
-    tools: Iterable[JSONObject]
+    tools: Iterable[ToolParam]
     top_logprobs: int | None
     top_p: float | None
     truncation: str | None

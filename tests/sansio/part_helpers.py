@@ -1,0 +1,32 @@
+"""What the tests of the parts of a stream share: how its events become deltas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams import DONE, Json, Played, chat, responses, sse
+
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai.types.deltas import Delta
+
+
+def said(dialect: Any, events: list[Any], *, to_the_end: bool = True) -> list[Delta]:
+    """What the events of a stream say, and its end."""
+    parts = dialect.parts()
+    made = [delta for event in events for delta in parts.add(event)]
+    return made + parts.end() if to_the_end else made
+
+
+def said_by(played: Played) -> list[Delta]:
+    """What a stream says; its end only if it is whole."""
+    fresh = ChatDialect() if isinstance(played.reader.dialect, ChatDialect) else ResponseDialect()
+    return said(fresh, played.events, to_the_end=played.error is None)
+
+
+def said_in_chat(*chunks: Json, to_the_end: bool = True) -> list[Delta]:
+    return said(ChatDialect(), chat(*map(sse, chunks), cut_by=None).events, to_the_end=to_the_end)
+
+
+def said_in_response(*events: Json, to_the_end: bool = True) -> list[Delta]:
+    return said(ResponseDialect(), responses(*map(sse, events), DONE, cut_by=None).events, to_the_end=to_the_end)

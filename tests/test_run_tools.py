@@ -1,0 +1,590 @@
+"""A model at work with its tools: what runs when, what is said, what comes out, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from net_helpers import cancel_everywhere, client_over, no_environment, outcome, serve
+from tool_helpers import (
+    CHAT,
+    QUESTION,
+    calling,
+    chunk,
+    end,
+    piece,
+)
+
+from trio_openai import (
+    BadRequestError,
+    ChatToolRun,
+    RoundDone,
+    RoundEvent,
+    RoundStarted,
+    StreamTruncatedError,
+    Tool,
+    ToolDone,
+    ToolFailed,
+    ToolRun,
+    ToolRunError,
+    ToolStarted,
+)
+from trio_openai.testing import Cut, Pause, Reply, Stall
+from trio_openai.types import ChatCompletion
+
+ANSWER = Reply.chat("It is done.")
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+async def nap(seconds: float) -> str:
+    """Sleep."""
+    await trio.sleep(seconds)
+    return f"slept {seconds}"
+
+
+def add(a: int, b: int) -> dict[str, int]:
+    """Add two numbers."""
+    return {"sum": a + b}
+
+
+class WorkError(Exception):
+    pass
+
+
+async def fail(after: float) -> None:
+    await trio.sleep(after)
+    raise WorkError("no luck")
+
+
+def kinds(events: list[Any]) -> list[str]:
+    return [event.type for event in events if event.type != "round.event"]
+
+
+async def all_of(run: ToolRun[Any]) -> list[Any]:
+    return [event async for event in run]
+
+
+# --------------------------------------------------------------------------------------------- what runs, and when
+
+
+async def test_a_tool_runs_while_the_answer_still_streams(autojump_clock: trio.testing.MockClock) -> None:
+    """The arguments of one are whole at once, and five seconds later the model has not ended."""
+    first = Reply.sse(piece(0, '{"seconds"', "nap"), piece(0, ": 1}"), chunk({"content": "Wait."}), Pause(5), end())
+    times: dict[str, float] = {}
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [first, ANSWER])
+        client, _ = client_over(server)
+        began = trio.current_time()
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+            async for event in run:
+                times.setdefault(event.type, trio.current_time() - began)
+                if isinstance(event, ToolDone):
+                    assert run.stream is not None
+                    assert run.stream.verdict.state == "open"
+                    assert event.output == "slept 1.0"
+        nursery.cancel_scope.cancel()
+    assert times == {
+        "round.started": 0,
+        "round.event": 0,
+        "tool.started": 0,
+        "tool.done": pytest.approx(1),
+        "round.done": pytest.approx(5),
+    }
+
+
+async def test_calls_that_are_interleaved_run_at_the_same_time(autojump_clock: trio.testing.MockClock) -> None:
+    first = Reply.sse(
+        piece(0, "{", "nap"), piece(1, "{", "nap"), piece(1, '"seconds": 2}'), piece(0, '"seconds": 3}'), end()
+    )
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [first, ANSWER])
+        client, _ = client_over(server)
+        began = trio.current_time()
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+            events = await all_of(run)
+            completion = await run.get_final_completion()
+        assert trio.current_time() - began == pytest.approx(3)
+        nursery.cancel_scope.cancel()
+    assert kinds(events) == [
+        "round.started",
+        *("tool.started", "tool.started", "tool.done", "tool.done"),
+        "round.done",
+        "round.started",
+        "round.done",
+    ]
+    assert [event.call.index for event in events if isinstance(event, ToolDone)] == [1, 0]
+    assert completion.choices[0].message.content == "It is done."
+    assert run.messages == [
+        *QUESTION,
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "call_0", "type": "function", "function": {"name": "nap", "arguments": '{"seconds": 3}'}},
+                {"id": "call_1", "type": "function", "function": {"name": "nap", "arguments": '{"seconds": 2}'}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_0", "content": "slept 3.0"},
+        {"role": "tool", "tool_call_id": "call_1", "content": "slept 2.0"},
+        {"role": "assistant", "content": "It is done."},
+    ]
+    assert server.requests[1].json()["messages"] == run.messages[:-1]
+    assert server.requests[1].json()["tools"] == [Tool.of(nap).for_chat()]
+
+
+async def test_every_event_of_the_wire_is_handed_out_once_in_order(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), ANSWER, ANSWER])
+    client, _ = client_over(server)
+    async with client:
+        async with client.chat.completions.run_tools(**CHAT, tools=[add]) as run:
+            events = await all_of(run)
+        async with client.chat.completions.stream(**CHAT) as stream:
+            alone = [event async for event in stream]
+    assert [event.event for event in events if isinstance(event, RoundEvent) and event.number == 2] == alone
+    assert "".join(event.text for event in events if isinstance(event, RoundEvent)) == "It is done."
+    started = [event for event in events if isinstance(event, RoundStarted)]
+    assert [(event.number, event.stream.verdict.state) for event in started] == [(1, "done"), (2, "done")]
+    done = [event.answer for event in events if isinstance(event, RoundDone)]
+    assert done == [event.stream.snapshot for event in started]
+
+
+async def test_no_more_tools_run_at_a_time_than_may(autojump_clock: trio.testing.MockClock) -> None:
+    running, most = 0, 0
+
+    async def work(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await trio.sleep(1)
+        running -= 1
+        return number
+
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [calling(*(("work", {"number": n}) for n in range(5))), ANSWER])
+        client, _ = client_over(server)
+        began = trio.current_time()
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[work], max_concurrent=2) as run:
+            waiting = [run.statistics().waiting async for _ in run]
+        assert trio.current_time() - began == pytest.approx(3)
+        nursery.cancel_scope.cancel()
+    assert (most, max(waiting), waiting[-1]) == (2, 3, 0)
+    assert (run.statistics().done, run.statistics().failed, run.statistics().rounds) == (5, 0, 2)
+    assert [message["content"] for message in run.messages if message["role"] == "tool"] == list("01234")
+
+
+async def test_a_tool_that_is_done_is_told_of_while_the_server_is_silent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, Reply.sse(piece(0, '{"seconds": 1}', "nap"), Stall()))
+        client, _ = client_over(server)
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+            with trio.fail_after(2):
+                events = [await anext(run) for _ in range(4)]
+        nursery.cancel_scope.cancel()
+    assert kinds(events) == ["round.started", "tool.started", "tool.done"]
+
+
+async def test_a_step_that_is_cancelled_loses_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    first = Reply.sse(piece(0, '{"seconds": 0.25}', "nap"), Pause(1), chunk({"content": "So."}), Pause(1), end())
+    events: list[Any] = []
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [first, Reply.chat("It is done.", pace=0.3)])
+        client, _ = client_over(server)
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+            while not events or not isinstance(events[-1], RoundDone) or events[-1].number == 1:
+                with trio.move_on_after(0.1):
+                    events.append(await anext(run))
+        nursery.cancel_scope.cancel()
+    assert kinds(events) == ["round.started", "tool.started", "tool.done", "round.done", "round.started", "round.done"]
+    assert [event.text for event in events if isinstance(event, RoundEvent) and event.text] == [
+        *("So.", "It ", "is ", "done."),
+    ]
+    assert len(server.requests) == 2
+
+
+# ------------------------------------------------------------------------------------------------- leaving, and closing
+
+
+async def test_leaving_the_block_cancels_the_tools_and_closes_the_stream(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ended: list[str] = []
+
+    async def wait(name: str) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(name)
+
+    answer = Reply.sse(piece(0, '{"name": "a"}', "wait"), piece(1, '{"name": "b"}', "wait"), Stall())
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, answer)
+        client, transport = client_over(server)
+        async with client:
+            async with client.chat.completions.run_tools(**CHAT, tools=[wait]) as run:
+                async for _ in run:
+                    if run.statistics().running == 2:
+                        break
+            assert sorted(ended) == ["a", "b"]
+            assert client.statistics().open_streams == 0
+            await server.wait_disconnect()
+            assert transport.statistics().active == 0
+            with pytest.raises(trio.ClosedResourceError):
+                await anext(run)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cancellation_is_not_swallowed_by_tools_that_are_told_of_errors(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, calling(("nap", {"seconds": 100})))
+        client, _ = client_over(server)
+        async with client:
+            with trio.move_on_after(5) as scope:
+                async with client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+                    await run.until_done()
+            assert scope.cancelled_caught
+            assert run.statistics().failed == 0
+            assert client.statistics().open_streams == 0
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_nothing_is_left_wherever_it_is_cancelled(nursery: trio.Nursery, *, before: bool) -> None:
+    def script(request: Any) -> Reply:
+        return ANSWER if len(request.json()["messages"]) > 1 else calling(("pause", {}), ("add", {"a": 1, "b": 2}))
+
+    ended = 0
+
+    async def pause() -> None:
+        nonlocal ended
+        try:
+            await trio.testing.wait_all_tasks_blocked()
+        finally:
+            ended += 1
+
+    server = await serve(nursery, script)
+    client, transport = client_over(server)
+    runs: list[ChatToolRun[Any]] = []
+
+    async def scenario() -> None:
+        async with client.chat.completions.run_tools(**CHAT, tools=[pause, add]) as run:
+            runs.append(run)
+            await run.until_done()
+
+    async def check() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        assert client.statistics().open_streams == 0
+        assert transport.statistics().active == 0
+        if runs:
+            assert runs[-1].statistics().running == runs[-1].statistics().waiting == 0
+
+    async with client:
+        steps = await cancel_everywhere(scenario, check, before=before)
+    assert steps > 10
+    assert ended > 0
+
+
+async def test_what_the_block_raises_comes_out_bare(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, calling(("nap", {"seconds": 100})))
+        client, _ = client_over(server)
+        async with client:
+            with pytest.raises(WorkError, match="mine"):
+                async with client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+                    async for event in run:
+                        if isinstance(event, ToolStarted):
+                            raise WorkError("mine")
+        nursery.cancel_scope.cancel()
+
+
+async def test_closing_wakes_who_iterates_and_two_may_not(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, Reply.sse(chunk({"content": "Hi"}), Stall()))
+        client, _ = client_over(server)
+        got: list[Any] = []
+
+        async def read(run: ToolRun[Any]) -> None:
+            got.append(await outcome(run.until_done))
+
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[nap]) as run, trio.open_nursery() as inner:
+            inner.start_soon(read, run)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(trio.BusyResourceError):
+                await anext(run)
+            await run.aclose()
+            await run.aclose()
+        assert isinstance(got[0], trio.ClosedResourceError)
+        nursery.cancel_scope.cancel()
+
+
+# ----------------------------------------------------------------------------------------------------------- failures
+
+
+async def test_what_a_tool_raises_is_told_to_the_model(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [calling(("fail", {"after": 0}), ("add", {"a": 1, "b": 2})), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[fail, add]) as run:
+        events = await all_of(run)
+    failed = next(event for event in events if isinstance(event, ToolFailed))
+    assert isinstance(failed.error, WorkError)
+    assert failed.output == "Error: WorkError: no luck"
+    assert [message["content"] for message in run.messages[2:4]] == [failed.output, '{"sum":3}']
+    assert (run.statistics().done, run.statistics().failed) == (1, 1)
+
+
+async def test_what_a_tool_raises_comes_out_bare_and_ends_the_rest(autojump_clock: trio.testing.MockClock) -> None:
+    answer = Reply.sse(piece(0, '{"after": 1}', "fail"), piece(1, '{"seconds": 100}', "nap"), Stall())
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, answer)
+        client, _ = client_over(server)
+        events: list[Any] = []
+        async with client:
+            with pytest.raises(WorkError, match="no luck"):
+                async with client.chat.completions.run_tools(**CHAT, tools=[fail, nap], on_error="raise") as run:
+                    async for event in run:
+                        events.append(event)
+            assert client.statistics().open_streams == 0
+            await server.wait_disconnect()
+        assert isinstance(events[-1], ToolFailed)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_tool_raised_is_raised_by_the_end_of_the_block_if_no_step_did(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.sse(piece(0, '{"after": 0}', "fail"), Stall()))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(WorkError):
+            async with client.chat.completions.run_tools(**CHAT, tools=[fail], on_error="raise") as run:
+                await anext(run)
+                await anext(run)
+                await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(WorkError):
+            async with client.chat.completions.run_tools(**CHAT, tools=[fail], on_error="raise") as run:
+                assert isinstance(await outcome(run.until_done), WorkError)
+                await run.until_done()
+
+
+@pytest.mark.parametrize("on_error", ["tell_model", "raise"])
+async def test_ctrl_c_in_a_tool_is_no_business_of_the_model(nursery: trio.Nursery, on_error: Any) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    server = await serve(nursery, calling(("stop", {}), ("nap", {"seconds": 1})))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(KeyboardInterrupt):
+            async with client.chat.completions.run_tools(**CHAT, tools=[stop, nap], on_error=on_error) as run:
+                await run.until_done()
+
+
+async def test_a_tool_with_a_nursery_is_cancelled_and_told_of_by_what_is_in_its_group(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def both() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail, 1)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise WorkError("no hope")
+
+    async def stubborn() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise WorkError("while it was cancelled")
+
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [calling(("both", {})), ANSWER, calling(("stubborn", {}))])
+        client, _ = client_over(server)
+        async with client:
+            async with client.chat.completions.run_tools(**CHAT, tools=[both]) as run:
+                await run.until_done()
+            told = run.messages[2]["content"].removeprefix("Error: ")
+            assert sorted(told.split("; ")) == ["WorkError: no hope", "WorkError: no luck"]
+            with trio.move_on_after(5) as scope:
+                async with client.chat.completions.run_tools(**CHAT, tools=[stubborn]) as run:
+                    await run.until_done()
+            assert scope.cancelled_caught
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_tool_that_there_is_not_is_told_to_the_model(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [calling(("bda", {}), ("run_code", {})), ANSWER])
+    client, _ = client_over(server)
+    tools = [add, Tool.custom(run_code)]
+    async with client, client.chat.completions.run_tools(**CHAT, tools=tools, on_error="raise") as run:
+        events = await all_of(run)
+    assert [type(event.error) for event in events if isinstance(event, ToolFailed)] == [LookupError, LookupError]
+    assert run.messages[2]["content"] == "Error: there is no tool named 'bda'; there are: add, run_code"
+
+
+async def test_arguments_that_do_not_fit_are_told_to_the_model(nursery: trio.Nursery) -> None:
+    calls = Reply.sse(piece(0, '{"a": "1"}', "add"), piece(1, "nonsense", "add"), end())
+    server = await serve(nursery, [calls, ANSWER, calls])
+    client, _ = client_over(server)
+    async with client:
+        async with client.chat.completions.run_tools(**CHAT, tools=[add]) as run:
+            events = await all_of(run)
+        assert kinds(events)[:4] == ["round.started", "tool.failed", "tool.failed", "round.done"]
+        assert run.messages[2]["content"] == (
+            "Error: the arguments do not fit: $.a: Expected `int`, got `str`; $.b: it is missing"
+        )
+        assert run.messages[3]["content"].startswith("Error: the arguments do not fit: it is not JSON")
+        with pytest.raises(ToolRunError, match="the model called add, and the arguments do not fit") as caught:
+            async with client.chat.completions.run_tools(**CHAT, tools=[add], on_error="raise") as run:
+                await run.until_done()
+    assert isinstance(caught.value.partial, ChatCompletion)
+
+
+async def test_a_result_that_is_no_json_is_a_failure_of_the_tool(nursery: trio.Nursery) -> None:
+    def thing() -> object:
+        return object()
+
+    server = await serve(nursery, [calling(("thing", {})), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[thing]) as run:
+        await run.until_done()
+    assert run.messages[2]["content"] == "Error: TypeError: Type is not JSON serializable: object"
+
+
+async def test_rounds_are_limited_and_the_conversation_can_be_gone_on_with(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, calling(("add", {"a": 1, "b": 2})))
+    client, _ = client_over(server)
+    async with client:
+        async with client.chat.completions.run_tools(**CHAT, tools=[add], max_rounds=2) as run:
+            with pytest.raises(ToolRunError, match="still called tools in round 2, the last one") as caught:
+                await run.get_final_completion()
+            with pytest.raises(ToolRunError):
+                await anext(run)
+        assert len(server.requests) == 2
+        assert caught.value.partial.choices[0].finish_reason == "tool_calls"
+        assert [message["role"] for message in run.messages] == ["user", "assistant", "tool", "assistant", "tool"]
+        async with client.chat.completions.run_tools(**CHAT, tools=[add], max_rounds=1) as run:
+            async for event in run:
+                if isinstance(event, RoundDone):
+                    break  # whoever leaves is not told
+
+
+async def test_a_stream_that_is_cut_ends_the_run_with_what_there_was(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, Reply.sse(piece(0, '{"seconds": 100}', "nap"), chunk({"content": "Hi"}), Cut()))
+        client, _ = client_over(server)
+        async with client:
+            with pytest.raises(StreamTruncatedError) as caught:
+                async with client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+                    await run.until_done()
+            assert caught.value.partial.choices[0].message.content == "Hi"
+            assert run.statistics().running == 0
+            assert run.messages == QUESTION
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_request_that_fails_ends_the_run(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), Reply.error(400, "too long")])
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(BadRequestError, match="too long"):
+            async with client.chat.completions.run_tools(**CHAT, tools=[add]) as run:
+                await run.until_done()
+        assert [message["role"] for message in run.messages] == ["user", "assistant", "tool"]
+
+
+def run_code(code: str) -> str:
+    return f"ran {code}"
+
+
+CUT_CALLS = {
+    "half arguments": [piece(0, '{"a": 1, "b"', "add")],
+    "no arguments yet": [piece(0, "", "add")],
+    "a text of which nobody knows": [
+        chunk(
+            {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "run_code", "input": "rm /"}}]}
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("chunks", CUT_CALLS.values(), ids=CUT_CALLS.keys())
+async def test_a_call_that_was_cut_is_not_made(nursery: trio.Nursery, chunks: list[Any]) -> None:
+    server = await serve(nursery, Reply.sse(*chunks, end("length")))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(ToolRunError, match="cut while the model wrote a call"):
+            async with client.chat.completions.run_tools(**CHAT, tools=[add, Tool.custom(run_code)]) as run:
+                await run.until_done()
+    assert run.statistics().done == 0
+    assert len(server.requests) == 1
+
+
+async def test_a_call_that_was_whole_before_the_cut_is_made(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [Reply.sse(piece(0, '{"a": 1, "b": 2}', "add"), end("length")), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[add]) as run:
+        await run.until_done()
+    assert run.messages[2]["content"] == '{"sum":3}'
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+
+
+def no_annotation(city) -> None:  # type: ignore[no-untyped-def]
+    ...
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "given"),
+    [
+        (TypeError, "run_tools takes tools, a list of functions", {}),
+        (TypeError, "run_tools takes tools, a list of functions", {"tools": {"type": "function"}}),
+        (TypeError, "of a dictionary of type 'function' there is nothing to call", {"tools": [{"type": "function"}]}),
+        (TypeError, "its parameter city has no annotation: write city: str", {"tools": [no_annotation]}),
+        (ValueError, "two tools are named 'add'", {"tools": [add, Tool.of(nap, name="add")]}),
+        (ValueError, "max_rounds takes a whole number, at least 1", {"tools": [add], "max_rounds": 0}),
+        (ValueError, "max_concurrent takes a whole number, at least 1", {"tools": [add], "max_concurrent": 1.5}),
+        (ValueError, 'on_error takes "tell_model" or "raise"', {"tools": [add], "on_error": "ignore"}),
+        (ValueError, "leave n out", {"tools": [add], "n": 2}),
+        (TypeError, "there is no parameter 'tool'", {"tools": [add], "tool": 1}),
+        (TypeError, "this always streams", {"tools": [add], "stream": False}),
+    ],
+)
+async def test_bad_input_is_refused_before_anything_is_sent(
+    nursery: trio.Nursery, error: type[Exception], words: str, given: dict[str, Any]
+) -> None:
+    server = await serve(nursery, ANSWER)
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(error, match=words):
+            client.chat.completions.run_tools(**CHAT, **given)
+    assert server.requests == []
+
+
+async def test_what_is_missing_is_named(nursery: trio.Nursery) -> None:
+    client, _ = client_over(await serve(nursery, ANSWER))
+    run_tools: Callable[..., Any] = client.chat.completions.run_tools
+    async with client:
+        with pytest.raises(TypeError, match="messages is missing"):
+            run_tools(model="m", tools=[add])
+        with pytest.raises(TypeError, match="messages takes a list"):
+            run_tools(model="m", messages="Hi", tools=[add])
+
+
+def test_events_are_what_they_are_called() -> None:
+    types = [RoundStarted, RoundEvent, ToolStarted, ToolDone, ToolFailed, RoundDone]
+    assert [cls.type for cls in types] == [
+        *("round.started", "round.event", "tool.started", "tool.done", "tool.failed", "round.done"),
+    ]
+    assert json.loads(json.dumps(CHAT)) == CHAT

@@ -1,0 +1,119 @@
+"""Tools as parameters: functions among the dictionaries of `tools`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from trio_openai._stream import Stream
+from trio_openai.types._base import WireObject
+
+from ._parameters import Parameters
+
+if TYPE_CHECKING:  # imported with the first tool
+    from trio_openai._sansio.conversation import Conversation
+    from trio_openai._sansio.tools import Tool
+    from trio_openai._tool_run import OnError, RunT
+
+DEFAULT_ROUNDS = 10
+DEFAULT_TOOLS_AT_A_TIME = 10
+
+
+def chat_tool(given: object) -> object:
+    """An item of `tools` as Chat Completions take it.
+
+    Raises:
+        TypeError, ValueError: it cannot be made into one.
+        ImportError: what is needed for it is not installed.
+    """
+    if isinstance(given, Mapping | WireObject):
+        return cast("object", given)
+    from trio_openai._sansio.tools import tool_of  # most programs need none of it
+
+    return tool_of(given).for_chat()
+
+
+def response_tool(given: object) -> object:
+    """An item of `tools` as Responses take it. Raises the same."""
+    if isinstance(given, Mapping | WireObject):
+        return cast("object", given)
+    from trio_openai._sansio.tools import tool_of
+
+    return tool_of(given).for_responses()
+
+
+@attrs.frozen
+class RunOptions:
+    """What `run_tools` takes beside the endpoint's parameters."""
+
+    max_rounds: int = DEFAULT_ROUNDS
+    max_concurrent: int = DEFAULT_TOOLS_AT_A_TIME
+    on_error: OnError = "tell_model"
+
+    def __attrs_post_init__(self) -> None:
+        """Check them."""
+        for name, number in (("max_rounds", self.max_rounds), ("max_concurrent", self.max_concurrent)):
+            if type(number) is not int or number < 1:
+                raise ValueError(f"{name} takes a whole number, at least 1")
+        if self.on_error not in ("tell_model", "raise"):
+            raise ValueError('on_error takes "tell_model" or "raise"')
+
+
+def run(
+    run_class: type[RunT],
+    converse: Callable[[dict[str, Any]], Conversation[Any]],
+    opening: Callable[[dict[str, Any]], Callable[[], Stream[Any, Any]]],
+    parameters: Parameters,
+    params: dict[str, Any],
+    options: RunOptions,
+) -> AbstractAsyncContextManager[RunT]:
+    """A run of an endpoint's model with tools, for `async with`.
+
+    Raises:
+        TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
+    """
+    from trio_openai._tool_run import Plan, running
+
+    tools, listed = _toolbox(params.get("tools"))
+    conversation = converse(parameters.check({**params, "tools": listed}))
+    plan = Plan[Any](
+        conversation=conversation,
+        opening=opening,
+        first=opening(conversation.request()),
+        tools=tools,
+        **attrs.asdict(options),
+    )
+    return running(run_class, plan)
+
+
+def _toolbox(given: object) -> tuple[dict[str, Tool], list[object]]:
+    """The tools that can be called, by name; and all that are sent."""
+    from trio_openai._sansio.tools import tool_of
+
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
+        raise TypeError("run_tools takes tools, a list of functions")
+    named: dict[str, Tool] = {}
+    listed: list[object] = []
+    for item in cast("Iterable[object]", given):
+        if isinstance(item, Mapping | WireObject):
+            listed.append(_hosted(item.raw if isinstance(item, WireObject) else cast("Mapping[str, Any]", item)))
+            continue
+        tool = tool_of(item)
+        if tool.name in named:
+            raise ValueError(f"two tools are named {tool.name!r}: give one of them another as Tool.of(..., name=...)")
+        named[tool.name] = tool
+        listed.append(tool)
+    return named, listed
+
+
+def _hosted(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool that the server runs itself."""
+    if tool.get("type") in ("function", "custom"):
+        raise TypeError(
+            f"run_tools calls the tools, and of a dictionary of type {tool['type']!r} there is nothing to call: "
+            "give the function, or a Tool with it"
+        )
+    return tool
