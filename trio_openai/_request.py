@@ -289,6 +289,8 @@ class Exchange:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
         if self._failed >= self.call.max_retries:
             return False
+        if getattr(error.__cause__, "is_final", False):  # a proxy refuses
+            return False
         if isinstance(error, APIStatusError):
             headers = error.response.headers
             return policy.should_retry_status(error.status_code, headers, error.code or error.type, time.time())
@@ -337,6 +339,8 @@ class Exchange:
                 response = await self._follow(response)
             if response.status_code < 300:
                 return response
+            if response.status_code == 407:
+                raise await _proxy_refusal(response)
             raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
@@ -432,13 +436,24 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
+async def _proxy_refusal(response: httpx.Response) -> Exception:
+    """What a proxy, and no other, answers with: 407. The connection is released."""
+    from ._proxy import refusal
+
+    await body_of(response).aclose()
+    return refusal("the proxy", response.status_code, response.headers.get("proxy-authenticate", ""))
+
+
 def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
     """An exception of an HTTP client as one of ours."""
     names = {cls.__name__ for cls in type(error).__mro__}  # httpx and httpx2 share the names, not the classes
     if "TimeoutException" in names:
         phase: Phase = "connect" if {"ConnectTimeout", "PoolTimeout"} & names else "headers"
         return timed_out(phase, getattr(deadlines, phase))
-    return APIConnectionError(str(error) or f"the connection failed ({type(error).__name__})")
+    words = str(error) or f"the connection failed ({type(error).__name__})"
+    if "ProxyError" in names and "proxy" not in words.lower():
+        words = f"the proxy refused: {words}"
+    return APIConnectionError(words)
 
 
 _TIMED_OUT: dict[Phase, str] = {

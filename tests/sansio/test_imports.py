@@ -42,6 +42,7 @@ LAYERS = [
     ["_limiter"],
     ["_body", "_upload"],
     ["_transport"],
+    ["_proxy"],
     ["_connection", "_http1"],
     ["_sansio"],
     ["types", "errors"],
@@ -53,7 +54,7 @@ CORE_LAYERS = [
     ["dialects"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["limits"],
-    ["coalesce", "convert", "failures", "policy", "sse"],
+    ["coalesce", "convert", "failures", "policy", "sse", "socks"],
     ["json"],
 ]
 
@@ -175,7 +176,18 @@ def test_only_the_border_imports_httpx() -> None:
     """`_sansio`, `types` and `errors` never; the stream and its source only for the type of the `response`."""
     library = [path for path in MODULES if layer_of(name_of(path), LAYERS) > LAYERS.index(["__init__"])]
     users = {name_of(path) for path in library if "httpx" in imports(parsed(path), path)}
-    assert users <= {"_client", "_calls", "_stream", "_source", "_request", "_body", "_transport", "_http1"}
+    assert users <= {
+        "_client",
+        "_calls",
+        "_stream",
+        "_source",
+        "_request",
+        "_body",
+        "_transport",
+        "_http1",
+        "_proxy",
+        "_connection",
+    }
 
 
 def run(program: str) -> str:
