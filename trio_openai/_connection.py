@@ -221,7 +221,7 @@ class Connection:
         """Write a request. Its head only ever stands in a `memoryview`: a traceback's locals do not show the key."""
         stream, proxy = self.stream, self.proxy
         target, headers = request.url.raw_path, request.headers
-        if proxy is not None and proxy.forwards(self.origin[0]):
+        if proxy is not None and self.is_forwarded:
             target, headers = proxy.forwarded(request)
         head = memoryview(serialize(request.method, target, headers))
         body = request.stream
@@ -241,6 +241,11 @@ class Connection:
         except ProtocolError as error:
             words = f"{error} (it came{self.way})" if self.proxy is not None else str(error)
             raise httpx.RemoteProtocolError(words) from error
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether requests are handed to a proxy."""
+        return self.proxy is not None and self.proxy.forwards(self.origin[0])
 
     @property
     def way(self) -> str:

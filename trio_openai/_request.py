@@ -26,6 +26,7 @@ from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
 from ._sansio.limits import tokens_of_answer
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._transport import FORWARDER
 from ._upload import Part, Upload, close, form_stream, measured
 from .errors import (
     APIConnectionError,
@@ -389,10 +390,11 @@ class Exchange:
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
         content = self._hidden(await self._read_error_body(response))
+        body = decode_body(content)
         error = api_error(
             status_error_class(response.status_code),
-            decode_body(content),
-            prefix=f"HTTP {response.status_code}",
+            body,
+            prefix=f"HTTP {response.status_code}{_by_proxy(response, body)}",
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
@@ -434,6 +436,12 @@ def _by_name(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
+
+
+def _by_proxy(response: httpx.Response, body: object) -> str:
+    """What to say of a proxy that was handed the request. It answers in HTML, an API in JSON."""
+    way = response.extensions.get(FORWARDER)
+    return f"{way}, which may say this itself" if way and not isinstance(body, dict | list) else ""
 
 
 async def _proxy_refusal(response: httpx.Response) -> Exception:

@@ -51,6 +51,9 @@ BODY = "trio_openai.body"
 NATIVE = "trio_openai.native"
 """The key in `request.extensions` of a function that is called when a request reaches this transport."""
 
+FORWARDER = "trio_openai.forwarder"
+"""The key in `response.extensions` of a proxy's name, if the answer may be its own: it was handed the request."""
+
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 
@@ -158,7 +161,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             undo.pop_all()
         parser = connection.parser
         assert parser.status is not None
-        extensions = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
+        extensions: dict[str, object] = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
+        if connection.is_forwarded:
+            extensions[FORWARDER] = connection.way
         return httpx.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
 
     async def aclose(self) -> None:
