@@ -18,8 +18,9 @@ import attrs
 import pytest
 import trio
 import trustme
-from net_helpers import copy
+from net_helpers import CHAT, copy
 
+from trio_openai import TrioOpenAI
 from trio_openai.testing._memory import MemoryStream
 
 HOST = "127.0.0.1"
@@ -121,6 +122,16 @@ async def _listening(process: subprocess.Popen[bytes], port: int, log: Path) -> 
             await trio.aclose_forcefully(stream)
             return
     raise TimeoutError(f"the proxy does not listen: {log.read_text()}")
+
+
+async def read_stream(client: TrioOpenAI) -> str:
+    async with client.chat.completions.stream(**CHAT) as stream:
+        return "".join([text async for text in stream.text_deltas])
+
+
+async def leave_early(client: TrioOpenAI) -> None:
+    async with client.chat.completions.stream(**CHAT) as stream:
+        await anext(stream)
 
 
 # In this process.
