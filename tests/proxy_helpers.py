@@ -175,8 +175,8 @@ class ToyProxy:
             async with trio.open_nursery() as both:
                 both.start_soon(copy, near, inner, both.cancel_scope)
                 both.start_soon(copy, inner, near, both.cancel_scope)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client has left
+        except (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionRefusedError):
+            pass  # the client has left, or there is no server
         finally:
             far.close()
             if inner is not None:
