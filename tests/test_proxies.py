@@ -235,6 +235,35 @@ async def test_a_client_for_threads_goes_through_a_real_proxy(
         await server.wait_closed()
 
 
+@programs
+async def test_a_users_own_httpx_client_goes_through_a_real_proxy(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
+) -> None:
+    if kind == "socks5":
+        pytest.importorskip("socksio", reason="httpx needs socksio for SOCKS")
+    replies = [HELLO, *[HELLO.stall_after(500)] * 2, HELLO]
+    server, url = await real(nursery, monkeypatch, tmp_path, replies, tls=is_tls)
+
+    def client(proxy: str) -> TrioOpenAI:
+        http = httpx.AsyncClient(proxy=proxy, verify=tls_contexts(HOST)[1], limits=httpx.Limits(max_connections=1))
+        return TrioOpenAI(api_key="k", base_url=url, http_client=http, max_connections=1, max_retries=0)
+
+    async with running(kind, tmp_path, login=True) as proxy:
+        async with client(proxy.login_url) as good:
+            assert await read_stream(good) == "Hello there, you."
+            await leave_early(good)
+            await server.wait_disconnect(1)
+            with trio.move_on_after(0.05):
+                await read_stream(good)
+            await server.wait_disconnect(2)
+            assert await read_stream(good) == "Hello there, you."
+        if is_tls and kind == "http":  # refused by SOCKS, httpcore leaves the socket to the collector
+            async with client(proxy.url) as bad:
+                with pytest.raises(APIConnectionError, match="the proxy refused: 407"):
+                    await read_stream(bad)
+    gc.collect()
+
+
 async def test_a_traceback_of_a_failed_connection_shows_no_password(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +14,6 @@ from proxy_helpers import (
 )
 from test_secrets import assert_hidden
 
-import trio_openai
 from trio_openai import (
     TrioOpenAI,
     TrioTransport,
@@ -184,13 +182,3 @@ def test_a_proxy_in_the_environment_that_is_none_is_refused_by_its_name(monkeypa
     assert TrioOpenAI(api_key="k", proxy=PROXY)
     monkeypatch.setenv("NO_PROXY", "*")
     assert TrioOpenAI(api_key="k")
-
-
-def test_no_proxy_costs_no_import() -> None:
-    import subprocess
-    import sys
-
-    program = "import sys, trio_openai as t; t.TrioOpenAI(api_key='k'); print('trio_openai._proxy' in sys.modules)"
-    root = Path(trio_openai.__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
-    assert done.stdout.strip() == "False"

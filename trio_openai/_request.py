@@ -459,7 +459,7 @@ def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
         phase: Phase = "connect" if {"ConnectTimeout", "PoolTimeout"} & names else "headers"
         return timed_out(phase, getattr(deadlines, phase))
     words = str(error) or f"the connection failed ({type(error).__name__})"
-    if "ProxyError" in names and "proxy" not in words.lower():
+    if "ProxyError" in names and "the proxy" not in words:
         words = f"the proxy refused: {words}"
     return APIConnectionError(words)
 
