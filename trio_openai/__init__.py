@@ -24,8 +24,9 @@ The way of a byte, and the layers, each of which imports only those below it:
     _limiter     when an attempt may begin; _permits what a call's attempts say to it
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent
-    _transport   httpx's transport interface over trio streams, and the pool;
-                 _connection opens and closes a stream, _http1 speaks HTTP
+    _transport   httpx's transport interface over trio streams, and the pool
+    _proxy       which proxy a URL goes through, and how
+    _connection, _http1  opens, writes and closes a stream; speaks HTTP
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     types, errors
 

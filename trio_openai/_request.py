@@ -24,6 +24,7 @@ from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._transport import FORWARDER
 from .errors import (
     APIConnectionError,
     APIError,
@@ -297,6 +298,8 @@ class Exchange:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
         if self._failed >= self.call.max_retries:
             return False
+        if getattr(error.__cause__, "is_final", False):  # a proxy refuses
+            return False
         if isinstance(error, APIStatusError):
             headers = error.response.headers
             return policy.should_retry_status(error.status_code, headers, error.code or error.type, time.time())
@@ -338,6 +341,8 @@ class Exchange:
                 response = await self._follow(response)
             if response.status_code < 300:
                 return response
+            if response.status_code == 407:
+                raise await _proxy_refusal(response)
             raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
@@ -384,10 +389,11 @@ class Exchange:
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
         content = self._hidden(await self._read_error_body(response))
+        body = decode_body(content)
         error = api_error(
             status_error_class(response.status_code),
-            decode_body(content),
-            prefix=f"HTTP {response.status_code}",
+            body,
+            prefix=f"HTTP {response.status_code}{_by_proxy(response, body)}",
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
@@ -440,13 +446,30 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
+def _by_proxy(response: httpx.Response, body: object) -> str:
+    """What to say of a proxy that was handed the request. It answers in HTML, an API in JSON."""
+    way = response.extensions.get(FORWARDER)
+    return f"{way}, which may say this itself" if way and not isinstance(body, dict | list) else ""
+
+
+async def _proxy_refusal(response: httpx.Response) -> Exception:
+    """What a proxy, and no other, answers with: 407. The connection is released."""
+    from ._proxy import refusal
+
+    await body_of(response).aclose()
+    return refusal("the proxy", response.status_code, response.headers.get("proxy-authenticate", ""))
+
+
 def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
     """An exception of an HTTP client as one of ours."""
     names = {cls.__name__ for cls in type(error).__mro__}  # httpx and httpx2 share the names, not the classes
     if "TimeoutException" in names:
         phase: Phase = "connect" if {"ConnectTimeout", "PoolTimeout"} & names else "headers"
         return timed_out(phase, getattr(deadlines, phase))
-    return APIConnectionError(str(error) or f"the connection failed ({type(error).__name__})")
+    words = str(error) or f"the connection failed ({type(error).__name__})"
+    if "ProxyError" in names and "the proxy" not in words:
+        words = f"the proxy refused: {words}"
+    return APIConnectionError(words)
 
 
 _TIMED_OUT: dict[Phase, str] = {

@@ -22,7 +22,7 @@ import attrs
 import httpx
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
-from ._client import ClientStatistics, TrioOpenAI
+from ._client import ClientStatistics, TrioOpenAI, hidden_proxy
 from ._keys import in_thread
 from ._limiter import Limiter
 from ._portal import Portals
@@ -56,6 +56,7 @@ from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 if TYPE_CHECKING:
+    from ._proxy import Proxy
     from ._sync_raw_types import SyncRawClient
 
 __all__ = [
@@ -103,6 +104,8 @@ class SyncOpenAI:
         default_query: added to every URL.
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own. It belongs to one event loop: the client can then
             be used either from workers of one `trio.run`, or from other threads.
+        proxy: as for `TrioOpenAI`.
+        trust_env: whether the environment's proxies and certificates count.
         limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
             another one raises RuntimeError.
 
@@ -124,8 +127,11 @@ class SyncOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        proxy: str | httpx.URL | httpx.Proxy | Proxy | None = None,
+        trust_env: bool = True,
         limiter: Limiter | None = None,
     ) -> None:
+        proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
         options: dict[str, Any] = {
@@ -139,6 +145,8 @@ class SyncOpenAI:
             "default_headers": default_headers,
             "default_query": default_query,
             "http_client": http_client,
+            "proxy": proxy,
+            "trust_env": trust_env,
             "limiter": limiter,
         }
         first = TrioOpenAI(**options)
@@ -231,7 +239,7 @@ class SyncOpenAI:
         """A client with other options, which shares this one's connections. Closing either closes them.
 
         Args:
-            options: those of `SyncOpenAI`, but `http_client` and `max_connections`.
+            options: those of `SyncOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
