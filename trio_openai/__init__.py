@@ -4,7 +4,8 @@ The way of a byte, and the layers, each of which imports only those below it:
 
     sync         the client for threads; not imported here. _sync_endpoints are
                  its endpoints, _sync_calls their way to those below,
-                 _sync_stream its streams, _portal the way into a loop
+                 _sync_stream its streams, _sync_views other ways to iterate one,
+                 _portal the way into a loop
     azure        the client of a resource on Azure; imported when it is used
     _client      the client and its options
     _endpoints   what the API offers, by its names
@@ -17,6 +18,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     _deltas      its parts, for who asks for them; _raw_stream what its events are made of
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
+                 _progress says when what came;
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
@@ -55,12 +57,12 @@ if TYPE_CHECKING:
     )
     from ._many import Item, Items, ManyStatistics, Result
     from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
+    from ._progress import Timings
     from ._raw import RawResponse
     from ._sansio.policy import Deadlines
     from ._sansio.reader import Verdict
     from ._sansio.sse import ServerSentEvent
     from ._sansio.tools import Tool
-    from ._source import Timings
     from ._stream import (
         ChatCompletionStream,
         CompletionStream,

@@ -209,7 +209,7 @@ def _bound(scope: trio.CancelScope, request: httpx.Request) -> None:
     its first word this is lifted.
     """
 
-    async def trace(*_: object) -> None:  # noqa: ASYNC124, ASYNC910 - httpcore awaits it
+    async def trace(*_: object) -> None:  # noqa: ASYNC910 - httpcore awaits it
         _unbound(scope)
 
     seconds = request.extensions.get("timeout", {}).get("read")

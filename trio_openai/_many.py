@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from ._nursery import nursery_around_block
-from ._source import Timings
+from ._progress import Timings
 from ._stream import Stream, StreamCall
 from .errors import APIError
 

@@ -29,6 +29,7 @@ import trio
 
 from ._body import ReadableBody, body_of
 from ._fanout import Hub, Overflow, Subscription
+from ._progress import Progress, Timings
 from ._request import Exchange
 from ._sansio.dialects import Dialect
 from ._sansio.reader import END, NEED_DATA, NEW_CONNECTION, Reader, Signal, State
@@ -41,29 +42,6 @@ ReaderT = TypeVar("ReaderT", bound="Reader[Any]")
 _STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long as three calls
 _BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
 _RECORD_BYTES = 64 * 1024  # of the body, kept for whoever subscribes later and wants it all
-
-
-@attrs.define
-class Timings:
-    """When things happened, in seconds from the beginning of the call on trio's clock; None if they have not.
-
-    Attributes:
-        headers: the response's head was there.
-        first_event: the first event arrived.
-        first_content: the first text, reasoning, refusal, tool call or audio arrived.
-        last_event: the latest event arrived.
-        longest_gap: the longest time between two arrivals of events, as this program saw them.
-        retries: attempts that failed before this stream began.
-        resumes: how often it was taken up again after it had broken.
-    """
-
-    headers: float | None = None
-    first_event: float | None = None
-    first_content: float | None = None
-    last_event: float | None = None
-    longest_gap: float | None = None
-    retries: int = 0
-    resumes: int = 0
 
 
 class EventSource(Generic[EventT, WholeT]):
@@ -113,30 +91,24 @@ class EventSource(Generic[EventT, WholeT]):
         self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
         self._restarting = trio.CancelScope()
         self._last_pause = 0.0
-        self._began = self._arrived = trio.current_time()
-        self._events_seen = 0
         self._resumed_at = -1  # how many events there were when it was last taken up again
-        self._timings = Timings()
+        self._progress = Progress(exchange.clocks)
 
     async def open(self) -> None:
         """Send the request and wait for the head of the response."""
         self.response = await self._exchange.open()
         self._body = body_of(self.response)
         self._open_sources.add(self)
-        self._arrived = trio.current_time()
-        if self.reader.events:  # it goes on
-            self._exchange.clocks.start("idle")
-            return
-        self.reader = self._new_reader()
-        self._record, self._recorded = [], 0
-        self._exchange.clocks.start("first_event", "first_content", "idle")
-        self._timings.headers = self._arrived - self._began
+        self._progress.head_came(goes_on=bool(self.reader.events))
+        if not self.reader.events:
+            self.reader = self._new_reader()
+            self._record, self._recorded = [], 0
 
     @property
     def timings(self) -> Timings:
         """When things happened, as of now."""
-        self._note_progress()
-        return attrs.evolve(self._timings, retries=self._exchange.retries)
+        self._progress.note(self.reader)
+        return attrs.evolve(self._progress.timings, retries=self._exchange.retries)
 
     async def next_event(self) -> EventT:
         """The next event, which the subscribers have got too.
@@ -395,7 +367,7 @@ class EventSource(Generic[EventT, WholeT]):
             self._body = await self._restart()
         exchange, read = self._exchange, self._body.read
         self.reader.add_up()
-        self._note_progress()
+        self._progress.note(self.reader)
         try:
             data = await (exchange.limited(read) if exchange.clocks.are_running else read())
         except self._exchange.errors as error:
@@ -409,7 +381,7 @@ class EventSource(Generic[EventT, WholeT]):
                     self._keep(data)
             else:
                 self.reader.receive_end()
-        self._arrived = trio.current_time()
+        self._progress.something_came()
         self._last_pause = time.perf_counter()
 
     def _keep(self, data: bytes) -> None:
@@ -477,7 +449,7 @@ class EventSource(Generic[EventT, WholeT]):
         assert path is not None
         self._exchange.ask_instead(path, {"stream": "true", "starting_after": str(self.reader.cursor)})
         self._resumed_at = self.reader.events
-        self._timings.resumes += 1
+        self._progress.timings.resumes += 1
 
     # The end.
 
@@ -489,7 +461,7 @@ class EventSource(Generic[EventT, WholeT]):
     async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
         self._open_sources.discard(self)
-        self._note_progress()
+        self._progress.note(self.reader)
         body, self._body = self._body, None
         if body is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -502,23 +474,5 @@ class EventSource(Generic[EventT, WholeT]):
     def _settle(self, error: APIError | None) -> None:
         """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
         if self._exchange.is_limited:
-            tokens = None if self._timings.resumes else self.dialect.tokens
+            tokens = None if self._progress.timings.resumes else self.dialect.tokens
             self._exchange.settle(tokens, error or self.dialect.failure())
-
-    def _note_progress(self) -> None:
-        """Bring clocks and timings up to date with the events that the last read brought."""
-        reader, timings, clocks = self.reader, self._timings, self._exchange.clocks
-        if reader.events == self._events_seen:
-            return
-        self._events_seen = reader.events
-        now = self._arrived - self._began
-        if timings.first_event is None:
-            timings.first_event = now
-            clocks.stop("first_event")
-        if timings.last_event is not None:
-            timings.longest_gap = max(timings.longest_gap or 0.0, now - timings.last_event)
-        timings.last_event = now
-        if timings.first_content is None and reader.dialect.has_content:
-            timings.first_content = now
-            clocks.stop("first_content")
-        clocks.start("idle")

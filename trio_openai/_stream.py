@@ -15,9 +15,10 @@ import httpx
 import trio
 
 from ._fanout import Overflow, Subscription
+from ._progress import Timings
 from ._pump import Pump
 from ._sansio.reader import Verdict
-from ._source import EventSource, Timings
+from ._source import EventSource
 
 if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
     from . import types  # noqa: F401 - for the bases below

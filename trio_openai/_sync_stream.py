@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -21,14 +21,12 @@ import trio
 from ._bytes import ByteStream
 from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal
-from ._raw_stream import Pieces
+from ._progress import Timings
 from ._sansio.deltas import Following, HasParts
 from ._sansio.reader import END, NEED_DATA, Signal, Verdict
-from ._sansio.reader_raw import MessageReader
 from ._sansio.sse import ServerSentEvent
-from ._source import EventSource, Timings
 from ._stream import Stream
-from .errors import APIError
+from ._sync_views import Messages, RawBytes, View
 from .types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -50,8 +48,6 @@ from .types import (
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
-_Claimed = Callable[[], contextlib.AbstractContextManager[None]]
-PartT = TypeVar("PartT")
 HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
 T = TypeVar("T")
 
@@ -134,7 +130,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
-        return SyncView(self._stream, self._next_text)
+        return View(self._stream, self._next_text)
 
     def _next_text(self) -> str:
         next(self)
@@ -146,7 +142,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         See `Stream.messages`.
         """
-        return _Messages(self, self._stream.source, self._claimed)
+        return Messages(self, self._stream.source, self._claimed)
 
     @property
     def raw_bytes(self) -> Iterator[bytes]:
@@ -154,7 +150,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         See `Stream.raw_bytes`.
         """
-        return _RawBytes(self._stream.source, self._claimed, self._take, self._advance)
+        return RawBytes(self._stream.source, self._claimed, self._take, self._advance)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -235,105 +231,6 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         self._portal.run(self._stream.source.advance, undo=self._stream.aclose)
 
 
-class SyncView(Generic[PartT]):
-    """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
-
-    def __init__(self, stream: Stream[Any, Any], step: Callable[[], PartT | None]) -> None:
-        self._stream = stream
-        self._step = step
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> PartT:
-        try:
-            while True:
-                if part := self._step():
-                    return part
-        except StopIteration:
-            if (failure := self._stream.source.failure()) is not None:
-                raise failure from None
-            raise
-
-
-class _Messages:
-    """The messages of a stream."""
-
-    def __init__(self, stream: SyncStream[Any, Any], source: EventSource[Any, Any], claimed: _Claimed) -> None:
-        self._stream = stream
-        self._source = source
-        self._claimed = claimed
-
-    def __iter__(self) -> Iterator[ServerSentEvent]:
-        return self
-
-    def __next__(self) -> ServerSentEvent:
-        """The next message.
-
-        Raises: as iterating the stream.
-        """
-        with self._claimed():
-            end: Exception | None = None
-            if self._source.keep(MessageReader).messages:
-                self._source.raise_if_closed()
-            else:
-                try:
-                    next(self._stream)
-                except (StopIteration, APIError) as error:
-                    end = error
-            messages = self._source.keep(MessageReader).messages
-            if end is not None and not messages:
-                raise end
-            return messages.popleft()
-
-
-class _RawBytes:
-    """The bytes of a stream's body, as they come, up to the end of the stream."""
-
-    def __init__(
-        self, source: EventSource[Any, Any], claimed: _Claimed, take: Callable[[], Any], advance: Callable[[], None]
-    ) -> None:
-        self._source = source
-        self._claimed = claimed
-        self._take = take
-        self._advance = advance
-        self._pieces = Pieces(source)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        """The next piece of the body.
-
-        Raises: as iterating the stream, after the piece that has the reason.
-        """
-        with self._claimed():
-            return self._next()
-
-    def _next(self) -> bytes:
-        source, pieces = self._source, self._pieces
-        while True:
-            pieces.prepare()
-            while not isinstance(signal := self._take(), Signal):
-                pass
-            piece, is_good = pieces.take()
-            if not is_good:
-                if signal is END:
-                    source.raise_if_closed()
-                    raise StopIteration
-                try:
-                    self._advance()
-                except APIError:
-                    if not piece:
-                        raise
-                else:
-                    continue
-            pieces.hand_over()
-            if source.is_over:
-                self._advance()
-            return piece
-
-
 class SyncAnswerStream(SyncStream[EventT, WholeT]):
     """A stream of what a model answers, of either API."""
 
@@ -345,12 +242,12 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
 
         As `deltas` of `trio_openai.ChatCompletionStream` and `ResponseStream`.
         """
-        return SyncView(self._stream, self._next_delta)
+        return View(self._stream, self._next_delta)
 
     @property
     def tool_calls(self) -> Iterator[ToolCallDone]:
         """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
-        return SyncView(self._stream, self._next_tool_call)
+        return View(self._stream, self._next_tool_call)
 
     def _next_delta(self) -> Delta | None:
         self._begin_reading()
