@@ -191,6 +191,36 @@ def cities(request: RecordedRequest) -> Reply:
     return Reply.response(f'{{"name": "{name}", "people": {people}}}')
 
 
+def thought_and_call(request: RecordedRequest) -> Reply:
+    """Reasoning, a text and a tool call, by either API."""
+    thought, text, arguments = ["Oslo, ", "then."], ["I will ", "look it up."], ['{"city": ', '"Oslo"}']
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}
+    if request.path.endswith("/chat/completions"):
+        deltas: list[dict[str, Any]] = [
+            *({"reasoning_content": piece} for piece in thought),
+            *({"content": piece} for piece in text),
+            {"tool_calls": [{"index": 0, **call}]},
+            *({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in arguments),
+        ]
+        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        last = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+        head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        return Reply.sse(*({**head, "choices": [choice]} for choice in [*choices, last]))
+    item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "get_weather", "arguments": ""}
+    return Reply.sse(
+        *({"type": "response.reasoning_summary_text.delta", "output_index": 0, "delta": piece} for piece in thought),
+        {"type": "response.reasoning_summary_text.done", "output_index": 0, "text": "".join(thought)},
+        *({"type": "response.output_text.delta", "output_index": 1, "delta": piece} for piece in text),
+        {"type": "response.output_text.done", "output_index": 1, "text": "".join(text)},
+        {"type": "response.output_item.added", "output_index": 2, "item": item},
+        *({"type": "response.function_call_arguments.delta", "output_index": 2, "delta": p} for p in arguments),
+        {"type": "response.function_call_arguments.done", "output_index": 2, "arguments": "".join(arguments)},
+        {"type": "response.completed", "response": {"status": "completed", "output": []}},
+        done=False,
+        named=True,
+    )
+
+
 COUNTED = Reply.chat("One, two, three.", usage=False)
 SKY = "Air scatters blue light more than red light."
 STORY = "The lamp had burned for forty years when, one night in March, it went out."
@@ -265,6 +295,9 @@ SCRIPTS: dict[str, Script] = {
     "structured_outcomes": cities,
     "tools": two_temperatures,
     "tools_outcomes": stock_and_query,
+    "deltas": thought_and_call,
+    "tool_calls": two_calls(),
+    "port_events": thought_and_call,
     "port_function_calls": two_calls(),
     "port_errors": Reply.error(429, "you are too fast", code="rate_limit_exceeded"),
     "port_retry": [Reply.error(503, "try again", headers={"retry-after-ms": "1"}), COUNTED],

@@ -58,7 +58,7 @@ class Follower(Generic[EventT]):
         except StopAsyncIteration:
             if (last := self._following.first_at_end(self._source.reader.events)) is None:
                 raise
-            return last
+            return last  # noqa: ASYNC910 - the read was a checkpoint
         self._following.add(event)
         return self._following.first_said()
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Container
 from typing import Any
 
 from trio_openai.types._base import Raw
@@ -123,7 +124,7 @@ class ResponseParts:
         if place is not None and self._part(item, place, 0) is None:
             self._begin(item, place, 0)
 
-    def _add_texts(self, item: Item, body: Raw, heard: set[TextKind | CallKind]) -> list[Delta]:
+    def _add_texts(self, item: Item, body: Raw, heard: Container[object]) -> list[Delta]:
         """The texts of a whole item; of the kinds that were heard before, only those that are under way."""
         return [
             event
