@@ -2,7 +2,7 @@
 # The environment of scripts/test, scripts/demo and .ci/run, which source this file.
 #
 # `need EXTRA` sees to it that .venv is there and holds that extra of pyproject.toml; `need_model` does the same for the
-# model that runs on this machine. $python is the interpreter to run. The first time they say so in one line and take up
+# model that runs on this machine, `need_proxies` for the programs that tests/test_proxies.py starts. $python is the interpreter to run. The first time they say so in one line and take up
 # to a minute; after that they compare a stamp, in milliseconds.
 #
 # * `uv` if it is there, else `python3 -m venv` and pip. Both read the user's own configuration (indexes, proxies).
@@ -101,4 +101,18 @@ need_model() {
     why=${why:-the reason is in .venv/install.log}
     printf '%s\n' "$why" >"$venv/.lacks-local"
     return 1
+}
+
+# Installs the proxy programs that the tests start. Where nothing can be installed it returns 1 with the reason in $why.
+# It returns 0 also if that went wrong: whoever asked for the programs is to fail for want of them, not to do without.
+need_proxies() {
+    command -v tinyproxy >/dev/null 2>&1 && command -v microsocks >/dev/null 2>&1 && return 0
+    command -v apt-get >/dev/null 2>&1 || { why='there is no apt-get here'; return 1; }
+    [ "$(id -u)" = 0 ] || { why='only root may run apt-get'; return 1; }
+    say "installing tinyproxy and microsocks, which the tests start (once)"
+    # tinyproxy-bin is the program alone: the package tinyproxy would start it as a service.
+    set -- apt-get install -y -q --no-install-recommends tinyproxy-bin microsocks
+    export DEBIAN_FRONTEND=noninteractive
+    said=$("$@" 2>&1 </dev/null) || said=$(apt-get update -q 2>&1 </dev/null && "$@" 2>&1 </dev/null) ||
+        say "could not install them: $(printf '%s\n' "$said" | tail -n 1)"
 }

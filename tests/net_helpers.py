@@ -135,8 +135,8 @@ class TLSFront:
         inner = await self._server.open_stream()
         try:
             async with trio.open_nursery() as both:
-                both.start_soon(_copy, tls, inner, both.cancel_scope)
-                both.start_soon(_copy, inner, tls, both.cancel_scope)
+                both.start_soon(copy, tls, inner, both.cancel_scope)
+                both.start_soon(copy, inner, tls, both.cancel_scope)
         finally:
             with trio.CancelScope() as at_once:
                 at_once.cancel()
@@ -144,7 +144,7 @@ class TLSFront:
             await trio.aclose_forcefully(tls)
 
 
-async def _copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, both: trio.CancelScope) -> None:
+async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, both: trio.CancelScope) -> None:
     try:
         async for data in source:
             await sink.send_all(data)

@@ -247,7 +247,47 @@ def painted(kind: str, size: int, **more: Any) -> dict[str, Any]:
     return {"type": f"image_generation.{kind}", "b64_json": base64.b64encode(bytes(size)).decode(), **more}
 
 
+def on_azure(request: RecordedRequest) -> Reply:
+    assert request.target == "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21"
+    safe = {"violence": {"filtered": False, "severity": "safe"}}
+    first = {"choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}
+    said = {"index": 0, "delta": {"content": "Hello there."}, "content_filter_results": safe}
+    end = {"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": {}}
+    return Reply.sse(first, {"choices": [said]}, {"choices": [end]})
+
+
+def thinking() -> Reply:
+    deltas = [
+        {"reasoning_content": "91 ends in 1, so 2 and 5 do not divide it."},
+        {"reasoning_content": " But 7 times 13 is 91."},
+        {"content": "No: it is"},
+        {"content": " 7 times 13."},
+    ]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    return Reply.sse(*({"object": "chat.completion.chunk", "choices": [choice]} for choice in [*choices, end]))
+
+
+def numbered_hello() -> Reply:
+    """As some servers do it: each message has an id and a name."""
+    choices = [
+        {"delta": {"content": "Hello"}},
+        {"delta": {"content": " there."}},
+        {"delta": {}, "finish_reason": "stop"},
+    ]
+    events = [sse_event({"choices": [{"index": 0, **choice}]}, event="chunk") for choice in choices]
+    body = [b"id: %d\n%b" % (number, event) for number, event in enumerate([*events, sse_event("[DONE]")])]
+    return Reply(headers={"content-type": "text/event-stream"}, body=body)
+
+
 SCRIPTS: dict[str, Script] = {
+    "raw_answer": [
+        Reply.error(503, "try again", headers={"retry-after-ms": "1"}),
+        Reply.chat("One, two, three.", stream=False, headers={"x-ratelimit-remaining-tokens": "29970"}),
+    ],
+    "messages": numbered_hello(),
+    "azure_stream": on_azure,
+    "reasoning": thinking(),
     "sketches": Reply.sse(
         painted("partial_image", 800, partial_image_index=0),
         painted("partial_image", 1600, partial_image_index=1),
@@ -310,6 +350,8 @@ SCRIPTS: dict[str, Script] = {
 async def run(example: Path, base_url: str, *options: str) -> subprocess.CompletedProcess[bytes]:
     """Run an example as a program of its own."""
     env = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "sk-example"}
+    env |= {"AZURE_OPENAI_ENDPOINT": base_url.removesuffix("/v1"), "AZURE_OPENAI_API_KEY": "key"}
+    env |= {"OPENAI_API_VERSION": "2024-10-21"}
     command = [sys.executable, *options, str(example)]
     with trio.fail_after(120):  # a model on a busy machine takes its time
         return await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)

@@ -1,4 +1,4 @@
-"""Clients of the user's own: httpx and httpx2 with their stock transports, mock transports, others by shape."""
+"""Clients of the user's own: what is special about one kind. What holds for all of them: `test_every_client.py`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ import httpx
 import pytest
 import trio
 import trio.testing
-from net_helpers import CHAT, CancelAtStep, no_environment, open_sockets, outcome, serve, watch
+from every_client import certificates
+from net_helpers import CHAT, no_environment, outcome, serve, watch
 
 from trio_openai import (
     APIConnectionError,
     APIError,
     APIStatusError,
-    APITimeoutError,
-    Deadlines,
     StreamTruncatedError,
     TrioOpenAI,
     TrioTransport,
 )
-from trio_openai.testing import Pause, Reply, Reset, ScriptedServer, Stall
+from trio_openai.testing import Reply, Reset, ScriptedServer, Stall
 
 HELLO = Reply.chat("Hello there, you.")
 PLAIN = Reply.chat("Hello there, you.", stream=False)
+
+
+pytestmark = pytest.mark.usefixtures("little_to_collect")
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +39,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stock_httpx(**options: Any) -> Any:
-    return httpx.AsyncClient(**options)
+    return httpx.AsyncClient(verify=certificates(), **options)
 
 
 def stock_httpx2(**options: Any) -> Any:
     import httpx2
 
-    return httpx2.AsyncClient(**options)
+    return httpx2.AsyncClient(verify=certificates(), **options)
 
 
 has_httpx2 = importlib.util.find_spec("httpx2") is not None
@@ -77,160 +79,6 @@ def slots_in_use(client: TrioOpenAI) -> int:
 
 
 @kinds
-async def test_streams_and_plain_answers(nursery: trio.Nursery, make: Make) -> None:
-    before = open_sockets()
-    server, client = await connect(nursery, lambda r: HELLO if r.json().get("stream") else PLAIN, make)
-    async with client:
-        for _ in range(3):
-            assert await read_stream(client) == "Hello there, you."
-            assert await read_plain(client) == "Hello there, you."
-        assert slots_in_use(client) == 0
-        assert server.requests[0].header("authorization") == "Bearer sk-scripted"
-        assert server.requests[0].header("accept-encoding") == "identity"
-    await server.wait_closed()
-    await server.aclose()
-    gc.collect()
-    assert open_sockets() == before
-
-
-@kinds
-async def test_a_stream_left_early_is_closed_at_once(nursery: trio.Nursery, make: Make) -> None:
-    server, client = await connect(nursery, Reply.chat("Hello there, you.", pace=0.01).stall_after(900), make)
-    async with client:
-        for number in range(1, 4):
-            async with client.chat.completions.stream(**CHAT) as stream:
-                async for _ in stream:
-                    break
-            await server.wait_disconnect(number)
-            assert slots_in_use(client) == 0
-            assert isinstance(await outcome(stream.__anext__), trio.ClosedResourceError)
-    gc.collect()  # an abandoned generator warns here
-
-
-@kinds
-async def test_a_third_door_stream_is_closed_with_the_client(nursery: trio.Nursery, make: Make) -> None:
-    server, client = await connect(nursery, HELLO.stall_after(500), make)
-    async with client:
-        streams = [await client.chat.completions.create(**CHAT, stream=True) for _ in range(3)]
-        await anext(streams[0])
-    await server.wait_closed()
-    assert slots_in_use(client) == 0
-    assert isinstance(await outcome(streams[0].__anext__), trio.ClosedResourceError)
-    gc.collect()
-
-
-@kinds
-async def test_a_cancelled_read_closes_the_connection_and_frees_the_slot(nursery: trio.Nursery, make: Make) -> None:
-    server, client = await connect(
-        nursery, [HELLO.stall_after(500), PLAIN.stall_after(5), PLAIN], make, max_connections=1
-    )
-    async with client:
-        for number, read in ((1, read_stream), (2, read_plain)):
-            async with trio.open_nursery() as reading:
-                reading.start_soon(read, client)
-                await server.wait_requests(number)
-                await trio.testing.wait_all_tasks_blocked(0.02)
-                reading.cancel_scope.cancel()
-            await server.wait_disconnect(number)
-            assert slots_in_use(client) == 0
-        assert await read_plain(client) == "Hello there, you."
-    await server.wait_closed()
-    gc.collect()
-
-
-@kinds
-async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(nursery: trio.Nursery, make: Make) -> None:
-    server, client = await connect(
-        nursery, lambda r: HELLO if r.json().get("stream") else PLAIN, make, max_connections=1
-    )
-
-    async def leave_early() -> None:
-        async with client.chat.completions.stream(**CHAT) as stream:
-            await anext(stream)
-
-    async def both() -> None:
-        await read_stream(client)
-        await read_plain(client)
-
-    async with client:
-        for scenario in (both, leave_early):
-            for step in range(1_000):
-                with trio.CancelScope() as scope:
-                    canceller = CancelAtStep(scope, step, before=False)
-                    trio.lowlevel.add_instrument(canceller)
-                    try:
-                        await scenario()
-                    finally:
-                        trio.lowlevel.remove_instrument(canceller)
-                assert slots_in_use(client) == 0
-                with trio.fail_after(5):
-                    assert await read_plain(client) == "Hello there, you."
-                if not canceller.fired:
-                    break
-            assert step > 3
-        await server.wait_idle()
-        assert server.statistics().connections <= 1
-    await server.wait_closed()
-    gc.collect()
-
-
-@kinds
-async def test_requests_cancelled_while_they_wait_for_a_slot_lose_none(nursery: trio.Nursery, make: Make) -> None:
-    """httpcore's pool loses a slot for good when this happens in its queue."""
-    first = HELLO.stall_after(300)
-    server, client = await connect(nursery, [first, first, *[PLAIN] * 10], make, max_connections=2)
-    async with client:
-        held = [await client.chat.completions.create(**CHAT, stream=True) for _ in range(2)]
-        async with trio.open_nursery() as waiting:
-            for _ in range(20):
-                waiting.start_soon(read_plain, client)
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            waiting.cancel_scope.cancel()
-        assert len(server.requests) == 2
-        for stream in held:
-            await stream.aclose()
-        assert slots_in_use(client) == 0
-        with trio.fail_after(5):
-            async with trio.open_nursery() as some:
-                for _ in range(5):
-                    some.start_soon(read_plain, client)
-    gc.collect()
-
-
-@kinds
-async def test_aclose_from_another_task_gives_the_reader_closed_resource_error(
-    nursery: trio.Nursery, make: Make
-) -> None:
-    server, client = await connect(nursery, HELLO.stall_after(500), make, max_connections=1)
-    async with client:
-        for number in (1, 2):
-            stream = await client.chat.completions.create(**CHAT, stream=True)
-            results: list[object] = []
-
-            async def read(stream: Any = stream, results: list[object] = results) -> None:
-                results.append(await outcome(stream.until_done))
-
-            async with trio.open_nursery() as readers:
-                readers.start_soon(read)
-                await trio.testing.wait_all_tasks_blocked(0.02)
-                await stream.aclose()
-            assert isinstance(results[0], trio.ClosedResourceError)
-            await server.wait_disconnect(number)
-            assert slots_in_use(client) == 0
-    gc.collect()
-
-
-@kinds
-async def test_two_readers_get_busy_resource_error(nursery: trio.Nursery, make: Make) -> None:
-    _, client = await connect(nursery, HELLO.stall_after(500), make)
-    async with client, client.chat.completions.stream(**CHAT) as stream, trio.open_nursery() as readers:
-        readers.start_soon(outcome, stream.until_done)
-        await trio.testing.wait_all_tasks_blocked(0.02)
-        assert isinstance(await outcome(stream.__anext__), trio.BusyResourceError)
-        readers.cancel_scope.cancel()
-
-
-@kinds
 async def test_its_errors_are_translated(nursery: trio.Nursery, make: Make) -> None:
     replies: list[tuple[Reply, type[APIError]]] = [
         (Reply.raw(), APIConnectionError),
@@ -254,57 +102,6 @@ async def test_its_errors_are_translated(nursery: trio.Nursery, make: Make) -> N
     async with client:
         assert isinstance(await outcome(read_stream, client), APIConnectionError)
     gc.collect()
-
-
-@kinds
-async def test_deadlines_apply(nursery: trio.Nursery, make: Make) -> None:
-    for reply, deadlines, phase in (
-        (Reply(delay=60), Deadlines(headers=0.05), "headers"),
-        (Reply(delay=60), Deadlines(total=0.05), "total"),
-        (HELLO.stall_after(700), Deadlines(idle=0.05), "idle"),
-        (Reply.sse(Stall()), Deadlines(first_event=0.05), "first_event"),
-    ):
-        server, client = await connect(nursery, reply, make, max_retries=0, timeout=deadlines)
-        async with client:
-            error = await outcome(read_stream, client)
-            assert isinstance(error, APITimeoutError)
-            assert error.phase == phase
-            assert slots_in_use(client) == 0
-            await server.wait_closed()
-        await server.aclose()
-    gc.collect()
-
-
-@kinds
-async def test_redirects_and_retries_work(nursery: trio.Nursery, make: Make) -> None:
-    moved = Reply(307, {"location": "/v2/x"})
-    server, client = await connect(
-        nursery, [moved, PLAIN, Reply.error(503, "x", headers={"retry-after-ms": "1"}), PLAIN], make
-    )
-    async with client:
-        assert await read_plain(client) == "Hello there, you."
-        assert await read_plain(client) == "Hello there, you."
-        assert slots_in_use(client) == 0
-    assert server.requests[1].header("authorization") == "Bearer sk-scripted"
-    assert server.requests[1].body == server.requests[0].body
-
-
-@kinds
-async def test_a_read_that_was_cancelled_is_never_taken_for_the_end(nursery: trio.Nursery, make: Make) -> None:
-    """The generators of another client die of a cancellation. What was still to come is missing, and must be missed."""
-    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
-    usage = {"id": "c", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
-    _, client = await connect(nursery, Reply.sse(chunk, Pause(0.2), usage), make)
-    async with client, client.chat.completions.stream(**CHAT) as stream:
-        await anext(stream)
-        with trio.move_on_after(0.02):
-            await anext(stream)
-        result = await outcome(stream.until_done)
-        if result is None:
-            assert stream.snapshot.usage is not None, "it went on, and got all"
-        else:
-            assert isinstance(result, APIError | trio.ClosedResourceError)
-            assert stream.verdict.state != "done"
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -485,25 +282,6 @@ async def test_a_bug_in_a_users_transport_comes_out_bare() -> None:
     async with mock(fail) as client:
         assert type(await outcome(read_plain, client)) is ZeroDivisionError
         assert slots_in_use(client) == 0
-
-
-async def test_an_asgi_application() -> None:
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        while (await receive()).get("more_body"):
-            pass
-        headers = [(b"content-type", b"text/event-stream")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for step in HELLO.body:
-            await send({"type": "http.response.body", "body": step, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(application))
-    async with TrioOpenAI(base_url="http://localhost/v1", http_client=http) as client:
-        assert await read_stream(client) == "Hello there, you."
-        async with client.chat.completions.stream(**CHAT) as stream:
-            await anext(stream)
-        assert slots_in_use(client) == 0
-    gc.collect()
 
 
 async def test_a_client_that_answers_in_http_2_is_refused_with_advice() -> None:

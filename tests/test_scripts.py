@@ -226,3 +226,53 @@ def test_a_file_named_from_the_users_folder_is_found_there(checkout: Checkout, t
     python = checkout.venv / "bin" / "python"
     python.write_text('#!/bin/sh\n[ "$2" = trio_openai ] && pwd >>"$LOG"\nexit 0\n')
     assert checkout.run("demo", "--model", "a.gguf", cwd=tmp_path).did == f"{tmp_path}\n"
+
+
+# The proxy programs.
+
+PROBE = """\
+#!/bin/sh
+. "$(dirname -- "$0")/_env.sh"
+if need_proxies; then echo there; else echo "lacking: $why"; fi
+"""
+APT = "apt-get install"
+
+
+def ask_for_proxies(checkout: Checkout, user: int, *fakes: str, fails: tuple[str, ...] = ()) -> Outcome:
+    """What a script gets that asks for the programs, as a user."""
+    for path, text in (
+        (checkout.root / "scripts" / "probe", PROBE),
+        (checkout.bin / "id", f"#!/bin/sh\necho {user}\n"),
+    ):
+        path.write_text(text)
+        path.chmod(0o755)
+    for name in fakes:
+        checkout.add(name)
+    return checkout.run("probe", fails=fails)
+
+
+def test_proxy_programs_that_are_there_are_not_installed(checkout: Checkout) -> None:
+    outcome = ask_for_proxies(checkout, 0, "tinyproxy", "microsocks", "apt-get")
+    assert outcome.said == "there\n"
+    assert outcome.did == ""
+
+
+def test_root_installs_the_proxy_programs(checkout: Checkout) -> None:
+    outcome = ask_for_proxies(checkout, 0, "tinyproxy", "apt-get")
+    assert outcome.said.startswith("there\n")
+    assert outcome.did.count(APT) == 1
+    assert "tinyproxy-bin microsocks" in outcome.did
+
+
+def test_who_cannot_install_the_proxy_programs_is_told_why(checkout: Checkout) -> None:
+    assert ask_for_proxies(checkout, 0).said == "lacking: there is no apt-get here\n"
+    outcome = ask_for_proxies(checkout, 1000, "apt-get")
+    assert outcome.said == "lacking: only root may run apt-get\n"
+    assert outcome.did == ""
+
+
+def test_a_failed_installation_of_the_proxy_programs_is_said_and_does_not_excuse(checkout: Checkout) -> None:
+    outcome = ask_for_proxies(checkout, 0, "apt-get", fails=("apt-get install*",))
+    assert "could not install them: ERROR: no such thing" in outcome.said
+    assert outcome.said.startswith("there\n")
+    assert (outcome.did.count(APT), outcome.did.count("apt-get update")) == (2, 1)

@@ -5,24 +5,28 @@ The way of a byte, and the layers, each of which imports only those below it:
     sync         the client for threads; not imported here. _sync_endpoints are
                  its endpoints, _sync_calls their way to those below,
                  _sync_stream its streams, _portal the way into a loop
+    azure        the client of a resource on Azure; imported when it is used
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _tool_run    a model and the tools that it calls; what happens is in _tool_events
     _many, _race  many calls for many answers, or for one; in a _nursery
-    _calls       parameters to a request, a plain answer to an object
+    _calls       parameters to a request, a plain answer to an object;
+                 _raw an answer with all that HTTP says about it
     _stream      the stream a program holds; _parsed_stream, one whose answer is to
                  be an object of a class
-    _deltas      its parts, for who asks for them
+    _deltas      its parts, for who asks for them; _raw_stream what its events are made of
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
+                 _keys a key that a function gives which may block
     _limiter     when an attempt may begin; _permits what a call's attempts say to it
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent
-    _transport   httpx's transport interface over trio streams, and the pool;
-                 _connection opens and closes a stream, _http1 speaks HTTP
+    _transport   httpx's transport interface over trio streams, and the pool
+    _proxy       which proxy a URL goes through, and how
+    _connection, _http1  opens, writes and closes a stream; speaks HTTP
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     types, errors
 
@@ -51,8 +55,10 @@ if TYPE_CHECKING:
     )
     from ._many import Item, Items, ManyStatistics, Result
     from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
+    from ._raw import RawResponse
     from ._sansio.policy import Deadlines
     from ._sansio.reader import Verdict
+    from ._sansio.sse import ServerSentEvent
     from ._sansio.tools import Tool
     from ._source import Timings
     from ._stream import (
@@ -69,6 +75,7 @@ if TYPE_CHECKING:
     from ._tool_run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
     from ._transport import TransportStatistics, TrioTransport
     from ._version import __version__
+    from .azure import AzureOpenAI
     from .errors import (
         APIConnectionError,
         APIError,
@@ -100,6 +107,7 @@ __all__ = [
     "AdaptiveStatistics",
     "Attempt",
     "AuthenticationError",
+    "AzureOpenAI",
     "BadRequestError",
     "ByteStream",
     "ChatCompletionStream",
@@ -128,6 +136,7 @@ __all__ = [
     "RateLimitError",
     "RateLimiter",
     "RateStatistics",
+    "RawResponse",
     "ResponseStream",
     "ResponseToolRun",
     "Result",
@@ -135,6 +144,7 @@ __all__ = [
     "RoundEvent",
     "RoundStarted",
     "RunEvent",
+    "ServerSentEvent",
     "SpeechStream",
     "Stream",
     "StreamCall",
@@ -163,7 +173,7 @@ __all__ = [
 # Where they are, in the order in which to look. What one module has of another is the same object.
 _MODULES = (
     *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
-    *("_sansio.tools", "_parsed_stream", "_tool_run", "types"),
+    *("_sansio.sse", "_sansio.tools", "_raw", "azure", "_parsed_stream", "_tool_run", "types"),
 )
 _SUBMODULES = ("errors", "types")
 

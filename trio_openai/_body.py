@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, cast
 
 import httpx
@@ -201,6 +202,32 @@ def plain_stream(stream: Any, content: bytes) -> Any:
     return _plain_class(stream.__class__)(content)
 
 
+def _bound(scope: trio.CancelScope, request: httpx.Request) -> None:
+    """Have a request end in time for the deadline `headers` also if its transport knows of none, as those for tests.
+
+    The stock transport does, for connecting and for the head apart. It says what it does to those who trace it: so at
+    its first word this is lifted.
+    """
+
+    async def trace(*_: object) -> None:  # noqa: ASYNC124, ASYNC910 - httpcore awaits it
+        _unbound(scope)
+
+    seconds = request.extensions.get("timeout", {}).get("read")
+    if seconds is not None:
+        scope.deadline = trio.current_time() + seconds
+        request.extensions["trace"] = trace
+
+
+def _unbound(scope: trio.CancelScope) -> None:
+    scope.deadline = math.inf
+
+
+async def _head_within(scope: trio.CancelScope, sending: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    with scope:
+        return await sending()
+    raise httpx.ReadTimeout("there was no head of a response in time")
+
+
 async def send(
     http: httpx.AsyncClient,
     slots: trio.CapacityLimiter | None,
@@ -215,19 +242,26 @@ async def send(
             server would go on generating.
     """
     with contextlib.ExitStack() as undo:
+        within = trio.CancelScope()
         if slots is not None:
             slot = object()
             await slots.acquire_on_behalf_of(slot)
             undo.callback(slots.release_on_behalf_of, slot)
-            request.extensions[NATIVE] = undo.close  # that pool is ours, and counts for itself
+            _bound(within, request)
+            undo.callback(_unbound, within)
+            request.extensions[NATIVE] = undo.close  # if that pool is ours, it counts, and looks at the clock, itself
         options: Any = {"auth": auth} if auth is not None else {}
-        response = await http.send(request, stream=True, follow_redirects=False, **options)
+        sending = functools.partial(http.send, request, stream=True, follow_redirects=False, **options)
+        response = await (sending() if slots is None else _head_within(within, sending))
         if response.http_version == "HTTP/2":
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await response.aclose()
             raise RuntimeError("this http_client answered in HTTP/2, which trio_openai cannot cancel; use http2=False")
         is_decoded = response.is_stream_consumed
         if BODY not in response.extensions:
+            if response.next_request is None:  # else it is sent on with these
+                # httpx's timeout for reading goes on to bound every gap in the body, where our own deadlines count.
+                request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
             response.extensions[BODY] = ForeignBody(response, undo.pop_all(), errors)
     coding = response.headers.get("content-encoding", "identity").lower()
     if coding in ("gzip", "x-gzip", "deflate") and not is_decoded:

@@ -37,6 +37,9 @@ NOT_GIVEN = NotGiven()
 Decode: TypeAlias = Callable[[bytes], _T]
 """What makes an object of a plain answer's body. It raises `APIError` if it cannot."""
 
+Route: TypeAlias = Callable[[str, Mapping[str, Any]], str]
+"""From the path of an endpoint and the parameters to the path that is asked."""
+
 _JSON = {"Content-Type": "application/json"}
 _PLAIN_HEADERS = {"Accept": "application/json", "Accept-Encoding": ACCEPTED_CODINGS}
 _STREAM_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
@@ -89,6 +92,7 @@ class Caller:
 
     Attributes:
         open_sources: the streams that closing the client closes, each by its `aclose()`.
+        route: gives the path to ask, where that depends on the parameters.
     """
 
     session: Session
@@ -97,6 +101,7 @@ class Caller:
     deadlines: Deadlines
     max_retries: int
     open_sources: set[Any] = attrs.field(factory=set[Any])
+    route: Route | None = None
 
     def prepare(
         self,
@@ -129,6 +134,7 @@ class Caller:
         extra_body, timeout = _mapping(body.pop("extra_body", None), "extra_body"), body.pop("timeout", NOT_GIVEN)
         body.update(extra_body)
         body.update(always or {})
+        path = self.route(path, body) if self.route is not None else path
         query = {**self.query, **extra_query}
         deadlines = self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         headers = self.headers.copy()
@@ -176,6 +182,16 @@ class Caller:
             content = b""  # it stays out of the traceback's locals
             error.request_id = response.headers.get("x-request-id")
             raise exchange.cleaned(error) from None
+
+    # What `with_raw_response` does otherwise: see `_raw.py`.
+
+    def opened(self, stream: _T) -> _T:
+        """What a method returns that has opened a stream."""
+        return stream
+
+    def plainly(self) -> Caller:
+        """One that returns the objects themselves."""
+        return self
 
 
 def as_object(cls: type[_T]) -> Decode[_T]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 import urllib.request
@@ -17,6 +16,7 @@ import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
+from ._connection import is_loopback
 from ._endpoints.chat import Chat
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
@@ -28,6 +28,7 @@ from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 if TYPE_CHECKING:
+    from ._endpoints._raw_types import RawClient
     from ._endpoints.audio import Audio
     from ._endpoints.completions import Completions
     from ._endpoints.images import Images
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ._endpoints.responses import Responses
     from ._limiter import Limiter
     from ._many import Calls, Items
+    from ._proxy import Proxy, Route
     from ._race import Race
 
 WireT = TypeVar("WireT", bound=WireObject)
@@ -51,7 +53,7 @@ class ClientStatistics:
 
     Attributes:
         open_streams: streams that are neither at their end nor closed.
-        transport: of the client's own connections; None with an `http_client` or through a proxy.
+        transport: of the client's own connections; None with an `http_client`.
     """
 
     open_streams: int
@@ -81,6 +83,10 @@ class TrioOpenAI:
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a
             `TrioTransport` in it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the
             default.
+        proxy: by way of which every request goes, in place of what the environment says: a URL such as
+            `http://user:password@host:3128`, also `https://`, `socks5://` and `socks5h://`; or an `httpx.Proxy`.
+        trust_env: whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`
+            count.
         limiter: a `RateLimiter`, an `AdaptiveLimiter`, or one of your own; every attempt waits for it. Clients that are
             to be limited together share one.
 
@@ -102,8 +108,11 @@ class TrioOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        proxy: str | httpx.URL | httpx.Proxy | Proxy | None = None,
+        trust_env: bool = True,
         limiter: Limiter | None = None,
     ) -> None:
+        proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
         self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
@@ -111,20 +120,19 @@ class TrioOpenAI:
         if max_connections is not None and max_connections < 1:
             raise ValueError("max_connections has to be at least 1")
         self.timeout = DEFAULT_DEADLINES if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
-        if key is None and not _is_loopback(self.base_url):
+        if key is None and not is_loopback(self.base_url.host):
             raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")
         if key is not None:
             key.check()
+        route = _route(proxy, http_client, trust_env=trust_env)
         self._transport: TrioTransport | None = None
         if http_client is not None:
             session = _session(http_client, self.base_url, key, max_connections or _STOCK_POOL)
-        elif _is_proxied(self.base_url):
-            most = max_connections or _DEFAULT_POOL
-            proxied = httpx.AsyncClient(limits=httpx.Limits(max_connections=most, keepalive_expiry=30.0))
-            session = _session(proxied, self.base_url, key, most)
         else:
-            self._transport = TrioTransport(max_connections=max_connections or _DEFAULT_POOL)
-            session = _session(httpx.AsyncClient(transport=self._transport), self.base_url, key, None)
+            most = max_connections or _DEFAULT_POOL
+            self._transport = TrioTransport(max_connections=most, proxy=route, trust_env=trust_env)
+            http = httpx.AsyncClient(transport=self._transport, trust_env=trust_env)
+            session = _session(http, self.base_url, key, None)
         session.limiter = limiter
         self._caller = Caller(
             session=session,
@@ -191,8 +199,15 @@ class TrioOpenAI:
 
         return Embeddings(self._caller)
 
+    @property
+    def with_raw_response(self) -> RawClient:
+        """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
+        from ._raw import RawEndpoints
+
+        return cast("RawClient", RawEndpoints(self))
+
     def __repr__(self) -> str:
-        return f"<TrioOpenAI {getattr(self, 'base_url', 'half made')!r}>"
+        return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -342,23 +357,25 @@ class TrioOpenAI:
 
         return Race(list(calls), stagger)
 
-    def with_options(self, **options: Any) -> TrioOpenAI:
+    def with_options(self, **options: Any) -> Self:
         """A client with other options, which shares this one's connections. Closing either closes them.
 
         Args:
-            options: those of `TrioOpenAI`, but `http_client` and `max_connections`.
+            options: those of `TrioOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
         if "default_headers" in options:
             options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
-        if shared := {"http_client", "max_connections"} & options.keys():
+        if shared := {"http_client", "max_connections", "proxy", "trust_env"} & options.keys():
             raise TypeError(f"with_options() shares the connections; it does not take {', '.join(sorted(shared))}")
         mine = self._caller
-        copy = TrioOpenAI(**{**self._options, **options}, http_client=mine.session.http)
+        copy = object.__new__(type(self))
+        TrioOpenAI.__init__(copy, **{**self._options, **options}, http_client=mine.session.http)
         copy._transport = self._transport
         copy._caller.session.slots = mine.session.slots
         copy._caller.open_sources = mine.open_sources
+        copy._caller.route = mine.route
         return copy
 
 
@@ -393,13 +410,6 @@ def _base_url(given: str | httpx.URL) -> httpx.URL:
     return url
 
 
-def _is_loopback(url: httpx.URL) -> bool:
-    try:
-        return url.host == "localhost" or ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return False
-
-
 def _max_retries(given: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError("max_retries takes a number of attempts; 0 is for none")
@@ -408,9 +418,26 @@ def _max_retries(given: int) -> int:
     return given
 
 
-def _is_proxied(url: httpx.URL) -> bool:
-    """Whether the environment asks for a proxy. No proxy can reach this machine's own loopback addresses."""
-    return not _is_loopback(url) and not urllib.request.getproxies().keys().isdisjoint(("http", "https", "all"))
+def hidden_proxy(given: str | httpx.URL | httpx.Proxy | Proxy | None) -> Proxy | None:
+    """A proxy as an object that does not show its password. It has not been checked."""
+    if given is None:
+        return None
+    from ._proxy import Proxy  # late: most programs have none
+
+    return Proxy.of(given)
+
+
+def _route(proxy: Proxy | None, http_client: httpx.AsyncClient | None, *, trust_env: bool) -> Proxy | Route | None:
+    """Which proxies there are: that of the argument, else those of the environment."""
+    if http_client is not None:
+        if proxy is not None or not trust_env:
+            raise TypeError("proxy and trust_env are options of an http_client: give them to yours")
+        return None
+    if proxy is not None or not trust_env or urllib.request.getproxies().keys().isdisjoint(("http", "https", "all")):
+        return proxy
+    from ._proxy import from_environment
+
+    return from_environment()
 
 
 def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slots: int | None) -> Session:

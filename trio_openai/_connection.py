@@ -1,4 +1,4 @@
-"""One connection: a trio stream that can be opened to an origin, probed, and closed without waiting.
+"""One connection: a trio stream that can be opened to an origin, spoken to, probed, and closed without waiting.
 
 Promise 1 rests on `close_now`. Closing a stream by `await stream.aclose()` is a checkpoint, and for TLS a conversation;
 both can be cancelled, or hang. A socket can also simply be closed: that is synchronous, cannot fail, and tells the
@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ipaddress
 import os
 import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
+import attrs
+import httpx
 import trio
+
+from ._http1 import ProtocolError, ResponseParser, serialize
+
+if TYPE_CHECKING:
+    from ._proxy import Proxy
 
 StreamOpener = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """How a byte stream to a host and port is opened; TLS, where it is wanted, is put over it."""
@@ -94,7 +102,17 @@ def _closers(stream: object) -> list[Callable[[], object]]:
     )
 
 
+async def refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 - a cancellation here would leak it
+    """Raise `TypeError`, and close the stream, if `close_now` could not close it."""
+    try:
+        check_closable(stream)
+    except TypeError:
+        await trio.aclose_forcefully(stream)
+        raise
+
+
 _READ_SIZE = 64 * 1024
+_SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
 
 
 def reader_of(stream: trio.abc.Stream) -> Callable[[], Awaitable[bytes | bytearray]]:
@@ -153,3 +171,104 @@ def _is_readable(sock: trio.socket.SocketType) -> bool:
     poll = select.poll()  # select() cannot take descriptors above 1,023, and a program with 1,000 streams has them
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost message: trio wraps the operating system's and OpenSSL's errors."""
+    cause: Any = error
+    while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:  # a group: of all a host's addresses
+        cause = inner
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(cause) or type(cause).__name__
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, by the loopback's name or one of its addresses."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@attrs.define(eq=False)
+class Connection:
+    """An open stream to an origin, and the parser of its last response."""
+
+    stream: trio.abc.Stream
+    origin: Origin
+    parser: ResponseParser
+    proxy: Proxy | None = None  # that it goes through
+    expires_at: float = 0.0
+    is_spoiled: bool = False  # a request was not sent whole: no other one may follow it
+    read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.read = reader_of(self.stream)
+
+    async def receive(self) -> None:
+        """Feed the parser with one read."""
+        try:
+            data = await self.read()
+        except (trio.BrokenResourceError, OSError) as error:
+            raise httpx.ReadError(f"the connection{self.way} broke: {reason_of(error)}") from error
+        if data:
+            self.parser.receive_data(data)
+        else:
+            self.parser.receive_eof()
+
+    async def send(self, request: httpx.Request) -> None:
+        """Write a request. Its head only ever stands in a `memoryview`: a traceback's locals do not show the key."""
+        stream, proxy = self.stream, self.proxy
+        target, headers = request.url.raw_path, request.headers
+        if proxy is not None and self.is_forwarded:
+            target, headers = proxy.forwarded(request)
+        head = memoryview(serialize(request.method, target, headers))
+        body = request.stream
+        content = b"".join(body) if isinstance(body, httpx.ByteStream) else b""
+        if len(content) <= _SMALL_BODY:
+            await stream.send_all(memoryview(b"".join((head, content))))
+        else:
+            await stream.send_all(head)
+            await stream.send_all(memoryview(content))
+        if not isinstance(body, httpx.ByteStream):
+            await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
+
+    def check(self) -> None:
+        """Raise if what came is not HTTP, or not the whole of it."""
+        try:
+            self.parser.check()
+        except ProtocolError as error:
+            words = f"{error} (it came{self.way})" if self.proxy is not None else str(error)
+            raise httpx.RemoteProtocolError(words) from error
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether requests are handed to a proxy."""
+        return self.proxy is not None and self.proxy.forwards(self.origin[0])
+
+    @property
+    def way(self) -> str:
+        """What a message says of the way that it goes, after a noun."""
+        return f" through {self.proxy.name}" if self.proxy is not None else ""
+
+    def close(self) -> None:
+        """Close the stream at once, and let go of the parser."""
+        self.parser.close()
+        close_now(self.stream)
+
+
+async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
+    """Write a body that is made as it goes."""
+    await trio.lowlevel.checkpoint()
+    chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
+    pieces: Any = aiter(body)
+    try:
+        async for piece in pieces:
+            if piece:
+                await stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        if chunked:
+            await stream.send_all(b"0\r\n\r\n")
+    finally:
+        if hasattr(pieces, "aclose"):  # an async generator, which must not be left to the garbage collector
+            await pieces.aclose()

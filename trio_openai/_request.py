@@ -24,6 +24,7 @@ from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, encode_text
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._transport import FORWARDER
 from .errors import (
     APIConnectionError,
     APIError,
@@ -56,41 +57,55 @@ _BAD_KEY = "the API key has a character that cannot be sent, such as a newline a
 
 
 class Key:
-    """An API key, or an async function that gives one. No `repr`, error or traceback shows it."""
+    """An API key, or an async function that gives one. No `repr`, error or traceback shows it.
 
-    def __init__(self, source: str | KeyProvider) -> None:
+    Args:
+        source: the key or the function.
+        header: where it is sent; with `Authorization` as a bearer's.
+        parameter: what the program calls it.
+    """
+
+    def __init__(self, source: str | KeyProvider, header: str = "Authorization", parameter: str = "api_key") -> None:
         self._source = source
+        self._header = header
+        self._parameter = parameter
 
     def check(self) -> None:
         """Raise `TypeError` or `ValueError` if it cannot be a key."""
         if not callable(self._source) and not isinstance(self._source, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"api_key takes a string or an async function, not {type(self._source).__name__}")
+            raise TypeError(f"{self._parameter} takes a string or an async function, not {type(self._source).__name__}")
         if isinstance(self._source, str):
-            _Bearer(self._source).check()
+            self._bearer(self._source).check()
 
     async def bearer(self) -> _Bearer:
         """What puts the key into one request. If it is a function, it is asked now."""
         await trio.lowlevel.checkpoint()
-        bearer = _Bearer(self._source if isinstance(self._source, str) else await self._source())
+        bearer = self._bearer(self._source if isinstance(self._source, str) else await self._source())
         bearer.check()
         return bearer
+
+    def _bearer(self, key: str) -> _Bearer:
+        return _Bearer(key, self._header, self._parameter)
 
 
 class _Bearer:
     """An auth callable of httpx: adds `Authorization: Bearer ...`, unless the caller has set that header."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, header: str, parameter: str) -> None:
         self._key = key
+        self._header = header
+        self._parameter = parameter
 
     def __call__(self, request: httpx.Request) -> httpx.Request:
-        request.headers.setdefault("Authorization", f"Bearer {self._key}")
+        is_bearer = self._header == "Authorization"
+        request.headers.setdefault(self._header, f"Bearer {self._key}" if is_bearer else self._key)
         return request
 
     def check(self) -> None:
         if not isinstance(self._key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's function made it
-            raise TypeError(f"the api_key function must return a string, not {type(self._key).__name__}")
+            raise TypeError(f"the {self._parameter} function must return a string, not {type(self._key).__name__}")
         if not self._key:
-            raise ValueError("the api_key function returned an empty string")
+            raise ValueError(f"the {self._parameter} function returned an empty string")
         if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
             raise ValueError(_BAD_KEY)
 
@@ -283,6 +298,8 @@ class Exchange:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
         if self._failed >= self.call.max_retries:
             return False
+        if getattr(error.__cause__, "is_final", False):  # a proxy refuses
+            return False
         if isinstance(error, APIStatusError):
             headers = error.response.headers
             return policy.should_retry_status(error.status_code, headers, error.code or error.type, time.time())
@@ -324,6 +341,8 @@ class Exchange:
                 response = await self._follow(response)
             if response.status_code < 300:
                 return response
+            if response.status_code == 407:
+                raise await _proxy_refusal(response)
             raise await self._status_error(response)
         except self.errors as error:
             raise translated(error, self.call.deadlines) from error
@@ -370,20 +389,20 @@ class Exchange:
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
         content = self._hidden(await self._read_error_body(response))
+        body = decode_body(content)
         error = api_error(
             status_error_class(response.status_code),
-            decode_body(content),
-            prefix=f"HTTP {response.status_code}",
+            body,
+            prefix=f"HTTP {response.status_code}{_by_proxy(response, body)}",
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
         headers = [
             (name, self._hidden(value)) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS
         ]
-        url = httpx.URL(str(response.request.url))
-        url = url.copy_with(userinfo=b"") if url.userinfo else url
-        request = httpx.Request(response.request.method, url)
-        error.response = httpx.Response(response.status_code, headers=headers, content=content, request=request)
+        error.response = httpx.Response(
+            response.status_code, headers=headers, content=content, request=_bare_request(response)
+        )
         return error
 
     def _hidden(self, text: bytes) -> bytes:
@@ -405,8 +424,40 @@ class Exchange:
         return bytes(content[:_MAX_ERROR_BODY])
 
 
+def whole_response(response: httpx.Response, content: bytes) -> httpx.Response:
+    """A response whose body has been read, with every header, whichever client it came from."""
+    whole = httpx.Response(
+        response.status_code,
+        content=content,
+        request=_bare_request(response),
+        extensions={"http_version": response.http_version.encode()},
+    )
+    whole.headers = httpx.Headers(response.headers.raw)  # not before: it would decompress what is decompressed
+    return whole
+
+
+def _bare_request(response: httpx.Response) -> httpx.Request:
+    """The method and the URL of what was asked. The rest may be secret."""
+    url = httpx.URL(str(response.request.url))
+    return httpx.Request(response.request.method, url.copy_with(userinfo=b"") if url.userinfo else url)
+
+
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
+
+
+def _by_proxy(response: httpx.Response, body: object) -> str:
+    """What to say of a proxy that was handed the request. It answers in HTML, an API in JSON."""
+    way = response.extensions.get(FORWARDER)
+    return f"{way}, which may say this itself" if way and not isinstance(body, dict | list) else ""
+
+
+async def _proxy_refusal(response: httpx.Response) -> Exception:
+    """What a proxy, and no other, answers with: 407. The connection is released."""
+    from ._proxy import refusal
+
+    await body_of(response).aclose()
+    return refusal("the proxy", response.status_code, response.headers.get("proxy-authenticate", ""))
 
 
 def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
@@ -415,7 +466,10 @@ def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
     if "TimeoutException" in names:
         phase: Phase = "connect" if {"ConnectTimeout", "PoolTimeout"} & names else "headers"
         return timed_out(phase, getattr(deadlines, phase))
-    return APIConnectionError(str(error) or f"the connection failed ({type(error).__name__})")
+    words = str(error) or f"the connection failed ({type(error).__name__})"
+    if "ProxyError" in names and "the proxy" not in words:
+        words = f"the proxy refused: {words}"
+    return APIConnectionError(words)
 
 
 _TIMED_OUT: dict[Phase, str] = {

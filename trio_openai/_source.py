@@ -18,8 +18,9 @@ Rules that hold the loop together:
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
@@ -35,6 +36,7 @@ from .errors import APIConnectionError, APIError
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
+ReaderT = TypeVar("ReaderT", bound="Reader[Any]")
 
 _STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long as three calls
 _BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
@@ -98,6 +100,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._open_sources = open_sources
         self._may_resume = resume
         self._may_retry = True
+        self._reader_class: type[Reader[EventT]] = Reader
         self._body: ReadableBody | None = None  # None while there is no connection
         self._record: list[bytes] | None = []  # of the body; None once it has grown too long
         self._recorded = 0
@@ -120,12 +123,11 @@ class EventSource(Generic[EventT, WholeT]):
         self.response = await self._exchange.open()
         self._body = body_of(self.response)
         self._open_sources.add(self)
-        content_type = self.response.headers.get("content-type", "")
         self._arrived = trio.current_time()
         if self.reader.events:  # it goes on
             self._exchange.clocks.start("idle")
             return
-        self.reader = Reader(self._make_dialect(), content_type=content_type, exactly_once=self._may_resume)
+        self.reader = self._new_reader()
         self._record, self._recorded = [], 0
         self._exchange.clocks.start("first_event", "first_content", "idle")
         self._timings.headers = self._arrived - self._began
@@ -165,7 +167,7 @@ class EventSource(Generic[EventT, WholeT]):
                 except APIError as error:
                     await self._fail_or_restart(error)
             if event is END:
-                raise await self._end()
+                raise await self.end()
             if self.reader.state is not _STREAMING:
                 await self._let_go(park=True)
             if self.hub is not None:
@@ -202,6 +204,46 @@ class EventSource(Generic[EventT, WholeT]):
         except APIError as error:
             await self._fail_or_restart(error)
 
+    # Reading what the events are made of, for `_raw_stream.py`.
+
+    def keep(self, reader_class: type[ReaderT]) -> ReaderT:
+        """Have a reader of another class, which keeps more.
+
+        Raises:
+            trio.ClosedResourceError: the stream was closed.
+            RuntimeError: it is too late for that.
+        """
+        if type(self.reader) is not reader_class:
+            self.raise_if_closed()
+            if self._recorded or self.reading is not None or self.reader.state is not State.OPENING:
+                raise RuntimeError("this stream has been read from: ask for its messages or bytes before anything else")
+            self._reader_class = reader_class
+            self.reader = self._new_reader()
+        return cast("ReaderT", self.reader)
+
+    def _new_reader(self) -> Reader[EventT]:
+        content_type = self.response.headers.get("content-type", "")
+        return self._reader_class(self._make_dialect(), content_type=content_type, exactly_once=self._may_resume)
+
+    def begin_no_more(self) -> None:
+        """Neither retry it nor resume it: a piece of its body has been handed out."""
+        self._may_retry = self._may_resume = False
+
+    @contextlib.contextmanager
+    def claimed(self) -> Generator[None]:
+        """A block in which one task reads.
+
+        Raises:
+            trio.BusyResourceError: another one does.
+        """
+        if self._busy:
+            raise trio.BusyResourceError("another task is reading this stream")
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
     # Reading before anybody has asked, for a race.
 
     async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
@@ -233,7 +275,7 @@ class EventSource(Generic[EventT, WholeT]):
         finally:
             self._busy = False
 
-    async def _end(self) -> Exception:
+    async def end(self) -> Exception:
         """Be done with the stream. Returns what to raise."""
         await self._let_go(park=True)
         self._end_subscriptions()
@@ -288,6 +330,11 @@ class EventSource(Generic[EventT, WholeT]):
     def is_heard(self) -> bool:
         """Whether there are subscribers, or were at the end."""
         return self.hub is not None and self.hub.is_heard
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether a delivery to the subscribers was cancelled, and has to go on before anything else."""
+        return self.hub is not None and self.hub.is_delivering
 
     def raise_if_closed(self) -> None:
         """Raise `trio.ClosedResourceError` if the stream was closed before its end."""
@@ -395,7 +442,7 @@ class EventSource(Generic[EventT, WholeT]):
             self.reader.resume()
             self._separate_record()
         else:
-            self.reader = Reader(self._make_dialect())
+            self.reader = self._new_reader()
 
     def _is_worth_another(self, error: APIError) -> bool:
         """Whether the policy allows another attempt: to begin again, or to have the rest of what has begun."""

@@ -22,6 +22,7 @@ from ._source import EventSource, Timings
 if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
     from . import types  # noqa: F401 - for the bases below
     from ._deltas import Follower
+    from ._sansio.sse import ServerSentEvent
     from .types import (
         ChatCompletion,
         Completion,
@@ -118,6 +119,33 @@ class Stream(Generic[EventT, WholeT]):
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
         return View(self._source, self._next_text)
+
+    @property
+    def messages(self) -> AsyncIterator[ServerSentEvent]:
+        """The server-sent messages that the events are made of, to be iterated in place of them from the beginning on.
+
+        Each is one that the HTML standard dispatches, also `[DONE]` and one that reports an error: then comes the
+        error. A stream that a task of a nursery reads has none.
+
+        Raises, beside what iterating the stream raises:
+            RuntimeError: on iterating: something else has been read from the stream before.
+        """
+        from ._raw_stream import Messages
+
+        return Messages(self)
+
+    @property
+    def raw_bytes(self) -> AsyncIterator[bytes]:
+        """The body's bytes as they come, up to the stream's end, to be iterated in place of the events.
+
+        They are judged all the same: if what came is not whole, or is an error, that is raised after the piece that has
+        the end. After the first piece nothing is retried or resumed.
+
+        Raises: as `messages`.
+        """
+        from ._raw_stream import RawBytes
+
+        return RawBytes(self._source)
 
     @property
     def text(self) -> str:

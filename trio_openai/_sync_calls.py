@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import attrs
 import trio
@@ -20,6 +20,7 @@ from ._client import TrioOpenAI
 from ._endpoints._pages import Listing, Page
 from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal, Portals
+from ._raw import RawResponse
 from ._stream import (
     ChatCompletionStream,
     CompletionStream,
@@ -83,10 +84,12 @@ class SyncCaller:
 
     portals: Portals[TrioOpenAI]
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    raw: bool = False  # whether answers are to be `RawResponse`s
 
     def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
         """The client in a loop; to be called there."""
-        return portal.resident.with_options(**self.options) if self.options else portal.resident
+        client = portal.resident.with_options(**self.options) if self.options else portal.resident
+        return cast("TrioOpenAI", client.with_raw_response) if self.raw else client
 
     def ask(self, ask: Callable[[TrioOpenAI], Awaitable[Any]]) -> Any:
         """Make a call and wait for what comes of it."""
@@ -166,6 +169,17 @@ class SyncPage(Generic[_T]):
             yield from page.data
 
 
+def _raw(response: RawResponse[Any], portal: Portal[Any], owner: object) -> RawResponse[Any]:
+    """The same response, whose `parse` gives what a thread can use."""
+
+    def parse() -> Any:
+        parsed = response.parse()
+        wrap = _WRAPPED.get(parsed.__class__)
+        return wrap(parsed, portal, owner) if wrap else parsed
+
+    return response.parsed_by(parse)
+
+
 _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
     ByteStream: SyncByteStream,
     ChatCompletionStream: SyncChatCompletionStream,
@@ -174,6 +188,7 @@ _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
     Page: SyncPage,
     ParsedChatCompletionStream: SyncParsedChatCompletionStream,
     ParsedResponseStream: SyncParsedResponseStream,
+    RawResponse: _raw,
     ResponseStream: SyncResponseStream,
     SpeechStream: SyncSpeechStream,
     TranscriptionStream: SyncTranscriptionStream,
@@ -185,6 +200,13 @@ class Endpoint:
 
     def __init__(self, caller: SyncCaller) -> None:
         self.caller = caller
+
+    if not TYPE_CHECKING:  # a checker finds its type in each endpoint's own class
+
+        @property
+        def with_raw_response(self) -> Any:
+            """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
+            return type(self)(attrs.evolve(self.caller, raw=True))
 
 
 class Streamed(Generic[_P, SyncT]):

@@ -45,14 +45,34 @@ from .types.params import (
     TranscriptionStreamParams,
 )
 
+if TYPE_CHECKING:
+    from ._endpoints.audio import AnyTranscription
+    from ._sync_raw_types import (
+        SyncRawAudio,
+        SyncRawCalled,
+        SyncRawChat,
+        SyncRawCreating,
+        SyncRawEmbeddings,
+        SyncRawImages,
+        SyncRawInputItems,
+        SyncRawModels,
+        SyncRawResponses,
+    )
+
 _T = TypeVar("_T")
 
 
-class SyncChat:
+class SyncChat(Endpoint):
     """What is under `client.chat`."""
 
     def __init__(self, caller: SyncCaller) -> None:
+        super().__init__(caller)
         self.completions = SyncChatCompletions(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> SyncRawChat: ...
 
 
 class SyncChatCompletions(Creating):
@@ -65,6 +85,8 @@ class SyncChatCompletions(Creating):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCreating[SyncChatCompletionStream, ChatCompletion]: ...
         @overload
         def stream(
             self, *, response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
@@ -104,6 +126,8 @@ class SyncCompletions(Creating):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCreating[SyncCompletionStream, Completion]: ...
         @overload
         def create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> SyncCompletionStream: ...
         @overload
@@ -128,6 +152,8 @@ class SyncResponses(Creating):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawResponses: ...
         @overload
         def stream(
             self, *, text_format: type[_T], **params: Unpack[ResponseStreamParams]
@@ -159,6 +185,8 @@ class SyncRetrieveResponse(Called):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCalled[SyncResponseStream, Response]: ...
         @overload
         def __call__(
             self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
@@ -175,13 +203,24 @@ class SyncInputItems(Endpoint):
 
     list = Paged(lambda client: client.responses.input_items.list)
 
+    if TYPE_CHECKING:
 
-class SyncImages:
+        @property
+        def with_raw_response(self) -> SyncRawInputItems: ...
+
+
+class SyncImages(Endpoint):
     """What is under `client.images`."""
 
     def __init__(self, caller: SyncCaller) -> None:
+        super().__init__(caller)
         self.generate = SyncGenerateImages(caller)
         self.edit = SyncEditImages(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> SyncRawImages: ...
 
 
 class SyncGenerateImages(Called):
@@ -193,6 +232,8 @@ class SyncGenerateImages(Called):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCalled[SyncImageStream, ImagesResponse]: ...
         @overload
         def __call__(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> SyncImageStream: ...
         @overload
@@ -211,6 +252,8 @@ class SyncEditImages(Called):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCalled[SyncImageStream, ImagesResponse]: ...
         @overload
         def __call__(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> SyncImageStream: ...
         @overload
@@ -220,12 +263,18 @@ class SyncEditImages(Called):
         def __call__(self, **params: Any) -> Any: ...
 
 
-class SyncAudio:
+class SyncAudio(Endpoint):
     """What is under `client.audio`."""
 
     def __init__(self, caller: SyncCaller) -> None:
+        super().__init__(caller)
         self.transcriptions = SyncTranscriptions(caller)
         self.speech = SyncSpeech(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> SyncRawAudio: ...
 
 
 class SyncTranscriptions(Creating):
@@ -237,6 +286,8 @@ class SyncTranscriptions(Creating):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCreating[SyncTranscriptionStream, AnyTranscription]: ...
         @overload
         def create(
             self, *, stream: Literal[True], **params: Unpack[TranscriptionStreamParams]
@@ -286,6 +337,8 @@ class SyncSpeech(Creating):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SyncRawCreating[SyncSpeechStream, bytes]: ...
         @overload
         def create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SyncSpeechStream: ...
         @overload
@@ -299,8 +352,18 @@ class SyncModels(Endpoint):
     list = Paged(lambda client: client.models.list)
     retrieve = Plain(lambda client: client.models.retrieve)
 
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> SyncRawModels: ...
+
 
 class SyncEmbeddings(Endpoint):
     """What is under `client.embeddings`."""
 
     create = Plain(lambda client: client.embeddings.create)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> SyncRawEmbeddings: ...

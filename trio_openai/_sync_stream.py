@@ -7,9 +7,10 @@ for stays in the socket. And a snapshot is exactly of what has been handed over.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -20,10 +21,14 @@ import trio
 from ._bytes import ByteStream
 from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal
+from ._raw_stream import Pieces
 from ._sansio.deltas import Following, HasParts
 from ._sansio.reader import END, NEED_DATA, Signal, Verdict
-from ._source import Timings
+from ._sansio.reader_raw import MessageReader
+from ._sansio.sse import ServerSentEvent
+from ._source import EventSource, Timings
 from ._stream import Stream
+from .errors import APIError
 from .types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -45,6 +50,7 @@ from .types import (
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
+_Claimed = Callable[[], contextlib.AbstractContextManager[None]]
 PartT = TypeVar("PartT")
 HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
 T = TypeVar("T")
@@ -134,6 +140,22 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         next(self)
         return self._stream.source.dialect.text
 
+    @property
+    def messages(self) -> Iterator[ServerSentEvent]:
+        """The server-sent messages that the events are made of, to be iterated in place of them from the beginning on.
+
+        See `Stream.messages`.
+        """
+        return _Messages(self, self._stream.source, self._claimed)
+
+    @property
+    def raw_bytes(self) -> Iterator[bytes]:
+        """The body's bytes as they come, up to the stream's end, to be iterated in place of the events.
+
+        See `Stream.raw_bytes`.
+        """
+        return _RawBytes(self._stream.source, self._claimed, self._take, self._advance)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
 
@@ -161,10 +183,24 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         finally:
             self._reading.release()
         if event is END:
-            if self.verdict.state == "closed":
-                raise trio.ClosedResourceError("this stream has been closed")
+            self._stream.source.raise_if_closed()
             raise StopIteration
         return event
+
+    @contextlib.contextmanager
+    def _claimed(self) -> Generator[None]:
+        """A block in which one thread reads.
+
+        Raises:
+            trio.BusyResourceError: another one does.
+            trio.Cancelled: the worker's task was cancelled.
+        """
+        self._begin_reading()
+        try:
+            self._portal.check_cancelled()
+            yield
+        finally:
+            self._reading.release()
 
     def until_done(self) -> None:
         """Read to the end, and raise what reading raises."""
@@ -218,6 +254,84 @@ class SyncView(Generic[PartT]):
             if (failure := self._stream.source.failure()) is not None:
                 raise failure from None
             raise
+
+
+class _Messages:
+    """The messages of a stream."""
+
+    def __init__(self, stream: SyncStream[Any, Any], source: EventSource[Any, Any], claimed: _Claimed) -> None:
+        self._stream = stream
+        self._source = source
+        self._claimed = claimed
+
+    def __iter__(self) -> Iterator[ServerSentEvent]:
+        return self
+
+    def __next__(self) -> ServerSentEvent:
+        """The next message.
+
+        Raises: as iterating the stream.
+        """
+        with self._claimed():
+            end: Exception | None = None
+            if self._source.keep(MessageReader).messages:
+                self._source.raise_if_closed()
+            else:
+                try:
+                    next(self._stream)
+                except (StopIteration, APIError) as error:
+                    end = error
+            messages = self._source.keep(MessageReader).messages
+            if end is not None and not messages:
+                raise end
+            return messages.popleft()
+
+
+class _RawBytes:
+    """The bytes of a stream's body, as they come, up to the end of the stream."""
+
+    def __init__(
+        self, source: EventSource[Any, Any], claimed: _Claimed, take: Callable[[], Any], advance: Callable[[], None]
+    ) -> None:
+        self._source = source
+        self._claimed = claimed
+        self._take = take
+        self._advance = advance
+        self._pieces = Pieces(source)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next piece of the body.
+
+        Raises: as iterating the stream, after the piece that has the reason.
+        """
+        with self._claimed():
+            return self._next()
+
+    def _next(self) -> bytes:
+        source, pieces = self._source, self._pieces
+        while True:
+            pieces.prepare()
+            while not isinstance(signal := self._take(), Signal):
+                pass
+            piece, is_good = pieces.take()
+            if not is_good:
+                if signal is END:
+                    source.raise_if_closed()
+                    raise StopIteration
+                try:
+                    self._advance()
+                except APIError:
+                    if not piece:
+                        raise
+                else:
+                    continue
+            pieces.hand_over()
+            if source.is_over:
+                self._advance()
+            return piece
 
 
 class SyncAnswerStream(SyncStream[EventT, WholeT]):

@@ -14,33 +14,36 @@ Rules:
   library. Timeouts are httpx's: `connect`, `pool`, `write`, and `read`, which here bounds the wait for the whole head
   of a response.
 
-It does not speak HTTP/2, and it does not go through proxies.
+It does not speak HTTP/2.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import httpx
 import trio
 
 from ._connection import (
+    Connection,
     Origin,
     StreamOpener,
-    check_closable,
     close_now,
     has_something_to_say,
     open_tcp,
     open_tls,
-    reader_of,
+    reason_of,
+    refuse_unclosable,
     unix_opener,
 )
-from ._http1 import MAX_HEADER_BYTES, ProtocolError, ResponseParser, serialize
+from ._http1 import MAX_HEADER_BYTES, ResponseParser
+
+if TYPE_CHECKING:
+    from ._proxy import Proxy, Route
 
 BODY = "trio_openai.body"
 """The key in `response.extensions` under which this transport hands out the `Body` to those who read it directly."""
@@ -48,9 +51,11 @@ BODY = "trio_openai.body"
 NATIVE = "trio_openai.native"
 """The key in `request.extensions` of a function that is called when a request reaches this transport."""
 
+FORWARDER = "trio_openai.forwarder"
+"""The key in `response.extensions` of a proxy's name, if the answer may be its own: it was handed the request."""
+
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
-_SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
 
 _T = TypeVar("_T")
 
@@ -74,36 +79,6 @@ class TransportStatistics:
     reused: int
 
 
-@attrs.define(eq=False)
-class _Connection:
-    """An open stream to an origin, and the parser of its last response."""
-
-    stream: trio.abc.Stream
-    origin: Origin
-    parser: ResponseParser
-    expires_at: float = 0.0
-    is_spoiled: bool = False  # a request was not sent whole: no other one may follow it
-    read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.read = reader_of(self.stream)
-
-    async def receive(self) -> None:
-        """Feed the parser with one read."""
-        try:
-            data = await self.read()
-        except (trio.BrokenResourceError, OSError) as error:
-            raise httpx.ReadError(f"the connection broke: {_reason(error)}") from error
-        if data:
-            self.parser.receive_data(data)
-        else:
-            self.parser.receive_eof()
-
-    def close(self) -> None:
-        self.parser.close()
-        close_now(self.stream)
-
-
 class TrioTransport(httpx.AsyncBaseTransport):
     """An `httpx.AsyncBaseTransport` on trio.
 
@@ -115,9 +90,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
         uds: path of a Unix socket to connect to, whatever the URL's host.
         open_stream: how to open a byte stream to `(host, port)`, in place of TCP.
         max_header_bytes: bytes that the head of a response may have.
+        proxy: the URL of a proxy, or an `httpx.Proxy`, by way of which every connection goes: `http://`, `https://`,
+            `socks5://` or `socks5h://`, perhaps with `user:password@`. By default none, whatever the environment says.
+        trust_env: whether `SSL_CERT_FILE` and `SSL_CERT_DIR` count.
 
     Raises:
-        ValueError: both `uds` and `open_stream`, or a `max_connections` below 1.
+        TypeError: the proxy is neither a URL nor an `httpx.Proxy`.
+        ValueError: it is not a proxy's URL; both `uds` and `open_stream`, or a `max_connections` below 1.
     """
 
     def __init__(
@@ -129,19 +108,24 @@ class TrioTransport(httpx.AsyncBaseTransport):
         uds: str | None = None,
         open_stream: StreamOpener | None = None,
         max_header_bytes: int = MAX_HEADER_BYTES,
+        proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None = None,
+        trust_env: bool = True,
     ) -> None:
+        proxy = _hidden(proxy)  # a traceback that begins here does not show its password
         if max_connections < 1:
             raise ValueError("max_connections has to be at least 1")
         if uds is not None and open_stream is not None:
             raise ValueError("give TrioTransport either uds or open_stream, not both")
+        self._route: Route | None = proxy if proxy is None or callable(proxy) else proxy.check().always()
         self._slots = trio.CapacityLimiter(max_connections)
         self._keepalive_expiry = keepalive_expiry
         self._ssl_context = ssl_context
+        self._trust_env = trust_env
         self._open_stream = open_stream or (unix_opener(uds) if uds else open_tcp)
         self._max_header_bytes = max_header_bytes
-        self._idle: dict[_Connection, None] = {}  # oldest first
-        self._idle_by_origin: dict[Origin, dict[_Connection, None]] = {}
-        self._active: set[_Connection] = set()
+        self._idle: dict[Connection, None] = {}  # oldest first
+        self._idle_by_origin: dict[Origin, dict[Connection, None]] = {}
+        self._active: set[Connection] = set()
         self._closed = False
         self._opened = self._reused = 0
 
@@ -177,7 +161,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             undo.pop_all()
         parser = connection.parser
         assert parser.status is not None
-        extensions = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
+        extensions: dict[str, object] = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
+        if connection.is_forwarded:
+            extensions[FORWARDER] = connection.way
         return httpx.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
 
     async def aclose(self) -> None:
@@ -191,7 +177,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def _exchange(
         self, request: httpx.Request, timeouts: dict[str, float | None], undo: contextlib.ExitStack
-    ) -> _Connection:
+    ) -> Connection:
         """Send the request on some connection until one answers with a head. What has to be undone is in `undo`."""
         is_replayable = isinstance(request.stream, httpx.ByteStream)
         connection = await self._take_idle(_origin(request), undo)
@@ -210,35 +196,39 @@ class TrioTransport(httpx.AsyncBaseTransport):
         await self._talk(request, connection, timeouts)
         return connection
 
-    def _hold(self, connection: _Connection, undo: contextlib.ExitStack) -> None:
+    def _hold(self, connection: Connection, undo: contextlib.ExitStack) -> None:
         """Have the connection closed when the exchange is undone, unless `release` takes it back before."""
         self._active.add(connection)
         undo.callback(self._discard, connection)
 
-    def _discard(self, connection: _Connection) -> None:
+    def _discard(self, connection: Connection) -> None:
         if connection in self._active:
             self._active.remove(connection)
             connection.close()
 
-    async def _open(self, request: httpx.Request) -> _Connection:
+    async def _open(self, request: httpx.Request) -> Connection:
         self._check_open()
         self._make_room()
         origin = _origin(request)
         host = origin[1].decode("ascii")
+        open_stream, proxy = self._open_stream, self._route(request.url) if self._route else None
+        if proxy is not None:
+            open_stream = proxy.opener(origin[0], open_stream, self._tls)
         try:
             context = self._tls() if origin[0] == b"https" else None
-            stream = await self._open_stream(host, origin[2])
+            stream = await open_stream(host, origin[2])
             with contextlib.ExitStack() as undo:
-                await _refuse_unclosable(stream)
+                await refuse_unclosable(stream)
                 undo.callback(close_now, stream)
                 if context is not None:
                     stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or host)
                 self._check_open()  # it may have been closed meanwhile
                 undo.pop_all()
         except (OSError, trio.BrokenResourceError, ValueError) as error:  # ValueError: it cannot be a host's name
-            raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}: {_reason(error)}") from error
+            way = f" through {proxy.name}" if proxy is not None else ""
+            raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}{way}: {reason_of(error)}") from error
         self._opened += 1
-        return _Connection(stream, origin, ResponseParser())
+        return Connection(stream, origin, ResponseParser(), proxy)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -246,11 +236,11 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     def _tls(self) -> ssl.SSLContext:
         if self._ssl_context is None:
-            self._ssl_context = httpx.create_ssl_context()
+            self._ssl_context = httpx.create_ssl_context(trust_env=self._trust_env)
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
-    async def _talk(self, request: httpx.Request, connection: _Connection, timeouts: dict[str, float | None]) -> None:
+    async def _talk(self, request: httpx.Request, connection: Connection, timeouts: dict[str, float | None]) -> None:
         """Send the request, and read until the head of the response is whole."""
         has_body = request.method != "HEAD"
         connection.parser.close()
@@ -258,11 +248,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
         broken: httpx.TransportError | None = None
         began = trio.current_time()
         try:
-            await _within(timeouts.get("write"), httpx.WriteTimeout, _send, request, connection.stream)
+            await _within(timeouts.get("write"), httpx.WriteTimeout, connection.send, request)
         except httpx.WriteTimeout as error:
             broken = error
         except trio.BrokenResourceError as error:
-            broken = httpx.WriteError(f"the connection broke while the request was sent: {_reason(error)}")
+            broken = httpx.WriteError(
+                f"the connection{connection.way} broke while the request was sent: {reason_of(error)}"
+            )
             broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
         if broken is None:
             limit = timeouts.get("read")
@@ -271,7 +263,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         else:
             await self._read_last_word(connection, broken)
 
-    async def _read_last_word(self, connection: _Connection, broken: httpx.TransportError) -> None:
+    async def _read_last_word(self, connection: Connection, broken: httpx.TransportError) -> None:
         """The server may have answered before it had read the whole request, and stopped reading: its answer counts."""
         connection.is_spoiled = True
         try:
@@ -281,7 +273,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     # The pool.
 
-    async def _take_idle(self, origin: Origin, undo: contextlib.ExitStack) -> _Connection | None:
+    async def _take_idle(self, origin: Origin, undo: contextlib.ExitStack) -> Connection | None:
         """The connection to an origin that was used last and still works."""
         await trio.lowlevel.checkpoint()
         self._expire()
@@ -312,14 +304,14 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._forget(oldest)
             oldest.close()
 
-    def _forget(self, connection: _Connection) -> None:
+    def _forget(self, connection: Connection) -> None:
         del self._idle[connection]
         same = self._idle_by_origin[connection.origin]
         del same[connection]
         if not same:
             del self._idle_by_origin[connection.origin]
 
-    def release(self, connection: _Connection, slot: object, *, park: bool) -> None:
+    def release(self, connection: Connection, slot: object, *, park: bool) -> None:
         """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
         parser = connection.parser
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
@@ -338,12 +330,12 @@ class Body(httpx.AsyncByteStream):
     def __init__(
         self,
         transport: TrioTransport,
-        connection: _Connection,
+        connection: Connection,
         slot: object,
         read_timeout: float | None,
     ) -> None:
         self._transport = transport
-        self._connection: _Connection | None = connection  # None once it has been given up
+        self._connection: Connection | None = connection  # None once it has been given up
         self._slot = slot
         self._read_timeout = read_timeout
         self._ended = False
@@ -366,7 +358,7 @@ class Body(httpx.AsyncByteStream):
             raise trio.ClosedResourceError("this response has been closed")
         parser = connection.parser
         while not (data := parser.take_body()):
-            _check(parser)
+            connection.check()
             if parser.complete:
                 self._ended = True
                 self.close()
@@ -405,13 +397,12 @@ def _nothing() -> None:
     pass
 
 
-async def _refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 - a cancellation here would leak it
-    """Raise `TypeError`, and close the stream, if `close_now` could not close it."""
-    try:
-        check_closable(stream)
-    except TypeError:
-        await trio.aclose_forcefully(stream)
-        raise
+def _hidden(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None) -> Proxy | Route | None:
+    if proxy is None or callable(proxy):
+        return proxy
+    from ._proxy import Proxy  # late: most programs have none
+
+    return Proxy.of(proxy)
 
 
 def _origin(request: httpx.Request) -> Origin:
@@ -430,67 +421,20 @@ async def _within(
     raise error(f"gave up after {seconds:g} s")
 
 
-async def _send(request: httpx.Request, stream: trio.abc.Stream) -> None:
-    """Write the request. Its head only ever stands in a `memoryview` here: a traceback's locals do not show the key."""
-    head = memoryview(serialize(request.method, request.url.raw_path, request.headers))
-    body = request.stream
-    content = b"".join(body) if isinstance(body, httpx.ByteStream) else b""
-    if len(content) <= _SMALL_BODY:
-        await stream.send_all(memoryview(b"".join((head, content))))
-    else:
-        await stream.send_all(head)
-        await stream.send_all(memoryview(content))
-    if not isinstance(body, httpx.ByteStream):
-        await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
-
-
-async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
-    """Write a body that is made as it goes."""
-    await trio.lowlevel.checkpoint()
-    chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
-    pieces: Any = aiter(body)
-    try:
-        async for piece in pieces:
-            if piece:
-                await stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-        if chunked:
-            await stream.send_all(b"0\r\n\r\n")
-    finally:
-        if hasattr(pieces, "aclose"):  # an async generator, which must not be left to the garbage collector
-            await pieces.aclose()
-
-
-async def _read_head(connection: _Connection) -> None:
+async def _read_head(connection: Connection) -> None:
     parser = connection.parser
     while True:
         await connection.receive()
         if parser.status is not None:
             return
-        _check(parser)
+        connection.check()
 
 
-def _check(parser: ResponseParser) -> None:
-    try:
-        parser.check()
-    except ProtocolError as error:
-        raise httpx.RemoteProtocolError(str(error)) from error
-
-
-async def _drain(connection: _Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
+async def _drain(connection: Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
     """Read what a parked connection's response still had to say, which should be next to nothing."""
     with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
         while True:
             await connection.receive()
-            _check(connection.parser)
+            connection.check()
             if connection.parser.complete:
                 return
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost message: trio wraps the operating system's and OpenSSL's errors."""
-    cause: Any = error
-    while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:  # a group: of all a host's addresses
-        cause = inner
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
-        return os.strerror(cause.errno)
-    return str(cause) or type(cause).__name__

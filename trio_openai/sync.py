@@ -14,16 +14,16 @@ counterpart's name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 import httpx
-import trio
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
-from ._client import ClientStatistics, TrioOpenAI
+from ._client import ClientStatistics, TrioOpenAI, hidden_proxy
+from ._keys import in_thread
 from ._limiter import Limiter
 from ._portal import Portals
 from ._request import Key, KeyProvider
@@ -51,10 +51,16 @@ from ._sync_stream import (
     SyncTranscriptionStream,
 )
 from ._transport import TransportStatistics
+from .azure import AzureOpenAI, AzureOptions, hide_secrets
 from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
+if TYPE_CHECKING:
+    from ._proxy import Proxy
+    from ._sync_raw_types import SyncRawClient
+
 __all__ = [
+    "SyncAzureOpenAI",
     "SyncByteStream",
     "SyncChatCompletionStream",
     "SyncCompletionStream",
@@ -98,6 +104,8 @@ class SyncOpenAI:
         default_query: added to every URL.
         http_client: an `httpx.AsyncClient` (or `httpx2`) of your own. It belongs to one event loop: the client can then
             be used either from workers of one `trio.run`, or from other threads.
+        proxy: as for `TrioOpenAI`.
+        trust_env: whether the environment's proxies and certificates count.
         limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
             another one raises RuntimeError.
 
@@ -119,8 +127,11 @@ class SyncOpenAI:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: httpx.AsyncClient | None = None,
+        proxy: str | httpx.URL | httpx.Proxy | Proxy | None = None,
+        trust_env: bool = True,
         limiter: Limiter | None = None,
     ) -> None:
+        proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
         options: dict[str, Any] = {
@@ -134,10 +145,12 @@ class SyncOpenAI:
             "default_headers": default_headers,
             "default_query": default_query,
             "http_client": http_client,
+            "proxy": proxy,
+            "trust_env": trust_env,
             "limiter": limiter,
         }
         first = TrioOpenAI(**options)
-        self._set_up(first, SyncCaller(Portals(_maker(first, options))))
+        self._set_up(first, SyncCaller(Portals(_maker(first, options, TrioOpenAI))))
 
     def _set_up(self, like: TrioOpenAI, caller: SyncCaller) -> None:
         """Take the options of a client, which has checked them."""
@@ -154,8 +167,15 @@ class SyncOpenAI:
         self.models = SyncModels(caller)
         self.embeddings = SyncEmbeddings(caller)
 
+    @property
+    def with_raw_response(self) -> SyncRawClient:
+        """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
+        copy = object.__new__(type(self))
+        copy._set_up(self._like, attrs.evolve(self._caller, raw=True))
+        return cast("SyncRawClient", copy)
+
     def __repr__(self) -> str:
-        return f"<SyncOpenAI {getattr(self, 'base_url', 'half made')!r}>"
+        return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
 
     def __enter__(self) -> Self:
         return self
@@ -215,32 +235,53 @@ class SyncOpenAI:
             hide_headers(params)
             return self._caller.manager(lambda client: client.stream_request(*where, **params), SyncStream)
 
-    def with_options(self, **options: Any) -> SyncOpenAI:
+    def with_options(self, **options: Any) -> Self:
         """A client with other options, which shares this one's connections. Closing either closes them.
 
         Args:
-            options: those of `SyncOpenAI`, but `http_client` and `max_connections`.
+            options: those of `SyncOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
         if "default_headers" in options:
             options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
-        copy = SyncOpenAI.__new__(SyncOpenAI)
+        copy = object.__new__(type(self))
         caller = attrs.evolve(self._caller, options={**self._caller.options, **options})
         copy._set_up(self._like.with_options(**options), caller)
         return copy
 
 
-def _maker(first: TrioOpenAI, options: Mapping[str, Any]) -> Callable[[], TrioOpenAI]:
+class SyncAzureOpenAI(SyncOpenAI):
+    """A `SyncOpenAI` of a resource on Azure.
+
+    Args:
+        options: those of `trio_openai.AzureOpenAI`.
+
+    Raises: as `AzureOpenAI`.
+    """
+
+    def __init__(self, **options: Unpack[AzureOptions]) -> None:
+        given = cast("dict[str, Any]", options)
+        hide_secrets(given)
+        first = AzureOpenAI(**given)
+        self._set_up(first, SyncCaller(Portals(_maker(first, given, AzureOpenAI))))
+
+    def with_options(self, **options: Any) -> Self:
+        """As `SyncOpenAI.with_options`; the options are those of `AzureOpenAI`."""
+        hide_secrets(options)
+        return super().with_options(**options)
+
+
+def _maker(first: TrioOpenAI, options: Mapping[str, Any], make_one: type[TrioOpenAI]) -> Callable[[], TrioOpenAI]:
     """What makes the client of each loop; the first one is there already."""
     spare = [first]
 
     def make() -> TrioOpenAI:
         if spare:
             return spare.pop()
-        if options["http_client"] is not None:
+        if options.get("http_client") is not None:
             raise RuntimeError("an http_client belongs to one event loop, and this one has been used from another")
-        return TrioOpenAI(**options)
+        return make_one(**options)
 
     return make
 
@@ -251,16 +292,4 @@ def _key(given: str | Callable[[], str] | KeyProvider | Key | None) -> Key | Non
         return given or None
     if isinstance(given, str) or not callable(given) or inspect.iscoroutinefunction(given):
         return Key(cast("str | KeyProvider", given))
-    return Key(_in_thread(given))
-
-
-def _in_thread(function: Callable[[], str | Awaitable[str]]) -> KeyProvider:
-    """An async function that calls one which may block."""
-
-    async def ask() -> str:
-        # Not one of the program's threads: those may all be workers that wait for this.
-        limiter = trio.CapacityLimiter(1)
-        (answer,) = await trio.to_thread.run_sync(lambda: (function(),), abandon_on_cancel=True, limiter=limiter)
-        return await answer if inspect.isawaitable(answer) else answer
-
-    return ask
+    return Key(in_thread(given))

@@ -194,7 +194,8 @@ EXTRAS: dict[str, tuple[bytes, list[Seen]]] = {
         b"event: e\nid: 7\nretry: 5\nfoo: 1\n\ndata: a\n\n",
         [Seen(None, "e", "7", 5, (("foo", "1"),)), Seen("a", id="7")],
     ),
-    "what the standard knows is nothing extra": (b"event: ping\n\nid: 7\n\nretry: 5\n\n\n", []),
+    "what the standard knows is nothing extra": (b"event: ping\n\nid: 7\n\n\n", []),
+    "but a reconnection time alone would be lost": (b"id: 7\n\nretry: 5\n\n\n", [Seen(None, id="7", retry=5)]),
     "names that are not UTF-8": (b"\xff: a\n\n", [Seen(None, fields=(("\ufffd", "a"),))]),
 }
 

@@ -22,6 +22,9 @@ from trio_openai._stream import StreamCall, StreamManager, StreamT, start
 
 from ._parameters import Parameters
 
+if TYPE_CHECKING:
+    from ._raw_types import RawCalled, RawCreating
+
 WholeT = TypeVar("WholeT")
 Params = dict[str, Any]
 MakeDialect = Callable[[], Dialect[Any, Any]]
@@ -30,7 +33,23 @@ DEFAULT_BUFFER = 64
 """Events that a task may read ahead of whoever iterates the stream."""
 
 
-class StreamingEndpoint(Generic[StreamT, WholeT]):
+class Endpoint:
+    """What is under an attribute of the client."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    if not TYPE_CHECKING:  # a checker finds its type in each endpoint's own class
+
+        @property
+        def with_raw_response(self) -> Any:
+            """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
+            from trio_openai._raw import RawCaller
+
+            return type(self)(RawCaller.like(self._caller))
+
+
+class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
     """An endpoint that answers plainly or by a stream.
 
     Parameters are the API's, and the same at every door. Beside them, every call takes:
@@ -48,9 +67,6 @@ class StreamingEndpoint(Generic[StreamT, WholeT]):
     _asks_for_stream: ClassVar[Mapping[str, Any]] = {"stream": True}
     _stream_class: Callable[[EventSource[Any, Any]], StreamT]
     _answer: type[WholeT]
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
 
     # What an endpoint may have of its own.
 
@@ -93,7 +109,7 @@ class StreamingEndpoint(Generic[StreamT, WholeT]):
         if stream:
             opened = self._opening(where, params)()
             await opened.open()
-            return opened
+            return self._caller.opened(opened)
         path, checked = self._checked(where, params)
         decode = self._decode(checked)
         return await self._caller.answer(self._prepared(path, checked, stream=False), decode)
@@ -147,6 +163,11 @@ class CreatingEndpoint(StreamingEndpoint[StreamT, WholeT]):
             """
             return await self._make(where, stream, params)
 
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawCreating[StreamT, WholeT]: ...
+
 
 class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
     """One that is called itself, as a method: `await client.images.generate(...)`."""
@@ -156,6 +177,11 @@ class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
         async def __call__(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
             """As `create` of other endpoints."""
             return await self._make(where, stream, params)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawCalled[StreamT, WholeT]: ...
 
 
 @attrs.frozen(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -52,11 +52,12 @@ class Page(Generic[T]):
 class Listing(Generic[T]):
     """A list that has been asked for: `await` it for its first page, or iterate it (`async for`) for all items."""
 
-    def __init__(self, fetch: Fetch[T]) -> None:
+    def __init__(self, fetch: Fetch[T], first: Callable[[], Coroutine[Any, Any, Page[T]]]) -> None:
         self._fetch = fetch
+        self._first = first
 
     def __await__(self) -> Generator[Any, Any, Page[T]]:
-        return self._fetch(None).__await__()
+        return self._first().__await__()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Items(self._fetch, None)
@@ -93,10 +94,13 @@ def listing(caller: Caller, ask: Asking[Any], where: tuple[str, ...], params: Pa
     """
     first = ask.prepared(caller, where, params)
 
-    async def fetch(after: str | None) -> Page[Any]:
-        call = first if after is None else attrs.evolve(first, query={**first.query, "after": after})
-        page = await caller.answer(call, ask.decode)
+    def page_of(content: bytes) -> Page[Any]:
+        page = ask.decode(content)
         last = page.data[-1].id if page.data else None
         return Page(page.data, bool(getattr(page, "has_more", None)), last, fetch)
 
-    return Listing(fetch)
+    async def fetch(after: str | None) -> Page[Any]:
+        call = first if after is None else attrs.evolve(first, query={**first.query, "after": after})
+        return await caller.plainly().answer(call, page_of)
+
+    return Listing(fetch, lambda: caller.answer(first, page_of))

@@ -13,21 +13,29 @@ from trio_openai._stream import SpeechStream, StreamCall, StreamManager, Transcr
 from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
 from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, Params
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
 
+    from ._raw_types import RawAudio
+
 AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized | str
 
 
-class Audio:
+class Audio(Endpoint):
     """What is under `client.audio`."""
 
     def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
         self.transcriptions = Transcriptions(caller)
         self.speech = SpeechEndpoint(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawAudio: ...
 
 
 class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):

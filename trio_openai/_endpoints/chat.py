@@ -14,7 +14,7 @@ from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeDialect, Params, streamed
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
 from ._formats import as_parsed, chat_format
 from ._parameters import Parameters
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, RunOptions, chat_tool, run
@@ -26,14 +26,22 @@ if TYPE_CHECKING:
     from trio_openai._tool_run import ChatToolRun, OnError
     from trio_openai.types import ParsedChatCompletion
 
+    from ._raw_types import RawChat
+
 T = TypeVar("T")
 
 
-class Chat:
+class Chat(Endpoint):
     """What is under `client.chat`."""
 
     def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
         self.completions = ChatCompletions(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawChat: ...
 
 
 class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):

@@ -11,19 +11,27 @@ from trio_openai._stream import ImageStream, StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
 from trio_openai.types.params import ImageEditParams, ImageGenerateParams
 
-from ._doors import DEFAULT_BUFFER, CalledEndpoint, Params
+from ._doors import DEFAULT_BUFFER, CalledEndpoint, Endpoint, Params
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
 
+    from ._raw_types import RawImages
 
-class Images:
+
+class Images(Endpoint):
     """What is under `client.images`."""
 
     def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
         self.generate = GenerateImages(caller)
         self.edit = EditImages(caller)
+
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawImages: ...
 
 
 class _ImageEndpoint(CalledEndpoint[ImageStream, ImagesResponse]):

@@ -6,7 +6,7 @@ import sys
 import typing
 from array import array
 from collections.abc import Collection, Mapping
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from trio_openai._calls import Caller, as_object, hide_headers
 from trio_openai._sansio.dialects_tagged import OtherDialect, decode_base64
@@ -15,19 +15,24 @@ from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
 from trio_openai.types.params import CallParams, EmbeddingParams
 
-from ._doors import Asking, Params
+from ._doors import Asking, Endpoint, Params
 from ._pages import Listing, listing
 from ._parameters import Parameters
+
+if TYPE_CHECKING:
+    from ._raw_types import RawEmbeddings, RawModels
 
 _NOTHING_ELSE = Parameters(CallParams)
 _EMBEDDING = Parameters(EmbeddingParams)
 
 
-class Models:
+class Models(Endpoint):
     """What is under `client.models`."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawModels: ...
 
     def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
         """The models that can be asked: to be awaited for a page, which is all of them, or iterated.
@@ -49,11 +54,13 @@ class Models:
         return await ask(self._caller, (model,), cast("Params", params))
 
 
-class Embeddings:
+class Embeddings(Endpoint):
     """What is under `client.embeddings`."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawEmbeddings: ...
 
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
         """The vectors of texts: lists of numbers, unless `encoding_format` says otherwise.

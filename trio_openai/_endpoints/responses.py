@@ -21,7 +21,7 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, MakeDialect, Params, streamed
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
 from ._formats import as_parsed, text_format
 from ._pages import Listing, listing
 from ._parameters import Parameters
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from trio_openai._parsed_stream import ParsedResponseStream
     from trio_openai._tool_run import OnError, ResponseToolRun
     from trio_openai.types import ParsedResponse
+
+    from ._raw_types import RawInputItems, RawResponses
 
 T = TypeVar("T")
 
@@ -144,10 +146,12 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
             APIError: it failed.
         """
         ask = Asking("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
-        await ask(self._caller, (response_id,), cast("Params", params))
+        return await ask(self._caller, (response_id,), cast("Params", params))
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> RawResponses: ...
         @overload
         def stream(
             self, *, text_format: type[T], **params: Unpack[ResponseStreamParams]
@@ -232,11 +236,13 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
         async def __call__(self, response_id: str, **params: Any) -> Any: ...
 
 
-class InputItems:
+class InputItems(Endpoint):
     """What is under `client.responses.input_items`."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawInputItems: ...
 
     def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:
         """The items of a response's input, in pages: to be awaited for the first one, or iterated for all items.

@@ -57,7 +57,7 @@ class ChatSnapshot:
                 for choice in choices:
                     if type(choice) is dict:
                         text += self._choice(choice).add(choice)
-            if raw.get("usage") or "x_groq" in raw or "moderation" in raw:
+            if not choices or raw.get("usage") or "x_groq" in raw or "moderation" in raw:
                 self._add_usage(raw)
         self.text = text
         self._add_head(chunks)
@@ -112,6 +112,7 @@ class ChatSnapshot:
             service_tier=head.service_tier,
             system_fingerprint=head.system_fingerprint,
             moderation=head.moderation,
+            prompt_filter_results=head.prompt_filter_results,
         )
 
     def as_chunk(self) -> Raw:
@@ -133,6 +134,8 @@ class ChatSnapshot:
             self._head.usage = usage
         if chunk.moderation is not None:
             self._head.moderation = chunk.moderation
+        if chunk.prompt_filter_results:
+            self._head.prompt_filter_results = chunk.prompt_filter_results
 
 
 class _Choice:
@@ -141,6 +144,7 @@ class _Choice:
     __slots__ = (
         "annotations",
         "audio",
+        "filtered",
         "finish_reason",
         "function_call",
         "has_content",
@@ -164,6 +168,7 @@ class _Choice:
         self.annotations: list[Raw] | None = None
         self.reasoning_details: list[Raw] | None = None
         self.logprobs: dict[str, list[ChatCompletionTokenLogprob]] | None = None
+        self.filtered: Raw | None = None
 
     def add(self, choice: Raw) -> str:
         """Fold one delta in; return its text, if this is choice 0."""
@@ -178,6 +183,8 @@ class _Choice:
             self.finish_reason = reason
         if is_object(logprobs := choice.get("logprobs")):
             self._add_logprobs(hook_for(ChoiceLogprobs)(logprobs, None))
+        if "content_filter_results" in choice and is_object(found := choice["content_filter_results"]):
+            self.filtered = {**(self.filtered or {}), **found}
         return text if self.index == 0 else ""
 
     def _fold(self, key: str, value: object) -> str:
@@ -244,7 +251,13 @@ class _Choice:
         if self.logprobs is not None:
             tokens = {key: list(tokens) for key, tokens in self.logprobs.items()}
             logprobs = ChoiceLogprobs(content=tokens.get("content"), refusal=tokens.get("refusal"))
-        return Choice(index=self.index, message=self._message(), finish_reason=self.finish_reason, logprobs=logprobs)
+        return Choice(
+            index=self.index,
+            message=self._message(),
+            finish_reason=self.finish_reason,
+            logprobs=logprobs,
+            content_filter_results=self.filtered,
+        )
 
     def _message(self) -> ChatCompletionMessage:
         texts: dict[str, Any] = {key: "".join(pieces) for key, pieces in self.texts.items() if pieces}

@@ -17,9 +17,13 @@ JSON decoder checks the UTF-8.
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from trio_openai.errors import APIResponseValidationError
+
+from .json import decode_json
 
 DEFAULT_LIMIT = 16 * 1024 * 1024
 """Bytes that one event may have."""
@@ -32,8 +36,8 @@ class ServerSentEvent:
     """One event.
 
     Attributes:
-        data: the `data` lines, joined with LF; None for a block without any, which only a parser with `extras` hands
-            out.
+        data: the `data` lines, joined with LF, as they came; None for a block without any, which only a parser with
+            `extras` hands out.
         event: the event's type; "" if the stream did not name one, which the standard takes as "message".
         id: the last event id, from this event or an earlier one.
         retry: the reconnection time in milliseconds that this event asked for.
@@ -47,13 +51,26 @@ class ServerSentEvent:
     retry: int | None = None
     fields: list[tuple[str, bytes]] | None = None
 
+    @property
+    def text(self) -> str:
+        """The data as text; what is not UTF-8 is replaced, as the standard says."""
+        return (self.data or b"").decode(errors="replace")
+
+    def json(self) -> Any:
+        """The data, decoded.
+
+        Raises:
+            ValueError: it is not JSON, such as `[DONE]`.
+        """
+        return decode_json(self.data or b"")
+
 
 class SSEParser:
     """A pulled parser: `receive_data`, then `next_event` until it returns None.
 
     Args:
         limit: bytes that one event may have; more raises `APIResponseValidationError`, and nothing more is kept.
-        extras: also hand out comments and unknown fields, and the blocks that hold nothing else.
+        extras: also hand out comments and unknown fields, and the blocks that hold nothing else, or only a `retry`.
     """
 
     def __init__(self, *, limit: int = DEFAULT_LIMIT, extras: bool = False) -> None:
@@ -198,7 +215,7 @@ class SSEParser:
         event.id = self._last_id
         if data:
             event.data = b"\n".join(data)
-        return event if data or event.fields else None
+        return event if data or event.fields or (self._extras and event.retry is not None) else None
 
     def _field(self, event: ServerSentEvent, name: bytes, value: bytes) -> None:
         """Any field but `data`."""

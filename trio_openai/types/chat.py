@@ -161,7 +161,10 @@ class ChoiceDelta(WireObject):
 
 @wire
 class ChunkChoice(WireObject):
-    """One choice's part of a chunk. `delta` is always there, empty if the server sent none."""
+    """One choice's part of a chunk. `delta` is always there, empty if the server sent none.
+
+    The content filter's fields are Azure's: what it found, by category, and where.
+    """
 
     __usual__ = ("delta",)
 
@@ -169,11 +172,13 @@ class ChunkChoice(WireObject):
     delta: ChoiceDelta = attrs.field(factory=ChoiceDelta)
     finish_reason: str | None = None
     logprobs: ChoiceLogprobs | None = None
+    content_filter_results: Raw | None = None
+    content_filter_offsets: Raw | None = None
 
 
 @wire
 class ChatCompletionChunk(WireObject):
-    """One event of a Chat Completions stream."""
+    """One event of a Chat Completions stream. Azure's first one has no choices, and `prompt_filter_results`."""
 
     id: str | None = None
     choices: list[ChunkChoice] = attrs.field(factory=list[ChunkChoice])
@@ -185,6 +190,7 @@ class ChatCompletionChunk(WireObject):
     system_fingerprint: str | None = None
     obfuscation: str | None = None
     moderation: Any = None
+    prompt_filter_results: list[Raw] | None = None
 
 
 @wire
@@ -209,12 +215,16 @@ class ChatCompletionMessage(WireObject):
 
 @wire
 class Choice(WireObject):
-    """One answer of the model, whole. `finish_reason` is None while it is not finished."""
+    """One answer of the model, whole. `finish_reason` is None while it is not finished.
+
+    `content_filter_results` is Azure's: what its filter found, by category; of a stream, what it last said of each.
+    """
 
     index: int | None = None
     message: ChatCompletionMessage = attrs.field(factory=ChatCompletionMessage)
     finish_reason: str | None = None
     logprobs: ChoiceLogprobs | None = None
+    content_filter_results: Raw | None = None
 
 
 @wire
@@ -231,3 +241,4 @@ class ChatCompletion(WireObject):
     system_fingerprint: str | None = None
     moderation: Any = None
     metadata: Raw | None = None
+    prompt_filter_results: list[Raw] | None = None

@@ -106,6 +106,7 @@ class Response(WireObject):
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     moderation: Raw | None = None
+    content_filters: list[Raw] | None = None  # Azure's
     previous_response_id: str | None = None
     prompt: Raw | None = None
     prompt_cache_diagnostics: Raw | None = None
