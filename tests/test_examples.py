@@ -11,6 +11,7 @@ import base64
 import gc
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -151,6 +152,32 @@ def two_calls() -> Reply:
         piece(1, '"Rome"}'),
         {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
     )
+
+
+def two_temperatures(request: RecordedRequest) -> Reply:
+    if len(request.json()["messages"]) > 1:
+        return Reply.chat("In Rome: 21 degrees, and 4 in Oslo.")
+    calls = [("Oslo", Pause(0.05)), ("Rome", Pause(0.05))]
+    steps: list[Any] = []
+    for index, (city, pause) in enumerate(calls):
+        function = {"name": "temperature", "arguments": f'{{"city": "{city}", "unit": "celsius"}}'}
+        call = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
+        chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+        steps += [chunk, pause]
+    return Reply.sse(*steps, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+
+
+def stock_and_query(request: RecordedRequest) -> Reply:
+    asked = request.json()["input"]
+    if asked != "What do we have?" and len(asked) > 1:
+        return Reply.response("12 packets of tea; the query failed.")
+    items = [
+        {"type": "function_call", "call_id": "call_0", "name": "stock", "arguments": '{"item": "tea"}'},
+        {"type": "custom_tool_call", "call_id": "call_1", "name": "query", "input": "select * from stock"},
+    ]
+    done = [{"type": "response.output_item.done", "output_index": n, "item": item} for n, item in enumerate(items)]
+    response = {"id": "resp_1", "object": "response", "status": "completed", "output": items}
+    return Reply.sse(*done, {"type": "response.completed", "response": response}, done=False)
 
 
 def cities(request: RecordedRequest) -> Reply:
@@ -306,6 +333,8 @@ SCRIPTS: dict[str, Script] = {
     "settle": Reply.chat(TEA),
     "structured": Reply.chat(RECIPE),
     "structured_outcomes": cities,
+    "tools": two_temperatures,
+    "tools_outcomes": stock_and_query,
     "deltas": thought_and_call,
     "tool_calls": two_calls(),
     "port_events": thought_and_call,
@@ -537,6 +566,14 @@ async def test_what_the_readme_says_of_openai(ask: Any, reply: Reply, expected: 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_openai_leaves_the_connection_open_after_break() -> None:
     assert await ask_openai(Reply.sse(chunk(content="Hi"), Stall()), left_early) == (1, 0)
+
+
+@with_openai_3_52
+def test_openai_runs_tools_of_responses_only_and_early_by_asyncio() -> None:
+    openai: Any = importlib.import_module("openai")
+    runner: Any = importlib.import_module("openai.lib.responses_tool_runner")
+    assert not hasattr(openai.AsyncOpenAI(api_key="k").chat.completions, "run_tools")
+    assert "asyncio.create_task(self._execute_function" in inspect.getsource(runner.AsyncResponsesToolRunner)
 
 
 @with_openai_3_52

@@ -86,7 +86,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("chat.completions", {"logprobs": 1}, "logprobs takes True or False, not int"),
     ("chat.completions", {"stop": 3}, "stop takes a string or a list, not int"),
     ("chat.completions", {"tools": "all"}, "tools takes a list, not str"),
-    ("chat.completions", {"tools": [len]}, "one of its items is of type builtin_function_or_method"),
+    ("chat.completions", {"tools": [3]}, "one of its items is of type int"),
     ("chat.completions", {"tool_choice": ["auto"]}, "tool_choice takes a string or a dictionary, not list"),
     ("chat.completions", {"logit_bias": [1]}, "logit_bias takes a dictionary, not list"),
     ("chat.completions", {"extra_body": 5}, "extra_body takes a dictionary, not int"),

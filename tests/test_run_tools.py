@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -325,6 +326,23 @@ async def test_closing_wakes_who_iterates_and_two_may_not(autojump_clock: trio.t
             await run.aclose()
             await run.aclose()
         assert isinstance(got[0], trio.ClosedResourceError)
+        nursery.cancel_scope.cancel()
+
+
+async def test_closing_while_the_request_is_out(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, attrs.evolve(ANSWER, delay=100))
+        client, transport = client_over(server)
+        async with client, client.chat.completions.run_tools(**CHAT, tools=[nap]) as run:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(outcome, run.until_done)
+                await server.wait_requests()
+                await trio.testing.wait_all_tasks_blocked()
+                await run.aclose()
+            assert transport.statistics().active == 0
+            assert repr(run) == ("<ChatToolRun ToolRunStatistics(rounds=0, running=0, waiting=0, done=0, failed=0)>")
+            with pytest.raises(trio.ClosedResourceError):
+                await run.get_final_completion()
         nursery.cancel_scope.cancel()
 
 

@@ -290,7 +290,7 @@ def _hints(function: Function, where: str) -> dict[str, Any]:
             f"{where}: the name {error.name!r} in its signature is not known where it is defined; "
             "define or import it at the top level of that module"
         ) from None
-    except TypeError as error:
+    except (AttributeError, SyntaxError, TypeError) as error:
         raise TypeError(f"{where}: its annotations cannot be read: {error}") from None
 
 

@@ -190,6 +190,7 @@ def named(**cities: str) -> None: ...
 def by_place(city: str, /) -> None: ...
 def mapping(counts: dict[str, int]) -> None: ...
 def generic(pair: tuple[int, str]) -> None: ...
+def broken(thing: dt.Nothing) -> None: ...  # type: ignore[name-defined]
 def unknown(thing: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 
@@ -206,6 +207,8 @@ def unknown(thing: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: 
         ),
         (generic, "generic.pair: a strict schema cannot say"),
         (unknown, "the name 'Nowhere' in its signature is not known where it is defined; define or import it"),
+        (broken, "broken: its annotations cannot be read: .*has no attribute 'Nothing'"),
+        (max, "max has no signature that Python knows of"),
         (print, r"print takes any number of arguments"),
         (Place, "Place is a class: give a function that takes one"),
         (3, "tools takes functions, Tools, and dictionaries; one of its items is of type int"),

@@ -1,0 +1,44 @@
+"""A model that calls two functions, each of which runs while the model still writes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import trio
+
+from trio_openai import RoundEvent, ToolDone, ToolStarted, TrioOpenAI
+
+TEMPERATURES = {"Oslo": 4.0, "Rome": 21.0}
+
+
+async def temperature(city: str, unit: Literal["celsius", "fahrenheit"]) -> float:
+    """Say how warm it is somewhere, now.
+
+    Args:
+        city: Its name, without the country.
+        unit: What the user is used to.
+    """
+    await trio.sleep(0.01)  # ask somebody
+    celsius = TEMPERATURES[city]
+    return celsius if unit == "celsius" else celsius * 9 / 5 + 32
+
+
+async def main() -> None:
+    async with TrioOpenAI() as client:
+        async with client.chat.completions.run_tools(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Where is it warmer, in Oslo or in Rome?"}],
+            tools=[temperature],
+        ) as run:
+            async for event in run:
+                match event:
+                    case ToolStarted(call, arguments):
+                        print(f"{call.name} of {arguments['city']} ...")
+                    case ToolDone(call, result):
+                        print(f"... is {result}")
+                    case RoundEvent(text=text):
+                        print(text, end="")
+        print(f"\n[{len(run.messages)} messages]")
+
+
+trio.run(main)

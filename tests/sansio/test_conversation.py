@@ -1,0 +1,98 @@
+"""What is sent in the next round, where servers and programs are odd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trio_openai._sansio.conversation import ChatConversation, ResponseConversation, is_whole
+from trio_openai._sansio.convert import hook_for
+from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
+
+
+def chat(**message: Any) -> ChatCompletion:
+    return ChatCompletion(choices=[Choice(index=0, message=ChatCompletionMessage(role="assistant", **message))])
+
+
+def test_the_given_messages_are_not_touched() -> None:
+    given = [{"role": "user", "content": "Hi"}]
+    conversation = ChatConversation({"model": "m", "messages": given})
+    asked = conversation.request()
+    conversation.add(chat(content="Hello"), [])
+    assert given == asked["messages"] == [{"role": "user", "content": "Hi"}]
+    assert conversation.messages == [*given, {"role": "assistant", "content": "Hello"}]
+
+
+def test_an_answer_without_a_choice_says_nothing() -> None:
+    conversation = ChatConversation({"messages": []})
+    conversation.add(ChatCompletion(), [])
+    assert conversation.messages == []
+
+
+def test_a_call_without_an_id_gets_one_that_its_output_has_too() -> None:
+    conversation = ChatConversation({"messages": []})
+    calls = [ToolCallDone(None, "add", "{}", part=part) for part in range(2)]
+    conversation.add(chat(), [(call, "x") for call in calls])
+    message, *outputs = conversation.messages
+    ids = [call["id"] for call in message["tool_calls"]]
+    assert len(set(ids)) == 2
+    assert [output["tool_call_id"] for output in outputs] == ids
+
+
+def test_a_refusal_and_the_details_of_reasoning_go_back() -> None:
+    conversation = ChatConversation({"messages": []})
+    conversation.add(chat(refusal="No.", reasoning_details=[{"type": "x"}]), [])
+    assert conversation.messages == [
+        {"role": "assistant", "content": None, "refusal": "No.", "reasoning_details": [{"type": "x"}]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "kept"),
+    [
+        ("required", False),
+        ({"type": "function", "function": {"name": "add"}}, False),
+        ({"type": "custom", "name": "add"}, False),
+        ("auto", True),
+        ("none", True),
+        ({"type": "allowed_tools"}, True),
+    ],
+)
+def test_what_forces_a_call_is_sent_once(choice: Any, *, kept: bool) -> None:
+    for conversation in (
+        ChatConversation({"messages": [], "tool_choice": choice}),
+        ResponseConversation({"tool_choice": choice}),
+    ):
+        assert conversation.request()["tool_choice"] == choice
+        conversation.add(chat() if isinstance(conversation, ChatConversation) else Response(), [])
+        assert ("tool_choice" in conversation.request()) == kept
+
+
+def test_a_response_without_input_begins_with_none() -> None:
+    conversation = ResponseConversation({"previous_response_id": "resp_0"})
+    assert conversation.request()["input"] == []
+    response: Response = hook_for(Response)({"output": [{"type": "message"}]}, None)
+    conversation.add(response, [])
+    assert conversation.request() == {"previous_response_id": "resp_0", "input": []}  # it has no id to go on from
+    assert conversation.messages == [{"type": "message"}]
+
+
+def test_items_of_input_are_kept_as_they_are() -> None:
+    items = [{"role": "user", "content": "Hi"}]
+    assert ResponseConversation({"input": iter(items)}).request()["input"] == items
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "whole"),
+    [
+        ("function", '{"a": 1}', True),
+        ("function", "{}", True),
+        ("function", "", False),
+        ("function", '{"a": ', False),
+        ("function", '"a"', False),
+        ("custom", "{}", False),
+    ],
+)
+def test_what_a_cut_may_have_shortened(kind: Any, arguments: str, *, whole: bool) -> None:
+    assert is_whole(ToolCallDone("id", "name", arguments, kind)) is whole
