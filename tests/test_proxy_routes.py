@@ -86,6 +86,13 @@ def test_no_repr_shows_the_password() -> None:
     assert repr(shown[1]) == "<socks5 proxy proxy.test:1080>"
 
 
+def test_a_proxy_of_httpx2_is_taken() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    given = httpx2.Proxy(PROXY, auth=("ada", PASSWORD), headers={"X-Team": "blue"})
+    assert Proxy(given).check().name == "the proxy proxy.test:3128"
+    assert PASSWORD not in repr(vars(Proxy(given)))
+
+
 ADDRESS = "https://api.example.com/v1"
 ENVIRONMENTS: list[tuple[dict[str, str], str, str | None]] = [
     ({}, ADDRESS, None),

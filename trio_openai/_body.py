@@ -1,7 +1,7 @@
 """The body of a response, read piece by piece, whoever's transport it came through.
 
-A response of `TrioTransport` brings its `Body`, which is read directly. Any other client (one that the user brought, or
-httpx's own transport, which goes through proxies) is read by `aiter_raw`, and promise 1 is kept there by two cures:
+A response of `TrioTransport` brings its `Body`, which is read directly. Any other client (one that the user brought,
+over httpx's own transport, say) is read by `aiter_raw`, and promise 1 is kept there by two cures:
 
 * httpx's stock pool loses a slot for good if a request is cancelled while it waits in the pool's queue. So nothing may
   queue there: a request takes a slot of ours first, of which there are no more than the pool has connections.
@@ -16,7 +16,7 @@ import contextlib
 import functools
 import math
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Protocol, cast
 
 import httpx
@@ -209,7 +209,7 @@ def _bound(scope: trio.CancelScope, request: httpx.Request) -> None:
     its first word this is lifted.
     """
 
-    async def trace(*_: object) -> None:  # noqa: ASYNC910 - httpcore awaits it
+    async def trace(*_: object) -> None:  # noqa: ASYNC124, ASYNC910 - httpcore has checkpoints of its own
         _unbound(scope)
 
     seconds = request.extensions.get("timeout", {}).get("read")
@@ -218,14 +218,17 @@ def _bound(scope: trio.CancelScope, request: httpx.Request) -> None:
         request.extensions["trace"] = trace
 
 
+async def _response(
+    http: httpx.AsyncClient, request: httpx.Request, auth: Any, scope: trio.CancelScope
+) -> httpx.Response:
+    options: Any = {"auth": auth} if auth is not None else {}
+    with scope:
+        return await http.send(request, stream=True, follow_redirects=False, **options)
+    raise httpx.ReadTimeout("there was no head of a response in time")
+
+
 def _unbound(scope: trio.CancelScope) -> None:
     scope.deadline = math.inf
-
-
-async def _head_within(scope: trio.CancelScope, sending: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
-    with scope:
-        return await sending()
-    raise httpx.ReadTimeout("there was no head of a response in time")
 
 
 async def send(
@@ -250,9 +253,7 @@ async def send(
             _bound(within, request)
             undo.callback(_unbound, within)
             request.extensions[NATIVE] = undo.close  # if that pool is ours, it counts, and looks at the clock, itself
-        options: Any = {"auth": auth} if auth is not None else {}
-        sending = functools.partial(http.send, request, stream=True, follow_redirects=False, **options)
-        response = await (sending() if slots is None else _head_within(within, sending))
+        response = await _response(http, request, auth, within)
         if response.http_version == "HTTP/2":
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await response.aclose()

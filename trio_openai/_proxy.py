@@ -12,6 +12,7 @@ What the program hands in is taken apart at once. From then on no `repr`, error 
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import http.client
 import ipaddress
@@ -168,15 +169,15 @@ class Proxy:
         except (OSError, trio.BrokenResourceError, ValueError) as error:
             raise httpx.ConnectError(f"cannot connect to {self.name}: {reason_of(error)}") from error
         try:
-            if self._scheme == "https":
-                stream = await open_tls(stream, self._context or tls(), self._host)
-            if is_tunnel:
-                await (self._negotiate if self._is_socks else self._connect)(stream, host, port)
-        except BaseException as error:
-            close_now(stream)
-            if isinstance(error, OSError | trio.BrokenResourceError):
-                raise httpx.ProxyError(f"the connection to {self.name} failed: {reason_of(error)}") from error
-            raise
+            with contextlib.ExitStack() as undo:
+                undo.callback(close_now, stream)
+                if self._scheme == "https":
+                    stream = await open_tls(stream, self._context or tls(), self._host)
+                if is_tunnel:
+                    await (self._negotiate if self._is_socks else self._connect)(stream, host, port)
+                undo.pop_all()
+        except (OSError, trio.BrokenResourceError) as error:
+            raise httpx.ProxyError(f"the connection to {self.name} failed: {reason_of(error)}") from error
         return stream
 
     async def _connect(self, stream: trio.abc.Stream, host: str, port: int) -> None:
@@ -185,25 +186,24 @@ class Proxy:
         headers = httpx.Headers({"Host": target})
         headers.update(self._headers)
         await stream.send_all(memoryview(serialize("CONNECT", target.encode("ascii"), headers)))
-        parser = ResponseParser(has_body=False)
-        while parser.status is None:
+        with contextlib.closing(ResponseParser(has_body=False)) as parser:
+            status = await self._read_status(stream, parser)
+            offers = httpx.Headers(parser.take_headers()).get("proxy-authenticate", "")
+        if not 200 <= status < 300:
+            raise refusal(self.name, status, offers)
+
+    async def _read_status(self, stream: trio.abc.Stream, parser: ResponseParser) -> int:
+        while True:
             data = await stream.receive_some(_READ_SIZE)
             if not data:
                 raise httpx.ProxyError(f"{self.name} ended the connection instead of an answer")
             parser.receive_data(data)
-            self._check(parser)
-        parser.close()
-        if not 200 <= parser.status < 300:
-            offers = httpx.Headers(parser.take_headers()).get("proxy-authenticate", "")
-            raise refusal(self.name, parser.status, offers)
-
-    def _check(self, parser: ResponseParser) -> None:
-        if parser.status is not None:
-            return
-        try:
-            parser.check()
-        except ProtocolError as error:
-            raise httpx.ProxyError(f"{self.name} answered with what is not HTTP: {error}") from error
+            if parser.status is not None:
+                return parser.status
+            try:
+                parser.check()
+            except ProtocolError as error:
+                raise httpx.ProxyError(f"{self.name} answered with what is not HTTP: {error}") from error
 
     async def _negotiate(self, stream: trio.abc.Stream, host: str, port: int) -> None:
         """Have a SOCKS proxy connect the stream."""
@@ -245,7 +245,7 @@ async def _exactly(stream: trio.abc.Stream, count: int) -> bytes:
         if not piece:
             raise EOFError
         data += piece
-    return bytes(data)
+    return bytes(data)  # noqa: ASYNC910 - it is never asked for none
 
 
 def _authority(host: str, port: int) -> str:
