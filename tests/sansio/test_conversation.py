@@ -40,6 +40,16 @@ def test_a_call_without_an_id_gets_one_that_its_output_has_too() -> None:
     assert [output["tool_call_id"] for output in outputs] == ids
 
 
+def test_what_a_server_says_of_a_call_beside_the_api_goes_back() -> None:
+    """Gemini refuses a conversation in which its `extra_content` is missing."""
+    extra = {"extra_content": {"google": {"thought_signature": "abc"}}}
+    conversation = ChatConversation({"messages": []})
+    conversation.add(chat(), [(ToolCallDone("c1", "add", "{}", extra=extra), "x")])
+    assert conversation.messages[0]["tool_calls"] == [
+        {**extra, "id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    ]
+
+
 def test_a_refusal_and_the_details_of_reasoning_go_back() -> None:
     conversation = ChatConversation({"messages": []})
     conversation.add(chat(refusal="No.", reasoning_details=[{"type": "x"}]), [])

@@ -185,6 +185,12 @@ def test_an_id_and_a_name_that_are_repeated_count_once() -> None:
     assert dones(said_in_chat(*map(calls, pieces), finish())) == ["function! c1 f {}"]
 
 
+def test_what_a_server_says_of_a_call_beside_the_api_comes_with_it() -> None:
+    signed = {**piece(0, "c1", "f", "{}"), "extra_content": {"google": {"thought_signature": "abc"}}}
+    (call,) = [part for part in said_in_chat(calls(signed), finish()) if isinstance(part, ToolCallDone)]
+    assert call.extra == {"extra_content": {"google": {"thought_signature": "abc"}}}
+
+
 def test_white_space_after_a_call_says_nothing() -> None:
     deltas = said_in_chat(calls(piece(0, "c1", "f", "{}")), calls(piece(0, args=" \n")), finish())
     assert short(deltas) == ["call c1 f {}", "function! c1 f {}"]

@@ -308,6 +308,21 @@ def test_a_custom_tool() -> None:
     assert (call.id, call.type, call.custom.name, call.custom.input) == ("call_1", "custom", "sql", "select")
 
 
+def test_what_a_server_says_of_a_call_beside_the_api_is_kept() -> None:
+    signature = {"google": {"thought_signature": "abc"}}
+    first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    pieces = [
+        {**first, "extra_content": signature},
+        {"index": 0, "function": {"arguments": "}"}, "extra_content": None},
+    ]
+    completion = folded(*(delta(tool_calls=[piece]) for piece in pieces))
+    (call,) = completion.choices[0].message.tool_calls or []
+    function = {"name": "f", "arguments": "{}"}
+    assert call.raw == {"extra_content": signature, "id": "c1", "type": "function", "function": function}
+    assert call.function is not None
+    assert call.function.arguments == "{}"
+
+
 def test_a_custom_tool_that_does_not_say_its_type() -> None:
     assert message({"tool_calls": [{"index": 0, "custom": {"name": "sql"}}]}).tool_calls[0].type == "custom"
 

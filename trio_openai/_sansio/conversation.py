@@ -103,7 +103,7 @@ def _assistant(message: ChatCompletionMessage, calls: Sequence[ToolCallDone]) ->
 
 def _chat_call(call: ToolCallDone) -> Raw:
     what = "input" if call.kind == "custom" else "arguments"
-    return {"id": _id(call), "type": call.kind, call.kind: {"name": call.name, what: call.arguments}}
+    return {**call.extra, "id": _id(call), "type": call.kind, call.kind: {"name": call.name, what: call.arguments}}
 
 
 def _chat_output(call: ToolCallDone, output: str) -> Raw:

@@ -171,4 +171,5 @@ class _Call:
         self.is_over = True
         call = self.call
         kind: CallKind = "function_call" if self._is_old else "custom" if call.custom else "function"
-        return ToolCallDone(call.id, call.name, "".join(call.text), kind, self._choice, self._index, self._number)
+        where = (self._choice, self._index, self._number)
+        return ToolCallDone(call.id, call.name, "".join(call.text), kind, *where, extra=call.extra)

@@ -4,7 +4,8 @@
   the latest.
 * Where that call has whole arguments already, and the piece has another id, or names a tool once more and brings
   arguments, it is another call: some servers give all of them index 0.
-* The first non-empty id, name and type win; only `arguments` (and a custom tool's `input`) is appended.
+* The first non-empty id, name and type win; only `arguments` (and a custom tool's `input`) is appended. Of what else
+  there is the last value counts: Gemini's `extra_content` has to be sent back.
 * Arguments are whole when they are one JSON object; nothing that could follow would leave them one.
 """
 
@@ -19,6 +20,7 @@ from trio_openai.types.chat import CustomTool, Function, ToolCall
 
 from .json import decode_json, encode_text, is_object
 
+_KNOWN = frozenset(("index", "id", "type", "function", "custom"))
 _JSON_SPACE = " \t\r\n"
 _OUTSIDE = re.compile(r'[{}\[\]"]')  # what counts outside of a string,
 _INSIDE = re.compile(r'["\\]')  # and in one
@@ -136,18 +138,22 @@ class CallPieces:
         own: what is the call's own: `id`, `type`.
         function: the function that is called.
         custom: the custom tool that is called, if it is one.
+        extra: members of the call that the API does not have.
     """
 
-    __slots__ = ("custom", "function", "index", "own")
+    __slots__ = ("custom", "extra", "function", "index", "own")
 
     def __init__(self, index: int | None) -> None:
         self.index = index
         self.own = Pieces()
         self.function = Pieces()
         self.custom: Pieces | None = None
+        self.extra: Raw = {}
 
     def add(self, raw: Raw) -> None:
         """Take a piece of it."""
+        if not raw.keys() <= _KNOWN:
+            self.extra |= {name: value for name, value in raw.items() if name not in _KNOWN and value is not None}
         self.own.add(raw, first=("id", "type"), joined=())
         if is_object(function := raw.get("function")):
             self.function.add(function, first=("name",), joined=("arguments",))
@@ -184,7 +190,7 @@ class CallPieces:
 
     def as_piece(self) -> Raw:
         """The one piece that says what all pieces have said."""
-        raw = {**self.own.values, "function": self.function.as_raw()}
+        raw = {**self.extra, **self.own.values, "function": self.function.as_raw()}
         if self.index is not None:
             raw["index"] = self.index
         return {**raw, "custom": self.custom.as_raw()} if self.custom else raw
@@ -195,6 +201,9 @@ class CallPieces:
         call: ToolCall = self.own.build(ToolCall)
         call.function = self.function.build(Function)
         call.custom = self.custom.build(CustomTool) if self.custom else None
+        if self.extra:
+            called = {"custom": self.custom.as_raw()} if self.custom else {"function": self.function.as_raw()}
+            call.raw = {**self.extra, **self.own.as_raw(), **called}
         return call
 
 

@@ -6,7 +6,7 @@ event that holds all of it. These are made by this library; what the server sent
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 
@@ -131,6 +131,8 @@ class ToolCallDone:
         arguments: all of it, as the model wrote it: mostly a JSON object, but the model may have been stopped half way,
             or wrong. Of a custom tool, its input, which is any text.
         kind: "function", "custom", "mcp" (the server calls it itself), or "function_call" (a chat's old way).
+        extra: of a chat's call, what the server says of it beside that, such as Gemini's `extra_content`, which has to
+            be sent back with the call.
         choice: as in its deltas.
         index: as in its deltas.
         part: as in its deltas.
@@ -146,6 +148,7 @@ class ToolCallDone:
     choice: int = 0
     index: int = 0
     part: int = 0
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True)
 
 
 Delta = (
