@@ -8,6 +8,7 @@ out again when the response is there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import random
 import time
@@ -147,6 +148,18 @@ class Session:
     slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
     limiter: Limiter | None = None
+
+    def url(self, path: str, query: Mapping[str, Any]) -> str:
+        """The URL of an endpoint: as text, since the client may be of another library than the `base_url`."""
+        if not query and not self.base_url.query:
+            return self._prefix + path  # a quarter less CPU for a short call than the long way
+        base, _, own = self.base_url.raw_path.partition(b"?")
+        target = base.rstrip(b"/") + path.encode() + (b"?" + own if own else b"")
+        return str(self.base_url.copy_with(raw_path=target).copy_merge_params(dict(query)))
+
+    @functools.cached_property
+    def _prefix(self) -> str:
+        return str(self.base_url.copy_with(fragment=None)).rstrip("/")
 
 
 def encode_json(params: Mapping[str, Any]) -> bytes:
@@ -348,10 +361,7 @@ class Exchange:
             raise translated(error, self.call.deadlines) from error
 
     def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
-        call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
-        path, _, query = base.raw_path.partition(b"?")
-        target = path.rstrip(b"/") + call.path.encode() + (b"?" + query if query else b"")
-        url = base.copy_with(raw_path=target).copy_merge_params(dict(call.query))
+        call, deadlines = self.call, self.call.deadlines
         timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
         content = call.content
         body: dict[str, Any] = {"content": content}
@@ -359,7 +369,7 @@ class Exchange:
             body = {"data": content.data(), "files": files}
         request = self._session.http.build_request(
             call.method,
-            str(url),  # in the words of whichever library the client is from
+            self._session.url(call.path, call.query),
             headers=call.headers.raw,
             **body,
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
