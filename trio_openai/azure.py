@@ -19,19 +19,22 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import quote
 
 import attrs
 import httpx
 
 from ._calls import HiddenHeaders, NotGiven
-from ._client import TrioOpenAI
+from ._client import TrioOpenAI, hidden_proxy
 from ._keys import in_thread
-from ._limiter import Limiter
 from ._request import Key
 from ._sansio.policy import Deadlines
 from .errors import OpenAIError
+
+if TYPE_CHECKING:
+    from ._limiter import Limiter
+    from ._proxy import Proxy
 
 __all__ = ["AzureOpenAI"]
 
@@ -72,6 +75,8 @@ class AzureOptions(TypedDict, total=False):
     default_headers: Mapping[str, str] | None
     default_query: Mapping[str, Any] | None
     http_client: httpx.AsyncClient | None
+    proxy: str | httpx.URL | httpx.Proxy | Proxy | None
+    trust_env: bool
     limiter: Limiter | None
 
 
@@ -130,6 +135,8 @@ def hide_secrets(options: dict[str, Any]) -> None:
     keys = {name: _as_key(name, options.pop(name)) for name in _SECRETS if options.get(name)}
     if "default_headers" in options:
         options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
+    if "proxy" in options:
+        options["proxy"] = hidden_proxy(options["proxy"])
     if len(keys) > 1:
         raise ValueError(f"{' and '.join(keys)} are given: the client takes one of them")
     if keys:
