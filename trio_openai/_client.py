@@ -11,7 +11,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
-import attrs
 import httpx
 import trio
 
@@ -21,7 +20,7 @@ from ._endpoints.chat import Chat
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
-from ._transport import TransportStatistics, TrioTransport
+from ._transport import TrioTransport
 from ._version import __version__
 from .errors import OpenAIError
 from .types import NamedEvent, WireObject
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from ._many import Calls, Items
     from ._proxy import Proxy, Route
     from ._race import Race
+    from ._statistics import ClientStatistics
 
 WireT = TypeVar("WireT", bound=WireObject)
 
@@ -45,19 +45,6 @@ _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _DEFAULT_POOL = 1000
 DEFAULT_CONCURRENT = 100
 _STOCK_POOL = 100  # connections of an httpx client that was not told otherwise
-
-
-@attrs.frozen
-class ClientStatistics:
-    """What a client holds.
-
-    Attributes:
-        open_streams: streams that are neither at their end nor closed.
-        transport: of the client's own connections; None with an `http_client`.
-    """
-
-    open_streams: int
-    transport: TransportStatistics | None
 
 
 class TrioOpenAI:
@@ -229,6 +216,8 @@ class TrioOpenAI:
 
     def statistics(self) -> ClientStatistics:
         """What the client holds, as of now."""
+        from ._statistics import ClientStatistics
+
         caller = self._caller
         return ClientStatistics(
             open_streams=len(caller.open_sources),

@@ -51,7 +51,7 @@ LAYERS = [
     ["_connection", "_http1"],
     ["_sansio"],
     ["types", "errors"],
-    ["_version"],
+    ["_statistics", "_version"],
 ]
 CORE_LAYERS = [
     ["reader_raw"],
