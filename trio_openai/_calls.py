@@ -86,7 +86,7 @@ def add_headers(headers: httpx.Headers, given: HiddenHeaders) -> None:
     headers.update(given)
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Caller:
     """What a client's endpoints share: its connections, and what it adds to every request.
 
@@ -96,7 +96,7 @@ class Caller:
     """
 
     session: Session
-    headers: httpx.Headers = attrs.field(repr=False)
+    headers: httpx.Headers
     query: Mapping[str, Any]
     deadlines: Deadlines
     max_retries: int

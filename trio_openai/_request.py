@@ -125,20 +125,20 @@ class _Bearer:
         return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Call:
     """What to ask the server. `content` is the request's body: JSON, encoded once for all attempts, or a form."""
 
     method: str
     path: str
-    content: bytes | Form | None = attrs.field(default=None, repr=False)
-    headers: httpx.Headers = attrs.field(factory=httpx.Headers, repr=False)
+    content: bytes | Form | None = None
+    headers: httpx.Headers = attrs.field(factory=httpx.Headers)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
     max_retries: int
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Session:
     """What all requests of a client share."""
 
