@@ -365,7 +365,7 @@ class ToolRun(Generic[WholeT]):
 
     def _tell_failure(self, call: ToolCallDone, error: Exception, words: str, ends: Exception | None = None) -> None:
         """A call came to nothing: tell the model, or end the run by what `ends` it."""
-        self._outputs[call.part] = output = f"Error: {words}"
+        self._outputs[call.part] = output = text_of(f"Error: {words}")
         self._failed += 1
         self._report(ToolFailed(call, error, output))
         if ends is not None and self._plan.on_error == "raise":

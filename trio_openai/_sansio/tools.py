@@ -25,6 +25,7 @@ from trio_openai.types._base import Raw
 
 from . import schema, structured
 from .json import is_object
+from .partial import utf8
 from .schema import Field, JSONSchema
 
 Function = Callable[..., Any]
@@ -211,10 +212,12 @@ def tool_of(given: object) -> Tool:
 def text_of(result: object) -> str:
     """What a function returned, as the model is told: a string as it is, anything else as JSON.
 
+    In a string, what has no UTF-8 (as in the name of a file) is replaced.
+
     Raises:
         TypeError: there is no JSON for it.
     """
-    return result if isinstance(result, str) else _converter().dumps(result).decode()
+    return utf8(result).decode() if isinstance(result, str) else _converter().dumps(result).decode()
 
 
 @functools.cache

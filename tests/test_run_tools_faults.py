@@ -1,0 +1,78 @@
+"""Runs of tools: faults that there were, each with what it did."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import trio
+from net_helpers import client_over, no_environment, serve
+from tool_helpers import CHAT, RESPONSE, calling, chunk, completed, end, function_item, item_events, piece
+
+from trio_openai.testing import Reply
+
+ANSWER = Reply.chat("It is done.")
+PAIR, HALF = "\ud83d\ude00", "\ud800"  # in Python two characters, and no UTF-8
+REPLACED = "\U0001f600\ufffd"
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+def escaped(*events: Any, done: bool = True) -> Reply:
+    """As a server of Python writes it: with escapes, also for half a pair."""
+    return Reply.sse(*map(json.dumps, events), done=done)
+
+
+def echo(text: str) -> str:
+    """Say it again."""
+    return text
+
+
+async def messages_of(nursery: trio.Nursery, reply: Reply, tool: Any) -> list[Any]:
+    """The messages of a run of one tool, whose second request the server has taken."""
+    server = await serve(nursery, [reply, ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[tool]) as run:
+        await run.until_done()
+    return run.messages
+
+
+async def test_half_a_surrogate_pair_in_a_tools_output_ends_no_run(nursery: trio.Nursery) -> None:
+    """What `os.listdir` gives could not be sent, which was raised by the run."""
+
+    def name_of_file() -> str:
+        return "a\udc80"
+
+    assert (await messages_of(nursery, calling(("name_of_file", {})), name_of_file))[2]["content"] == "a\ufffd"
+
+
+async def test_half_a_surrogate_pair_in_a_tools_exception_ends_no_run(nursery: trio.Nursery) -> None:
+    def open_file() -> None:
+        raise FileNotFoundError("a\udc80")
+
+    messages = await messages_of(nursery, calling(("open_file", {})), open_file)
+    assert messages[2]["content"] == "Error: FileNotFoundError: a\ufffd"
+
+
+async def test_halves_of_surrogate_pairs_in_what_the_model_said_end_no_run(nursery: trio.Nursery) -> None:
+    said = chunk({"content": PAIR[0]}), chunk({"content": PAIR[1] + HALF})
+    called = piece(0, f'{{"text": "{PAIR[0]}', "echo"), piece(0, f'{PAIR[1]}{HALF}"}}'), end()
+    messages = await messages_of(nursery, escaped(*said, *called), echo)
+    assert messages[1]["content"] == REPLACED
+    assert messages[1]["tool_calls"][0]["function"]["arguments"] == f'{{"text": "{REPLACED}"}}'
+    assert messages[2]["content"] == REPLACED
+
+
+async def test_halves_of_surrogate_pairs_in_a_response_end_no_run(nursery: trio.Nursery) -> None:
+    item = function_item(0, "echo", f'{{"text": "{PAIR}{HALF}"}}')
+    first = escaped(*item_events(0, item), completed([item]), done=False)
+    server = await serve(nursery, [first, Reply.response("It is done.")])
+    client, _ = client_over(server)
+    async with client, client.responses.run_tools(**RESPONSE, tools=[echo]) as run:
+        await run.until_done()
+    assert run.messages[1] == {**item, "arguments": f'{{"text": "{REPLACED}"}}'}
+    assert run.messages[2]["output"] == REPLACED
