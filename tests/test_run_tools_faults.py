@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from net_helpers import client_over, no_environment, serve
 from tool_helpers import CHAT, RESPONSE, calling, chunk, completed, end, function_item, item_events, piece
 
@@ -76,3 +77,12 @@ async def test_halves_of_surrogate_pairs_in_a_response_end_no_run(nursery: trio.
         await run.until_done()
     assert run.messages[1] == {**item, "arguments": f'{{"text": "{REPLACED}"}}'}
     assert run.messages[2]["output"] == REPLACED
+
+
+@pytest.mark.parametrize("result", [b"text", {"parts": [b"text"]}])
+async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: object) -> None:
+    def read() -> object:
+        return result
+
+    messages = await messages_of(nursery, calling(("read", {})), read)
+    assert messages[2]["content"] == "Error: TypeError: bytes are no text and have no JSON: return them decoded"

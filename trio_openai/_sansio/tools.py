@@ -224,7 +224,13 @@ def text_of(result: object) -> str:
 def _converter() -> Any:
     from cattrs.preconf.orjson import make_converter
 
-    return make_converter()
+    converter = make_converter()
+    converter.register_unstructure_hook(bytes, _refuse_bytes)  # which would be told in base 85
+    return converter
+
+
+def _refuse_bytes(_: bytes) -> str:
+    raise TypeError("bytes are no text and have no JSON: return them decoded")
 
 
 # -------------------------------------------------------------------------------------------------------- the signature
