@@ -11,6 +11,7 @@ import trio.testing
 from net_helpers import client_over, no_environment, serve
 from tool_helpers import CHAT, RESPONSE, calling, chunk, completed, end, function_item, item_events, piece
 
+from trio_openai import ToolFailed
 from trio_openai.testing import Reply
 
 ANSWER = Reply.chat("It is done.")
@@ -40,6 +41,13 @@ async def messages_of(nursery: trio.Nursery, reply: Reply, tool: Any) -> list[An
     async with client, client.chat.completions.run_tools(**CHAT, tools=[tool]) as run:
         await run.until_done()
     return run.messages
+
+
+async def test_a_tools_name_that_is_no_string_is_told_to_the_model(nursery: trio.Nursery) -> None:
+    """An unhashable one was a TypeError in a group."""
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": ["echo"], "arguments": "{}"}}
+    messages = await messages_of(nursery, Reply.sse(chunk({"tool_calls": [call]}), end()), echo)
+    assert messages[2]["content"] == "Error: there is no tool named ['echo']; there are: echo"
 
 
 async def test_half_a_surrogate_pair_in_a_tools_output_ends_no_run(nursery: trio.Nursery) -> None:
@@ -86,3 +94,20 @@ async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: obje
 
     messages = await messages_of(nursery, calling(("read", {})), read)
     assert messages[2]["content"] == "Error: TypeError: bytes are no text and have no JSON: return them decoded"
+
+
+async def test_an_exception_that_has_no_words_is_told_by_its_class(nursery: trio.Nursery) -> None:
+    """What its `__str__` raised came out in a group."""
+
+    class DumbError(Exception):
+        def __str__(self) -> str:
+            raise LookupError("no words")
+
+    def fail() -> None:
+        raise DumbError
+
+    server = await serve(nursery, [calling(("fail", {})), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[fail]) as run:
+        events = [event async for event in run]
+    assert [event.output for event in events if isinstance(event, ToolFailed)] == ["Error: DumbError"]

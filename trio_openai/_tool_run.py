@@ -350,7 +350,7 @@ class ToolRun(Generic[WholeT]):
             self._report(ToolDone(call, result, output))
 
     def _tool_of(self, call: ToolCallDone) -> Tool:
-        tool = self._plan.tools.get(call.name or "")
+        tool = self._plan.tools.get(call.name) if type(call.name) is str else None  # it is what the server sent
         if tool is None or (tool.kind == "custom") != (call.kind == "custom"):
             names = ", ".join(self._plan.tools)
             raise LookupError(f"there is no tool named {call.name!r}; there are: {names}")
@@ -386,7 +386,10 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         inner: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return "; ".join(map(_words_of, inner))
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    try:
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
+    except Exception:  # noqa: BLE001 - the program's own, of which the model cannot be told more
+        return type(error).__name__
 
 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
