@@ -96,6 +96,28 @@ async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: obje
     assert messages[2]["content"] == "Error: TypeError: bytes are no text and have no JSON: return them decoded"
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_tool_that_raises_stop_async_iteration_does_not_end_the_run_as_if_it_were_whole(
+    nursery: trio.Nursery, *, is_async: bool
+) -> None:
+    """It ended the `async for`, quietly."""
+
+    async def late() -> None:
+        raise StopAsyncIteration
+
+    def soon() -> None:
+        raise StopAsyncIteration
+
+    tool = late if is_async else soon
+    server = await serve(nursery, [calling((tool.__name__, {})), ANSWER])
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(RuntimeError, match="the tool raised StopAsyncIteration") as raised:
+            async with client.chat.completions.run_tools(**CHAT, tools=[tool], on_error="raise") as run:
+                await run.get_final_completion()
+    assert isinstance(raised.value.__cause__, StopAsyncIteration)
+
+
 async def test_an_exception_that_has_no_words_is_told_by_its_class(nursery: trio.Nursery) -> None:
     """What its `__str__` raised came out in a group."""
 

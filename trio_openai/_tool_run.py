@@ -374,9 +374,12 @@ class ToolRun(Generic[WholeT]):
 
 @trio.lowlevel.disable_ki_protection  # from here on it is the program's code
 async def _called(tool: Tool, arguments: dict[str, Any] | str) -> Any:
-    result = tool.function(arguments) if isinstance(arguments, str) else tool.function(**arguments)
-    if inspect.isawaitable(result):
-        return await result
+    try:
+        result = tool.function(arguments) if isinstance(arguments, str) else tool.function(**arguments)
+        if inspect.isawaitable(result):
+            return await result
+    except StopAsyncIteration as error:  # raised by a step of the run, it would pass for the run's end
+        raise RuntimeError("the tool raised StopAsyncIteration") from error
     await trio.lowlevel.checkpoint()
     return result
 
