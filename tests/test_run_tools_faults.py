@@ -133,3 +133,48 @@ async def test_an_exception_that_has_no_words_is_told_by_its_class(nursery: trio
     async with client, client.chat.completions.run_tools(**CHAT, tools=[fail]) as run:
         events = [event async for event in run]
     assert [event.output for event in events if isinstance(event, ToolFailed)] == ["Error: DumbError"]
+
+
+async def start_tool(run: Any) -> None:
+    async for event in run:
+        if event.type == "tool.started":
+            return
+
+
+async def test_ctrl_c_in_the_cleanup_of_a_tool_is_not_lost(nursery: trio.Nursery) -> None:
+    """The run had been closed, and only the first error counted."""
+
+    async def wait() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyboardInterrupt
+
+    server = await serve(nursery, calling(("wait", {})))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(KeyboardInterrupt):
+            async with client.chat.completions.run_tools(**CHAT, tools=[wait]) as run:
+                await start_tool(run)
+
+
+async def test_ctrl_c_in_a_tool_is_not_lost_to_what_the_block_raises(autojump_clock: trio.testing.MockClock) -> None:
+    async def interrupted() -> None:
+        await trio.sleep(1)
+        raise KeyboardInterrupt
+
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [calling(("interrupted", {})), calling(("interrupted", {}))])
+        client, _ = client_over(server)
+        async with client:
+            with pytest.raises(KeyboardInterrupt) as raised:
+                async with client.chat.completions.run_tools(**CHAT, tools=[interrupted]) as run:
+                    await start_tool(run)
+                    await trio.sleep(2)
+                    raise ValueError("the block's")
+            assert isinstance(raised.value.__context__, ValueError)
+            with pytest.raises(KeyboardInterrupt), trio.move_on_after(2):
+                async with client.chat.completions.run_tools(**CHAT, tools=[interrupted]) as run:
+                    await start_tool(run)
+                    await trio.sleep_forever()
+        nursery.cancel_scope.cancel()

@@ -185,9 +185,9 @@ class ToolRun(Generic[WholeT]):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def raise_owed(self) -> None:
-        """Raise what a tool raised, if no step has. Internal."""
-        if self._is_owed:
+    def raise_owed(self, *, only_urgent: bool = False) -> None:
+        """Raise what a tool raised, if no step has; or only if it is Ctrl-C, say. Internal."""
+        if self._is_owed and (not only_urgent or _is_urgent(self._failure)):
             self._raise_failure()
 
     def _raise_failure(self) -> None:
@@ -196,8 +196,8 @@ class ToolRun(Generic[WholeT]):
             raise self._failure
 
     def _fail(self, error: BaseException, *, by_tool: bool = False) -> None:
-        """End the run by an error. The first one counts."""
-        if self._failure is None:
+        """End the run by an error. The first one counts, but Ctrl-C before any."""
+        if self._failure is None or _is_urgent(error) > _is_urgent(self._failure):
             self._failure, self._is_owed = error, by_tool
         for scope in self._tasks.values():
             scope.cancel()
@@ -384,6 +384,11 @@ async def _called(tool: Tool, arguments: dict[str, Any] | str) -> Any:
     return result
 
 
+def _is_urgent(error: BaseException | None) -> bool:
+    """Whether it is for the whole program: Ctrl-C, an exit. Nothing else takes its place."""
+    return error is not None and not isinstance(error, Exception)
+
+
 def _words_of(error: BaseException) -> str:
     """An exception, for the model. Of a group, those that are in it."""
     if isinstance(error, BaseExceptionGroup):
@@ -431,10 +436,16 @@ class ResponseToolRun(ToolRun[ResponseT]):
 @asynccontextmanager
 async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> AsyncGenerator[RunT]:
     """A run, while the block runs. What the block raises comes out bare."""
-    async with nursery_around_block() as nursery:
-        run = run_class(plan, nursery)
-        try:
-            yield run
-        finally:
-            await run.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+    run: RunT | None = None
+    try:
+        async with nursery_around_block() as nursery:
+            run = run_class(plan, nursery)
+            try:
+                yield run
+            finally:
+                await run.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+    except BaseException:
+        if run is not None:
+            run.raise_owed(only_urgent=True)
+        raise
     run.raise_owed()
