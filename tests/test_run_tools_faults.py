@@ -178,3 +178,28 @@ async def test_ctrl_c_in_a_tool_is_not_lost_to_what_the_block_raises(autojump_cl
                     await start_tool(run)
                     await trio.sleep_forever()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_run_that_has_failed_begins_no_tool(nursery: trio.Nursery) -> None:
+    """One that the last event called, while a tool's exception came: nothing cancelled it before the block was left."""
+    begun: list[str] = []
+
+    async def late() -> None:
+        begun.append("late")
+        await trio.sleep_forever()
+
+    async def fail() -> None:
+        assert run.stream is not None
+        while run.stream.verdict.state == "open":
+            await trio.lowlevel.checkpoint()
+        raise ValueError("no luck")
+
+    first, second = function_item(0, "fail", {}), function_item(1, "late", {})
+    server = await serve(nursery, Reply.sse(*item_events(0, first), completed([first, second]), done=False))
+    client, _ = client_over(server)
+    async with client, client.responses.run_tools(**RESPONSE, tools=[late, fail], on_error="raise") as run:
+        with pytest.raises(ValueError, match="no luck"):
+            await run.until_done()
+        await trio.testing.wait_all_tasks_blocked()
+        assert begun == []
+        assert run.statistics().waiting == run.statistics().running == 0

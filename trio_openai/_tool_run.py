@@ -291,6 +291,8 @@ class ToolRun(Generic[WholeT]):
 
     def _begin_calls(self, parts: Iterable[Delta], *, is_cut: bool) -> None:
         """Begin those that are whole by now; `is_cut`: of which some may only seem to be."""
+        if self._failure is not None:  # in the last moment, when the event could not be put off any more
+            return
         for call in parts:
             if not isinstance(call, ToolCallDone) or call.kind == "mcp" or call.choice:
                 continue
