@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 import typing
 import weakref
@@ -85,6 +86,8 @@ class Tool:
         """Check what cannot be sent."""
         if not callable(self.function):
             raise TypeError(f"the tool {self.name!r} needs a function, not {type(self.function).__name__}")
+        if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
+            raise TypeError(f"the tool {self.name!r} yields, and a model is told one result: return it, as a list, say")
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"{self.name!r} is no name for a tool: letters, digits, _ and -, at most 64; "
@@ -328,7 +331,8 @@ def _loose(signature: _Signature, function: Function) -> JSONSchema:
     loose["required"] = [field.name for field in signature.fields if field.is_required]
     for field in signature.fields:
         default, described = parameters[field.name].default, loose["properties"][field.name]
-        if type(default) in _JSON_DEFAULTS and "$ref" not in described:
+        has_json = type(default) in _JSON_DEFAULTS and not (type(default) is float and not math.isfinite(default))
+        if has_json and "$ref" not in described:
             loose["properties"][field.name] = {**described, "default": default}
     return loose
 
