@@ -177,6 +177,25 @@ async def test_cancelling_the_pause_before_a_resume_returns_at_once(
         assert transport.statistics().active == 0
 
 
+async def test_steps_that_are_each_cancelled_before_it_is_due_are_one_attempt(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """A run of tools cancels its step whenever a tool has something to report."""
+    server = await serve(nursery, server_that_breaks(3))
+    client, _ = client_over(server)
+    numbers: list[int] = []
+    async with client, client.responses.stream(**ASK, resume=True) as stream:
+        for _ in range(100):
+            with trio.move_on_after(0.1):
+                async for event in stream:
+                    numbers.append(event.raw["sequence_number"])
+                break
+        assert numbers == list(range(len(ALL)))
+        assert stream.verdict.state == "done"
+        assert stream.timings.resumes == stream.timings.retries == 1
+        assert len(server.requests) == 2
+
+
 async def test_subscribers_and_replay_see_nothing_of_it(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, server_that_breaks(3, 3, back=1)))
     async with client, client.responses.stream(**ASK, resume=True) as stream:

@@ -351,6 +351,25 @@ async def test_a_step_cancelled_in_the_sleep_before_a_retry_is_continued_by_the_
     assert len(server.requests) == 2
 
 
+async def test_steps_that_are_each_cancelled_before_the_retry_is_due_get_there_all_the_same(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """The sleep began anew with each of them, and each counted as an attempt: who polls never got further."""
+    too_many = Reply.error(429, "later", headers={"retry-after": "3"})
+    server = await serve(nursery, [Reply.sse(Cut()), too_many, HELLO])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        began = trio.current_time()
+        for _ in range(100):
+            with trio.move_on_after(0.2):
+                await anext(stream)
+                break
+        assert 3 < trio.current_time() - began < 6
+        assert len(server.requests) == 3
+        assert stream.timings.retries == 2
+        assert (await stream.get_final_completion()).choices[0].message.content == "Hello there."
+
+
 @pytest.mark.parametrize("closing", ["stream", "client"])
 @pytest.mark.parametrize("second", [HELLO, Reply(delay=math.inf), Reply.error(503, "busy")])
 @pytest.mark.parametrize("moment", [0.1, 5.0])

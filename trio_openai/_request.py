@@ -196,6 +196,7 @@ class Exchange:
         self.errors = session.errors
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
+        self._next_at = 0.0  # when the next one may begin
         self._bearer: _Bearer | None = None
         self._permits: Permits | None = None  # unless there is a limiter
         if session.limiter is not None:
@@ -226,7 +227,8 @@ class Exchange:
             except APIError as error:
                 if not self.may_retry(self.cleaned(error)):
                     raise error
-                await self.pause(error)
+                self.plan_another(error)
+                await self.pause()
 
     def cleaned(self, error: APIError) -> APIError:
         """An error as it leaves the library: without the key, and without our frames, which hold what came."""
@@ -320,14 +322,18 @@ class Exchange:
             return error.phase in ("connect", "headers") or (after_headers and error.phase == "idle")
         return isinstance(error, APIConnectionError) or policy.should_retry_reported(error)
 
-    async def pause(self, error: APIError) -> None:
-        """Wait before the next attempt, as long as the server or the policy says."""
+    def plan_another(self, error: APIError) -> None:
+        """Count another attempt, and set its time, as the server or the policy says."""
         seconds = policy.delay(self._failed, policy.headers_of(error), random.random(), time.time())
         self.retries += 1
         self._failed += 1
         self.clocks.stop("first_event", "first_content", "idle")  # they are the failed attempt's
         log.debug("attempt %d failed (%s); the next one in %.2f s", self.retries, type(error).__name__, seconds)
-        await self.limited(trio.sleep, seconds)
+        self._next_at = trio.current_time() + seconds
+
+    async def pause(self) -> None:
+        """Wait for the time of the next attempt. If this is cancelled, calling it again goes on with it."""
+        await self.limited(trio.sleep_until, self._next_at)
 
     async def _attempt(self) -> httpx.Response:
         """One attempt, when the limiter allows it."""

@@ -89,6 +89,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._is_over = False  # whether the end has been handed out, or the stream was closed
         self._failure: APIError | None = None  # what the stream failed with, for good
         self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
+        self._is_restart_planned = False
         self._restarting = trio.CancelScope()
         self._last_pause = 0.0
         self._resumed_at = -1  # how many events there were when it was last taken up again
@@ -409,7 +410,7 @@ class EventSource(Generic[EventT, WholeT]):
             self._end_subscriptions()
             raise self._failure
         self._open_sources.add(self)  # a client that is closed now ends the waiting too
-        self._restart_after = error
+        self._restart_after, self._is_restart_planned = error, False
         if self.reader.events:
             self.reader.resume()
             self._separate_record()
@@ -427,14 +428,17 @@ class EventSource(Generic[EventT, WholeT]):
         return isinstance(error, APIConnectionError) and self._exchange.may_retry(error, after_headers=True)
 
     async def _restart(self) -> ReadableBody:
-        """Wait as the policy says, and open the stream once more. If this is cancelled, the next step does it."""
+        """Wait as the policy says, and open the stream once more. If it is cancelled, the next step goes on."""
         error = self._restart_after
         if error is None:
             raise trio.ClosedResourceError("this stream has been closed")
-        with trio.CancelScope() as self._restarting:
-            await self._exchange.pause(error)
+        if not self._is_restart_planned:
+            self._is_restart_planned = True
+            self._exchange.plan_another(error)
             if self.reader.events:
                 self._take_up()
+        with trio.CancelScope() as self._restarting:
+            await self._exchange.pause()
             await self.open()
         if self._restarting.cancel_called or self._body is None:  # by `aclose`, which then came first
             self.reader.close()

@@ -185,9 +185,9 @@ class ToolRun(Generic[WholeT]):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def raise_owed(self) -> None:
-        """Raise what a tool raised, if no step has. Internal."""
-        if self._is_owed:
+    def raise_owed(self, *, only_urgent: bool = False) -> None:
+        """Raise what a tool raised, if no step has; or only if it is Ctrl-C, say. Internal."""
+        if self._is_owed and (not only_urgent or _is_urgent(self._failure)):
             self._raise_failure()
 
     def _raise_failure(self) -> None:
@@ -196,8 +196,8 @@ class ToolRun(Generic[WholeT]):
             raise self._failure
 
     def _fail(self, error: BaseException, *, by_tool: bool = False) -> None:
-        """End the run by an error. The first one counts."""
-        if self._failure is None:
+        """End the run by an error. The first one counts, but Ctrl-C before any."""
+        if self._failure is None or _is_urgent(error) > _is_urgent(self._failure):
             self._failure, self._is_owed = error, by_tool
         for scope in self._tasks.values():
             scope.cancel()
@@ -291,6 +291,8 @@ class ToolRun(Generic[WholeT]):
 
     def _begin_calls(self, parts: Iterable[Delta], *, is_cut: bool) -> None:
         """Begin those that are whole by now; `is_cut`: of which some may only seem to be."""
+        if self._failure is not None:  # in the last moment, when the event could not be put off any more
+            return
         for call in parts:
             if not isinstance(call, ToolCallDone) or call.kind == "mcp" or call.choice:
                 continue
@@ -350,7 +352,7 @@ class ToolRun(Generic[WholeT]):
             self._report(ToolDone(call, result, output))
 
     def _tool_of(self, call: ToolCallDone) -> Tool:
-        tool = self._plan.tools.get(call.name or "")
+        tool = self._plan.tools.get(call.name) if type(call.name) is str else None  # it is what the server sent
         if tool is None or (tool.kind == "custom") != (call.kind == "custom"):
             names = ", ".join(self._plan.tools)
             raise LookupError(f"there is no tool named {call.name!r}; there are: {names}")
@@ -365,7 +367,7 @@ class ToolRun(Generic[WholeT]):
 
     def _tell_failure(self, call: ToolCallDone, error: Exception, words: str, ends: Exception | None = None) -> None:
         """A call came to nothing: tell the model, or end the run by what `ends` it."""
-        self._outputs[call.part] = output = f"Error: {words}"
+        self._outputs[call.part] = output = text_of(f"Error: {words}")
         self._failed += 1
         self._report(ToolFailed(call, error, output))
         if ends is not None and self._plan.on_error == "raise":
@@ -374,11 +376,19 @@ class ToolRun(Generic[WholeT]):
 
 @trio.lowlevel.disable_ki_protection  # from here on it is the program's code
 async def _called(tool: Tool, arguments: dict[str, Any] | str) -> Any:
-    result = tool.function(arguments) if isinstance(arguments, str) else tool.function(**arguments)
-    if inspect.isawaitable(result):
-        return await result
+    try:
+        result = tool.function(arguments) if isinstance(arguments, str) else tool.function(**arguments)
+        if inspect.isawaitable(result):
+            return await result
+    except StopAsyncIteration as error:  # raised by a step of the run, it would pass for the run's end
+        raise RuntimeError("the tool raised StopAsyncIteration") from error
     await trio.lowlevel.checkpoint()
     return result
+
+
+def _is_urgent(error: BaseException | None) -> bool:
+    """Whether it is for the whole program: Ctrl-C, an exit. Nothing else takes its place."""
+    return error is not None and not isinstance(error, Exception)
 
 
 def _words_of(error: BaseException) -> str:
@@ -386,7 +396,10 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         inner: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return "; ".join(map(_words_of, inner))
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    try:
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
+    except Exception:  # noqa: BLE001 - the program's own, of which the model cannot be told more
+        return type(error).__name__
 
 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
@@ -425,10 +438,16 @@ class ResponseToolRun(ToolRun[ResponseT]):
 @asynccontextmanager
 async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> AsyncGenerator[RunT]:
     """A run, while the block runs. What the block raises comes out bare."""
-    async with nursery_around_block() as nursery:
-        run = run_class(plan, nursery)
-        try:
-            yield run
-        finally:
-            await run.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+    run: RunT | None = None
+    try:
+        async with nursery_around_block() as nursery:
+            run = run_class(plan, nursery)
+            try:
+                yield run
+            finally:
+                await run.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+    except BaseException:
+        if run is not None:
+            run.raise_owed(only_urgent=True)
+        raise
     run.raise_owed()

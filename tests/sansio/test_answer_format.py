@@ -436,6 +436,25 @@ def is_even(_: Any, attribute: Any, value: int) -> None:
         raise ValueError(f"{attribute.name} takes an even number")
 
 
+@attrs.define
+class Priced:
+    size: Literal["s", "m", "l"]
+    price: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.price = {"s": 1.0, "m": 2.0}[self.size]
+
+
+@attrs.define
+class Order:
+    item: Priced
+
+
+def test_a_key_error_of_the_classs_own_code_does_not_say_that_something_is_missing() -> None:
+    assert judged(Order, '{"item": {"size": "l"}}').problems == ("$.item: KeyError: 'l'",)
+    assert judged(Order, '{"item": {}}').problems == ("$.item.size: it is missing",)
+
+
 def test_a_surrogate_pair_in_two_halves_is_one_character() -> None:
     assert judged(Inside, '{"said": "\ud83d\ude00"}') == Inside("\U0001f600")
 

@@ -6,8 +6,10 @@ import datetime as dt
 import enum
 import functools
 import gc
+import math
 import sys
 import weakref
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 import attrs
@@ -104,6 +106,35 @@ def test_with_defaults_the_schema_is_not_strict_and_says_them() -> None:
     assert parameters["properties"]["exact"] == {"type": "boolean", "default": False}
     assert "default" not in parameters["properties"]["place"]
     assert tool.parse('{"query": "x", "exact": true}') == {"query": "x", "exact": True}
+
+
+def test_a_default_that_json_does_not_have_is_not_said_to_be_null() -> None:
+    def wait(longest: float = math.inf, least: float = float("nan"), step: float = 0.5) -> None: ...
+
+    assert Tool.of(wait).parameters == {
+        "type": "object",
+        "properties": {
+            "longest": {"type": "number"},
+            "least": {"type": "number"},
+            "step": {"type": "number", "default": 0.5},
+        },
+        "required": [],
+        "additionalProperties": False,
+    }
+
+
+def test_a_generator_is_refused_as_a_tool() -> None:
+    """Each of its calls failed, since there is no JSON for what it returns."""
+
+    def count(to: int) -> Iterator[int]:
+        yield to
+
+    async def count_slowly(to: int) -> AsyncIterator[int]:
+        yield to
+
+    for function in (count, count_slowly):
+        with pytest.raises(TypeError, match=f"the tool '{function.__name__}' yields, and a model is told one result"):
+            tool_of(function)
 
 
 def test_strictness_can_be_chosen() -> None:

@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+import orjson
+
 from trio_openai.types._base import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 
-from .json import decode_json, is_object, objects_in
+from .json import decode_json, encode_text, is_object, objects_in
+from .partial import utf8
 
 WholeT = TypeVar("WholeT", contravariant=True)
 Output = tuple[ToolCallDone, str]
@@ -73,7 +76,7 @@ class ChatConversation:
         choice = next((choice for choice in whole.choices if not choice.index), None)
         if choice is None:
             return
-        self.messages.append(_assistant(choice.message, [call for call, _ in outputs]))
+        self.messages.append(_sendable(_assistant(choice.message, [call for call, _ in outputs])))
         self.messages += [_chat_output(call, output) for call, output in outputs]
         self._params = _unforced(self._params)
 
@@ -117,6 +120,15 @@ def _id(call: ToolCallDone) -> str:
     return call.id or f"call_{call.part}"
 
 
+def _sendable(said: Raw) -> Raw:
+    """What the model said, where a server sent halves of surrogate pairs: they are put together, or replaced."""
+    try:
+        orjson.dumps(said)
+    except TypeError:
+        return cast("Raw", decode_json(utf8(encode_text(said))))
+    return said
+
+
 def is_whole(call: ToolCallDone) -> bool:
     """Whether the arguments of a call, after which the answer was cut, are whole; of a text nobody knows."""
     try:
@@ -152,7 +164,7 @@ class ResponseConversation:
 
     def add(self, whole: Any, outputs: Sequence[Output]) -> None:
         """A round is over: what the model said, and what came of each of its calls."""
-        self.messages += [item.raw for item in whole.output]
+        self.messages += [_sendable(item.raw) for item in whole.output]
         if self._is_kept:
             self._sent = len(self.messages)
         self.messages += [_item_of(call, output) for call, output in outputs]

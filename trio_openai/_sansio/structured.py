@@ -143,12 +143,18 @@ def _path_first(problem: str) -> str:
 def _sentence(error: BaseException, _: type | None) -> str:
     """What is wrong, of one value."""
     if isinstance(error, KeyError):
-        return "it is missing"
+        return "it is missing" if _is_of_member(error) else f"KeyError: {error}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         return f"there is no {' or '.join(sorted(map(repr, error.extra_fields)))}"
     return str(error) or type(error).__name__
+
+
+def _is_of_member(error: KeyError) -> bool:
+    """Whether it is of a member that the JSON does not have, and not what the class's own code raised."""
+    notes: list[object] = getattr(error, "__notes__", [])
+    return any(isinstance(note, cattrs.AttributeValidationNote) and note.name in error.args for note in notes)
 
 
 # ---------------------------------------------------------------------------------------------------- JSON to an object

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 import typing
 import weakref
@@ -25,6 +26,7 @@ from trio_openai.types._base import Raw
 
 from . import schema, structured
 from .json import is_object
+from .partial import utf8
 from .schema import Field, JSONSchema
 
 Function = Callable[..., Any]
@@ -84,6 +86,8 @@ class Tool:
         """Check what cannot be sent."""
         if not callable(self.function):
             raise TypeError(f"the tool {self.name!r} needs a function, not {type(self.function).__name__}")
+        if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
+            raise TypeError(f"the tool {self.name!r} yields, and a model is told one result: return it, as a list, say")
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"{self.name!r} is no name for a tool: letters, digits, _ and -, at most 64; "
@@ -211,17 +215,25 @@ def tool_of(given: object) -> Tool:
 def text_of(result: object) -> str:
     """What a function returned, as the model is told: a string as it is, anything else as JSON.
 
+    In a string, what has no UTF-8 (as in the name of a file) is replaced.
+
     Raises:
         TypeError: there is no JSON for it.
     """
-    return result if isinstance(result, str) else _converter().dumps(result).decode()
+    return utf8(result).decode() if isinstance(result, str) else _converter().dumps(result).decode()
 
 
 @functools.cache
 def _converter() -> Any:
     from cattrs.preconf.orjson import make_converter
 
-    return make_converter()
+    converter = make_converter()
+    converter.register_unstructure_hook(bytes, _refuse_bytes)  # which would be told in base 85
+    return converter
+
+
+def _refuse_bytes(_: bytes) -> str:
+    raise TypeError("bytes are no text and have no JSON: return them decoded")
 
 
 # -------------------------------------------------------------------------------------------------------- the signature
@@ -319,7 +331,8 @@ def _loose(signature: _Signature, function: Function) -> JSONSchema:
     loose["required"] = [field.name for field in signature.fields if field.is_required]
     for field in signature.fields:
         default, described = parameters[field.name].default, loose["properties"][field.name]
-        if type(default) in _JSON_DEFAULTS and "$ref" not in described:
+        has_json = type(default) in _JSON_DEFAULTS and not (type(default) is float and not math.isfinite(default))
+        if has_json and "$ref" not in described:
             loose["properties"][field.name] = {**described, "default": default}
     return loose
 

@@ -1,0 +1,205 @@
+"""Runs of tools: faults that there were, each with what it did."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from net_helpers import client_over, no_environment, serve
+from tool_helpers import CHAT, RESPONSE, calling, chunk, completed, end, function_item, item_events, piece
+
+from trio_openai import ToolFailed
+from trio_openai.testing import Reply
+
+ANSWER = Reply.chat("It is done.")
+PAIR, HALF = "\ud83d\ude00", "\ud800"  # in Python two characters, and no UTF-8
+REPLACED = "\U0001f600\ufffd"
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+def escaped(*events: Any, done: bool = True) -> Reply:
+    """As a server of Python writes it: with escapes, also for half a pair."""
+    return Reply.sse(*map(json.dumps, events), done=done)
+
+
+def echo(text: str) -> str:
+    """Say it again."""
+    return text
+
+
+async def messages_of(nursery: trio.Nursery, reply: Reply, tool: Any) -> list[Any]:
+    """The messages of a run of one tool, whose second request the server has taken."""
+    server = await serve(nursery, [reply, ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[tool]) as run:
+        await run.until_done()
+    return run.messages
+
+
+async def test_a_tools_name_that_is_no_string_is_told_to_the_model(nursery: trio.Nursery) -> None:
+    """An unhashable one was a TypeError in a group."""
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": ["echo"], "arguments": "{}"}}
+    messages = await messages_of(nursery, Reply.sse(chunk({"tool_calls": [call]}), end()), echo)
+    assert messages[2]["content"] == "Error: there is no tool named ['echo']; there are: echo"
+
+
+async def test_half_a_surrogate_pair_in_a_tools_output_ends_no_run(nursery: trio.Nursery) -> None:
+    """What `os.listdir` gives could not be sent, which was raised by the run."""
+
+    def name_of_file() -> str:
+        return "a\udc80"
+
+    assert (await messages_of(nursery, calling(("name_of_file", {})), name_of_file))[2]["content"] == "a\ufffd"
+
+
+async def test_half_a_surrogate_pair_in_a_tools_exception_ends_no_run(nursery: trio.Nursery) -> None:
+    def open_file() -> None:
+        raise FileNotFoundError("a\udc80")
+
+    messages = await messages_of(nursery, calling(("open_file", {})), open_file)
+    assert messages[2]["content"] == "Error: FileNotFoundError: a\ufffd"
+
+
+async def test_halves_of_surrogate_pairs_in_what_the_model_said_end_no_run(nursery: trio.Nursery) -> None:
+    said = chunk({"content": PAIR[0]}), chunk({"content": PAIR[1] + HALF})
+    called = piece(0, f'{{"text": "{PAIR[0]}', "echo"), piece(0, f'{PAIR[1]}{HALF}"}}'), end()
+    messages = await messages_of(nursery, escaped(*said, *called), echo)
+    assert messages[1]["content"] == REPLACED
+    assert messages[1]["tool_calls"][0]["function"]["arguments"] == f'{{"text": "{REPLACED}"}}'
+    assert messages[2]["content"] == REPLACED
+
+
+async def test_halves_of_surrogate_pairs_in_a_response_end_no_run(nursery: trio.Nursery) -> None:
+    item = function_item(0, "echo", f'{{"text": "{PAIR}{HALF}"}}')
+    first = escaped(*item_events(0, item), completed([item]), done=False)
+    server = await serve(nursery, [first, Reply.response("It is done.")])
+    client, _ = client_over(server)
+    async with client, client.responses.run_tools(**RESPONSE, tools=[echo]) as run:
+        await run.until_done()
+    assert run.messages[1] == {**item, "arguments": f'{{"text": "{REPLACED}"}}'}
+    assert run.messages[2]["output"] == REPLACED
+
+
+@pytest.mark.parametrize("result", [b"text", {"parts": [b"text"]}])
+async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: object) -> None:
+    def read() -> object:
+        return result
+
+    messages = await messages_of(nursery, calling(("read", {})), read)
+    assert messages[2]["content"] == "Error: TypeError: bytes are no text and have no JSON: return them decoded"
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_tool_that_raises_stop_async_iteration_does_not_end_the_run_as_if_it_were_whole(
+    nursery: trio.Nursery, *, is_async: bool
+) -> None:
+    """It ended the `async for`, quietly."""
+
+    async def late() -> None:
+        raise StopAsyncIteration
+
+    def soon() -> None:
+        raise StopAsyncIteration
+
+    tool = late if is_async else soon
+    server = await serve(nursery, [calling((tool.__name__, {})), ANSWER])
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(RuntimeError, match="the tool raised StopAsyncIteration") as raised:
+            async with client.chat.completions.run_tools(**CHAT, tools=[tool], on_error="raise") as run:
+                await run.get_final_completion()
+    assert isinstance(raised.value.__cause__, StopAsyncIteration)
+
+
+async def test_an_exception_that_has_no_words_is_told_by_its_class(nursery: trio.Nursery) -> None:
+    """What its `__str__` raised came out in a group."""
+
+    class DumbError(Exception):
+        def __str__(self) -> str:
+            raise LookupError("no words")
+
+    def fail() -> None:
+        raise DumbError
+
+    server = await serve(nursery, [calling(("fail", {})), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[fail]) as run:
+        events = [event async for event in run]
+    assert [event.output for event in events if isinstance(event, ToolFailed)] == ["Error: DumbError"]
+
+
+async def start_tool(run: Any) -> None:
+    async for event in run:
+        if event.type == "tool.started":
+            return
+
+
+async def test_ctrl_c_in_the_cleanup_of_a_tool_is_not_lost(nursery: trio.Nursery) -> None:
+    """The run had been closed, and only the first error counted."""
+
+    async def wait() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyboardInterrupt
+
+    server = await serve(nursery, calling(("wait", {})))
+    client, _ = client_over(server)
+    async with client:
+        with pytest.raises(KeyboardInterrupt):
+            async with client.chat.completions.run_tools(**CHAT, tools=[wait]) as run:
+                await start_tool(run)
+
+
+async def test_ctrl_c_in_a_tool_is_not_lost_to_what_the_block_raises(autojump_clock: trio.testing.MockClock) -> None:
+    async def interrupted() -> None:
+        await trio.sleep(1)
+        raise KeyboardInterrupt
+
+    async with trio.open_nursery() as nursery:
+        server = await serve(nursery, [calling(("interrupted", {})), calling(("interrupted", {}))])
+        client, _ = client_over(server)
+        async with client:
+            with pytest.raises(KeyboardInterrupt) as raised:
+                async with client.chat.completions.run_tools(**CHAT, tools=[interrupted]) as run:
+                    await start_tool(run)
+                    await trio.sleep(2)
+                    raise ValueError("the block's")
+            assert isinstance(raised.value.__context__, ValueError)
+            with pytest.raises(KeyboardInterrupt), trio.move_on_after(2):
+                async with client.chat.completions.run_tools(**CHAT, tools=[interrupted]) as run:
+                    await start_tool(run)
+                    await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_run_that_has_failed_begins_no_tool(nursery: trio.Nursery) -> None:
+    """One that the last event called, while a tool's exception came: nothing cancelled it before the block was left."""
+    begun: list[str] = []
+
+    async def late() -> None:
+        begun.append("late")
+        await trio.sleep_forever()
+
+    async def fail() -> None:
+        assert run.stream is not None
+        while run.stream.verdict.state == "open":
+            await trio.lowlevel.checkpoint()
+        raise ValueError("no luck")
+
+    first, second = function_item(0, "fail", {}), function_item(1, "late", {})
+    server = await serve(nursery, Reply.sse(*item_events(0, first), completed([first, second]), done=False))
+    client, _ = client_over(server)
+    async with client, client.responses.run_tools(**RESPONSE, tools=[late, fail], on_error="raise") as run:
+        with pytest.raises(ValueError, match="no luck"):
+            await run.until_done()
+        await trio.testing.wait_all_tasks_blocked()
+        assert begun == []
+        assert run.statistics().waiting == run.statistics().running == 0
