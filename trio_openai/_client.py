@@ -18,7 +18,7 @@ import trio
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._connection import is_loopback
 from ._endpoints.chat import Chat
-from ._request import Key, KeyProvider, Session
+from ._request import Key, KeyProvider, Session, check_in_trio
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TransportStatistics, TrioTransport
@@ -117,8 +117,8 @@ class TrioOpenAI:
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
         self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
         self.max_retries = _max_retries(max_retries)
-        if max_connections is not None and max_connections < 1:
-            raise ValueError("max_connections has to be at least 1")
+        if max_connections is not None and not (isinstance(max_connections, int) and max_connections >= 1):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError("max_connections has to be a whole number, and at least 1")
         self.timeout = DEFAULT_DEADLINES if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         if key is None and not is_loopback(self.base_url.host):
             raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")
@@ -126,7 +126,14 @@ class TrioOpenAI:
             key.check()
         route = _route(proxy, http_client, trust_env=trust_env)
         self._transport: TrioTransport | None = None
+        if limiter is not None:
+            from ._hints import check_limiter
+
+            check_limiter(limiter)
         if http_client is not None:
+            from ._hints import check_http_client
+
+            check_http_client(http_client)
             session = _session(http_client, self.base_url, key, max_connections or _STOCK_POOL)
         else:
             most = max_connections or _DEFAULT_POOL
@@ -206,10 +213,18 @@ class TrioOpenAI:
 
         return cast("RawClient", RawEndpoints(self))
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            from ._hints import no_attribute
+
+            raise no_attribute(self, name)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
 
     async def __aenter__(self) -> Self:
+        check_in_trio()  # what the block would raise, its end would hide
         return self
 
     async def __aexit__(
@@ -365,6 +380,8 @@ class TrioOpenAI:
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
+        if "proxy" in options:
+            options["proxy"] = hidden_proxy(options["proxy"])  # it is refused, and a traceback shows no password
         if "default_headers" in options:
             options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
         if shared := {"http_client", "max_connections", "proxy", "trust_env"} & options.keys():

@@ -151,8 +151,8 @@ class RawCaller(Caller):
 
     async def answer(self, call: Call, decode: Decode[Any]) -> Any:
         """As every caller's; what it would return is in the `RawResponse`."""
-        began = trio.current_time()
         exchange = self.exchange(call)
+        began = trio.current_time()
         response, content = await exchange.fetch()
         seconds = trio.current_time() - began
         return RawResponse(
@@ -181,4 +181,7 @@ class RawEndpoints:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name).with_raw_response
+        endpoint = getattr(self._client, name)
+        if not hasattr(endpoint, "with_raw_response"):
+            raise AttributeError(f"with_raw_response is there for endpoints, and {name} is none", name=name)
+        return endpoint.with_raw_response

@@ -168,6 +168,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def check_in_trio() -> None:
+    """Raise `RuntimeError` where trio does not run, as under asyncio."""
+    if not trio.lowlevel.in_trio_run():
+        from ._hints import not_in_trio
+
+        raise not_in_trio()
+
+
 class Exchange:
     """One call and its attempts. `open` leaves the `response` and its `body`; whoever opened it closes the body.
 
@@ -177,6 +185,7 @@ class Exchange:
     """
 
     def __init__(self, session: Session, call: Call) -> None:
+        check_in_trio()
         self.call = call
         self.retries = 0
         self.clocks = Clocks(call.deadlines)

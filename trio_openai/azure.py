@@ -19,19 +19,22 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import quote
 
 import attrs
 import httpx
 
 from ._calls import HiddenHeaders, NotGiven
-from ._client import TrioOpenAI
+from ._client import TrioOpenAI, hidden_proxy
 from ._keys import in_thread
 from ._limiter import Limiter
 from ._request import Key
 from ._sansio.policy import Deadlines
 from .errors import OpenAIError
+
+if TYPE_CHECKING:
+    from ._proxy import Proxy
 
 __all__ = ["AzureOpenAI"]
 
@@ -72,6 +75,8 @@ class AzureOptions(TypedDict, total=False):
     default_headers: Mapping[str, str] | None
     default_query: Mapping[str, Any] | None
     http_client: httpx.AsyncClient | None
+    proxy: str | httpx.URL | httpx.Proxy | Proxy | None
+    trust_env: bool
     limiter: Limiter | None
 
 
@@ -108,7 +113,7 @@ class AzureOpenAI(TrioOpenAI):
         """A client with other options, which shares this one's connections. Closing either closes them.
 
         Args:
-            options: those of `AzureOpenAI`, but `http_client` and `max_connections`.
+            options: those of `AzureOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
         hide_secrets(options)
         changed = {name: options.pop(name) for name in _PLACE if name in options}
@@ -128,6 +133,8 @@ def hide_secrets(options: dict[str, Any]) -> None:
         ValueError: there is more than one.
     """
     keys = {name: _as_key(name, options.pop(name)) for name in _SECRETS if options.get(name)}
+    if "proxy" in options:
+        options["proxy"] = hidden_proxy(options["proxy"])
     if "default_headers" in options:
         options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
     if len(keys) > 1:
@@ -140,6 +147,9 @@ def _as_key(name: str, given: Any) -> Key:
     """A key, a token, or a function, as it is sent. Whether it is one is checked later."""
     if isinstance(given, Key):
         return given
+    if name == "azure_ad_token_provider" and not callable(given):
+        given = None  # it may be a token, and a traceback begins here
+        raise TypeError("azure_ad_token_provider takes a function; a token itself is given as azure_ad_token")
     if callable(given) and not inspect.iscoroutinefunction(given):
         given = in_thread(cast("Provider", given))
     return Key(given, "api-key" if name == "api_key" else "Authorization", name)
@@ -177,6 +187,8 @@ class _Place:
             raise ValueError("base_url and azure_endpoint are given: the client takes one of them")
         if not (base_url or endpoint):
             raise ValueError("there is no azure_endpoint: set AZURE_OPENAI_ENDPOINT, or give it to AzureOpenAI")
+        if endpoint and not endpoint.lower().startswith(("https://", "http://")):
+            raise ValueError("azure_endpoint has to begin with https://, as in https://mine.openai.azure.com")
         if endpoint and endpoint.rstrip("/").endswith("/openai/v1"):
             raise ValueError("a resource's /openai/v1/ is no azure_endpoint: it is a base_url for TrioOpenAI")
         if not version:
