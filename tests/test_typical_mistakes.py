@@ -56,6 +56,12 @@ def test_what_would_fail_at_the_first_call_only_is_refused_with_the_client(
         make(base_url=LOCAL, **options)
 
 
+def test_and_of_the_blocking_client() -> None:
+    client: Any = SyncOpenAI(base_url=LOCAL)
+    with pytest.raises(AttributeError, match="response_format="):
+        _ = client.chat.completions.parse
+
+
 async def stream(client: TrioOpenAI) -> None:
     async with client.chat.completions.stream(**CHAT):
         pass

@@ -133,6 +133,19 @@ class RawResponse(Generic[T]):
         return f"<RawResponse {self.status_code}, {what}>"
 
 
+def _parsed(decode: Decode[T], content: bytes, shown: bytes) -> T:
+    """A body as an object. If it is none, an error may quote it, and a traceback shows it: then it is without the key.
+
+    Raises:
+        APIError: it is not what it has to be.
+    """
+    try:
+        return decode(content)
+    except APIError:
+        content = shown
+    return decode(content)
+
+
 @attrs.define(kw_only=True, eq=False)
 class RawCaller(Caller):
     """Makes the calls of the endpoints under a `with_raw_response`."""
@@ -159,7 +172,7 @@ class RawCaller(Caller):
             http_response=whole_response(response, content),
             retries_taken=exchange.retries,
             elapsed=timedelta(seconds=seconds),
-            parse=functools.cache(lambda: decode(content)),
+            parse=functools.cache(functools.partial(_parsed, decode, content, exchange.hidden(content))),
         )
 
     def opened(self, stream: Any) -> Any:

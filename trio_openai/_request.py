@@ -397,7 +397,7 @@ class Exchange:
 
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
-        content = self._hidden(await self._read_error_body(response))
+        content = self.hidden(await self._read_error_body(response))
         body = decode_body(content)
         error = api_error(
             status_error_class(response.status_code),
@@ -407,14 +407,15 @@ class Exchange:
         )
         error.status_code = response.status_code
         headers = [
-            (name, self._hidden(value)) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS
+            (name, self.hidden(value)) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS
         ]
         error.response = httpx.Response(
             response.status_code, headers=headers, content=content, request=_bare_request(response)
         )
         return error
 
-    def _hidden(self, text: bytes) -> bytes:
+    def hidden(self, text: bytes) -> bytes:
+        """What a server said, without the key."""
         return self._bearer.hidden(text.decode("latin-1")).encode("latin-1") if self._bearer else text
 
     async def _read_error_body(self, response: httpx.Response) -> bytes:
