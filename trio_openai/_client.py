@@ -16,7 +16,7 @@ import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
-from ._connection import is_loopback
+from ._connection import has_port, is_loopback
 from ._endpoints.chat import Chat
 from ._request import Key, KeyProvider, Session, check_in_trio
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
@@ -424,6 +424,8 @@ def _base_url(given: str | httpx.URL) -> httpx.URL:
         raise ValueError(f"base_url is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("base_url has to begin with http:// or https://, and to name a host")
+    if not has_port(url):
+        raise ValueError(f"base_url has a port that is none: {url.port}")
     return url
 
 
@@ -463,8 +465,11 @@ def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slot
     return Session(http=http, base_url=base_url, key=key, slots=limiter, errors=_errors_of(http))
 
 
+_ERRORS = ("RequestError", "StreamError", "InvalidURL")  # the last one of a redirect, too
+
+
 def _errors_of(http: httpx.AsyncClient) -> tuple[type[Exception], ...]:
     """What a client raises when a request fails: httpx's classes, or those of the package that it comes from."""
     packages = [sys.modules.get(cls.__module__.partition(".")[0]) for cls in type(http).__mro__]
-    found = (getattr(package, name, None) for package in [httpx, *packages] for name in ("RequestError", "StreamError"))
+    found = (getattr(package, name, None) for package in [httpx, *packages] for name in _ERRORS)
     return tuple({error for error in found if isinstance(error, type)})

@@ -169,10 +169,10 @@ def _key_of_environment() -> Key:
 class _Place:
     """Where the resource is; and the client's `Route`, since some paths name a deployment."""
 
-    azure_endpoint: str | None
+    azure_endpoint: str | None = attrs.field(repr=False)  # which may have a password, and so may the other one
     azure_deployment: str | None
     api_version: str
-    base_url: str | httpx.URL | None
+    base_url: str | httpx.URL | None = attrs.field(repr=False)
 
     @classmethod
     def of(cls, azure_endpoint: Any, azure_deployment: Any, api_version: Any, base_url: Any) -> _Place:
