@@ -184,7 +184,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def has_port(url: httpx.URL) -> bool:
-    """Whether the port of a URL, if it has one, is one; of a larger number the operating system drops the upper half."""
+    """Whether a URL's port, if it has one, is one. Of a larger number the operating system drops the upper half."""
     return url.port is None or 0 < url.port < 2**16
 
 
