@@ -60,6 +60,8 @@ def test_and_of_the_blocking_client() -> None:
     client: Any = SyncOpenAI(base_url=LOCAL)
     with pytest.raises(AttributeError, match="response_format="):
         _ = client.chat.completions.parse
+    with pytest.raises(AttributeError, match=r"stream\.tool_calls"):
+        _ = client.responses.run_tools
 
 
 async def stream(client: TrioOpenAI) -> None:
@@ -108,5 +110,5 @@ async def test_the_parameter_of_the_other_api_is_named() -> None:
         await client.responses.create(model="m", messages=[])
     with pytest.raises(TypeError, match="did you mean 'text_format'"):
         await client.responses.create(model="m", response_format={})
-    with pytest.raises(TypeError, match=r"given by name, such as model=\.\.\."):
+    with pytest.raises(TypeError, match=r"give the others by their names, such as model=\.\.\."):
         await client.chat.completions.create("m", [])

@@ -117,8 +117,10 @@ class TrioOpenAI:
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
         self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
         self.max_retries = _max_retries(max_retries)
-        if max_connections is not None and not (isinstance(max_connections, int) and max_connections >= 1):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError("max_connections has to be a whole number, and at least 1")
+        if not isinstance(max_connections, int | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"max_connections takes a whole number, not {type(max_connections).__name__}")
+        if max_connections is not None and max_connections < 1:
+            raise ValueError("max_connections has to be at least 1")
         self.timeout = DEFAULT_DEADLINES if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         if key is None and not is_loopback(self.base_url.host):
             raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")

@@ -11,6 +11,7 @@ _INSTEAD = {
     "close": "it is `await client.aclose()`, or `async with`",
     "copy": "it is with_options(...)",
     "parse": "create(...) and stream(...) take a class themselves, as response_format=, or text_format= of responses",
+    "run_tools": "TrioOpenAI has it; in a thread, call yourself what `stream.tool_calls` gives",
     "with_streaming_response": "a stream has `response`, `raw_bytes` and `messages`, other answers with_raw_response",
 }
 

@@ -8,6 +8,7 @@ out again when the response is there.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import random
 import time
@@ -171,9 +172,7 @@ def _plain(value: object) -> object:
 def check_in_trio() -> None:
     """Raise `RuntimeError` where trio does not run, as under asyncio."""
     if not trio.lowlevel.in_trio_run():
-        from ._hints import not_in_trio
-
-        raise not_in_trio()
+        raise importlib.import_module("trio_openai._hints").not_in_trio()
 
 
 class Exchange:

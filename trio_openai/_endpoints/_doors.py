@@ -231,8 +231,8 @@ def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
         return path, params
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if len(where) > len(names):
-        takes = ", ".join(names) or "nothing"
-        raise TypeError(f"without a keyword this takes {takes}; all else is given by name, such as model=...")
+        takes = f"{len(names) or 'no'} argument(s), and {len(where)} were given"
+        raise TypeError(f"without a keyword this takes {takes}: give the others by their names, such as model=...")
     rest = dict(params)
     for number, name in enumerate(names):
         if number < len(where) and name in rest:
