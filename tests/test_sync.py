@@ -139,7 +139,7 @@ def public(thing: object) -> set[str]:
 def test_the_names_are_those_of_the_other_client(ours: object, its: object) -> None:
     """But for what takes a nursery: threads do that here."""
     internal = {"open", "source", "text", "pump_in", "read_ahead", "caller"}
-    nursery = {"start_stream", "subscribe", "call", "stream_many", "run_many", "race"}
+    nursery = {"start_stream", "subscribe", "call", "stream_many", "run_many", "race", "run_tools"}
     there = {"close" if name == "aclose" else name for name in public(its)}
     assert public(ours) - internal == there - internal - nursery
 

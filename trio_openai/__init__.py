@@ -43,9 +43,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._bytes import ByteStream
-    from ._client import ClientStatistics, TrioOpenAI
+    from ._client import TrioOpenAI
     from ._endpoints._pages import Listing, Page
-    from ._fanout import Subscription, SubscriptionStatistics
+    from ._fanout import Subscription
     from ._limiter import (
         AdaptiveLimiter,
         AdaptiveStatistics,
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from ._sansio.reader import Verdict
     from ._sansio.sse import ServerSentEvent
     from ._sansio.tools import Tool
+    from ._statistics import ClientStatistics, SubscriptionStatistics, TransportStatistics
     from ._stream import (
         ChatCompletionStream,
         CompletionStream,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     )
     from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
     from ._tool_run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
-    from ._transport import TransportStatistics, TrioTransport
+    from ._transport import TrioTransport
     from ._version import __version__
     from .azure import AzureOpenAI
     from .errors import (
@@ -176,7 +177,7 @@ __all__ = [
 # Where they are, in the order in which to look. What one module has of another is the same object.
 _MODULES = (
     *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
-    *("_sansio.sse", "_sansio.tools", "_raw", "azure", "_parsed_stream", "_tool_run", "types"),
+    *("_statistics", "_sansio.sse", "_sansio.tools", "_raw", "azure", "_parsed_stream", "_tool_run", "types"),
 )
 _SUBMODULES = ("errors", "types")
 

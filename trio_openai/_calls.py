@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from ._body import ACCEPTED_CODINGS
+from ._hints import check_in_trio
 from ._http1 import check_headers
 from ._request import Call, Exchange, Session, encode_json
 from ._sansio.convert import hook_for
@@ -86,7 +87,7 @@ def add_headers(headers: httpx.Headers, given: HiddenHeaders) -> None:
     headers.update(given)
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Caller:
     """What a client's endpoints share: its connections, and what it adds to every request.
 
@@ -96,7 +97,7 @@ class Caller:
     """
 
     session: Session
-    headers: httpx.Headers = attrs.field(repr=False)
+    headers: httpx.Headers
     query: Mapping[str, Any]
     deadlines: Deadlines
     max_retries: int
@@ -160,6 +161,7 @@ class Caller:
 
     def exchange(self, call: Call) -> Exchange:
         """The attempts of a call, to be made."""
+        check_in_trio()
         return Exchange(self.session, call)
 
     def source(

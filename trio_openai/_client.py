@@ -11,17 +11,17 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
-import attrs
 import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._connection import has_port, is_loopback
 from ._endpoints.chat import Chat
-from ._request import Key, KeyProvider, Session, check_in_trio
+from ._hints import check_http_client, check_in_trio, check_limiter, no_attribute
+from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
-from ._transport import TransportStatistics, TrioTransport
+from ._transport import TrioTransport
 from ._version import __version__
 from .errors import OpenAIError
 from .types import NamedEvent, WireObject
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._many import Calls, Items
     from ._proxy import Proxy, Route
     from ._race import Race
+    from ._statistics import ClientStatistics
 
 WireT = TypeVar("WireT", bound=WireObject)
 
@@ -45,19 +46,6 @@ _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _DEFAULT_POOL = 1000
 DEFAULT_CONCURRENT = 100
 _STOCK_POOL = 100  # connections of an httpx client that was not told otherwise
-
-
-@attrs.frozen
-class ClientStatistics:
-    """What a client holds.
-
-    Attributes:
-        open_streams: streams that are neither at their end nor closed.
-        transport: of the client's own connections; None with an `http_client`.
-    """
-
-    open_streams: int
-    transport: TransportStatistics | None
 
 
 class TrioOpenAI:
@@ -129,12 +117,8 @@ class TrioOpenAI:
         route = _route(proxy, http_client, trust_env=trust_env)
         self._transport: TrioTransport | None = None
         if limiter is not None:
-            from ._hints import check_limiter
-
             check_limiter(limiter)
         if http_client is not None:
-            from ._hints import check_http_client
-
             check_http_client(http_client)
             session = _session(http_client, self.base_url, key, max_connections or _STOCK_POOL)
         else:
@@ -218,8 +202,6 @@ class TrioOpenAI:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            from ._hints import no_attribute
-
             raise no_attribute(self, name)
 
     def __repr__(self) -> str:
@@ -246,6 +228,8 @@ class TrioOpenAI:
 
     def statistics(self) -> ClientStatistics:
         """What the client holds, as of now."""
+        from ._statistics import ClientStatistics
+
         caller = self._caller
         return ClientStatistics(
             open_streams=len(caller.open_sources),

@@ -196,7 +196,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Connection:
     """An open stream to an origin, and the parser of its last response."""
 

@@ -11,38 +11,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable
-from typing import Generic, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, get_args
 
-import attrs
 import trio
 
 from ._sansio.dialects import Dialect
 from .errors import APIError
 
+if TYPE_CHECKING:
+    from ._statistics import SubscriptionStatistics
+
 EventT = TypeVar("EventT")
 
 Overflow = Literal["wait", "drop_oldest", "drop_newest", "coalesce", "fail"]
-
-
-@attrs.frozen
-class SubscriptionStatistics:
-    """What became of a stream's events for one subscriber.
-
-    Attributes:
-        received: events that it was given.
-        buffered: events that wait for it, after those of a replay.
-        buffer: how many there is room for.
-        dropped: events that it will never get, since there was no room.
-        merged: events that were merged into another.
-        waits: how often the stream stood still for it.
-    """
-
-    received: int
-    buffered: int
-    buffer: int
-    dropped: int
-    merged: int
-    waits: int
 
 
 class _Run(Generic[EventT]):
@@ -118,6 +99,8 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
 
     def statistics(self) -> SubscriptionStatistics:
         """What became of the events so far."""
+        from ._statistics import SubscriptionStatistics
+
         return SubscriptionStatistics(
             received=self._received,
             buffered=self._send.statistics().current_buffer_used,

@@ -1,4 +1,4 @@
-"""What to do in place of what another client has, or does: the words of errors, imported when there is one."""
+"""What to do in place of what another client has, or does: the words of errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def no_attribute(owner: object, name: str) -> AttributeError:
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=owner)
 
 
-def not_in_trio() -> RuntimeError:
-    """The error for a call where trio does not run."""
-    return RuntimeError(
-        "TrioOpenAI works inside of trio.run(...) only, and trio does not run here (asyncio, perhaps?); for a program "
-        "without an event loop there is trio_openai.sync.SyncOpenAI"
-    )
+def check_in_trio() -> None:
+    """Raise `RuntimeError` where trio does not run, as under asyncio."""
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "TrioOpenAI works inside of trio.run(...) only, and trio does not run here (asyncio, perhaps?); for a "
+            "program without an event loop there is trio_openai.sync.SyncOpenAI"
+        )
 
 
 def check_http_client(given: Any) -> None:

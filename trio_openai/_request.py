@@ -8,7 +8,7 @@ out again when the response is there.
 from __future__ import annotations
 
 import contextlib
-import importlib
+import functools
 import logging
 import random
 import time
@@ -51,7 +51,6 @@ _MAX_ERROR_BODY = 1024 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"connection")
 _SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
-
 _LEAST_SECRET = 8  # characters; local servers are given keys such as "x" or "none", which stand in many an honest text
 
 _BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
@@ -125,20 +124,20 @@ class _Bearer:
         return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Call:
     """What to ask the server. `content` is the request's body: JSON, encoded once for all attempts, or a form."""
 
     method: str
     path: str
-    content: bytes | Form | None = attrs.field(default=None, repr=False)
-    headers: httpx.Headers = attrs.field(factory=httpx.Headers, repr=False)
+    content: bytes | Form | None = None
+    headers: httpx.Headers = attrs.field(factory=httpx.Headers)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
     max_retries: int
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Session:
     """What all requests of a client share."""
 
@@ -148,6 +147,18 @@ class Session:
     slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
     limiter: Limiter | None = None
+
+    def url(self, path: str, query: Mapping[str, Any]) -> str:
+        """The URL of an endpoint: as text, since the client may be of another library than the `base_url`."""
+        if not query and not self.base_url.query:
+            return self._prefix + path  # a quarter less CPU for a short call than the long way
+        base, _, own = self.base_url.raw_path.partition(b"?")
+        target = base.rstrip(b"/") + path.encode() + (b"?" + own if own else b"")
+        return str(self.base_url.copy_with(raw_path=target).copy_merge_params(dict(query)))
+
+    @functools.cached_property
+    def _prefix(self) -> str:
+        return str(self.base_url.copy_with(fragment=None)).rstrip("/")
 
 
 def encode_json(params: Mapping[str, Any]) -> bytes:
@@ -169,12 +180,6 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def check_in_trio() -> None:
-    """Raise `RuntimeError` where trio does not run, as under asyncio."""
-    if not trio.lowlevel.in_trio_run():
-        raise importlib.import_module("trio_openai._hints").not_in_trio()
-
-
 class Exchange:
     """One call and its attempts. `open` leaves the `response` and its `body`; whoever opened it closes the body.
 
@@ -184,7 +189,6 @@ class Exchange:
     """
 
     def __init__(self, session: Session, call: Call) -> None:
-        check_in_trio()
         self.call = call
         self.retries = 0
         self.clocks = Clocks(call.deadlines)
@@ -356,10 +360,7 @@ class Exchange:
             raise translated(error, self.call.deadlines) from error
 
     def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
-        call, deadlines, base = self.call, self.call.deadlines, self._session.base_url
-        path, _, query = base.raw_path.partition(b"?")
-        target = path.rstrip(b"/") + call.path.encode() + (b"?" + query if query else b"")
-        url = base.copy_with(raw_path=target).copy_merge_params(dict(call.query))
+        call, deadlines = self.call, self.call.deadlines
         timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
         content = call.content
         body: dict[str, Any] = {"content": content}
@@ -367,7 +368,7 @@ class Exchange:
             body = {"data": content.data(), "files": files}
         request = self._session.http.build_request(
             call.method,
-            str(url),  # in the words of whichever library the client is from
+            self._session.url(call.path, call.query),
             headers=call.headers.raw,
             **body,
             extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
@@ -405,9 +406,8 @@ class Exchange:
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
-        headers = [
-            (name, self.hidden(value)) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS
-        ]
+        came = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS]
+        headers = [(name, self.hidden(value)) for name, value in came]
         error.response = httpx.Response(
             response.status_code, headers=headers, content=content, request=_bare_request(response)
         )

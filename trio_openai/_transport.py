@@ -24,7 +24,6 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-import attrs
 import httpx
 import trio
 
@@ -45,6 +44,7 @@ from ._http1 import MAX_HEADER_BYTES, ResponseParser
 
 if TYPE_CHECKING:
     from ._proxy import Proxy, Route
+    from ._statistics import TransportStatistics
 
 BODY = "trio_openai.body"
 """The key in `response.extensions` under which this transport hands out the `Body` to those who read it directly."""
@@ -59,25 +59,6 @@ _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited f
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 
 _T = TypeVar("_T")
-
-
-@attrs.frozen
-class TransportStatistics:
-    """What a transport holds.
-
-    Attributes:
-        active: exchanges under way, each with a slot.
-        waiting: requests that wait for a slot.
-        idle: connections kept for later requests.
-        opened: connections opened since the beginning.
-        reused: requests that went out on a connection of an earlier one.
-    """
-
-    active: int
-    waiting: int
-    idle: int
-    opened: int
-    reused: int
 
 
 class TrioTransport(httpx.AsyncBaseTransport):
@@ -132,6 +113,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     def statistics(self) -> TransportStatistics:
         """A snapshot of the pool."""
+        from ._statistics import TransportStatistics
+
         slots = self._slots.statistics()
         return TransportStatistics(
             active=slots.borrowed_tokens,

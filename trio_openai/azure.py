@@ -28,12 +28,12 @@ import httpx
 from ._calls import HiddenHeaders, NotGiven
 from ._client import TrioOpenAI, hidden_proxy
 from ._keys import in_thread
-from ._limiter import Limiter
 from ._request import Key
 from ._sansio.policy import Deadlines
 from .errors import OpenAIError
 
 if TYPE_CHECKING:
+    from ._limiter import Limiter
     from ._proxy import Proxy
 
 __all__ = ["AzureOpenAI"]
@@ -133,10 +133,10 @@ def hide_secrets(options: dict[str, Any]) -> None:
         ValueError: there is more than one.
     """
     keys = {name: _as_key(name, options.pop(name)) for name in _SECRETS if options.get(name)}
-    if "proxy" in options:
-        options["proxy"] = hidden_proxy(options["proxy"])
     if "default_headers" in options:
         options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
+    if "proxy" in options:
+        options["proxy"] = hidden_proxy(options["proxy"])
     if len(keys) > 1:
         raise ValueError(f"{' and '.join(keys)} are given: the client takes one of them")
     if keys:

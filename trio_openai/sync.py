@@ -22,12 +22,13 @@ import attrs
 import httpx
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
-from ._client import ClientStatistics, TrioOpenAI, hidden_proxy
+from ._client import TrioOpenAI, hidden_proxy
 from ._keys import in_thread
 from ._limiter import Limiter
 from ._portal import Portals
 from ._request import Key, KeyProvider
 from ._sansio.policy import Deadlines
+from ._statistics import ClientStatistics, TransportStatistics
 from ._sync_calls import SyncCaller, SyncPage, SyncStreamManager
 from ._sync_endpoints import (
     SyncAudio,
@@ -50,7 +51,6 @@ from ._sync_stream import (
     SyncStream,
     SyncTranscriptionStream,
 )
-from ._transport import TransportStatistics
 from .azure import AzureOpenAI, AzureOptions, hide_secrets
 from .types import NamedEvent, WireObject
 from .types.params import CallParams

@@ -52,7 +52,7 @@ LAYERS = [
     ["_sansio"],
     ["_hints"],
     ["types", "errors"],
-    ["_version"],
+    ["_statistics", "_version"],
 ]
 CORE_LAYERS = [
     ["reader_raw"],

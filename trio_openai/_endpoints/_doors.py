@@ -189,7 +189,7 @@ class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
         def with_raw_response(self) -> RawCalled[StreamT, WholeT]: ...
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Asking(Generic[WholeT]):
     """An endpoint that only answers plainly.
 

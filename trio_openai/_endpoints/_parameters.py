@@ -27,7 +27,7 @@ _EXAMPLES = {
 }
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Kind:
     """What a parameter may be.
 

@@ -45,7 +45,7 @@ def response_tool(given: object) -> object:
     return tool_of(given).for_responses()
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class RunOptions:
     """What `run_tools` takes beside the endpoint's parameters."""
 

@@ -20,7 +20,7 @@ EventT = TypeVar("EventT", covariant=True)
 WholeT = TypeVar("WholeT", covariant=True)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Reported:
     """An error that the server reported inside the stream.
 
