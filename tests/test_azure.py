@@ -18,7 +18,7 @@ from test_secrets import assert_hidden
 import trio_openai
 from trio_openai import APIError, BadRequestError, OpenAIError, TrioOpenAI, TrioTransport
 from trio_openai.azure import AzureOpenAI, AzureOptions
-from trio_openai.sync import SyncAzureOpenAI
+from trio_openai.sync import SyncAzureOpenAI, SyncOpenAI
 from trio_openai.testing import Cut, RecordedRequest, Reply, ScriptedServer, Stall, sse_event
 
 SECRET = "az-9f8e7d6c5b4a3f2e1d"
@@ -467,3 +467,21 @@ def test_it_is_a_public_name_and_takes_every_option_of_the_client() -> None:
     assert trio_openai.AzureOpenAI is AzureOpenAI
     taken = inspect.signature(TrioOpenAI.__init__).parameters.keys() - {"self"}
     assert taken <= AzureOptions.__annotations__.keys()
+
+
+PLACE = {"azure_endpoint": ENDPOINT, "api_version": VERSION}
+
+
+@pytest.mark.parametrize(
+    ("make", "place"), [(AzureOpenAI, PLACE), (SyncAzureOpenAI, PLACE), (TrioOpenAI, {}), (SyncOpenAI, {})]
+)
+@pytest.mark.parametrize("options", [{"max_connections": 0}, {"max_retries": -1}, {"nonsense": 1}, {}])
+def test_a_client_that_cannot_be_made_does_not_show_the_password_of_its_proxy(
+    make: Callable[..., Any], place: dict[str, str], options: dict[str, Any]
+) -> None:
+    proxy = f"http://ada:{SECRET}@proxy.test:3128"
+    if not options:
+        make = make(api_key="k" * 9, **place).with_options
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make(api_key="k" * 9, **place, proxy=proxy, **options)
+    assert_hidden(caught.value)

@@ -162,6 +162,19 @@ async def test_a_call_is_handed_over_while_the_rest_still_streams(api: str, door
             assert in_short(await anext(stream.tool_calls)) == TOOL_CALLS[0]
 
 
+async def test_calls_whose_pieces_come_in_turn_are_whole_when_they_are_handed_over(autojump_clock: object) -> None:
+    def piece(index: int, arguments: str, **more: Any) -> dict[str, Any]:
+        call = {"index": index, "function": {"arguments": arguments, **({"name": "f"} if more else {})}, **more}
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+
+    begun = [piece(0, '{"a"', id="c0"), piece(1, '{"b"', id="c1")]
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    reply = Reply.sse(*begun, piece(1, ":2}"), piece(0, ":1}"), end)
+    async with streaming("chat", reply) as stream:
+        calls = await collect(stream.tool_calls)
+    assert [(call.id, call.arguments) for call in calls] == [("c1", '{"b":2}'), ("c0", '{"a":1}')]
+
+
 async def test_the_text_of_each_choice(autojump_clock: object) -> None:
     chunks = [
         {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]}

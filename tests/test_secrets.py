@@ -575,3 +575,16 @@ async def test_a_refused_plain_call_shows_no_header(nursery: trio.Nursery) -> No
                 with pytest.raises(TypeError) as caught:
                     refuse()
                 assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize("answer", [Reply.json({"error": {"message": f"no {SECRET}"}}), Reply.json([SECRET])])
+async def test_the_error_of_a_raw_answer_that_repeats_the_key_does_not_show_it(
+    nursery: trio.Nursery, autojump_clock: object, answer: Reply
+) -> None:
+    server = await serve(nursery, answer)
+    async with server.client(api_key=SECRET) as client:
+        raw = await client.chat.completions.with_raw_response.create(**CHAT)
+    with pytest.raises(APIError, match=r"\*\*\*") as caught:
+        raw.parse()
+    assert_hidden(caught.value)
+    assert SECRET in raw.text, "what the server sent can be looked at as it is"

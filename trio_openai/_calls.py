@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from ._body import ACCEPTED_CODINGS
+from ._hints import check_in_trio
 from ._http1 import check_headers
 from ._request import Call, Exchange, Session, encode_json
 from ._sansio.convert import hook_for
@@ -160,6 +161,7 @@ class Caller:
 
     def exchange(self, call: Call) -> Exchange:
         """The attempts of a call, to be made."""
+        check_in_trio()
         return Exchange(self.session, call)
 
     def source(

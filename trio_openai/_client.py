@@ -15,8 +15,9 @@ import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
-from ._connection import is_loopback
+from ._connection import has_port, is_loopback
 from ._endpoints.chat import Chat
+from ._hints import check_http_client, check_in_trio, check_limiter, no_attribute
 from ._request import Key, KeyProvider, Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
@@ -104,6 +105,8 @@ class TrioOpenAI:
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
         self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
         self.max_retries = _max_retries(max_retries)
+        if not isinstance(max_connections, int | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"max_connections takes a whole number, not {type(max_connections).__name__}")
         if max_connections is not None and max_connections < 1:
             raise ValueError("max_connections has to be at least 1")
         self.timeout = DEFAULT_DEADLINES if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
@@ -113,7 +116,10 @@ class TrioOpenAI:
             key.check()
         route = _route(proxy, http_client, trust_env=trust_env)
         self._transport: TrioTransport | None = None
+        if limiter is not None:
+            check_limiter(limiter)
         if http_client is not None:
+            check_http_client(http_client)
             session = _session(http_client, self.base_url, key, max_connections or _STOCK_POOL)
         else:
             most = max_connections or _DEFAULT_POOL
@@ -193,10 +199,16 @@ class TrioOpenAI:
 
         return cast("RawClient", RawEndpoints(self))
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
 
     async def __aenter__(self) -> Self:
+        check_in_trio()  # what the block would raise, its end would hide
         return self
 
     async def __aexit__(
@@ -354,6 +366,8 @@ class TrioOpenAI:
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
+        if "proxy" in options:
+            options["proxy"] = hidden_proxy(options["proxy"])  # it is refused, and a traceback shows no password
         if "default_headers" in options:
             options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
         if shared := {"http_client", "max_connections", "proxy", "trust_env"} & options.keys():
@@ -396,6 +410,8 @@ def _base_url(given: str | httpx.URL) -> httpx.URL:
         raise ValueError(f"base_url is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("base_url has to begin with http:// or https://, and to name a host")
+    if not has_port(url):
+        raise ValueError(f"base_url has a port that is none: {url.port}")
     return url
 
 
@@ -435,8 +451,11 @@ def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slot
     return Session(http=http, base_url=base_url, key=key, slots=limiter, errors=_errors_of(http))
 
 
+_ERRORS = ("RequestError", "StreamError", "InvalidURL")  # the last one of a redirect, too
+
+
 def _errors_of(http: httpx.AsyncClient) -> tuple[type[Exception], ...]:
     """What a client raises when a request fails: httpx's classes, or those of the package that it comes from."""
     packages = [sys.modules.get(cls.__module__.partition(".")[0]) for cls in type(http).__mro__]
-    found = (getattr(package, name, None) for package in [httpx, *packages] for name in ("RequestError", "StreamError"))
+    found = (getattr(package, name, None) for package in [httpx, *packages] for name in _ERRORS)
     return tuple({error for error in found if isinstance(error, type)})

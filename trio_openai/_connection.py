@@ -183,6 +183,11 @@ def reason_of(error: BaseException) -> str:
     return str(cause) or type(cause).__name__
 
 
+def has_port(url: httpx.URL) -> bool:
+    """Whether a URL's port, if it has one, is one. Of a larger number the operating system drops the upper half."""
+    return url.port is None or 0 < url.port < 2**16
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself, by the loopback's name or one of its addresses."""
     try:

@@ -21,7 +21,7 @@ class Timings:
         first_content: the first text, reasoning, refusal, tool call or audio arrived.
         last_event: the latest event arrived.
         longest_gap: the longest time between two arrivals of events, as this program saw them.
-        retries: attempts that failed before this stream began.
+        retries: attempts that failed and were followed by another; of those, `resumes` came after the stream had begun.
         resumes: how often it was taken up again after it had broken.
     """
 

@@ -26,7 +26,7 @@ import attrs
 import httpx
 import trio
 
-from ._connection import StreamOpener, close_now, is_loopback, open_tls, reason_of, refuse_unclosable
+from ._connection import StreamOpener, close_now, has_port, is_loopback, open_tls, reason_of, refuse_unclosable
 from ._http1 import ProtocolError, ResponseParser, check_headers, serialize
 from ._sansio.socks import SocksError, login_message, negotiate
 
@@ -258,7 +258,7 @@ def _parsed(given: str | httpx.URL) -> httpx.URL:
         url = httpx.URL(given)
     except httpx.InvalidURL:
         url = httpx.URL()
-    if url.scheme not in _PORTS or not url.host:
+    if url.scheme not in _PORTS or not url.host or not has_port(url):
         raise ValueError(f"it has to be a URL {_FORM}")
     return url
 

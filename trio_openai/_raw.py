@@ -133,6 +133,19 @@ class RawResponse(Generic[T]):
         return f"<RawResponse {self.status_code}, {what}>"
 
 
+def _parsed(decode: Decode[T], content: bytes, shown: bytes) -> T:
+    """A body as an object. If it is none, an error may quote it, and a traceback shows it: then it is without the key.
+
+    Raises:
+        APIError: it is not what it has to be.
+    """
+    try:
+        return decode(content)
+    except APIError:
+        content = shown
+    return decode(content)
+
+
 @attrs.define(kw_only=True, eq=False)
 class RawCaller(Caller):
     """Makes the calls of the endpoints under a `with_raw_response`."""
@@ -151,15 +164,15 @@ class RawCaller(Caller):
 
     async def answer(self, call: Call, decode: Decode[Any]) -> Any:
         """As every caller's; what it would return is in the `RawResponse`."""
-        began = trio.current_time()
         exchange = self.exchange(call)
+        began = trio.current_time()
         response, content = await exchange.fetch()
         seconds = trio.current_time() - began
         return RawResponse(
             http_response=whole_response(response, content),
             retries_taken=exchange.retries,
             elapsed=timedelta(seconds=seconds),
-            parse=functools.cache(lambda: decode(content)),
+            parse=functools.cache(functools.partial(_parsed, decode, content, exchange.hidden(content))),
         )
 
     def opened(self, stream: Any) -> Any:
@@ -181,4 +194,7 @@ class RawEndpoints:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name).with_raw_response
+        endpoint = getattr(self._client, name)
+        if not hasattr(endpoint, "with_raw_response"):
+            raise AttributeError(f"with_raw_response is there for endpoints, and {name} is none", name=name)
+        return endpoint.with_raw_response

@@ -51,7 +51,6 @@ _MAX_ERROR_BODY = 1024 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"connection")
 _SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
-
 _LEAST_SECRET = 8  # characters; local servers are given keys such as "x" or "none", which stand in many an honest text
 
 _BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
@@ -404,7 +403,7 @@ class Exchange:
 
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
-        content = self._hidden(await self._read_error_body(response))
+        content = self.hidden(await self._read_error_body(response))
         body = decode_body(content)
         error = api_error(
             status_error_class(response.status_code),
@@ -413,15 +412,15 @@ class Exchange:
             request_id=response.headers.get("x-request-id"),
         )
         error.status_code = response.status_code
-        headers = [
-            (name, self._hidden(value)) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS
-        ]
+        came = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS]
+        headers = [(name, self.hidden(value)) for name, value in came]
         error.response = httpx.Response(
             response.status_code, headers=headers, content=content, request=_bare_request(response)
         )
         return error
 
-    def _hidden(self, text: bytes) -> bytes:
+    def hidden(self, text: bytes) -> bytes:
+        """What a server said, without the key."""
         return self._bearer.hidden(text.decode("latin-1")).encode("latin-1") if self._bearer else text
 
     async def _read_error_body(self, response: httpx.Response) -> bytes:

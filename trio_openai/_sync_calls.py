@@ -208,6 +208,11 @@ class Endpoint:
             """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
             return type(self)(attrs.evolve(self.caller, raw=True))
 
+        def __getattr__(self, name: str) -> Any:
+            from ._hints import no_attribute
+
+            raise no_attribute(self, name)
+
 
 class Streamed(Generic[_P, SyncT]):
     """A method whose counterpart gives the manager of a stream."""

@@ -32,6 +32,7 @@ from ._connection import (
     Origin,
     StreamOpener,
     close_now,
+    has_port,
     has_something_to_say,
     open_tcp,
     open_tls,
@@ -131,8 +132,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             ValueError: a header that HTTP forbids. Nothing has been sent.
             trio.ClosedResourceError: the transport is closed, before or while this waits.
         """
-        if request.url.scheme not in ("http", "https") or not request.url.host:
-            raise httpx.UnsupportedProtocol(f"cannot send a request to {request.url!r}: it takes http(s):// and a host")
+        url = request.url
+        if url.scheme not in ("http", "https") or not url.host or not has_port(url):
+            raise httpx.UnsupportedProtocol(f"cannot send a request to {url!r}: it takes http(s):// and a host")
         request.extensions.get(NATIVE, _nothing)()
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         with contextlib.ExitStack() as undo:

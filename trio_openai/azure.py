@@ -113,7 +113,7 @@ class AzureOpenAI(TrioOpenAI):
         """A client with other options, which shares this one's connections. Closing either closes them.
 
         Args:
-            options: those of `AzureOpenAI`, but `http_client` and `max_connections`.
+            options: those of `AzureOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
         hide_secrets(options)
         changed = {name: options.pop(name) for name in _PLACE if name in options}
@@ -147,6 +147,9 @@ def _as_key(name: str, given: Any) -> Key:
     """A key, a token, or a function, as it is sent. Whether it is one is checked later."""
     if isinstance(given, Key):
         return given
+    if name == "azure_ad_token_provider" and not callable(given):
+        given = None  # it may be a token, and a traceback begins here
+        raise TypeError("azure_ad_token_provider takes a function; a token itself is given as azure_ad_token")
     if callable(given) and not inspect.iscoroutinefunction(given):
         given = in_thread(cast("Provider", given))
     return Key(given, "api-key" if name == "api_key" else "Authorization", name)
@@ -166,10 +169,10 @@ def _key_of_environment() -> Key:
 class _Place:
     """Where the resource is; and the client's `Route`, since some paths name a deployment."""
 
-    azure_endpoint: str | None
+    azure_endpoint: str | None = attrs.field(repr=False)  # which may have a password, and so may the other one
     azure_deployment: str | None
     api_version: str
-    base_url: str | httpx.URL | None
+    base_url: str | httpx.URL | None = attrs.field(repr=False)
 
     @classmethod
     def of(cls, azure_endpoint: Any, azure_deployment: Any, api_version: Any, base_url: Any) -> _Place:
@@ -184,6 +187,8 @@ class _Place:
             raise ValueError("base_url and azure_endpoint are given: the client takes one of them")
         if not (base_url or endpoint):
             raise ValueError("there is no azure_endpoint: set AZURE_OPENAI_ENDPOINT, or give it to AzureOpenAI")
+        if endpoint and not endpoint.lower().startswith(("https://", "http://")):
+            raise ValueError("azure_endpoint has to begin with https://, as in https://mine.openai.azure.com")
         if endpoint and endpoint.rstrip("/").endswith("/openai/v1"):
             raise ValueError("a resource's /openai/v1/ is no azure_endpoint: it is a base_url for TrioOpenAI")
         if not version:

@@ -243,6 +243,8 @@ class SyncOpenAI:
         """
         if "api_key" in options:
             options["api_key"] = _key(options["api_key"])
+        if "proxy" in options:
+            options["proxy"] = hidden_proxy(options["proxy"])  # it is refused, and a traceback shows no password
         if "default_headers" in options:
             options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
         copy = object.__new__(type(self))

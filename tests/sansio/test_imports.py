@@ -50,6 +50,7 @@ LAYERS = [
     ["_proxy"],
     ["_connection", "_http1"],
     ["_sansio"],
+    ["_hints"],
     ["types", "errors"],
     ["_statistics", "_version"],
 ]

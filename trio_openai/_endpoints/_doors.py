@@ -48,6 +48,11 @@ class Endpoint:
 
             return type(self)(RawCaller.like(self._caller))
 
+        def __getattr__(self, name: str) -> Any:
+            from trio_openai._hints import no_attribute
+
+            raise no_attribute(self, name)
+
 
 class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
     """An endpoint that answers plainly or by a stream.
@@ -226,7 +231,8 @@ def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
         return path, params
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if len(where) > len(names):
-        raise TypeError(f"without a keyword this takes {len(names) or 'no'} argument(s), and {len(where)} were given")
+        takes = f"{len(names) or 'no'} argument(s), and {len(where)} were given"
+        raise TypeError(f"without a keyword this takes {takes}: give the others by their names, such as model=...")
     rest = dict(params)
     for number, name in enumerate(names):
         if number < len(where) and name in rest:

@@ -175,9 +175,14 @@ def _missing(names: list[str]) -> str:
     return f"{what} {'is' if len(names) == 1 else 'are'} missing: give {', '.join(f'{name}=...' for name in names)}"
 
 
+_SAME = {"messages": "input", "input": "messages", "max_tokens": "max_output_tokens", "response_format": "text_format"}
+"""What one API calls otherwise than the other."""
+
+
 def _unknown(name: str, known: Iterable[str]) -> str:
     import difflib  # not for a program that is right
 
-    close = difflib.get_close_matches(name, known, n=1)
+    known = list(known)
+    close = [_SAME[name]] if _SAME.get(name) in known else difflib.get_close_matches(name, known, n=1)
     perhaps = f"did you mean {close[0]!r}? Otherwise " if close else ""
     return f"there is no parameter {name!r} here: {perhaps}give it as extra_body={{{name!r}: ...}}"

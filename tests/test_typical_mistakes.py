@@ -1,0 +1,115 @@
+"""What a program that was written for another client gets wrong first: the error says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from net_helpers import CHAT
+from test_secrets import assert_hidden
+
+from trio_openai import AzureOpenAI, TrioOpenAI
+from trio_openai.sync import SyncOpenAI
+
+LOCAL = "http://127.0.0.1:9/v1"
+PLACE = {"azure_endpoint": "https://mine.openai.azure.com", "api_version": "2024-10-21"}
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (lambda client: client.close, r"await client\.aclose\(\)"),
+        (lambda client: client.copy, r"with_options"),
+        (lambda client: client.beta, r"client\.chat"),
+        (lambda client: client.chat.completions.parse, r"response_format="),
+        (lambda client: client.responses.parse, r"text_format="),
+        (lambda client: client.chat.completions.with_streaming_response, r"raw_bytes"),
+        (lambda client: client.with_raw_response.base_url, r"for endpoints, and base_url is none"),
+        (lambda client: client.with_raw_response.stream_request, r"for endpoints, and stream_request is none"),
+        (lambda client: client.nonsense, r"^'TrioOpenAI' object has no attribute 'nonsense'$"),
+    ],
+)
+def test_what_openai_python_has_under_another_name_is_said(look: Callable[[Any], object], words: str) -> None:
+    with pytest.raises(AttributeError, match=words):
+        look(TrioOpenAI(base_url=LOCAL))
+
+
+@pytest.mark.parametrize("make", [TrioOpenAI, SyncOpenAI])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"http_client": httpx.Client()}, r"httpx\.AsyncClient or .*, not Client"),
+        ({"http_client": httpx.AsyncClient}, r"not the class AsyncClient"),
+        ({"http_client": httpx.AsyncHTTPTransport()}, r"not AsyncHTTPTransport"),
+        ({"limiter": 3}, r"RateLimiter.*not int.*max_connections"),
+        ({"limiter": trio.CapacityLimiter(3)}, r"not CapacityLimiter.*max_connections"),
+        ({"max_connections": "3"}, r"whole number"),
+    ],
+)
+def test_what_would_fail_at_the_first_call_only_is_refused_with_the_client(
+    make: Callable[..., object], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        make(base_url=LOCAL, **options)
+
+
+def test_and_of_the_blocking_client() -> None:
+    client: Any = SyncOpenAI(base_url=LOCAL)
+    with pytest.raises(AttributeError, match="response_format="):
+        _ = client.chat.completions.parse
+    with pytest.raises(AttributeError, match=r"stream\.tool_calls"):
+        _ = client.responses.run_tools
+
+
+async def stream(client: TrioOpenAI) -> None:
+    async with client.chat.completions.stream(**CHAT):
+        pass
+
+
+async def enter(client: TrioOpenAI) -> None:
+    async with client:
+        await stream(client)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda client: client.chat.completions.create(**CHAT),
+        lambda client: client.chat.completions.with_raw_response.create(**CHAT),
+        stream,
+        enter,
+    ],
+)
+def test_under_asyncio_the_error_says_that_trio_does_not_run(use: Callable[[TrioOpenAI], Awaitable[object]]) -> None:
+    async def main() -> None:  # noqa: ASYNC910 - of asyncio
+        await use(TrioOpenAI(base_url=LOCAL))
+
+    with pytest.raises(RuntimeError, match=r"inside of trio\.run.*SyncOpenAI"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"azure_endpoint": "mine.openai.azure.com", "api_key": "k"}, r"azure_endpoint has to begin with https://"),
+        ({"azure_ad_token_provider": "a-token"}, r"takes a function; a token itself is given as azure_ad_token"),
+    ],
+)
+def test_an_argument_of_azure_that_is_something_else(options: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words) as caught:
+        AzureOpenAI(**{**PLACE, **options})
+    assert_hidden(caught.value, "a-token")
+
+
+async def test_the_parameter_of_the_other_api_is_named() -> None:
+    client: Any = TrioOpenAI(base_url=LOCAL)
+    with pytest.raises(TypeError, match="did you mean 'input'"):
+        await client.responses.create(model="m", messages=[])
+    with pytest.raises(TypeError, match="did you mean 'text_format'"):
+        await client.responses.create(model="m", response_format={})
+    with pytest.raises(TypeError, match=r"give the others by their names, such as model=\.\.\."):
+        await client.chat.completions.create("m", [])
