@@ -18,7 +18,8 @@ from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
 from ._connection import has_port, is_loopback
 from ._endpoints.chat import Chat
 from ._hints import check_http_client, check_in_trio, check_limiter, no_attribute
-from ._request import Key, KeyProvider, Session
+from ._keys import Key, KeyProvider
+from ._request import Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TrioTransport

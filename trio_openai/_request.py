@@ -21,9 +21,9 @@ import orjson
 import trio
 
 from ._body import body_of, plain_stream, send
+from ._keys import Bearer, Key
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
-from ._sansio.json import decode_json, encode_text
 from ._sansio.policy import Clocks, Deadlines, Phase
 from ._transport import FORWARDER
 from .errors import (
@@ -44,84 +44,11 @@ log = logging.getLogger("trio_openai")
 
 _T = TypeVar("_T")
 
-KeyProvider = Callable[[], Awaitable[str]]
-
 _MAX_REDIRECTS = 20
 _MAX_ERROR_BODY = 1024 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"connection")
 _SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
-_LEAST_SECRET = 8  # characters; local servers are given keys such as "x" or "none", which stand in many an honest text
-
-_BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
-
-
-class Key:
-    """An API key, or an async function that gives one. No `repr`, error or traceback shows it.
-
-    Args:
-        source: the key or the function.
-        header: where it is sent; with `Authorization` as a bearer's.
-        parameter: what the program calls it.
-    """
-
-    def __init__(self, source: str | KeyProvider, header: str = "Authorization", parameter: str = "api_key") -> None:
-        self._source = source
-        self._header = header
-        self._parameter = parameter
-
-    def check(self) -> None:
-        """Raise `TypeError` or `ValueError` if it cannot be a key."""
-        if not callable(self._source) and not isinstance(self._source, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"{self._parameter} takes a string or an async function, not {type(self._source).__name__}")
-        if isinstance(self._source, str):
-            self._bearer(self._source).check()
-
-    async def bearer(self) -> _Bearer:
-        """What puts the key into one request. If it is a function, it is asked now."""
-        await trio.lowlevel.checkpoint()
-        bearer = self._bearer(self._source if isinstance(self._source, str) else await self._source())
-        bearer.check()
-        return bearer
-
-    def _bearer(self, key: str) -> _Bearer:
-        return _Bearer(key, self._header, self._parameter)
-
-
-class _Bearer:
-    """An auth callable of httpx: adds `Authorization: Bearer ...`, unless the caller has set that header."""
-
-    def __init__(self, key: str, header: str, parameter: str) -> None:
-        self._key = key
-        self._header = header
-        self._parameter = parameter
-
-    def __call__(self, request: httpx.Request) -> httpx.Request:
-        is_bearer = self._header == "Authorization"
-        request.headers.setdefault(self._header, f"Bearer {self._key}" if is_bearer else self._key)
-        return request
-
-    def check(self) -> None:
-        if not isinstance(self._key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's function made it
-            raise TypeError(f"the {self._parameter} function must return a string, not {type(self._key).__name__}")
-        if not self._key:
-            raise ValueError(f"the {self._parameter} function returned an empty string")
-        if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
-            raise ValueError(_BAD_KEY)
-
-    def hide_in(self, error: APIError) -> None:
-        """Take the key out of what a server said: some repeat it in their errors."""
-        if len(self._key) < _LEAST_SECRET:
-            return
-        for name in ("message", "code", "type", "param", "request_id"):
-            if isinstance(value := getattr(error, name), str):
-                setattr(error, name, self.hidden(value))
-        error.args = (error.message,)
-        if self._key in (text := encode_text(error.body)):
-            error.body = decode_json(self.hidden(text).encode())
-
-    def hidden(self, text: str) -> str:
-        return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -196,7 +123,7 @@ class Exchange:
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
         self._next_at = 0.0  # when the next one may begin
-        self._bearer: _Bearer | None = None
+        self._bearer: Bearer | None = None
         self._permits: Permits | None = None  # unless there is a limiter
         if session.limiter is not None:
             from ._permits import Permits
@@ -385,7 +312,7 @@ class Exchange:
             request.stream = plain_stream(request.stream, content or b"")
         return request
 
-    async def _send(self, request: httpx.Request, bearer: _Bearer | None) -> httpx.Response:
+    async def _send(self, request: httpx.Request, bearer: Bearer | None) -> httpx.Response:
         response = await send(self._session.http, self._session.slots, self.errors, request, bearer)
         for name in _SECRET_HEADERS:  # nobody needs them any more, and the response may end up in an error report
             response.request.headers.pop(name, None)

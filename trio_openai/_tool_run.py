@@ -86,7 +86,8 @@ class ToolRun(Generic[WholeT]):
     Iterate it for what happens: `RoundStarted`, `RoundEvent` for each event of the stream, `ToolStarted`, `ToolDone`,
     `ToolFailed`, `RoundDone`. One task at a time may. Somebody has to, since whoever iterates reads the stream.
 
-    Every step is a checkpoint. A step that is cancelled loses nothing: the next one continues.
+    Every step is a checkpoint. A step that is cancelled loses nothing: the next one continues. Only a request that is
+    out when its step is cancelled is given up, and sent anew by the next one.
     """
 
     def __init__(self, plan: Plan[WholeT], nursery: trio.Nursery) -> None:

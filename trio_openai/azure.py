@@ -27,8 +27,7 @@ import httpx
 
 from ._calls import HiddenHeaders, NotGiven
 from ._client import TrioOpenAI, hidden_proxy
-from ._keys import in_thread
-from ._request import Key
+from ._keys import Key, in_thread
 from ._sansio.policy import Deadlines
 from .errors import OpenAIError
 

@@ -23,10 +23,9 @@ import httpx
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._client import TrioOpenAI, hidden_proxy
-from ._keys import in_thread
+from ._keys import Key, KeyProvider, in_thread
 from ._limiter import Limiter
 from ._portal import Portals
-from ._request import Key, KeyProvider
 from ._sansio.policy import Deadlines
 from ._statistics import ClientStatistics, TransportStatistics
 from ._sync_calls import SyncCaller, SyncPage, SyncStreamManager
