@@ -32,14 +32,19 @@ from trio_openai.testing import Reply, Stall
 
 HELLO = Reply.chat("Hello there, friend!")
 STALLED = attrs.evolve(HELLO, body=(*HELLO.body[:3], Stall()))
-OURS = [str(Path(trio_openai.__file__).parent / name) for name in ("sync.py", "_sync_stream.py", "_portal.py")]
+OURS = [
+    str(Path(trio_openai.__file__).parent / name)
+    for name in ("sync.py", "_sync_stream.py", "_sync_views.py", "_portal.py")
+]
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     no_environment(monkeypatch)
     faulthandler.dump_traceback_later(120, exit=True)
+    coverage = sys.gettrace()
     yield
+    sys.settrace(coverage)  # an interrupt may have hit what was to put it back
     faulthandler.cancel_dump_traceback_later()
     assert loop_threads() == []
 
