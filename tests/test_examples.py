@@ -551,7 +551,7 @@ async def left_early(client: Openai, server: ScriptedServer) -> tuple[int, int]:
 
 
 with_openai_3_52 = pytest.mark.skipif(
-    not openai_version().startswith("3.52."), reason="the README speaks of openai 3.52, which is not installed"
+    not openai_version().startswith("3.54."), reason="the README speaks of openai 3.54, which is not installed"
 )
 
 
