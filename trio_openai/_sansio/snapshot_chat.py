@@ -172,8 +172,10 @@ class _Choice:
 
     def add(self, choice: Raw) -> str:
         """Fold one delta in; return its text, if this is choice 0."""
-        text, delta = "", choice.get("delta")
-        if type(delta) is dict:  # `is_object` is a call, and two of them are a fifth of the cost
+        text = ""
+        delta: Raw | None = choice.get("delta")
+        logprobs: Raw | None = choice.get("logprobs")
+        if type(delta) is dict:  # not by `is_object`: two calls are a good part of what this costs
             if len(delta) == 1 and type(content := delta.get("content")) is str and content:  # nearly every one
                 self.texts["content"].append(text := content)
                 self.has_content = True
@@ -181,7 +183,7 @@ class _Choice:
                 text = "".join([self._fold(key, value) for key, value in delta.items()])
         if reason := choice.get("finish_reason"):
             self.finish_reason = reason
-        if type(logprobs := choice.get("logprobs")) is dict:
+        if type(logprobs) is dict:
             self._add_logprobs(hook_for(ChoiceLogprobs)(logprobs, None))
         if "content_filter_results" in choice and is_object(found := choice["content_filter_results"]):
             self.filtered = {**(self.filtered or {}), **found}
