@@ -125,6 +125,7 @@ class ResponseParams(CallParams, total=False):
 
     access_programs: JSONObject
     background: bool | None
+    background_options: JSONObject
     context_management: Iterable[JSONObject] | None
     conversation: str | JSONObject | None
     image: JSONObject
