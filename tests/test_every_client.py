@@ -27,7 +27,7 @@ import pytest
 import trio
 import trio.testing
 from every_client import Kind, Stage
-from net_helpers import CHAT, CancelAtStep, no_environment, open_sockets, outcome
+from net_helpers import CHAT, cancel_everywhere, no_environment, open_sockets, outcome
 
 from trio_openai import (
     APIConnectionError,
@@ -319,22 +319,14 @@ async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
         await read_stream(client)
         await read_plain(client)
 
+    async def check() -> None:
+        assert stage.slots_in_use(client) == 0
+        with trio.fail_after(5):
+            assert await read_plain(client) == TEXT
+
     async with stage.client(max_connections=1) as client:
         for scenario in (both, leave_early):
-            for step in range(1_000):
-                with trio.CancelScope() as scope:
-                    canceller = CancelAtStep(scope, step, before=False)
-                    trio.lowlevel.add_instrument(canceller)
-                    try:
-                        await scenario()
-                    finally:
-                        trio.lowlevel.remove_instrument(canceller)
-                assert stage.slots_in_use(client) == 0
-                with trio.fail_after(5):
-                    assert await read_plain(client) == TEXT
-                if not canceller.fired:
-                    break
-            assert step > 3
+            assert await cancel_everywhere(scenario, check, before=False) > 3
         await stage.server.wait_idle()
     gc.collect()
 

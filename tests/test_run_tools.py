@@ -12,11 +12,14 @@ import trio
 import trio.testing
 from net_helpers import cancel_everywhere, client_over, no_environment, outcome, serve
 from tool_helpers import (
+    ANSWER,
     CHAT,
     QUESTION,
+    add,
     calling,
     chunk,
     end,
+    nap,
     piece,
 )
 
@@ -37,23 +40,10 @@ from trio_openai import (
 from trio_openai.testing import Cut, Pause, Reply, Stall
 from trio_openai.types import ChatCompletion
 
-ANSWER = Reply.chat("It is done.")
-
 
 @pytest.fixture(autouse=True)
 def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-
-
-async def nap(seconds: float) -> str:
-    """Sleep."""
-    await trio.sleep(seconds)
-    return f"slept {seconds}"
-
-
-def add(a: int, b: int) -> dict[str, int]:
-    """Add two numbers."""
-    return {"sum": a + b}
 
 
 class WorkError(Exception):

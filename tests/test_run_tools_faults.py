@@ -9,12 +9,11 @@ import pytest
 import trio
 import trio.testing
 from net_helpers import client_over, no_environment, serve
-from tool_helpers import CHAT, RESPONSE, calling, chunk, completed, end, function_item, item_events, piece
+from tool_helpers import ANSWER, CHAT, RESPONSE, calling, chunk, completed, end, function_item, item_events, piece
 
 from trio_openai import ToolFailed
 from trio_openai.testing import Reply
 
-ANSWER = Reply.chat("It is done.")
 PAIR, HALF = "\ud83d\ude00", "\ud800"  # in Python two characters, and no UTF-8
 REPLACED = "\U0001f600\ufffd"
 

@@ -10,15 +10,18 @@ import trio
 import trio.testing
 from net_helpers import client_over, no_environment, serve
 from tool_helpers import (
+    ANSWER,
     CHAT,
     QUESTION,
     RESPONSE,
+    add,
     calling,
     chunk,
     completed,
     end,
     function_item,
     item_events,
+    nap,
     piece,
     response_calling,
 )
@@ -27,23 +30,10 @@ from trio_openai import Tool, ToolDone, ToolRunError, ToolStarted
 from trio_openai.testing import Pause, Reply
 from trio_openai.types import Unparsed
 
-ANSWER = Reply.chat("It is done.")
-
 
 @pytest.fixture(autouse=True)
 def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-
-
-async def nap(seconds: float) -> str:
-    """Sleep."""
-    await trio.sleep(seconds)
-    return f"slept {seconds}"
-
-
-def add(a: int, b: int) -> dict[str, int]:
-    """Add two numbers."""
-    return {"sum": a + b}
 
 
 def run_code(code: str) -> str:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import trio
+
 from trio_openai.testing import Reply
 
 QUESTION = [{"role": "user", "content": "What is it?"}]
 CHAT: dict[str, Any] = {"model": "m", "messages": QUESTION}
 RESPONSE: dict[str, Any] = {"model": "m", "input": "What is it?"}
+ANSWER = Reply.chat("It is done.")
+
+
+async def nap(seconds: float) -> str:
+    """Sleep."""
+    await trio.sleep(seconds)
+    return f"slept {seconds}"
+
+
+def add(a: int, b: int) -> dict[str, int]:
+    """Add two numbers."""
+    return {"sum": a + b}
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, index: int = 0) -> dict[str, Any]:
