@@ -41,6 +41,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ._late import finder
+
 if TYPE_CHECKING:
     from ._bytes import ByteStream
     from ._client import TrioOpenAI
@@ -174,7 +176,7 @@ __all__ = [
     "__version__",
 ]
 
-# Where they are, in the order in which to look. What one module has of another is the same object.
+# Where they are, in the order in which to look.
 _MODULES = (
     *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
     *("_statistics", "_sansio.sse", "_sansio.tools", "_raw", "azure", "_parsed_stream", "_tool_run", "types"),
@@ -182,17 +184,11 @@ _MODULES = (
 _SUBMODULES = ("errors", "types")
 
 if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    _find = finder(globals(), _MODULES)
 
     def __getattr__(name: str) -> object:
         """A name that has not been asked for yet."""
-        if name in _SUBMODULES:
-            return importlib.import_module(f"{__name__}.{name}")
-        for module in _MODULES if name in __all__ else ():
-            found = getattr(importlib.import_module(f"{__name__}.{module}"), name, None)
-            if found is not None:
-                globals()[name] = found
-                return found
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return importlib.import_module(f"{__name__}.{name}") if name in _SUBMODULES else _find(name)
 
     def __dir__() -> list[str]:
         """What there is to be asked for."""

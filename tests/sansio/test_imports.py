@@ -53,7 +53,7 @@ LAYERS = [
     ["_sansio"],
     ["_hints"],
     ["types", "errors"],
-    ["_statistics", "_version"],
+    ["_late", "_statistics", "_version"],
 ]
 CORE_LAYERS = [
     ["reader_raw"],

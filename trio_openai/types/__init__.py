@@ -11,8 +11,9 @@ first asked for: to make a class takes longer than to stream a hundred events.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from trio_openai._late import finder
 
 from ._base import NamedEvent, Raw, Unknown, UnknownEvent, WireObject
 from .chat import (
@@ -555,12 +556,4 @@ __all__ = [
 _LATER = ("deltas", "completions", "others", "images", "audio", "response_items", "responses", "parsed", "params")
 
 if not TYPE_CHECKING:  # a checker would take any name for a class
-
-    def __getattr__(name: str) -> object:
-        """A class that has not been asked for yet."""
-        for module in _LATER if name in __all__ else ():
-            found = getattr(importlib.import_module(f"{__name__}.{module}"), name, None)
-            if found is not None:
-                globals()[name] = found
-                return found
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = finder(globals(), _LATER)
