@@ -234,10 +234,7 @@ class EventSource(Generic[EventT, WholeT]):
         if not self._ahead:
             self._text = None
             return await self.next_event()
-        if self._busy:
-            raise trio.BusyResourceError("another task is reading this stream")
-        self._busy = True
-        try:
+        with self.claimed():
             await trio.lowlevel.checkpoint()
             self.raise_if_closed()
             event, self._text = self._ahead[0]
@@ -245,8 +242,6 @@ class EventSource(Generic[EventT, WholeT]):
                 await (self.hub.go_on() if self.hub.is_delivering else self.hub.deliver(event))
             del self._ahead[0]
             return event
-        finally:
-            self._busy = False
 
     async def end(self) -> Exception:
         """Be done with the stream. Returns what to raise."""

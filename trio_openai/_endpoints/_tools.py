@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
-
 from trio_openai._stream import Stream
 from trio_openai.types._base import WireObject
 
@@ -45,30 +43,16 @@ def response_tool(given: object) -> object:
     return tool_of(given).for_responses()
 
 
-@attrs.frozen(eq=False, repr=False)
-class RunOptions:
-    """What `run_tools` takes beside the endpoint's parameters."""
-
-    max_rounds: int = DEFAULT_ROUNDS
-    max_concurrent: int = DEFAULT_TOOLS_AT_A_TIME
-    on_error: OnError = "tell_model"
-
-    def __attrs_post_init__(self) -> None:
-        """Check them."""
-        for name, number in (("max_rounds", self.max_rounds), ("max_concurrent", self.max_concurrent)):
-            if type(number) is not int or number < 1:
-                raise ValueError(f"{name} takes a whole number, at least 1")
-        if self.on_error not in ("tell_model", "raise"):
-            raise ValueError('on_error takes "tell_model" or "raise"')
-
-
 def run(
     run_class: type[RunT],
     converse: Callable[[dict[str, Any]], Conversation[Any]],
     opening: Callable[[dict[str, Any]], Callable[[], Stream[Any, Any]]],
     parameters: Parameters,
     params: dict[str, Any],
-    options: RunOptions,
+    *,
+    max_rounds: int,
+    max_concurrent: int,
+    on_error: OnError,
 ) -> AbstractAsyncContextManager[RunT]:
     """A run of an endpoint's model with tools, for `async with`.
 
@@ -77,6 +61,11 @@ def run(
     """
     from trio_openai._tool_run import Plan, running
 
+    for name, number in (("max_rounds", max_rounds), ("max_concurrent", max_concurrent)):
+        if type(number) is not int or number < 1:
+            raise ValueError(f"{name} takes a whole number, at least 1")
+    if on_error not in ("tell_model", "raise"):
+        raise ValueError('on_error takes "tell_model" or "raise"')
     tools, listed = _toolbox(params.get("tools"))
     conversation = converse(parameters.check({**params, "tools": listed}))
     plan = Plan[Any](
@@ -84,7 +73,9 @@ def run(
         opening=opening,
         first=opening(conversation.request()),
         tools=tools,
-        **attrs.asdict(options),
+        max_rounds=max_rounds,
+        max_concurrent=max_concurrent,
+        on_error=on_error,
     )
     return running(run_class, plan)
 

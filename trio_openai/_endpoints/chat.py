@@ -17,7 +17,7 @@ from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedP
 from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
 from ._formats import as_parsed, chat_format
 from ._parameters import Parameters
-from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, RunOptions, chat_tool, run
+from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
 
 if TYPE_CHECKING:
     import trio
@@ -120,11 +120,19 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
         from trio_openai._sansio.conversation import ChatConversation
         from trio_openai._tool_run import ChatToolRun
 
-        options = RunOptions(max_rounds, max_concurrent, on_error)
         if params.get("n") not in (None, 1):
             raise ValueError("run_tools goes on with one choice: leave n out")
         opening = functools.partial(self._opening, ())
-        return run(ChatToolRun[Any], ChatConversation, opening, self._parameters, streamed(params), options)
+        return run(
+            ChatToolRun[Any],
+            ChatConversation,
+            opening,
+            self._parameters,
+            streamed(params),
+            max_rounds=max_rounds,
+            max_concurrent=max_concurrent,
+            on_error=on_error,
+        )
 
     if TYPE_CHECKING:
 

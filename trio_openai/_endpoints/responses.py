@@ -25,7 +25,7 @@ from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, En
 from ._formats import as_parsed, text_format
 from ._pages import Listing, listing
 from ._parameters import Parameters
-from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, RunOptions, response_tool, run
+from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, run
 
 if TYPE_CHECKING:
     import trio
@@ -125,8 +125,17 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         from trio_openai._sansio.conversation import ResponseConversation
         from trio_openai._tool_run import ResponseToolRun
 
-        options, opening = RunOptions(max_rounds, max_concurrent, on_error), functools.partial(self._opening, ())
-        return run(ResponseToolRun[Any], ResponseConversation, opening, self._parameters, streamed(params), options)
+        opening = functools.partial(self._opening, ())
+        return run(
+            ResponseToolRun[Any],
+            ResponseConversation,
+            opening,
+            self._parameters,
+            streamed(params),
+            max_rounds=max_rounds,
+            max_concurrent=max_concurrent,
+            on_error=on_error,
+        )
 
     async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
         """Have the server stop generating a background response.
