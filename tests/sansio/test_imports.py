@@ -70,6 +70,7 @@ CORE_LAYERS = [
     ["structured"],
     ["coalesce", "convert", "failures", "partial", "policy", "schema", "socks", "sse"],
     ["json"],
+    ["text"],
 ]
 
 

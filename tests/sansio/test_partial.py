@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_openai._sansio.partial import PartialAnswer, read_partial, utf8
+from trio_openai._sansio.partial import PartialAnswer, read_partial
+from trio_openai._sansio.text import utf8
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -22,7 +22,7 @@ from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 
 from .json import decode_json, encode_text, is_object, objects_in
-from .partial import utf8
+from .text import utf8
 
 WholeT = TypeVar("WholeT", contravariant=True)
 Output = tuple[ToolCallDone, str]

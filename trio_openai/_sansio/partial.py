@@ -5,6 +5,7 @@ from __future__ import annotations
 from trio_openai.types._base import Raw
 
 from .json import is_object
+from .text import utf8
 
 _BEHIND = 256
 
@@ -76,11 +77,3 @@ def _ends_in_string(data: bytes) -> bool:
     except ValueError:
         return True
     return False
-
-
-def utf8(text: str) -> bytes:
-    """The bytes of a text that may have come in halves of surrogate pairs; half a pair is a question mark."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

@@ -24,8 +24,8 @@ from trio_openai.types.parsed import Said, Unparsed
 
 from . import schema
 from .json import is_array, is_object
-from .partial import utf8
 from .schema import JSONSchema
+from .text import utf8
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]

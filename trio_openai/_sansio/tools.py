@@ -26,8 +26,8 @@ from trio_openai.types._base import Raw
 
 from . import schema, structured
 from .json import is_object
-from .partial import utf8
 from .schema import Field, JSONSchema
+from .text import utf8
 
 Function = Callable[..., Any]
 
