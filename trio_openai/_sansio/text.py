@@ -1,6 +1,6 @@
-"""Text with surrogate halves in it.
+r"""Text with surrogate halves in it.
 
-JSON writes a character outside the basic plane as two halves, `\\ud83d\\ude00`. Servers and proxies that cut strings in
+JSON writes a character outside the basic plane as two halves, `\ud83d\ude00`. Servers and proxies that cut strings in
 UTF-16 units send one half in one event and the other in the next. Python accepts a lone half in a `str`, but cannot
 encode it: printing it or sending it raises `UnicodeEncodeError`.
 """
@@ -31,7 +31,7 @@ def has_lone_half(text: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return the text with halves joined where they meet, and `\\ufffd` in place of each half that stays alone."""
+    r"""Return the text with halves joined where they meet, and `\ufffd` in place of each half that stays alone."""
     if text.isascii() or not has_lone_half(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
