@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+import orjson
 import pytest
 import trio
 import trio.testing
@@ -202,3 +204,78 @@ async def test_a_run_that_has_failed_begins_no_tool(nursery: trio.Nursery) -> No
         await trio.testing.wait_all_tasks_blocked()
         assert begun == []
         assert run.statistics().waiting == run.statistics().running == 0
+
+
+# What goes back to strict servers.
+
+ODD_CALLS: list[dict[str, Any]] = [
+    {"id": "c", "name": "echo", "arguments": '{"text": "hi"}'},
+    {"id": "c", "name": "echo", "arguments": '{"text": "ho"}'},
+    {"id": HALF, "name": "echo" + HALF, "arguments": "{}"},
+    {"id": 5, "name": 5, "arguments": "{}"},
+    {"id": ["x"], "name": {"a": [1]}, "arguments": "{}"},
+    {"name": "echo", "arguments": ""},
+    {"id": "g", "name": "echo", "arguments": '{"text": '},
+    {"id": "h", "name": "echo", "arguments": "[1]"},
+]
+TOLD = [
+    "hi",
+    "ho",
+    "Error: there is no tool named",
+    "Error: there is no tool named",
+    "Error: there is no tool named",
+    "Error: the arguments do not fit: $.text: it is missing",
+    "Error: the arguments do not fit: it is not JSON",
+    "Error: the arguments do not fit: $: Expected an object",
+]
+
+
+def check_strictly(request: Any, ids: list[Any], functions: list[Any], told: list[str], count: int) -> None:
+    """What a strict server checks: every call has an id of its own, a valid name and an object, and is answered."""
+    assert len(set(ids)) == len(functions) == len(told) == count
+    for name in ids:
+        assert isinstance(name, str)
+        assert name.strip()
+        assert name.encode()
+    for function in functions:
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", function["name"])
+        assert type(json.loads(function["arguments"])) is dict
+    assert orjson.loads(request.body)
+    for text, beginning in zip(told, TOLD, strict=True):
+        assert text.startswith(beginning)
+
+
+async def test_a_strict_server_takes_back_odd_calls_of_a_chat(nursery: trio.Nursery) -> None:
+    calls = [
+        chunk({"tool_calls": [{"index": n, "id": call.get("id"), "function": {**call, "id": None}}]})
+        for n, call in enumerate(ODD_CALLS)
+    ]
+    server = await serve(nursery, [escaped(*calls, end()), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[echo]) as run:
+        await run.until_done()
+        assert run.statistics().done + run.statistics().failed == len(ODD_CALLS)
+    message, *outputs = server.requests[1].json()["messages"][1:]
+    ids = [call["id"] for call in message["tool_calls"]]
+    assert [output["tool_call_id"] for output in outputs] == ids
+    functions = [call["function"] for call in message["tool_calls"]]
+    check_strictly(server.requests[1], ids, functions, [output["content"] for output in outputs], len(ODD_CALLS))
+
+
+async def test_a_strict_server_takes_back_odd_calls_of_a_response(nursery: trio.Nursery) -> None:
+    items = []
+    for n, call in enumerate(ODD_CALLS):
+        item = {"type": "function_call", **call, "id": f"fc_{n}"}
+        items.append({**item, "call_id": call["id"]} if "id" in call else item)
+    events = [event for index, item in enumerate(items) for event in item_events(index, item)]
+    server = await serve(nursery, [escaped(*events, completed(items), done=False), Reply.response("It is done.")])
+    client, _ = client_over(server)
+    async with client, client.responses.run_tools(**RESPONSE, tools=[echo]) as run:
+        await run.until_done()
+    sent = server.requests[1].json()["input"][1:]
+    functions = [item for item in sent if item["type"] == "function_call"]
+    outputs = [item for item in sent if item["type"] == "function_call_output"]
+    ids = [item["call_id"] for item in functions]
+    assert [output["call_id"] for output in outputs] == ids
+    assert ids[5] == "fc_5", "a call without a call_id is answered by its item's id"
+    check_strictly(server.requests[1], ids, functions, [output["output"] for output in outputs], len(ODD_CALLS))

@@ -23,6 +23,7 @@ import trio
 from ._nursery import nursery_around_block
 from ._sansio.conversation import Conversation, is_whole
 from ._sansio.deltas import HasParts, Parts
+from ._sansio.sent_back import name_to_send, name_to_show
 from ._sansio.tools import Tool, text_of
 from ._stream import Stream
 from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
@@ -303,7 +304,7 @@ class ToolRun(Generic[WholeT]):
                 self._tell_failure(call, ValueError("the answer was cut there"), "the call is not whole")
             else:
                 self._tasks[call.part] = scope = trio.CancelScope()
-                self._nursery.start_soon(self._run_call, call, scope, name=f"<tool {call.name}>")
+                self._nursery.start_soon(self._run_call, call, scope, name=f"<tool {name_to_send(call.name)}>")
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the program's own code, where it comes out bare
     async def _run_call(self, call: ToolCallDone, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - a task
@@ -356,7 +357,7 @@ class ToolRun(Generic[WholeT]):
         tool = self._plan.tools.get(call.name) if type(call.name) is str else None  # it is what the server sent
         if tool is None or (tool.kind == "custom") != (call.kind == "custom"):
             names = ", ".join(self._plan.tools)
-            raise LookupError(f"there is no tool named {call.name!r}; there are: {names}")
+            raise LookupError(f"there is no tool named {name_to_show(call.name)}; there are: {names}")
         return tool
 
     def _refuse(self, call: ToolCallDone, error: ValueError) -> None:

@@ -65,7 +65,7 @@ CORE_LAYERS = [
     ["deltas"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["conversation"],
-    ["limits", "parts", "tool_calls", "usage"],
+    ["limits", "parts", "sent_back", "tool_calls", "usage"],
     ["tools"],
     ["structured"],
     ["coalesce", "convert", "failures", "partial", "policy", "schema", "socks", "sse"],

@@ -22,6 +22,7 @@ from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 
 from .json import decode_json, encode_text, is_object, objects_in
+from .sent_back import arguments_to_send, distinct_ids, id_of, item_to_send, items_of_calls, name_to_send
 from .text import utf8
 
 WholeT = TypeVar("WholeT", contravariant=True)
@@ -66,6 +67,7 @@ class ChatConversation:
     def __init__(self, params: Raw) -> None:
         self.messages: list[Any] = list(params["messages"])
         self._params = params
+        self._ids: set[str] = set()  # of all calls so far
 
     def request(self) -> Raw:
         """The parameters of the next round."""
@@ -76,8 +78,11 @@ class ChatConversation:
         choice = next((choice for choice in whole.choices if not choice.index), None)
         if choice is None:
             return
-        self.messages.append(_sendable(_assistant(choice.message, [call for call, _ in outputs])))
-        self.messages += [_chat_output(call, output) for call, output in outputs]
+        ids = distinct_ids([call.id for call, _ in outputs], self._ids)
+        self.messages.append(_sendable(_assistant(choice.message, [call for call, _ in outputs], ids)))
+        self.messages += [
+            _chat_output(call, call_id, output) for (call, output), call_id in zip(outputs, ids, strict=True)
+        ]
         self._params = _unforced(self._params)
 
     def is_cut_by(self, event: Any) -> bool:
@@ -93,31 +98,29 @@ _SAID = ("refusal", "reasoning_content", "reasoning_details")
 """Beside the content. Servers that send reasoning want it back while the model works with its tools."""
 
 
-def _assistant(message: ChatCompletionMessage, calls: Sequence[ToolCallDone]) -> Raw:
+def _assistant(message: ChatCompletionMessage, calls: Sequence[ToolCallDone], ids: Sequence[str]) -> Raw:
     said: Raw = {"role": "assistant", "content": message.content}
     said.update({name: value for name in _SAID if (value := getattr(message, name, None))})
-    if tool_calls := [_chat_call(call) for call in calls if call.kind != "function_call"]:
+    if tool_calls := [
+        _chat_call(call, call_id) for call, call_id in zip(calls, ids, strict=True) if call.kind != "function_call"
+    ]:
         said["tool_calls"] = tool_calls
     for call in calls:
         if call.kind == "function_call":
-            said["function_call"] = {"name": call.name, "arguments": call.arguments}
+            said["function_call"] = {"name": name_to_send(call.name), "arguments": arguments_to_send(call)}
     return said
 
 
-def _chat_call(call: ToolCallDone) -> Raw:
-    what = "input" if call.kind == "custom" else "arguments"
-    return {**call.extra, "id": _id(call), "type": call.kind, call.kind: {"name": call.name, what: call.arguments}}
+def _chat_call(call: ToolCallDone, call_id: str) -> Raw:
+    text = "input" if call.kind == "custom" else "arguments"
+    called = {"name": name_to_send(call.name), text: arguments_to_send(call)}
+    return {**call.extra, "id": call_id, "type": call.kind, call.kind: called}
 
 
-def _chat_output(call: ToolCallDone, output: str) -> Raw:
+def _chat_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
     if call.kind == "function_call":
-        return {"role": "function", "name": call.name, "content": output}
-    return {"role": "tool", "tool_call_id": _id(call), "content": output}
-
-
-def _id(call: ToolCallDone) -> str:
-    """A call's; where the server sent none, one that is its own in this round."""
-    return call.id or f"call_{call.part}"
+        return {"role": "function", "name": name_to_send(call.name), "content": output}
+    return {"role": "tool", "tool_call_id": call_id, "content": output}
 
 
 def _sendable(said: Raw) -> Raw:
@@ -132,7 +135,7 @@ def _sendable(said: Raw) -> Raw:
 def is_whole(call: ToolCallDone) -> bool:
     """Whether the arguments of a call, after which the answer was cut, are whole; of a text nobody knows."""
     try:
-        return call.kind != "custom" and is_object(decode_json(call.arguments.encode(errors="surrogatepass")))
+        return call.kind != "custom" and is_object(decode_json(utf8(call.arguments)))
     except ValueError:
         return False
 
@@ -157,6 +160,7 @@ class ResponseConversation:
         self._is_chained = params.get("previous_response_id") is not None and params.get("store") is not False
         self._is_kept = self._is_chained or params.get("conversation") is not None
         self._sent = 0  # of the messages, those that the server has
+        self._ids: set[str] = set()  # of all calls so far
 
     def request(self) -> Raw:
         """The parameters of the next round."""
@@ -164,13 +168,36 @@ class ResponseConversation:
 
     def add(self, whole: Any, outputs: Sequence[Output]) -> None:
         """A round is over: what the model said, and what came of each of its calls."""
-        self.messages += [_sendable(item.raw) for item in whole.output]
+        items, ids = self._answered([item.raw for item in whole.output], [call for call, _ in outputs])
+        self.messages += map(_sendable, items)
         if self._is_kept:
             self._sent = len(self.messages)
-        self.messages += [_item_of(call, output) for call, output in outputs]
+        self.messages += [
+            _response_output(call, call_id, output) for (call, output), call_id in zip(outputs, ids, strict=True)
+        ]
         self._params = _unforced(self._params)
         if self._is_chained and whole.id:
             self._params = {**self._params, "previous_response_id": whole.id}
+
+    def _answered(self, items: list[Raw], calls: list[ToolCallDone]) -> tuple[list[Raw], list[str]]:
+        """Return the output items as they go back, and the id that answers each call.
+
+        A server that keeps the conversation knows its calls by the ids that it sent, so those are never changed.
+        """
+        places = items_of_calls(items, calls)
+        known = [
+            id_of(call, None if place is None else items[place]) for call, place in zip(calls, places, strict=True)
+        ]
+        ids = distinct_ids(known, self._ids)
+        if self._is_kept:
+            ids = [own or call_id for own, call_id in zip(known, ids, strict=True)]
+        items = list(items)
+        for call, call_id, place in zip(calls, ids, places, strict=True):
+            if place is None:
+                items.append(item_to_send(call, call_id, None))
+            else:
+                items[place] = item_to_send(call, call_id, items[place])
+        return items, ids
 
     def is_cut_by(self, event: Any) -> bool:
         """Whether an event ends the response, or an item of it, before it was whole."""
@@ -186,9 +213,9 @@ def _items(given: object) -> Iterable[Any]:
     return cast("Iterable[Any]", given)
 
 
-def _item_of(call: ToolCallDone, output: str) -> Raw:
+def _response_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
     kind = "custom_tool_call_output" if call.kind == "custom" else "function_call_output"
-    return {"type": kind, "call_id": call.id, "output": output}
+    return {"type": kind, "call_id": call_id, "output": output}
 
 
 def _unforced(params: Raw) -> Raw:
