@@ -41,14 +41,15 @@ RunT = TypeVar("RunT", bound="ToolRun[Any]")
 
 @attrs.frozen
 class ToolRunStatistics:
-    """How far a run has got.
+    """How far a run has got. Every tool that began is in `running`, `done`, `failed` or `cancelled`.
 
     Attributes:
-        rounds: that have begun.
-        running: tools that run.
-        waiting: calls that wait for others to end, since as many run as may.
+        rounds: rounds that have begun.
+        running: tools that run now.
+        waiting: calls that have not begun, since as many tools run as may. They never begin if the run ends before.
         done: tools that have returned.
-        failed: calls of which an error was made.
+        failed: tools that have raised, and calls that could not be made.
+        cancelled: tools that had begun and were cancelled.
     """
 
     rounds: int
@@ -56,6 +57,7 @@ class ToolRunStatistics:
     waiting: int
     done: int
     failed: int
+    cancelled: int = attrs.field(default=0, repr=False)  # mostly 0; the repr is for a glance
 
 
 @attrs.frozen
@@ -94,7 +96,6 @@ class ToolRun(Generic[WholeT]):
     def __init__(self, plan: Plan[WholeT], nursery: trio.Nursery) -> None:
         self._plan = plan
         self._nursery = nursery
-        self._room = trio.Semaphore(plan.max_concurrent)
         self._step: Callable[[], Awaitable[None]] | None = self._open_round
         self._make = plan.first
         self._stream: Stream[Any, WholeT] | None = None
@@ -104,12 +105,13 @@ class ToolRun(Generic[WholeT]):
         self._calls: list[ToolCallDone] = []  # of the round
         self._outputs: dict[int, str] = {}
         self._is_cut = False  # whether a call of the round is not whole
+        self._waiting: deque[ToolCallDone] = deque()  # calls that have no task yet
         self._tasks: dict[int, trio.CancelScope] = {}
         self._waits: trio.CancelScope | None = None  # of the step that waits for something to happen
         self._failure: BaseException | None = None
         self._is_owed = False  # whether the block's end has to raise that, if no step has
         self._is_busy = False
-        self._rounds = self._running = self._done = self._failed = 0
+        self._rounds = self._running = self._done = self._failed = self._cancelled = 0
 
     @property
     def messages(self) -> list[Any]:
@@ -130,9 +132,10 @@ class ToolRun(Generic[WholeT]):
         return ToolRunStatistics(
             rounds=self._rounds,
             running=self._running,
-            waiting=len(self._tasks) - self._running,
+            waiting=len(self._waiting) + len(self._tasks) - self._running,
             done=self._done,
             failed=self._failed,
+            cancelled=self._cancelled,
         )
 
     def __repr__(self) -> str:
@@ -201,6 +204,7 @@ class ToolRun(Generic[WholeT]):
         """End the run by an error. The first one counts, but Ctrl-C before any."""
         if self._failure is None or _is_urgent(error) > _is_urgent(self._failure):
             self._failure, self._is_owed = error, by_tool
+        self._waiting.clear()
         for scope in self._tasks.values():
             scope.cancel()
         self._wake()
@@ -252,7 +256,7 @@ class ToolRun(Generic[WholeT]):
             self._waits = None
 
     async def _finish_round(self) -> None:
-        if self._tasks:
+        if self._tasks or self._waiting:
             try:
                 with trio.CancelScope() as self._waits:
                     await trio.sleep_forever()
@@ -292,7 +296,12 @@ class ToolRun(Generic[WholeT]):
     # The tools.
 
     def _begin_calls(self, parts: Iterable[Delta], *, is_cut: bool) -> None:
-        """Begin those that are whole by now; `is_cut`: of which some may only seem to be."""
+        """Take the calls that are complete by now, and begin as many as may run.
+
+        Args:
+            parts: what the last event said.
+            is_cut: whether the answer was cut there, so that a call may only seem to be complete.
+        """
         if self._failure is not None:  # in the last moment, when the event could not be put off any more
             return
         for call in parts:
@@ -303,49 +312,60 @@ class ToolRun(Generic[WholeT]):
                 self._is_cut = True
                 self._tell_failure(call, ValueError("the answer was cut there"), "the call is not whole")
             else:
-                self._tasks[call.part] = scope = trio.CancelScope()
-                self._nursery.start_soon(self._run_call, call, scope, name=f"<tool {name_to_send(call.name)}>")
+                self._waiting.append(call)
+        self._fill_up()
+
+    def _fill_up(self) -> None:
+        """Begin waiting calls. A call has a task only while it runs, since one answer may hold a hundred thousand."""
+        while self._waiting and len(self._tasks) < self._plan.max_concurrent:
+            call = self._waiting.popleft()
+            self._tasks[call.part] = scope = trio.CancelScope()
+            self._nursery.start_soon(self._run_call, call, scope, name=f"<tool {name_to_send(call.name)}>")
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the program's own code, where it comes out bare
     async def _run_call(self, call: ToolCallDone, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - a task
         """The task of a tool."""
         try:
             with scope:
-                async with self._room:
-                    self._running += 1
-                    try:
-                        await self._call(call)
-                    finally:
-                        self._running -= 1
+                await trio.lowlevel.checkpoint()  # a run that has ended meanwhile begins no tool
+                self._running += 1
+                try:
+                    await self._call(call)
+                finally:
+                    self._running -= 1
         finally:
             del self._tasks[call.part]
             self._wake()
+        self._fill_up()  # not if the whole block is cancelled
 
-    async def _call(self, call: ToolCallDone) -> None:  # noqa: ASYNC910 - to get here takes one
+    async def _call(self, call: ToolCallDone) -> None:  # noqa: ASYNC910 - its task has had a checkpoint
         """Call a tool, and note what comes of it. Only a cancellation is raised."""
         try:
             tool = self._tool_of(call)
             arguments = call.arguments if tool.kind == "custom" else tool.parse(call.arguments)
         except LookupError as error:
-            await trio.lowlevel.checkpoint()
             self._tell_failure(call, error, str(error))
-            return
         except ValueError as error:
-            await trio.lowlevel.checkpoint()
             self._refuse(call, error)
-            return
-        self._report(ToolStarted(call, arguments))
+        else:
+            self._report(ToolStarted(call, arguments))
+            await self._run_tool(call, tool, arguments)
+
+    async def _run_tool(self, call: ToolCallDone, tool: Tool, arguments: dict[str, Any] | str) -> None:  # noqa: ASYNC910
         try:
             result = await _called(tool, arguments)
             output = text_of(result)
         except Exception as error:  # noqa: BLE001 - the tool's own, which is the model's to hear of: that is what is offered
-            self._tell_failure(call, error, _words_of(error), ends=error)
-        except trio.Cancelled:
-            raise
-        except BaseException as error:  # noqa: BLE001, ASYNC103 - Ctrl-C in the tool, say: for the program
+            self._tell_failure(call, error, _words_of(error))
+            if self._plan.on_error == "raise":
+                self._fail(error, by_tool=True)
+        except BaseException as error:  # noqa: ASYNC103 - Ctrl-C in the tool, say: for the program
             cancellations, rest = _split(error)
-            if rest is not None:
-                self._fail(rest, by_tool=True)
+            if rest is None:
+                self._cancelled += 1
+                raise
+            self._failed += 1
+            self._fail(rest, by_tool=True)
             if cancellations is not None:
                 raise cancellations from None  # noqa: ASYNC104
         else:
@@ -361,19 +381,18 @@ class ToolRun(Generic[WholeT]):
         return tool
 
     def _refuse(self, call: ToolCallDone, error: ValueError) -> None:
-        """Arguments do not fit."""
+        """Arguments do not fit: tell the model, or end the run."""
         words = f"the arguments do not fit: {'; '.join(map(str, error.args))}"
-        assert self._stream is not None
-        ends = ToolRunError(f"the model called {call.name}, and {words}", partial=self._stream.snapshot)
-        self._tell_failure(call, error, words, ends=ends)
+        self._tell_failure(call, error, words)
+        if self._plan.on_error == "raise" and self._failure is None:  # a snapshot for each call would be quadratic
+            partial = self._stream.snapshot if self._stream is not None else None
+            self._fail(ToolRunError(f"the model called {call.name}, and {words}", partial=partial), by_tool=True)
 
-    def _tell_failure(self, call: ToolCallDone, error: Exception, words: str, ends: Exception | None = None) -> None:
-        """A call came to nothing: tell the model, or end the run by what `ends` it."""
+    def _tell_failure(self, call: ToolCallDone, error: Exception, words: str) -> None:
+        """A call came to nothing: tell the model."""
         self._outputs[call.part] = output = text_of(f"Error: {words}")
         self._failed += 1
         self._report(ToolFailed(call, error, output))
-        if ends is not None and self._plan.on_error == "raise":
-            self._fail(ends, by_tool=True)
 
 
 @trio.lowlevel.disable_ki_protection  # from here on it is the program's code
@@ -405,10 +424,10 @@ def _words_of(error: BaseException) -> str:
 
 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """The cancellations in an exception, and the rest."""
+    """Return the cancellations in an exception, and the rest."""
     if isinstance(error, BaseExceptionGroup):
         return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)
-    return None, error
+    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
 
 
 class ChatToolRun(ToolRun[ChatT]):
