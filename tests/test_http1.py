@@ -116,9 +116,10 @@ def test_switching_protocols_is_refused() -> None:
         HEAD + b"content-length: ten\r\n\r\n",
         HEAD + b"content-length: -1\r\n\r\n",
         HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\n",
-        HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        HEAD + b"content-length: 5, 6\r\n\r\n",
+        HEAD + b"content-length: 5\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n",
+        HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n",
         HEAD + b"bad name: 1\r\n\r\n",
-        HEAD + b"x: a\x00b\r\n\r\n",
     ],
 )
 def test_garbage_in_place_of_a_response_is_a_protocol_error(garbage: bytes) -> None:

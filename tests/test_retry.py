@@ -211,7 +211,7 @@ async def test_x_should_retry_true_retries_what_is_not_in_the_table(
 
 
 async def test_a_connection_that_fails_is_tried_again(nursery: trio.Nursery, autojump_clock: object) -> None:
-    server = await serve(nursery, [Reply.raw(), Reply.raw(b"SSH-2.0"), PLAIN])
+    server = await serve(nursery, [Reply.raw(), Reply.raw(b"HTTP/1.1 2"), PLAIN])
     failures = 1
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:

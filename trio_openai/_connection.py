@@ -21,7 +21,7 @@ import attrs
 import httpx
 import trio
 
-from ._http1 import ProtocolError, ResponseParser, serialize
+from ._http1 import ConnectionEndedError, ProtocolError, ResponseParser, serialize
 
 if TYPE_CHECKING:
     from ._proxy import Proxy
@@ -196,6 +196,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class UnparsableResponse(httpx.RemoteProtocolError):
+    """The peer answered, but not in HTTP/1.1. Another attempt would get the same, and cost another generation."""
+
+    is_final = True
+
+
 @attrs.define(eq=False, repr=False)
 class Connection:
     """An open stream to an origin, and the parser of its last response."""
@@ -245,7 +251,8 @@ class Connection:
             self.parser.check()
         except ProtocolError as error:
             words = f"{error} (it came{self.way})" if self.proxy is not None else str(error)
-            raise httpx.RemoteProtocolError(words) from error
+            kind = httpx.RemoteProtocolError if isinstance(error, ConnectionEndedError) else UnparsableResponse
+            raise kind(words) from error
 
     @property
     def is_forwarded(self) -> bool:

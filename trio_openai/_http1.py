@@ -11,6 +11,8 @@ from typing import Protocol
 
 import httptools
 
+from ._lenient import LineEnds, repeats_length, split_head, with_one_length
+
 MAX_HEADER_BYTES = 100 * 1024
 
 Headers = list[tuple[bytes, bytes]]
@@ -21,7 +23,11 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 
 
 class ProtocolError(Exception):
-    """The peer sent what is not HTTP/1.1, or broke off in the middle of it."""
+    """The peer sent something that is not HTTP/1.1. It would do so again."""
+
+
+class ConnectionEndedError(ProtocolError):
+    """The connection ended before the response did. Another attempt may succeed."""
 
 
 class RawHeaders(Protocol):
@@ -87,7 +93,14 @@ class ResponseParser:
         self._most_header_bytes = max_header_bytes
         self._header_bytes = 0  # of the head, and later since the last byte of the body: trailers are headers too
         self._error: str | None = None
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._was_cut = False
+        self._parser: httptools.HttpResponseParser | None = _lenient_parser(self)
+        self._raw = b""  # the head, or the first line of the body, until it is complete
+        self._is_waiting = False  # for the rest of a head that needs a repair
+        self._is_chunked = False
+        self._has_line_ends = False  # whether it is known how the lines of a chunked body end
+        self._line_ends: LineEnds | None = None  # if they end with LF alone
+        self._is_ambiguous = False  # there is a length beside the chunks: the next peer may read it otherwise
 
     def take_headers(self) -> Headers:
         """The headers of the final response, as they came. They are not kept."""
@@ -109,24 +122,60 @@ class ResponseParser:
             room = self._most_header_bytes - self._header_bytes + 1
             piece, data = (data[:room], data[room:]) if self.status is None else (data, b"")
             self._header_bytes += len(piece)
-            self._feed(self._parser, piece)
+            self._feed(piece)
             if self._header_bytes > self._most_header_bytes and not self.complete:
                 self._fail("the header of the response, or its trailer, is too large")
         if data:
             self.keep_alive = False  # bytes that nobody asked for
 
-    def _feed(self, parser: httptools.HttpResponseParser, data: bytes | bytearray) -> None:
+    def _feed(self, data: bytes | bytearray) -> None:
         before = len(self._body)
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail("the server wants to switch protocols")
-        except httptools.HttpParserError as error:
-            self._fail(str(error))
+        if self.status is None:
+            data = self._take_head(data)
+        if data and self._error is None:
+            self._take_content(data)
         if len(self._body) > before:
             self._header_bytes = 0
         if self.complete:
             del self._body[self._whole :]  # what follows the message does not belong to it
+
+    def _take_head(self, data: bytes | bytearray) -> bytes | bytearray:
+        """Parse the bytes that belong to the head. Return those of the body."""
+        self._raw += data
+        parts = split_head(self._raw)
+        head, rest = (data[: len(data) - len(parts[1])], parts[1]) if parts else (data, b"")
+        if not self._is_waiting:
+            self._parse(head)
+        if self._is_waiting and parts:
+            self._is_waiting, self._raw = False, b""
+            self._parser = _lenient_parser(self)
+            self._parse(with_one_length(parts[0]))
+        if parts:
+            self._raw = b""
+        return rest
+
+    def _take_content(self, data: bytes | bytearray) -> None:
+        """Parse bytes of the body. The first line of a chunked one tells how its lines end."""
+        if self._is_chunked and not self._has_line_ends:
+            self._raw += data
+            if (end := self._raw.find(b"\n")) < 0:
+                return
+            data, self._raw, self._has_line_ends = self._raw, b"", True
+            if data[end - 1 : end] != b"\r":
+                self._line_ends = LineEnds()
+        self._parse(data if self._line_ends is None else self._line_ends.fixed(bytes(data)))
+
+    def _parse(self, data: bytes | bytearray) -> None:
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail("the server wants to switch protocols")
+        except httptools.HttpParserError as error:
+            if self.status is None and repeats_length(self._raw):
+                self._is_waiting = True  # for the rest of the head, which is then repaired
+            else:
+                self._fail(str(error))
 
     def receive_eof(self) -> None:
         """Take the end of the connection."""
@@ -134,13 +183,14 @@ class ResponseParser:
         if not self.complete:
             if self.status is not None and self.until_close and not self._error:
                 self.complete = True
-            else:
+            elif self._error is None:
+                self._was_cut = True
                 self._fail("the connection ended before the response did")
 
     def check(self) -> None:
         """Raise `ProtocolError` if something was wrong with the response."""
         if self._error is not None:
-            raise ProtocolError(self._error)
+            raise (ConnectionEndedError if self._was_cut else ProtocolError)(self._error)
 
     def close(self) -> None:
         """Let go of the library's parser, which refers back to this one."""
@@ -161,23 +211,55 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status is None:  # later ones are trailers, of no use here
-            self._headers.append((name, value))
+            self._headers.append((name, value.replace(b"\0", b" ") if b"\0" in value else value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
         if status >= 200 and self.status is None:
             self.status = status
-            names = {name.lower() for name, _ in self._headers}
-            self.until_close = names.isdisjoint((b"content-length", b"transfer-encoding"))
+            self._find_framing()
             self.http_version = self._parser.get_http_version()
             self._header_bytes = 0
             if not self._has_body:
                 self.on_message_complete()
+
+    def _find_framing(self) -> None:
+        """Find out what ends the body (RFC 9112, section 6.3)."""
+        has_length, codings = False, b""
+        for name, value in self._headers:
+            lowered = name.lower()
+            if lowered == b"content-length":
+                has_length = True
+            elif lowered == b"transfer-encoding":
+                codings += value.lower() + b","
+        if codings:
+            self._check_codings({coding.strip() for coding in codings.split(b",")} - {b"", b"identity"})
+        self._is_ambiguous = has_length and bool(codings)
+        self.until_close = not has_length and not self._is_chunked
+
+    def _check_codings(self, codings: set[bytes]) -> None:
+        self._is_chunked = b"chunked" in codings
+        if others := codings - {b"chunked"}:
+            names = b", ".join(sorted(others)).decode("latin-1")
+            self._fail(f"the response has a transfer-encoding that is not supported: {names}")
 
     def on_message_complete(self) -> None:
         if self.status is not None and not self.complete:
             assert self._parser is not None
             self.complete = True
             self._whole = len(self._body)
-            self.keep_alive = self._parser.should_keep_alive()
+            self.keep_alive = self._parser.should_keep_alive() and not self._is_ambiguous and self._line_ends is None
+
+
+def _lenient_parser(protocol: ResponseParser) -> httptools.HttpResponseParser:
+    """Return a parser that accepts what real gateways send, as long as its meaning is clear."""
+    parser = httptools.HttpResponseParser(protocol)
+    parser.set_dangerous_leniencies(
+        lenient_headers=True,  # control characters in a value, and folded lines
+        lenient_chunked_length=True,  # a length beside the chunks, which win
+        lenient_version=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_spaces_after_chunk_size=True,
+    )
+    return parser

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import logging
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -239,7 +240,7 @@ class Exchange:
         """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
         if self._failed >= self.call.max_retries:
             return False
-        if getattr(error.__cause__, "is_final", False):  # a proxy refuses
+        if isinstance(error, APIConnectionError) and error.is_final:
             return False
         if isinstance(error, APIStatusError):
             headers = error.response.headers
@@ -411,7 +412,28 @@ def translated(error: Exception, deadlines: Deadlines) -> APIConnectionError:
     words = str(error) or f"the connection failed ({type(error).__name__})"
     if "ProxyError" in names and "the proxy" not in words:
         words = f"the proxy refused: {words}"
-    return APIConnectionError(words)
+    ours = APIConnectionError(words)
+    ours.is_final = is_final(error)
+    return ours
+
+
+_FINAL = frozenset({"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"})
+_CUT = re.compile("closed|disconnected|ended", re.IGNORECASE)
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether another attempt would fail with this exception of an HTTP client too.
+
+    A response that cannot be parsed is final: the server has done its work, and would send the same again. httpx uses
+    one class for that and for a connection that ended too early, so there the words decide.
+    """
+    told: bool | None = getattr(error, "is_final", None)
+    if told is not None:
+        return told
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return not _FINAL.isdisjoint(names) or (
+        "RemoteProtocolError" in names and _CUT.search(str(error) or "ended") is None
+    )
 
 
 _TIMED_OUT: dict[Phase, str] = {

@@ -30,7 +30,7 @@ import trio
 from ._body import ReadableBody, body_of
 from ._fanout import Hub, Overflow, Subscription
 from ._progress import Progress, Timings
-from ._request import Exchange
+from ._request import Exchange, is_final
 from ._sansio.dialects import Dialect
 from ._sansio.reader import END, NEED_DATA, NEW_CONNECTION, Reader, Signal, State
 from .errors import APIConnectionError, APIError
@@ -89,6 +89,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._is_over = False  # whether the end has been handed out, or the stream was closed
         self._failure: APIError | None = None  # what the stream failed with, for good
         self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
+        self._is_cut_for_good = False  # what broke the body would break it again
         self._is_restart_planned = False
         self._restarting = trio.CancelScope()
         self._last_pause = 0.0
@@ -367,6 +368,7 @@ class EventSource(Generic[EventT, WholeT]):
         try:
             data = await (exchange.limited(read) if exchange.clocks.are_running else read())
         except self._exchange.errors as error:
+            self._is_cut_for_good = is_final(error)
             self.reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
         except APIError as error:
             raise self.reader.fail(error) from None
@@ -400,6 +402,8 @@ class EventSource(Generic[EventT, WholeT]):
             raise self._failure
         await self._let_go(park=False, error=error)
         error.request_id = error.request_id or self.response.headers.get("x-request-id")
+        if self._is_cut_for_good and isinstance(error, APIConnectionError):
+            error.is_final = True
         if not self._is_worth_another(self._exchange.cleaned(error)):
             self._failure = self._exchange.cleaned(self.reader.fail(error))
             self._end_subscriptions()

@@ -75,7 +75,14 @@ class APIError(OpenAIError):
 
 
 class APIConnectionError(APIError):
-    """The server could not be reached, or the connection broke."""
+    """The server could not be reached, or the connection broke.
+
+    Attributes:
+        is_final: True if another attempt would fail the same way, so there is none: the answer is not HTTP, say, or a
+            proxy refuses.
+    """
+
+    is_final: bool = False
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
