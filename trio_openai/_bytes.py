@@ -78,19 +78,21 @@ class ByteStream:
         clocks = self._exchange.clocks
         clocks.start("idle")
         try:
-            piece = await self._exchange.limited(self._body.read)
+            piece: bytes | APIError = await self._exchange.limited(self._body.read)
         except self._exchange.errors as error:
             ours = translated(error, self._exchange.call.deadlines)
             is_cut = not isinstance(ours, APITimeoutError)
-            raise await self._failed(StreamTruncatedError(f"the answer was cut: {ours}") if is_cut else ours) from None
+            piece = StreamTruncatedError(f"the answer was cut: {ours}") if is_cut else ours
         except APIError as error:
-            raise await self._failed(error) from None
+            piece = error
         finally:
             clocks.stop("idle")
+        if isinstance(piece, APIError):  # raised out here, it does not hold on to what caused it
+            raise await self._failed(piece)
         if not piece:
             self._is_whole = True
             await self.aclose()
-        return piece
+        return piece  # noqa: ASYNC910
 
     async def _failed(self, error: APIError) -> APIError:
         error.request_id = self.response.headers.get("x-request-id")

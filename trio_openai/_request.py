@@ -26,6 +26,7 @@ from ._keys import Bearer, Key
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._tracebacks import clear_tracebacks
 from ._transport import FORWARDER
 from .errors import (
     APIConnectionError,
@@ -158,13 +159,10 @@ class Exchange:
                 await self.pause()
 
     def cleaned(self, error: APIError) -> APIError:
-        """An error as it leaves the library: without the key, and without our frames, which hold what came."""
+        """Take the key and our frames, which hold what came, out of an error that leaves the library."""
         if self._bearer is not None:
             self._bearer.hide_in(error)
-        chain: list[BaseException] = [error]
-        for one in chain:  # which grows meanwhile
-            one.__traceback__ = None
-            chain += [inner for inner in (one.__cause__, one.__context__) if inner is not None and inner not in chain]
+        clear_tracebacks(error)
         return error
 
     async def _opened(self) -> httpx.Response:

@@ -43,7 +43,7 @@ LAYERS = [
     ["_deltas", "_pump", "_raw_stream"],
     ["_source", "_bytes"],
     ["_fanout", "_progress", "_request"],
-    ["_keys"],
+    ["_keys", "_tracebacks"],
     ["_permits"],
     ["_limiter"],
     ["_body", "_upload"],
