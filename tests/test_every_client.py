@@ -9,8 +9,6 @@ What is not the case, for which of them, and why:
 |                                              |               | that is the phase `headers`                       |
 | a broken connection is noticed               | ASGI          | an application has none that it could break       |
 | a slow reader slows the server               | ASGI, SOCKS   | as above; and streams in memory have no limit     |
-| a cancelled read can be taken up again       | httpx, httpx2 | their bodies are async generators, which a        |
-|                                              |               | cancellation ends: to read on is then an error    |
 | a TLS handshake may be cancelled, and a      | httpx, httpx2 | httpcore forgets the socket: the collector has to |
 | SOCKS proxy may refuse                       |               | close it                                          |
 | HTTP/2                                       | all           | refused with advice (`test_foreign_clients.py`)   |

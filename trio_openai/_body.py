@@ -1,22 +1,25 @@
 """The body of a response, read piece by piece, whoever's transport it came through.
 
 A response of `TrioTransport` brings its `Body`, which is read directly. Any other client (one that the user brought,
-over httpx's own transport, say) is read by `aiter_raw`, and promise 1 is kept there by two cures:
+over httpx's own transport, say) is read by `aiter_raw`. Three cures keep the promises there:
 
 * httpx's stock pool loses a slot for good if a request is cancelled while it waits in the pool's queue. So nothing may
   queue there: a request takes a slot of ours first, of which there are no more than the pool has connections.
 * A body that is left early unwinds its nested generators only when it is pulled. So it is pulled once more, under a
   scope that is cancelled already, and shielded: it ends at its first checkpoint, from the inside, and closes its
   connection.
+* A read that was cancelled cannot be taken up again. So a task of its own makes each read, and cancelling the wait for
+  it leaves the read alone (`ForeignBody`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import math
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, cast
 
 import httpx
@@ -26,6 +29,7 @@ from ._transport import BODY, NATIVE
 from .errors import APIResponseValidationError
 
 _CLOSE_SECONDS = 5.0  # how long another transport may take to close
+_LATE_CLOSE_SECONDS = 1.0  # the same for a caller whose own time is up
 _PIECES_HELD = 1000  # pieces of a body that another transport may have at hand
 
 
@@ -41,8 +45,58 @@ class ReadableBody(Protocol):
         ...
 
 
+def closing_deadline() -> float:
+    """When to stop waiting for another transport to close: after five seconds, sooner if the caller's time is up.
+
+    A caller that is cancelled already, or has a deadline soon, still gives it one second.
+    """
+    now = trio.current_time()
+    return min(now + _CLOSE_SECONDS, max(now + _LATE_CLOSE_SECONDS, trio.current_effective_deadline()))
+
+
+class _Reading:
+    """One read of another transport, made by a task of its own. `done` is set at its end."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
+        self.done = trio.Event()
+        self._read = read
+        self._scope = trio.CancelScope()
+        self._data = b""
+        self._error: BaseException | None = None
+        trio.lowlevel.spawn_system_task(self._run, context=contextvars.copy_context())
+
+    async def _run(self) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
+        try:
+            with self._scope:
+                self._data = await self._read()
+        except trio.Cancelled:
+            raise  # the whole run is ending
+        except BaseException as error:  # noqa: BLE001 - `result` raises it to whoever waits; here it would end the run
+            self._error = error
+        finally:
+            self.done.set()
+
+    async def cancel(self) -> None:
+        """Cancel the read, and wait for its end."""
+        self._scope.cancel()
+        await self.done.wait()
+
+    def result(self) -> bytes:
+        """Return the bytes, or raise what reading raised."""
+        if self._error is not None:
+            raise self._error
+        return self._data
+
+
 class ForeignBody:
-    """A body that another transport reads."""
+    """A body that another transport reads.
+
+    Cancelling `read` never cancels the transport's own read, since no other client could take that up again. A task of
+    its own makes the read, and the next `read` returns what it brought. So anybody may cancel a wait for a body at any
+    time and for any reason (a deadline, a tool that has to report, `settle`), and go on reading later, exactly as with
+    the body of `TrioTransport`. No caller has to know which of the two it reads. `aclose` ends the task and waits for
+    it.
+    """
 
     def __init__(
         self, response: httpx.Response, undo: contextlib.ExitStack, errors: tuple[type[Exception], ...]
@@ -52,55 +106,47 @@ class ForeignBody:
         self._pieces: Any = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
         self._undo = undo
         self._errors = errors
-        self._reading: trio.CancelScope | None = None
+        self._reading: _Reading | None = None  # the read that nobody has taken yet
         self._ended = False
-        self._broken = False  # a read was begun and not finished: its generators are gone
+        self._unwound = False  # a read was begun and not finished: its generators are gone
         self._closed = False
 
     async def read(self) -> bytes:
-        """The next bytes, `b""` at the end.
+        """Return the next bytes, `b""` at the end. If this is cancelled, nothing is lost.
 
         Raises:
             trio.ClosedResourceError: the body was closed before, or is while this waits.
         """
+        self._check_open()
+        if self._reading is None:
+            self._reading = _Reading(self._next_piece)
+        reading = self._reading
+        await reading.done.wait()
+        self._reading = None
+        self._check_open()
+        return reading.result()
+
+    def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this response has been closed")
-        if self._broken:
-            raise httpx.ReadError("a read of it was cancelled, which this http_client cannot take up again")
-        try:
-            with trio.CancelScope() as self._reading:
-                return await self._next_piece()
-            raise trio.ClosedResourceError("this response has been closed")
-        finally:
-            self._reading = None
-            if self._is_closed():
-                await self._close()  # noqa: ASYNC102 - it is shielded, and bounded
-
-    def _is_closed(self) -> bool:
-        return self._closed
 
     async def _next_piece(self) -> bytes:
-        self._broken = True
+        self._unwound = True
         piece = b""
         while not piece and not self._ended:
             try:
                 piece = await anext(self._pieces)
             except StopAsyncIteration:
                 self._ended = True
-        self._broken = False
+        self._unwound = False
         return piece  # noqa: ASYNC910 - not after the end
 
     async def aclose(self, *, park: bool = False) -> None:  # noqa: ARG002 - another transport does not park
         """Unwind the body if it was left early, close the response, give back the slot. Idempotent.
 
-        If a task is reading, it does so, and then gets `trio.ClosedResourceError`: nobody else may touch its
-        generators.
+        A task that is reading gets `trio.ClosedResourceError`.
         """
         if self._closed:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        elif self._reading is not None:
-            self._closed = True
-            self._reading.cancel()
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
             self._closed = True
@@ -110,10 +156,12 @@ class ForeignBody:
         # Errors of closing say nothing about what was read, and there is nothing to be done about them.
         with (
             self._undo,
-            trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS),
+            trio.CancelScope(shield=True, deadline=closing_deadline()),
             contextlib.suppress(*self._errors),
         ):
-            if not (self._ended or self._broken):
+            if self._reading is not None:
+                await self._reading.cancel()
+            if not (self._ended or self._unwound):
                 await self._unwind()
             await self._response.aclose()
 
