@@ -368,8 +368,6 @@ BAD: list[dict[str, Any]] = [
     {"stop": object()},
     {"stop": b"bytes"},
     {"logit_bias": {5: 1}},
-    {"seed": 10**30},
-    {"user": "\ud800"},
     {"messages": "hi"},
     {"messages": b"hi"},
     {"messages": {"role": "user", "content": "hi"}},

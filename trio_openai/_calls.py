@@ -11,9 +11,10 @@ import httpx
 from ._body import ACCEPTED_CODINGS
 from ._hints import check_in_trio
 from ._http1 import check_headers
-from ._request import Call, Exchange, Session, encode_json
+from ._request import Call, Exchange, Session
 from ._sansio.convert import hook_for
 from ._sansio.dialects import Dialect
+from ._sansio.encode import encode_json
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, is_array, is_object
 from ._sansio.policy import Deadlines

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import httpx
-import orjson
 import trio
 
 from ._body import body_of, plain_stream, send
@@ -35,7 +34,6 @@ from .errors import (
     APITimeoutError,
     status_error_class,
 )
-from .types._base import WireObject
 
 if TYPE_CHECKING:
     from ._limiter import Limiter
@@ -88,25 +86,6 @@ class Session:
     @functools.cached_property
     def _prefix(self) -> str:
         return str(self.base_url.copy_with(fragment=None)).rstrip("/")
-
-
-def encode_json(params: Mapping[str, Any]) -> bytes:
-    """Encode a request's body. Objects of ours, such as the message of an earlier answer, are sent as they came.
-
-    Raises:
-        TypeError: a value is not JSON.
-    """
-    try:
-        return b"%b" % orjson.dumps(params, default=_plain)  # a copy: what orjson gives holds on to 4 KiB at least
-    except TypeError as error:
-        raise TypeError(f"a parameter of the request cannot be sent as JSON: {error}") from None
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, WireObject):
-        fields = ((f.name, getattr(value, f.name)) for f in attrs.fields(type(value)) if f.name != "raw")
-        return value.raw or {name: field for name, field in fields if field is not None}
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 class Exchange:

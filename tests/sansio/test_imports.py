@@ -69,7 +69,7 @@ CORE_LAYERS = [
     ["limits", "parts", "sent_back", "tool_calls", "usage"],
     ["tools"],
     ["structured"],
-    ["coalesce", "convert", "failures", "partial", "policy", "schema", "socks", "sse"],
+    ["coalesce", "convert", "encode", "failures", "partial", "policy", "schema", "socks", "sse"],
     ["json"],
     ["text"],
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeGuard
 
 import orjson
 
-from trio_openai.types._base import Raw
+from trio_openai.types._base import is_array, is_object, objects_in
+
+__all__ = ["decode_json", "encode_text", "is_array", "is_object", "objects_in"]
 
 
 def decode_json(data: bytes) -> object:
@@ -31,18 +32,3 @@ def encode_text(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
         return "(nested too deeply)"
-
-
-def is_object(value: object) -> TypeGuard[Raw]:
-    """Whether a decoded value is a JSON object."""
-    return type(value) is dict
-
-
-def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Whether a decoded value is a JSON array."""
-    return type(value) is list
-
-
-def objects_in(value: object) -> list[Raw]:
-    """The objects among the items of an array; none if it is no array."""
-    return [item for item in value if is_object(item)] if is_array(value) else []

@@ -9,16 +9,17 @@ here is a thin, typed view of the decoded JSON object it was made from:
 * `raw` is the decoded JSON object itself, with every field of it, known here or not;
 * a field is made when it is first looked at.
 
-The annotations are also the instructions for conversion (`_sansio/convert.py`): `X | None` is an object or None,
+The annotations are also the instructions for conversion (`_fields.py`): `X | None` is an object or None,
 `X` alone is an object even when there was none, `list[X]` is a list even when there was none. In a union of classes
 the wire's `type` chooses, by the default of each class's own `type` field; `Unknown` is for the rest.
 """
 
 from __future__ import annotations
 
+import json
 import reprlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -26,6 +27,22 @@ Raw = dict[str, Any]
 """A decoded JSON object."""
 
 _T = TypeVar("_T")
+
+
+def is_object(value: object) -> TypeGuard[Raw]:
+    """Return whether a decoded value is a JSON object."""
+    return type(value) is dict
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a decoded value is a JSON array."""
+    return type(value) is list
+
+
+def objects_in(value: object) -> list[Raw]:
+    """Return the objects among the items of an array; none if it is no array."""
+    return [item for item in value if is_object(item)] if is_array(value) else []
+
 
 _LONGEST_REPR = 400
 
@@ -56,7 +73,7 @@ class WireObject:
 
     Attributes:
         raw: the decoded JSON object, unknown fields included. Treat it as read-only: it is shared, not copied. Empty
-            for an object that no server sent.
+            for an object that no server sent. To change what is sent, assign to the fields.
     """
 
     if TYPE_CHECKING:  # what makes an attrs class to a type checker that has not seen the decorator
@@ -65,20 +82,43 @@ class WireObject:
     raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
 
     __usual__ = _NOTHING  # what nearly everybody looks at: made at once with the object, which is cheaper
-    __readers__ = _NO_READERS  # how each field is found in `raw`; `_sansio/convert.py` puts it there
+    __readers__ = _NO_READERS  # how each field is found in `raw`; `_fields.py` puts it there
 
     def _read_field(self, name: str) -> Any:
         """Make a field that nobody has looked at yet: an object off the wire begins with `raw` alone."""
+        cls = type(self)
         try:
             read = self.__readers__[name]
         except KeyError:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+            if "__readers__" in cls.__dict__:
+                raise _no_attribute(self, name) from None
+            _make_readers(cls)  # no server's answer has been read as this class in this process
+            return self._read_field(name)
         value = read(self.raw)
         setattr(self, name, value)
         return value
 
     if not TYPE_CHECKING:  # a checker would take any name for a field
         __getattr__ = _read_field
+
+    def to_dict(self) -> Raw:
+        """Return the JSON object that this stands for now, as a copy.
+
+        It holds what the server sent, unknown fields included, with every field over it that the program has changed,
+        at every level. Of an object that the program made it holds the fields that are set. This is what is sent if
+        the object is part of a request.
+        """
+        from ._plain import copied
+
+        return cast("Raw", copied(self))
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict()` as JSON text, which can be written to a file whatever the server sent.
+
+        Args:
+            indent: spaces for each level; None puts everything into one line.
+        """
+        return json_text(self.to_dict(), indent)
 
     def __eq__(self, other: object) -> bool:
         """Equality by fields."""
@@ -98,6 +138,51 @@ class WireObject:
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.name != "raw"}
+
+
+def _make_readers(cls: type[WireObject]) -> None:
+    from ._fields import hook_for
+
+    hook_for(cls)
+
+
+_INSTEAD = {
+    "model_dump": "to_dict()",
+    "model_dump_json": "to_json()",
+    "dict": "to_dict()",
+    "json": "to_json()",
+    "copy": "copy.copy(...), or attrs.evolve(..., name=value) to change fields",
+    "model_copy": "attrs.evolve(..., name=value)",
+    "model_extra": "raw, which holds unknown fields too",
+    "model_fields_set": "raw, which holds exactly what the server sent",
+    "get": "the fields as attributes, or to_dict()",
+    "items": "to_dict().items()",
+    "keys": "to_dict().keys()",
+    "values": "to_dict().values()",
+}
+
+
+def _no_attribute(owner: WireObject, name: str) -> AttributeError:
+    """Return the error for an attribute that does not exist. Says what to use instead of openai-python's methods."""
+    hint = f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""
+    return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=owner)
+
+
+def json_text(value: object, indent: int | None) -> str:
+    """Return a decoded value as JSON text. Lone surrogate halves are escaped, so that the text can be encoded.
+
+    Raises:
+        ValueError: it is nested too deeply for Python's encoder.
+    """
+    separators = (",", ":") if indent is None else None
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, separators=separators)
+    except RecursionError:
+        raise ValueError("the object is nested too deeply for JSON text; use to_dict()") from None
+    return text
 
 
 def _show(value: object) -> str:
@@ -123,6 +208,8 @@ class Unknown(WireObject):
         fields: Raw = {} if name in ("raw", "__deepcopy__") else self.raw
         if name in fields:
             return fields[name]
+        if name in _INSTEAD:
+            raise _no_attribute(self, name)
         raise AttributeError(f"{type(self).__name__} has no field {name!r}; it holds {', '.join(fields) or 'none'}")
 
     def _fields(self) -> Raw:
@@ -149,6 +236,16 @@ class NamedEvent(dict[str, Any]):
     def __init__(self, raw: Raw, name: str) -> None:
         super().__init__(raw)
         self.name = name
+
+    def to_dict(self) -> Raw:
+        """Return the JSON object, as a copy."""
+        from ._plain import copied
+
+        return cast("Raw", copied(self))
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the JSON object as text, as `WireObject.to_json` does."""
+        return json_text(self, indent)
 
     def __repr__(self) -> str:
         return f"NamedEvent({super().__repr__()}, name={self.name!r})"

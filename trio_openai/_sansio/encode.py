@@ -1,0 +1,95 @@
+"""What is sent: from the parameters of a call to the JSON of its request.
+
+An object of ours is sent as what it stands for now (`types/_plain.py`): exactly as it came, with what the program has
+changed. What `attrs.asdict` made of one is sent the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import Any, cast
+
+import orjson
+
+from trio_openai.types._base import Raw, WireObject
+from trio_openai.types._plain import current, without_raw
+
+from .json import encode_text
+from .text import utf8
+
+_FROM_ANSWERS = ("messages", "input")
+"""Parameters that may hold objects of an earlier answer."""
+
+
+def encode_json(params: Mapping[str, Any]) -> bytes:
+    """Encode a request's body.
+
+    Raises:
+        TypeError: a value is not JSON.
+    """
+    body = _encode(params)
+    if b'"raw":{' not in body:
+        return body
+    return _encode({name: without_raw(value) if name in _FROM_ANSWERS else value for name, value in params.items()})
+
+
+def _encode(params: Mapping[str, Any]) -> bytes:
+    try:
+        return b"%b" % orjson.dumps(params, default=_default)  # a copy: what orjson gives holds on to 4 KiB at least
+    except TypeError:
+        return _encode_slowly(params)
+
+
+def _default(value: object) -> object:
+    if isinstance(value, WireObject):
+        return current(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _encode_slowly(params: Mapping[str, Any]) -> bytes:
+    """Encode what the fast encoder refuses: lone surrogate halves, integers over 64 bits, deep nesting.
+
+    A lone half is sent as the replacement character, since servers refuse requests that contain one.
+    """
+    try:
+        return utf8(encode_text(_plain(params)))
+    except RecursionError:
+        problem = "a value is nested too deeply, or contains itself"
+    except TypeError as error:
+        problem = str(error)
+    raise TypeError(f"a parameter of the request cannot be sent as JSON: {problem}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in the types that JSON has."""
+    if value is None or isinstance(value, Enum):
+        return None if value is None else _plain(value.value)
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, WireObject):
+        return _plain(current(value))
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in cast("Raw", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Iterable[Any]", value)]
+    return _other(value)
+
+
+def _key(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    raise TypeError(f"a key of an object must be a string, not {type(key).__name__}")
+
+
+def _other(value: Any) -> Any:
+    """Return what orjson makes of the types that it knows beside those of JSON."""
+    if hasattr(type(value), "__dataclass_fields__"):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if kind in ("datetime.datetime", "datetime.date", "datetime.time"):
+        return value.isoformat()
+    if kind == "uuid.UUID":
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

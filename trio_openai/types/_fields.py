@@ -1,0 +1,134 @@
+"""Reading: from a decoded JSON object to an object of a wire class, field by field.
+
+A hook never raises on what a server sent, and does not copy: `raw` is the object it was given. Fields are left to the
+first look (`WireObject.__getattr__`), since most readers look at one or two of them. `_base.py` says how an annotation
+is read; this file turns it into functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
+
+import attrs
+
+from ._base import Raw, Unknown, WireObject, is_array, is_object, objects_in
+
+Hook = Callable[[Raw, object], Any]
+
+
+def hook_for(cls: Any) -> Hook:
+    """Return the function that makes a `cls` (a class or a union of them) of a decoded JSON object.
+
+    Its second argument is the type, as cattrs calls its hooks; ours do not look at it.
+    """
+    return _hook(cls)
+
+
+@functools.cache
+def _hook(cls: Any) -> Hook:
+    return _class_hook(cls) if is_wire(cls) else _union_hook(cls)
+
+
+def is_wire(annotation: object) -> bool:
+    """Return whether this is a wire class."""
+    return isinstance(annotation, type) and issubclass(annotation, WireObject)
+
+
+def is_wire_union(annotation: object) -> bool:
+    """Return whether this is a union of wire classes and of nothing else."""
+    return typing.get_origin(annotation) in _UNIONS and all(map(is_wire, typing.get_args(annotation)))
+
+
+_UNIONS = (typing.Union, types.UnionType)
+
+
+def _class_hook(cls: type[WireObject]) -> Hook:
+    """Make the object and give it `raw`; what is in the fields is found out by whoever reads them.
+
+    A chunk of a chat is three objects with 24 fields. To fill them all costs more than to decode the JSON, and a
+    program looks at one or two of them.
+    """
+    new = cls.__new__
+    cls.__readers__ = readers = _Readers(cls)
+    usual = [(name, readers[name]) for name in cls.__usual__]
+
+    def structure(raw: Raw, _: object) -> WireObject:
+        made = new(cls)
+        made.raw = raw
+        for name, read in usual:
+            setattr(made, name, read(raw))
+        return made
+
+    if hasattr(cls, "__attrs_post_init__"):
+        return lambda raw, _: _initialized(structure(raw, _))
+    return structure
+
+
+def _initialized(made: Any) -> Any:
+    made.__attrs_post_init__()
+    return made
+
+
+class _Readers(dict[str, Callable[[Raw], Any]]):
+    """How to find each field of a class in the JSON object; made when first asked for, since there are 200 classes."""
+
+    def __init__(self, cls: type[WireObject]) -> None:
+        super().__init__()
+        self._cls = cls
+
+    def __missing__(self, name: str) -> Callable[[Raw], Any]:
+        if not self:
+            hints = typing.get_type_hints(self._cls)
+            fields = (field for field in attrs.fields(self._cls) if field.name != "raw")
+            self.update({field.name: _reader(field, hints[field.name]) for field in fields})
+            if name in self:
+                return self[name]
+        raise KeyError(name)
+
+
+def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], Any]:
+    """The function that finds one field in a JSON object."""
+    name: str = field.name
+    kind, part = _read(annotation)
+    factory = getattr(field.default, "factory", None)
+    missing: Callable[[], Any] = factory or (lambda: field.default)
+    if kind == "value":
+        return lambda raw: raw[name] if name in raw else missing()
+    if kind == "list":
+        return lambda raw: value if is_array(value := raw.get(name)) else missing()
+    hook: Hook = hook_for(part)
+    if kind == "objects":
+        return lambda raw: (
+            [hook(item, None) for item in objects_in(value)] if is_array(value := raw.get(name)) else missing()
+        )
+    return lambda raw: hook(value, None) if is_object(value := raw.get(name)) else missing()
+
+
+def _read(annotation: object) -> tuple[Literal["object", "objects", "list", "value"], Any]:
+    """What an annotation asks for: the kind of field, and the class or union of classes of its objects."""
+    if typing.get_origin(annotation) in _UNIONS:
+        members = tuple(a for a in typing.get_args(annotation) if a is not types.NoneType)
+        annotation = typing.Union[members]  # noqa: UP007 - the members are only known now
+    if is_wire(annotation) or is_wire_union(annotation):
+        return "object", annotation
+    if typing.get_origin(annotation) is list:
+        kind, part = _read(typing.get_args(annotation)[0])
+        return ("objects", part) if kind == "object" else ("list", None)
+    return "value", None
+
+
+def _union_hook(union: object) -> Hook:
+    """Choose by the wire's `type`; each class has its own as the default of its `type` field. The first one counts."""
+    members: tuple[type[WireObject], ...] = typing.get_args(union)
+    hooks = {attrs.fields_dict(cls)["type"].default: hook_for(cls) for cls in reversed(members)}
+    unknown = hooks.pop(None, hook_for(Unknown))
+
+    def structure(raw: Raw, _: object) -> Any:
+        tag = raw.get("type")
+        return (hooks.get(tag, unknown) if type(tag) is str else unknown)(raw, None)
+
+    return structure

@@ -1,0 +1,133 @@
+"""Writing: from an object of a wire class back to the JSON object that it stands for now.
+
+The rule: start with `raw`, and put every field over it that the program has changed. A field has changed if it is not
+what reading `raw` gives. Unknown fields stay, and an object that nobody changed gives `raw` itself, so it is sent
+exactly as it came. An object that the program made itself has no `raw`: it gives the fields that are set.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import attrs
+
+from ._base import Raw, WireObject, is_object
+from ._fields import hook_for
+
+
+def current(wire: WireObject) -> Raw:
+    """Return the JSON object that a wire object stands for now. Nothing in it is copied that did not change."""
+    raw = wire.raw
+    if not raw and _was_constructed(wire):
+        return {name: now for name, value in _slots(wire) if _is_set(value, now := _plain(value))}
+    edits = _edits(wire)
+    return {**raw, **{name: _plain(value) for name, value in edits}} if edits else raw
+
+
+def _was_constructed(wire: WireObject) -> bool:
+    """Return whether `__init__` has filled the fields. An object that a server sent as `{}` has nothing in them."""
+    return len(_slots(wire)) == len(_names(type(wire)))
+
+
+def _is_set(value: object, now: object) -> bool:
+    """Return whether a field of an object that the program made says anything."""
+    return value is not None and not (isinstance(value, WireObject) and not now)
+
+
+def _slots(wire: WireObject) -> list[tuple[str, Any]]:
+    """Return the fields that have been read or assigned. The others are still what `raw` says."""
+    found: list[tuple[str, Any]] = []
+    for name in _names(type(wire)):
+        try:
+            found.append((name, object.__getattribute__(wire, name)))
+        except AttributeError:
+            pass
+    return found
+
+
+def _field_names(cls: type[WireObject]) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(cls) if field.name != "raw")
+
+
+_names = cast("Callable[[type[WireObject]], tuple[str, ...]]", functools.cache(_field_names))
+
+
+def _edits(wire: WireObject) -> list[tuple[str, Any]]:
+    """Return the fields that are not what reading `raw` gives."""
+    fresh: WireObject = hook_for(type(wire))(wire.raw, None)
+    return [(name, value) for name, value in _slots(wire) if not _is_same(value, getattr(fresh, name))]
+
+
+def _is_same(value: object, fresh: object) -> bool:
+    if value is fresh:
+        return True
+    if isinstance(value, WireObject) and isinstance(fresh, WireObject):
+        return type(value) is type(fresh) and _equal(value.raw, fresh.raw) and not _edits(value)
+    if type(value) is list and type(fresh) is list:
+        values, others = cast("list[object]", value), cast("list[object]", fresh)
+        return len(values) == len(others) and all(map(_is_same, values, others))
+    return value.__class__ is fresh.__class__ and _equal(value, fresh)
+
+
+def _equal(value: object, other: object) -> bool:
+    try:
+        return value is other or value == other
+    except RecursionError:
+        return False
+
+
+def _plain(value: object) -> object:
+    """Return a value of a field with JSON objects in place of wire objects."""
+    if isinstance(value, WireObject):
+        return current(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Iterable[object]", value)]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in cast("Raw", value).items()}
+    return value
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of decoded JSON that shares no list or dict with it. A loop, since JSON may be nested deeply."""
+    top = [value]
+    todo: list[tuple[Any, Any]] = [(top, 0)]
+    for place, key in todo:  # which grows meanwhile
+        item = place[key]
+        if isinstance(item, WireObject):
+            item = current(item)
+        if isinstance(item, dict):
+            place[key] = inner = dict(cast("Raw", item))
+            todo += [(inner, name) for name in inner]
+        elif isinstance(item, list | tuple):
+            place[key] = items = list(cast("Iterable[Any]", item))
+            todo += [(items, index) for index in range(len(items))]
+    return top[0]
+
+
+# What `attrs.asdict` makes of a wire object is recognized by its keys, since nothing else is left of the class.
+
+
+def without_raw(value: Any) -> Any:
+    """Return a value with every dict that `attrs.asdict` made of a wire object as the JSON object it stands for."""
+    if isinstance(value, list | tuple):
+        return [without_raw(item) for item in cast("Iterable[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    given = {key: without_raw(item) if key != "raw" else item for key, item in cast("Raw", value).items()}
+    return _from_asdict(given) if is_object(given.get("raw")) and frozenset(given) in _shapes() else given
+
+
+def _from_asdict(given: Raw) -> Raw:
+    raw: Raw = given.pop("raw")
+    absent: tuple[object, ...] = (None, {}, []) if raw else (None, {})
+    return {**raw, **{name: value for name, value in given.items() if name in raw or value not in absent}}
+
+
+def _shapes() -> set[frozenset[str]]:
+    """Return the names of the fields of every wire class that has been defined."""
+    classes: list[type[WireObject]] = [WireObject]
+    for cls in classes:  # which grows meanwhile
+        classes += cls.__subclasses__()
+    return {frozenset(("raw", *names)) for cls in classes if (names := _names(cls))}
