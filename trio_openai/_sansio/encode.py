@@ -85,9 +85,10 @@ def _key(key: object) -> str:
 
 def _other(value: Any) -> Any:
     """Return what orjson makes of the types that it knows beside those of JSON."""
-    if hasattr(type(value), "__dataclass_fields__"):
+    cls = value.__class__
+    if hasattr(cls, "__dataclass_fields__"):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    kind = f"{cls.__module__}.{cls.__qualname__}"
     if kind in ("datetime.datetime", "datetime.date", "datetime.time"):
         return value.isoformat()
     if kind == "uuid.UUID":

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import attrs
 
-from ._base import Raw, WireObject, is_object
+from ._base import Raw, WireObject, is_array, is_object
 from ._fields import hook_for
 
 
@@ -60,15 +60,14 @@ def _edits(wire: WireObject) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in _slots(wire) if not _is_same(value, getattr(fresh, name))]
 
 
-def _is_same(value: object, fresh: object) -> bool:
+def _is_same(value: Any, fresh: Any) -> bool:
     if value is fresh:
         return True
     if isinstance(value, WireObject) and isinstance(fresh, WireObject):
         return type(value) is type(fresh) and _equal(value.raw, fresh.raw) and not _edits(value)
-    if type(value) is list and type(fresh) is list:
-        values, others = cast("list[object]", value), cast("list[object]", fresh)
-        return len(values) == len(others) and all(map(_is_same, values, others))
-    return value.__class__ is fresh.__class__ and _equal(value, fresh)
+    if is_array(value) and is_array(fresh):
+        return len(value) == len(fresh) and all(map(_is_same, value, fresh))
+    return bool(type(value) is type(fresh)) and _equal(value, fresh)
 
 
 def _equal(value: object, other: object) -> bool:
