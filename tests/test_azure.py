@@ -286,7 +286,7 @@ async def test_the_key_does_not_follow_a_redirect_to_another_origin(
 ) -> None:
     moved = Reply(307, {"location": "http://elsewhere.test/openai"})
     server = await serve(nursery, [moved, PLAIN])
-    async with azure(server) as client:
+    async with azure(server, follow_cross_origin_redirects=True) as client:
         await chat(client)
     assert [one.header("api-key") for one in server.requests] == [SECRET, None]
 

@@ -43,7 +43,7 @@ async def test_a_redirect_to_what_is_no_address_is_an_error_of_the_library(
     nursery: trio.Nursery, autojump_clock: object, location: str
 ) -> None:
     server = await serve(nursery, Reply.json({}, status=307, headers={"location": location}))
-    async with server.client(max_retries=0) as client:
+    async with server.client(max_retries=0, follow_cross_origin_redirects=True) as client:
         with pytest.raises(APIConnectionError):
             await client.chat.completions.create(**CHAT)
         assert client.statistics().open_streams == 0

@@ -476,7 +476,8 @@ async def test_the_key_is_not_sent_to_another_origin(
         return await (here if (host, port) == ("one.test", 80) else there).open_stream()
 
     secrets = {"api-key": SECRET, "cookie": SECRET, "x-api-key": SECRET, "proxy-authorization": SECRET}
-    client, _ = client_over(here, base_url="http://one.test/v1", open_stream=open_stream, api_key=SECRET, max_retries=0)
+    where_from: dict[str, Any] = {"base_url": "http://one.test/v1", "open_stream": open_stream}
+    client, _ = client_over(here, **where_from, api_key=SECRET, max_retries=0, follow_cross_origin_redirects=True)
     async with client:
         result = await outcome(client.chat.completions.create, **CHAT, extra_headers=secrets)
     assert f"Bearer {SECRET}" in dict(here.requests[0].headers).values()
@@ -520,7 +521,8 @@ async def test_a_key_that_left_its_origin_does_not_come_back_with_a_redirect_bac
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         return await (here if host == "one.test" else there).open_stream()
 
-    client, _ = client_over(here, base_url="http://one.test/v1", open_stream=open_stream, api_key=SECRET)
+    where_from: dict[str, Any] = {"base_url": "http://one.test/v1", "open_stream": open_stream}
+    client, _ = client_over(here, **where_from, api_key=SECRET, follow_cross_origin_redirects=True)
     async with client:
         await client.chat.completions.create(**CHAT)
     assert [request.header("authorization") for request in there.requests] == [None]

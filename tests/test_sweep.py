@@ -248,7 +248,7 @@ CALLS = {
     "an error's body that stalls": Scenario(failing_with(BadRequestError), [REFUSAL.stall_after(10)]),
     "a cut stream": Scenario(failing_with(StreamTruncatedError), [SHORT.cut_after(ONE_EVENT)]),
     "a redirect": Scenario(plain, [MOVED, PLAIN]),
-    "a redirect to another host": Scenario(plain, [MOVED_AWAY, PLAIN]),
+    "a redirect to another host": Scenario(plain, [MOVED_AWAY, PLAIN], options={"follow_cross_origin_redirects": True}),
     "deadline for the headers": Scenario(
         failing_with(APITimeoutError),
         [attrs.evolve(HELLO, delay=9)],

@@ -23,7 +23,8 @@ The way of a byte, and the layers, each of which imports only those below it:
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
                  _keys the API key on its way into it;
-                 _tracebacks what an error does not take along
+                 _tracebacks what an error does not take along;
+                 _redirects which ones are followed
     _limiter     when an attempt may begin; _permits what a call's attempts say to it
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent

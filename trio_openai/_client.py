@@ -78,6 +78,9 @@ class TrioOpenAI:
             count.
         limiter: a `RateLimiter`, an `AdaptiveLimiter`, or one of your own; every attempt waits for it. Clients that are
             to be limited together share one.
+        follow_cross_origin_redirects: whether to follow a redirect to another scheme, host or port. The prompt goes
+            there, the key and your headers do not. By default such a redirect is an error that names the target. A
+            redirect from https to http is never followed.
 
     Raises:
         OpenAIError: there is no key.
@@ -100,6 +103,7 @@ class TrioOpenAI:
         proxy: str | httpx.URL | httpx.Proxy | Proxy | None = None,
         trust_env: bool = True,
         limiter: Limiter | None = None,
+        follow_cross_origin_redirects: bool = False,
     ) -> None:
         proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
@@ -128,6 +132,7 @@ class TrioOpenAI:
             http = httpx.AsyncClient(transport=self._transport, trust_env=trust_env)
             session = _session(http, self.base_url, key, None)
         session.limiter = limiter
+        session.may_leave_origin = follow_cross_origin_redirects
         self._caller = Caller(
             session=session,
             headers=_headers(organization, project, default_headers),
@@ -146,6 +151,7 @@ class TrioOpenAI:
             "default_headers": default_headers,
             "default_query": default_query,
             "limiter": limiter,
+            "follow_cross_origin_redirects": follow_cross_origin_redirects,
         }
 
     # The endpoints, but `chat`. Each is imported when it is first used, as are the doors for many calls below: to make

@@ -203,7 +203,7 @@ class Proxy:
             try:
                 parser.check()
             except ProtocolError as error:
-                raise ProxyRefusal(f"{self.name} did not answer in HTTP: {error}", is_final=True) from error
+                raise ProxyRefusal(f"{self.name} answered with what is not HTTP: {error}", is_final=True) from error
 
     async def _negotiate(self, stream: trio.abc.Stream, host: str, port: int) -> None:
         """Have a SOCKS proxy connect the stream."""

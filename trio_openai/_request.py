@@ -22,6 +22,7 @@ import trio
 
 from ._body import body_of, plain_stream, send
 from ._keys import Bearer, Key
+from ._redirects import Redirects, keep_what_describes, origin_of
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.policy import Clocks, Deadlines, Phase
@@ -44,7 +45,6 @@ log = logging.getLogger("trio_openai")
 
 _T = TypeVar("_T")
 
-_MAX_REDIRECTS = 20
 _MAX_ERROR_BODY = 1024 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"connection")
@@ -74,6 +74,7 @@ class Session:
     slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
     limiter: Limiter | None = None
+    may_leave_origin: bool = False  # by a redirect
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:
         """The URL of an endpoint: as text, since the client may be of another library than the `base_url`."""
@@ -258,9 +259,10 @@ class Exchange:
         """The response, whose status is no error, at the end of the redirects."""
         try:
             response = await self._send(self._request(files), self._bearer)
-            for _ in range(_MAX_REDIRECTS):
-                if response.next_request is None:
-                    break
+            redirects = Redirects(self._session.may_leave_origin)
+            while response.next_request is not None:
+                if problem := redirects.problem(response):
+                    raise await self._redirect_error(response, problem)
                 response = await self._follow(response)
             if response.status_code < 300:
                 return response
@@ -301,10 +303,15 @@ class Exchange:
         request = response.next_request
         assert request is not None
         await body_of(response).aclose()
-        if _origin(request.url) != _origin(response.url):
-            for name in _SECRET_HEADERS:
-                request.headers.pop(name, None)
+        if origin_of(request.url) != origin_of(response.url):
+            keep_what_describes(request)
         return await self._send(request, None)
+
+    async def _redirect_error(self, response: httpx.Response, problem: str) -> APIStatusError:
+        error = await self._status_error(response)
+        error.message = f"HTTP {response.status_code}: {problem}"
+        error.args = (error.message,)
+        return error
 
     async def _status_error(self, response: httpx.Response) -> APIStatusError:
         """The error for a response of 300 and above, whose connection is released."""
@@ -360,10 +367,6 @@ def _bare_request(response: httpx.Response) -> httpx.Request:
     """The method and the URL of what was asked. The rest may be secret."""
     url = httpx.URL(str(response.request.url))
     return httpx.Request(response.request.method, url.copy_with(userinfo=b"") if url.userinfo else url)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def _by_proxy(response: httpx.Response, body: object) -> str:

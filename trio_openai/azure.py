@@ -77,6 +77,7 @@ class AzureOptions(TypedDict, total=False):
     proxy: str | httpx.URL | httpx.Proxy | Proxy | None
     trust_env: bool
     limiter: Limiter | None
+    follow_cross_origin_redirects: bool
 
 
 class AzureOpenAI(TrioOpenAI):

@@ -107,6 +107,7 @@ class SyncOpenAI:
         trust_env: whether the environment's proxies and certificates count.
         limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
             another one raises RuntimeError.
+        follow_cross_origin_redirects: as for `TrioOpenAI`.
 
     Raises:
         OpenAIError: there is no key.
@@ -129,6 +130,7 @@ class SyncOpenAI:
         proxy: str | httpx.URL | httpx.Proxy | Proxy | None = None,
         trust_env: bool = True,
         limiter: Limiter | None = None,
+        follow_cross_origin_redirects: bool = False,
     ) -> None:
         proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
@@ -147,6 +149,7 @@ class SyncOpenAI:
             "proxy": proxy,
             "trust_env": trust_env,
             "limiter": limiter,
+            "follow_cross_origin_redirects": follow_cross_origin_redirects,
         }
         first = TrioOpenAI(**options)
         self._set_up(first, SyncCaller(Portals(_maker(first, options, TrioOpenAI))))

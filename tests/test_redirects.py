@@ -1,0 +1,173 @@
+"""Redirects: the prompt stays at its origin unless the program opts in, and a loop is told from a long way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from net_helpers import CHAT, client_over, no_environment, outcome, serve
+
+from trio_openai import APIStatusError, TrioOpenAI
+from trio_openai._redirects import Redirects
+from trio_openai.azure import AzureOpenAI
+from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import RecordedRequest, Reply
+
+PLAIN = Reply.chat("Hello there.", stream=False)
+HELLO = Reply.chat("Hello there.")
+SECRET_HEADERS = {"X-Team-Token": "team-secret", "Cookie": "a=b", "X-Api-Key": "secret"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+def moved(location: str, status: int = 307) -> Reply:
+    return Reply(status, {"location": location}, b"moved")
+
+
+async def ask(client: TrioOpenAI, *, stream: bool) -> object:
+    if not stream:
+        return await client.chat.completions.create(**CHAT, extra_headers=SECRET_HEADERS)
+    async with client.chat.completions.stream(**CHAT, extra_headers=SECRET_HEADERS) as opened:
+        return await opened.get_final_completion()
+
+
+async def two_servers(nursery: trio.Nursery, location: str, status: int, good: Reply) -> tuple[Any, ...]:
+    here, there = await serve(nursery, moved(location, status)), await serve(nursery, good)
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        return await (here if (host, port) == ("one.test", 80) else there).open_stream()
+
+    return here, there, open_stream
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("http://two.test/v1/x?token=hidden", "http://two.test/v1/x,"),
+        ("http://one.test:8080/v1/x", "http://one.test:8080/v1/x,"),
+        ("http://user:hidden@two.test/v1", "http://two.test/v1,"),
+        ("//two.test/", "http://two.test/,"),
+        ("https://one.test/v1", "https://one.test/v1,"),
+    ],
+)
+async def test_a_redirect_to_another_origin_is_an_error_that_names_it(
+    nursery: trio.Nursery, autojump_clock: object, location: str, shown: str, status: int, stream: bool
+) -> None:
+    here, there, open_stream = await two_servers(nursery, location, status, HELLO if stream else PLAIN)
+    client, transport = client_over(here, base_url="http://one.test/v1", open_stream=open_stream)
+    async with client:
+        error = await outcome(ask, client, stream=stream)
+        assert transport.statistics().active == 0
+    assert isinstance(error, APIStatusError)
+    assert error.status_code == status
+    assert shown in str(error)
+    assert "hidden" not in str(error)
+    assert "follow_cross_origin_redirects" in str(error)
+    assert (len(here.requests), there.requests) == (1, [])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_program_that_opts_in_is_redirected_without_its_key_and_headers(
+    nursery: trio.Nursery, autojump_clock: object, stream: bool
+) -> None:
+    here, there, open_stream = await two_servers(nursery, "http://two.test/v1/x", 307, HELLO if stream else PLAIN)
+    client, _ = client_over(
+        here,
+        base_url="http://one.test/v1",
+        open_stream=open_stream,
+        follow_cross_origin_redirects=True,
+        default_headers={"X-Default": "default-secret"},
+    )
+    async with client:
+        await ask(client, stream=stream)
+    (request,) = there.requests
+    assert request.body == here.requests[0].body
+    assert request.header("content-type") == "application/json"
+    assert "secret" not in repr(request.headers)
+    assert {name for name, _ in request.headers} <= {
+        "host", "accept", "accept-encoding", "connection", "content-type", "content-length", "user-agent",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("may_leave", [False, True])
+@pytest.mark.parametrize("target", ["http://one.test/v1", "http://two.test/v1", "http://one.test:443/v1"])
+def test_a_redirect_from_https_to_http_is_never_followed(target: str, may_leave: bool) -> None:
+    request = httpx.Request("POST", "https://one.test/v1")
+    response = httpx.Response(307, request=request)
+    response.next_request = httpx.Request("POST", target)
+    problem = Redirects(may_leave).problem(response)
+    assert problem is not None
+    assert "from https to " + target in problem
+
+
+async def test_a_redirect_loop_says_that_it_is_one(nursery: trio.Nursery, autojump_clock: object) -> None:
+    def script(request: RecordedRequest) -> Reply:
+        return moved("/b" if request.path == "/a" else "/a")
+
+    for answer in (moved("/v1/chat/completions"), script):
+        server = await serve(nursery, answer)
+        client, _ = client_over(server)
+        async with client:
+            error = await outcome(ask, client, stream=False)
+        assert isinstance(error, APIStatusError)
+        assert "redirect loop" in str(error)
+        assert len(server.requests) == 21, "it is not retried"
+
+
+async def test_a_long_way_is_no_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
+    def step(request: RecordedRequest) -> Reply:
+        number = int(request.path[2:]) if request.path.startswith("/n") else 0
+        return PLAIN if number == length else moved(f"/n{number + 1}")
+
+    for redirects, follows in ((20, True), (21, False)):
+        length = redirects
+        server = await serve(nursery, step)
+        client, _ = client_over(server)
+        async with client:
+            result = await outcome(ask, client, stream=False)
+        assert isinstance(result, APIStatusError) is not follows
+        assert "loop" not in str(result)
+
+
+async def test_a_redirect_to_the_same_address_that_ends_is_followed(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    again = moved("/v1/chat/completions")
+    server = await serve(nursery, [again, again, again, PLAIN])
+    client, _ = client_over(server)
+    async with client:
+        assert not isinstance(await outcome(ask, client, stream=False), Exception)
+
+
+async def test_another_client_does_not_follow_to_another_origin_either(nursery: trio.Nursery) -> None:
+    for library in ("httpx", "httpx2"):
+        package: Any = pytest.importorskip(library)
+        there = await serve(nursery, PLAIN, memory=False)
+        here = await serve(nursery, moved(there.base_url), memory=False)
+        http = package.AsyncClient(trust_env=False, follow_redirects=True)
+        async with here.client(http_client=http) as client:
+            error = await outcome(ask, client, stream=False)
+            assert isinstance(error, APIStatusError)
+            other = client.with_options(follow_cross_origin_redirects=True)
+            assert not isinstance(await outcome(ask, other, stream=False), Exception)
+            assert isinstance(await outcome(ask, client, stream=False), APIStatusError)
+        assert len(there.requests) == 1
+
+
+def test_every_client_has_the_option() -> None:
+    azure = AzureOpenAI(
+        azure_endpoint="http://one.test", api_version="1", api_key="k", follow_cross_origin_redirects=True
+    )
+    assert azure._caller.session.may_leave_origin
+    assert azure.with_options(timeout=3)._caller.session.may_leave_origin
+    with SyncOpenAI(api_key="k", follow_cross_origin_redirects=True) as client:
+        assert client._like._caller.session.may_leave_origin
+        assert client.with_options(timeout=3)._like._caller.session.may_leave_origin
+    assert not TrioOpenAI(api_key="k")._caller.session.may_leave_origin

@@ -1,0 +1,70 @@
+"""Decide whether a redirect may be followed. A redirect carries the prompt along, so by default it stays at its origin.
+
+* To another origin only if the program has opted in, and then without the key and without the program's headers.
+* From https to http never: anybody on the way could read the request.
+* At most 20 times in one attempt. A server that redirects in a loop is told from one with many addresses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import httpx
+
+_MOST = 20
+_DESCRIBES_THE_REQUEST = frozenset(
+    {"host", "accept", "accept-encoding", "connection", "content-type", "content-length"}
+    | {"transfer-encoding", "user-agent"}
+)
+
+
+@attrs.define
+class Redirects:
+    """The redirects of one attempt.
+
+    Args:
+        may_leave: whether the program has opted in to redirects to other origins.
+    """
+
+    may_leave: bool
+    _seen: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
+
+    def problem(self, response: httpx.Response) -> str | None:
+        """Return why the redirect of this response is not followed, or None if it is. The words name the target."""
+        source, target = response.url, response.next_request
+        assert target is not None
+        where = shown(target.url)
+        self._seen.append((response.request.method, str(source)))
+        if source.scheme == "https" and target.url.scheme != "https":
+            return (
+                f"the server redirects from https to {where}, where others could read the request; use an https:// URL"
+            )
+        if not self.may_leave and origin_of(source) != origin_of(target.url):
+            return (
+                f"the server redirects to another origin, {where}, and the request was not sent there; make that the "
+                "base_url, or give the client follow_cross_origin_redirects=True"
+            )
+        if len(self._seen) <= _MOST:
+            return None
+        if (target.method, str(target.url)) in self._seen:
+            return f"this is a redirect loop: after {_MOST} redirects the server leads to {where} again"
+        return f"the server redirects too often: after {_MOST} redirects it leads on to {where}"
+
+
+def keep_what_describes(request: Any) -> None:
+    """Take every header out of a request to another origin that does not describe the request itself."""
+    for name in list(request.headers):
+        if name.lower() not in _DESCRIBES_THE_REQUEST:
+            request.headers.pop(name, None)
+
+
+def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return the scheme, host and port. httpx leaves out a port that is the scheme's own."""
+    return url.scheme, url.host, url.port
+
+
+def shown(url: httpx.URL) -> str:
+    """Return a URL without a password and without its query, which may be secret."""
+    path = url.raw_path.partition(b"?")[0]
+    return (url.raw_scheme + b"://" + url.netloc + path).decode("ascii", "replace")
