@@ -22,7 +22,7 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx
-                 _keys the API key on its way into it;
+                 _keys the API key on its way into it; _secrets keeps it out of what comes back;
                  _tracebacks what an error does not take along;
                  _redirects which ones are followed
     _limiter     when an attempt may begin; _permits what a call's attempts say to it

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._body import ReadableBody, body_of
-from ._request import Exchange, translated
+from ._request import Exchange
 from ._upload import in_thread
 from .errors import APIError, APITimeoutError, StreamTruncatedError
 
@@ -80,7 +80,7 @@ class ByteStream:
         try:
             piece: bytes | APIError = await self._exchange.limited(self._body.read)
         except self._exchange.errors as error:
-            ours = translated(error, self._exchange.call.deadlines)
+            ours = self._exchange.translated(error)
             is_cut = not isinstance(ours, APITimeoutError)
             piece = StreamTruncatedError(f"the answer was cut: {ours}") if is_cut else ours
         except APIError as error:

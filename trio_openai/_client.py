@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import urllib.request
@@ -21,6 +22,7 @@ from ._hints import check_http_client, check_in_trio, check_limiter, no_attribut
 from ._keys import Key, KeyProvider
 from ._request import Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
+from ._secrets import shown_url
 from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TrioTransport
 from ._version import __version__
@@ -135,7 +137,7 @@ class TrioOpenAI:
         session.may_leave_origin = follow_cross_origin_redirects
         self._caller = Caller(
             session=session,
-            headers=_headers(organization, project, default_headers),
+            headers=_headers(organization, project, default_headers, login=self.base_url if key is None else None),
             query=dict(default_query or {}),
             deadlines=self.timeout,
             max_retries=self.max_retries,
@@ -212,7 +214,8 @@ class TrioOpenAI:
             raise no_attribute(self, name)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
+        where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "half made"
+        return f"<{type(self).__name__} {where}>"
 
     async def __aenter__(self) -> Self:
         check_in_trio()  # what the block would raise, its end would hide
@@ -398,8 +401,10 @@ def _key(given: str | KeyProvider | Key | None) -> Key | None:
     return Key(os.environ["OPENAI_API_KEY"]) if os.environ.get("OPENAI_API_KEY") else None
 
 
-def _headers(organization: str | None, project: str | None, default: HiddenHeaders) -> httpx.Headers:
-    """What goes with every request."""
+def _headers(
+    organization: str | None, project: str | None, default: HiddenHeaders, *, login: httpx.URL | None
+) -> httpx.Headers:
+    """Return what goes with every request. `login` is a URL whose user info counts, as there is no key."""
     headers = httpx.Headers({"User-Agent": f"trio_openai/{__version__}"})
     whose = {
         "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
@@ -407,6 +412,9 @@ def _headers(organization: str | None, project: str | None, default: HiddenHeade
     }
     add_headers(headers, HiddenHeaders({name: value for name, value in whose.items() if value}))
     add_headers(headers, default)
+    if login is not None and login.userinfo:
+        encoded = base64.b64encode(f"{login.username}:{login.password}".encode()).decode("ascii")
+        headers.setdefault("Authorization", f"Basic {encoded}")
     return headers
 
 

@@ -9,12 +9,7 @@ from typing import TypeAlias
 import httpx
 import trio
 
-from ._sansio.json import decode_json, encode_text
-from .errors import APIError
-
 KeyProvider: TypeAlias = Callable[[], Awaitable[str]]
-
-_LEAST_SECRET = 8  # characters; local servers are given keys such as "x" or "none", which stand in many an honest text
 
 _BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
 
@@ -59,6 +54,11 @@ class Bearer:
         self._header = header
         self._parameter = parameter
 
+    @property
+    def secret(self) -> str:
+        """The key itself."""
+        return self._key
+
     def __call__(self, request: httpx.Request) -> httpx.Request:
         is_bearer = self._header == "Authorization"
         request.headers.setdefault(self._header, f"Bearer {self._key}" if is_bearer else self._key)
@@ -71,20 +71,6 @@ class Bearer:
             raise ValueError(f"the {self._parameter} function returned an empty string")
         if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
             raise ValueError(_BAD_KEY)
-
-    def hide_in(self, error: APIError) -> None:
-        """Take the key out of what a server said: some repeat it in their errors."""
-        if len(self._key) < _LEAST_SECRET:
-            return
-        for name in ("message", "code", "type", "param", "request_id"):
-            if isinstance(value := getattr(error, name), str):
-                setattr(error, name, self.hidden(value))
-        error.args = (error.message,)
-        if self._key in (text := encode_text(error.body)):
-            error.body = decode_json(self.hidden(text).encode())
-
-    def hidden(self, text: str) -> str:
-        return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
 
 
 def in_thread(function: Callable[[], str | Awaitable[str]]) -> KeyProvider:

@@ -146,7 +146,7 @@ def _parsed(decode: Decode[T], content: bytes, shown: bytes) -> T:
     return decode(content)
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class RawCaller(Caller):
     """Makes the calls of the endpoints under a `with_raw_response`."""
 

@@ -26,6 +26,7 @@ from ._redirects import Redirects, keep_what_describes, origin_of
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._secrets import Secrets, bare_request, secrets_of
 from ._tracebacks import clear_tracebacks
 from ._transport import FORWARDER
 from .errors import (
@@ -48,7 +49,6 @@ _T = TypeVar("_T")
 _MAX_ERROR_BODY = 1024 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"connection")
-_SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie", "proxy-authorization")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -82,11 +82,12 @@ class Session:
             return self._prefix + path  # a quarter less CPU for a short call than the long way
         base, _, own = self.base_url.raw_path.partition(b"?")
         target = base.rstrip(b"/") + path.encode() + (b"?" + own if own else b"")
-        return str(self.base_url.copy_with(raw_path=target).copy_merge_params(dict(query)))
+        return str(self.base_url.copy_with(raw_path=target, userinfo=b"").copy_merge_params(dict(query)))
 
     @functools.cached_property
     def _prefix(self) -> str:
-        return str(self.base_url.copy_with(fragment=None)).rstrip("/")
+        # Without the user info, which HTTP clients log with the URL; the client makes a header of it.
+        return str(self.base_url.copy_with(fragment=None, userinfo=b"")).rstrip("/")
 
 
 class Exchange:
@@ -106,6 +107,7 @@ class Exchange:
         self._failed = 0  # attempts since the last success, which the policy counts
         self._next_at = 0.0  # when the next one may begin
         self._bearer: Bearer | None = None
+        self._sent_headers: Any = None  # of the last request
         self._permits: Permits | None = None  # unless there is a limiter
         if session.limiter is not None:
             from ._permits import Permits
@@ -140,8 +142,7 @@ class Exchange:
 
     def cleaned(self, error: APIError) -> APIError:
         """Take the key and our frames, which hold what came, out of an error that leaves the library."""
-        if self._bearer is not None:
-            self._bearer.hide_in(error)
+        self._secrets().hide_in(error)
         clear_tracebacks(error)
         return error
 
@@ -170,8 +171,8 @@ class Exchange:
         """Tell the limiter, if there is one, that the attempt is over: what it used, what it reported. Idempotent."""
         if self._permits is None:
             return
-        if error is not None and self._bearer is not None:
-            self._bearer.hide_in(error)
+        if error is not None:
+            self._secrets().hide_in(error)
         self._permits.settle(tokens, error)
 
     async def limited(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
@@ -197,12 +198,13 @@ class Exchange:
             while piece := await self.limited(body.read):
                 pieces.append(piece)
                 self.clocks.start("idle")
+            return b"".join(pieces)
         except self.errors as error:
-            raise translated(error, self.call.deadlines) from error
+            failed = self.translated(error)
         finally:
             self.clocks.stop("idle")
             await body.aclose()
-        return b"".join(pieces)
+        raise failed
 
     def renew(self) -> None:
         """Have the policy begin again, since there was a success."""
@@ -264,13 +266,30 @@ class Exchange:
                 if problem := redirects.problem(response):
                     raise await self._redirect_error(response, problem)
                 response = await self._follow(response)
+            response.request = bare_request(response.request)  # it may end up in an error report
             if response.status_code < 300:
                 return response
             if response.status_code == 407:
                 raise await _proxy_refusal(response)
             raise await self._status_error(response)
         except self.errors as error:
-            raise translated(error, self.call.deadlines) from error
+            failed = self.translated(error)
+        raise failed  # not above, where an exception that is left out would be its context all the same
+
+    def translated(self, error: Exception) -> APIConnectionError:
+        """Return an exception of the HTTP client as an error of ours, whose cause it is unless it shows a secret."""
+        ours = translated(error, self.call.deadlines)
+        if request := vars(error).get("_request"):
+            error.request = bare_request(request)  # type: ignore[attr-defined]
+        if not self._secrets().are_in(error):
+            ours.__cause__ = error
+        return ours
+
+    def _secrets(self) -> Secrets:
+        """What is secret in the last request."""
+        key = [self._bearer.secret] if self._bearer is not None else []
+        url = self._session.base_url
+        return secrets_of(self._sent_headers, [url, url.copy_with(query=None).copy_merge_params(self.call.query)], *key)
 
     def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
         call, deadlines = self.call, self.call.deadlines
@@ -293,10 +312,8 @@ class Exchange:
         return request
 
     async def _send(self, request: httpx.Request, bearer: Bearer | None) -> httpx.Response:
-        response = await send(self._session.http, self._session.slots, self.errors, request, bearer)
-        for name in _SECRET_HEADERS:  # nobody needs them any more, and the response may end up in an error report
-            response.request.headers.pop(name, None)
-        return response
+        self._sent_headers = request.headers
+        return await send(self._session.http, self._session.slots, self.errors, request, bearer)
 
     async def _follow(self, response: httpx.Response) -> httpx.Response:
         """Follow a redirect. The key goes along to the same origin, and to no other."""
@@ -308,6 +325,7 @@ class Exchange:
         return await self._send(request, None)
 
     async def _redirect_error(self, response: httpx.Response, problem: str) -> APIStatusError:
+        response.request = bare_request(response.request)
         error = await self._status_error(response)
         error.message = f"HTTP {response.status_code}: {problem}"
         error.args = (error.message,)
@@ -327,13 +345,16 @@ class Exchange:
         came = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING_HEADERS]
         headers = [(name, self.hidden(value)) for name, value in came]
         error.response = httpx.Response(
-            response.status_code, headers=headers, content=content, request=_bare_request(response)
+            response.status_code,
+            headers=headers,
+            content=content,
+            request=_as_httpx(response.request),
         )
         return error
 
     def hidden(self, text: bytes) -> bytes:
         """What a server said, without the key."""
-        return self._bearer.hidden(text.decode("latin-1")).encode("latin-1") if self._bearer else text
+        return self._secrets().hidden_bytes(text)
 
     async def _read_error_body(self, response: httpx.Response) -> bytes:
         """As much of it as comes soon, and no more than a bound: what matters is the status."""
@@ -356,17 +377,16 @@ def whole_response(response: httpx.Response, content: bytes) -> httpx.Response:
     whole = httpx.Response(
         response.status_code,
         content=content,
-        request=_bare_request(response),
+        request=_as_httpx(response.request),
         extensions={"http_version": response.http_version.encode()},
     )
     whole.headers = httpx.Headers(response.headers.raw)  # not before: it would decompress what is decompressed
     return whole
 
 
-def _bare_request(response: httpx.Response) -> httpx.Request:
-    """The method and the URL of what was asked. The rest may be secret."""
-    url = httpx.URL(str(response.request.url))
-    return httpx.Request(response.request.method, url.copy_with(userinfo=b"") if url.userinfo else url)
+def _as_httpx(request: Any) -> httpx.Request:
+    """A bare request of any library's as one of httpx's."""
+    return httpx.Request(request.method, str(request.url))
 
 
 def _by_proxy(response: httpx.Response, body: object) -> str:

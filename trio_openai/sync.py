@@ -27,6 +27,7 @@ from ._keys import Key, KeyProvider, in_thread
 from ._limiter import Limiter
 from ._portal import Portals
 from ._sansio.policy import Deadlines
+from ._secrets import shown_url
 from ._statistics import ClientStatistics, TransportStatistics
 from ._sync_calls import SyncCaller, SyncPage, SyncStreamManager
 from ._sync_endpoints import (
@@ -177,7 +178,8 @@ class SyncOpenAI:
         return cast("SyncRawClient", copy)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {getattr(self, 'base_url', 'half made')!r}>"
+        where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "half made"
+        return f"<{type(self).__name__} {where}>"
 
     def __enter__(self) -> Self:
         return self

@@ -43,7 +43,7 @@ LAYERS = [
     ["_deltas", "_pump", "_raw_stream"],
     ["_source", "_bytes"],
     ["_fanout", "_progress", "_request"],
-    ["_keys", "_tracebacks", "_redirects"],
+    ["_keys", "_secrets", "_tracebacks", "_redirects"],
     ["_permits"],
     ["_limiter"],
     ["_body", "_upload"],
@@ -192,7 +192,7 @@ def test_only_the_border_imports_httpx() -> None:
     """`_sansio`, `types` and `errors` never; the stream and its source only for the type of the `response`."""
     library = [path for path in MODULES if layer_of(name_of(path), LAYERS) > LAYERS.index(["__init__"])]
     users = {name_of(path) for path in library if "httpx" in imports(parsed(path), path)}
-    border = {"_request", "_keys", "_body", "_transport", "_proxy", "_connection", "_http1", "_redirects"}
+    border = {"_request", "_keys", "_secrets", "_body", "_transport", "_proxy", "_connection", "_http1", "_redirects"}
     assert users <= {"_client", "_calls", "_stream", "_source", *border}
 
 

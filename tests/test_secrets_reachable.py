@@ -1,0 +1,301 @@
+"""No secret can be reached from what a program may log: an error and all that hangs on it, a response, a repr."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import FunctionType, ModuleType, TracebackType
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from net_helpers import CHAT, client_over, no_environment, outcome, serve
+
+from trio_openai import APIError, Tool, TrioOpenAI, TrioTransport
+from trio_openai._secrets import Secrets, is_secret_name, shown_url
+from trio_openai.azure import AzureOpenAI
+from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import Cut, Reply
+
+SECRET = "sk-proj-9f8e7d6c5b4a"
+BASE = "http://host.test/v1"
+
+# Every place where a program may put a secret.
+PLACES: dict[str, dict[str, Any]] = {
+    "key": {"api_key": SECRET},
+    "authorization": {"api_key": "local", "default_headers": {"Authorization": f"Bearer {SECRET}"}},
+    "header": {"api_key": "local", "default_headers": {"X-Helicone-Auth": SECRET, "Cookie": SECRET}},
+    "query": {"api_key": "local", "default_query": {"key": SECRET}},
+    "query of the URL": {"api_key": "local", "base_url": f"{BASE}?subscription-key={SECRET}"},
+    "user info": {"api_key": "local", "base_url": f"http://me:{SECRET}@host.test/v1"},
+    "azure key": {"api_key": SECRET, "api_version": "1", "azure_endpoint": "http://host.test"},
+    "azure token": {"azure_ad_token": SECRET, "api_version": "1", "azure_endpoint": "http://host.test"},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def our_log_shows_no_secret(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    caplog.set_level(logging.DEBUG, "trio_openai")
+    yield
+    for record in caplog.get_records("call"):
+        assert SECRET not in repr(vars(record)) or record.name == "httpx", "httpx logs the query of a URL"
+
+
+def reachable(root: object) -> Iterator[tuple[str, object]]:
+    """All that attributes, items and chains lead to, with the way there. Not by tracebacks: a program is all there."""
+    pending: list[tuple[str, object]] = [("error", root)]
+    seen: dict[int, object] = {}
+    while pending:
+        way, one = pending.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType | TracebackType):
+            continue
+        seen[id(one)] = one
+        yield way, one
+        if isinstance(one, dict):
+            pending += [(f"{way}[{name!r}]", item) for pair in one.items() for name, item in (("key", pair[0]), pair)]
+        elif isinstance(one, list | tuple | set | frozenset):
+            pending += [(f"{way}[]", item) for item in one]
+        elif not isinstance(one, str | bytes):
+            slots = [name for cls in type(one).__mro__ for name in getattr(cls, "__slots__", ())]
+            named = {name: getattr(one, name, None) for name in slots if isinstance(name, str)}
+            pending += [(f"{way}.{name}", item) for name, item in {**getattr(one, "__dict__", {}), **named}.items()]
+        if isinstance(one, BaseException):
+            pending += [(f"{way}.{name}", getattr(one, name)) for name in ("args", "__cause__", "__context__")]
+            pending.append((f"str({way})", str(one)))
+        for name in ("request", "response"):
+            try:
+                pending.append((f"{way}.{name}", getattr(one, name, None)))
+            except RuntimeError:  # httpx's, where there is none
+                continue
+
+
+def assert_unreachable(root: object) -> None:
+    for way, one in reachable(root):
+        text = one.decode("latin-1") if isinstance(one, bytes) else one if isinstance(one, str) else repr(one)
+        assert SECRET not in text, f"{way} shows it"
+
+
+class BrokenBody(httpx.AsyncByteStream):
+    def __init__(self, request: Any, error: type[Any]) -> None:
+        self.request, self.error = request, error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}\n\n'
+        raise self.error(f"broke: {dict(self.request.headers)} {self.request.url}", request=self.request)
+
+
+def told_by_the_client(library: Any, how: str) -> Any:
+    """A client of the program's own, whose exceptions repeat all that they know of the request."""
+
+    def answer(request: Any) -> Any:
+        words = f"{how}: {dict(request.headers)} {request.url}"
+        if how == "body":
+            body = type("Body", (BrokenBody, library.AsyncByteStream), {})(request, library.ReadError)
+            return library.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+        if how == "caused":
+            try:
+                raise OSError(words)
+            except OSError as error:
+                raise library.ConnectError("no connection") from error
+        if how == "plain":
+            raise library.ConnectError("no connection", request=request)
+        if how == "echo":
+            return library.Response(401, headers={"x-echo": words[:4000]}, json={"error": {"message": words}})
+        raise library.RemoteProtocolError(words, request=request)
+
+    return library.AsyncClient(transport=library.MockTransport(answer))
+
+
+async def plain(client: TrioOpenAI) -> None:
+    await client.chat.completions.create(**CHAT)
+
+
+async def stream(client: TrioOpenAI) -> None:
+    async with client.chat.completions.stream(**CHAT) as opened:
+        await opened.until_done()
+
+
+async def raw(client: TrioOpenAI) -> None:
+    await client.chat.completions.with_raw_response.create(**CHAT)
+
+
+async def speech(client: TrioOpenAI) -> None:
+    async with client.audio.speech.stream_bytes(input="x", model="m", voice="v") as opened:
+        await opened.read()
+
+
+DOORS: list[Callable[[TrioOpenAI], Awaitable[None]]] = [plain, stream, raw, speech]
+LIBRARIES = ["httpx", *(["httpx2"] if importlib.util.find_spec("httpx2") else [])]
+
+
+def client_with(place: str, **options: Any) -> TrioOpenAI:
+    given = PLACES[place]
+    cls: Any = AzureOpenAI if place.startswith("azure") else TrioOpenAI
+    base = {} if cls is AzureOpenAI else {"base_url": BASE}
+    return cls(**{**base, **given, "max_retries": 1, **options})  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("how", ["plain", "words", "caused", "body", "echo"])
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_no_secret_is_reachable_from_an_error_over_a_client_of_the_programs_own(
+    autojump_clock: object, library: str, how: str, place: str, door: Any
+) -> None:
+    mine = told_by_the_client(importlib.import_module(library), how)
+    async with client_with(place, http_client=mine) as client:
+        error = await outcome(door, client)
+    assert isinstance(error, APIError), error
+    assert_unreachable(error)
+
+
+FAILURES: dict[str, Reply] = {
+    "status": Reply.error(400, f"no {SECRET}"),
+    "not http": Reply.raw(b"SSH-2.0\r\n"),
+    "cut": Reply.sse({"choices": []}, Cut()),
+    "nothing": Reply.raw(),
+    "redirect": Reply(307, {"location": "/v1/again"}),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("how", FAILURES)
+async def test_no_secret_is_reachable_from_an_error_over_our_own_transport(
+    nursery: trio.Nursery, autojump_clock: object, how: str, place: str
+) -> None:
+    server = await serve(nursery, FAILURES[how])
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        return await server.open_stream()
+
+    transport = TrioTransport(open_stream=open_stream)
+    async with client_with(place, http_client=httpx.AsyncClient(transport=transport)) as client:
+        for door in DOORS:
+            error = await outcome(door, client)
+            assert isinstance(error, APIError), error
+            assert_unreachable(error)
+
+
+async def test_the_cause_stays_where_it_shows_no_secret(autojump_clock: object) -> None:
+    for library in map(importlib.import_module, LIBRARIES):
+        async with client_with("key", http_client=told_by_the_client(library, "plain")) as client:
+            error = await outcome(plain, client)
+        assert type(error.__cause__) is library.ConnectError
+        assert error.__cause__.request.url.path == "/v1/chat/completions"
+
+
+async def test_the_error_that_a_program_was_handling_stays_the_context(autojump_clock: object) -> None:
+    async with client_with("key", http_client=told_by_the_client(httpx, "words")) as client:
+        handled = LookupError("of the program")
+        try:
+            raise handled
+        except LookupError:
+            error = await outcome(plain, client)
+    assert error.__cause__ is None
+    assert error.__context__ is handled
+
+
+async def test_a_request_that_a_programs_own_transport_kept_stays_as_it_was(autojump_clock: object) -> None:
+    kept: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        kept.append(request)
+        return httpx.Response(200, json={"id": "c", "choices": [], "object": "chat.completion"})
+
+    mine = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    async with client_with("key", http_client=mine, default_headers={"x-trace": "1"}) as client:
+        await outcome(plain, client)
+    assert kept[0].headers["authorization"] == f"Bearer {SECRET}"
+    assert kept[0].headers["x-trace"] == "1"
+
+
+async def test_the_user_info_of_the_base_url_logs_in_and_is_not_logged(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = await serve(nursery, Reply.chat("Hello.", stream=False))
+    client, _ = client_over(server, api_key=None, base_url=f"http://me:{SECRET}@127.0.0.1/v1")
+    async with client:
+        await client.chat.completions.create(**CHAT)
+    login = httpx.BasicAuth("me", SECRET)._auth_header
+    assert server.requests[0].header("authorization") == login
+    assert SECRET not in caplog.text
+
+
+# Reprs.
+
+
+def ours(root: object) -> Iterator[object]:
+    """All objects of this library that an object leads to."""
+    for _, one in reachable(root):
+        if type(one).__module__.startswith("trio_openai"):
+            yield one
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_repr_of_any_object_behind_a_client_shows_a_secret(place: str) -> None:
+    client = client_with(place)
+    endpoints = [client, client.with_raw_response.chat.completions, client.with_options(max_retries=0)]
+    calls: list[Any] = [
+        client.chat.completions.stream(**CHAT),
+        client.chat.completions.call(**CHAT, extra_headers={"api-key": SECRET}),
+        client.chat.completions.run_tools(**CHAT, tools=[Tool.of(plain, parameters={"type": "object"}, name="x")]),
+        client.responses,
+        client.audio.speech,
+    ]
+    seen = {type(one).__name__: one for root in [*endpoints, *calls] for one in ours(root)}
+    assert {"Caller", "Session", "RawCaller"} <= seen.keys()
+    for root in [*endpoints, *calls]:
+        for one in ours(root):
+            assert SECRET not in repr(one), type(one)
+
+
+def test_no_repr_of_a_blocking_client_shows_a_secret() -> None:
+    for place in ("key", "header", "query of the URL", "user info"):
+        with SyncOpenAI(**{"base_url": BASE, **PLACES[place]}) as client:
+            for one in (client, client.chat.completions, client._caller, client.with_raw_response):
+                assert SECRET not in repr(one)
+
+
+# The rule itself.
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        *[(name, True) for name in ("Authorization", "api-key", "X-Api-Key", "key", "Cookie", "x-amz-security-token")],
+        *[(name, True) for name in ("subscription_key", "code", "sig", "client_secret", "Ocp-Apim-Subscription-Key")],
+        *[(name, False) for name in ("Idempotency-Key", "api-version", "max_tokens", "limit", "after", "User-Agent")],
+    ],
+)
+def test_which_names_may_have_a_secret(name: str, *, secret: bool) -> None:
+    assert is_secret_name(name) is secret
+
+
+def test_a_url_is_shown_without_its_secrets() -> None:
+    url = httpx.URL(f"https://me:{SECRET}@host.test/v1?api-version=1&key={SECRET}&a=b")
+    assert str(shown_url(url)) == "https://host.test/v1?api-version=1&key=hidden&a=b"
+    assert shown_url(httpx.URL(BASE)) == BASE
+
+
+def test_a_body_keeps_all_but_the_secrets() -> None:
+    error = APIError("m", body={"a": [f"x {SECRET}", 1, None, "\ud800", 10**30, {SECRET: True}], "b": 1.5})
+    Secrets([SECRET, "x"]).hide_in(error)
+    assert error.body == {"a": ["x ***", 1, None, "\ud800", 10**30, {"***": True}], "b": 1.5}
+    deep: Any = SECRET
+    for _ in range(100_000):
+        deep = [deep]
+    error = APIError(f"m {SECRET}", body=deep)
+    Secrets([SECRET]).hide_in(error)
+    assert (error.body, str(error)) == ("(nested too deeply)", "m ***")
+
+
+def test_a_secret_that_contains_another_is_hidden_whole() -> None:
+    assert Secrets(["abcdefgh", "abcdefgh-ijkl"]).hidden("abcdefgh-ijkl") == "***"
