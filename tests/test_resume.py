@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from hypothesis import given, settings
@@ -216,6 +218,115 @@ async def test_a_server_that_does_not_number_its_events_is_not_resumed(
             async with client.responses.stream(**ASK, resume=True) as stream:
                 await stream.until_done()
         assert len(server.requests) == 1
+
+
+KEEPALIVE: dict[str, Any] = {"type": "keepalive"}
+ODD_NUMBERS = [None, True, 1.0, "3", [2], {}]  # none of them is a sequence number
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+@pytest.mark.parametrize("back", [0, 2, 100])
+async def test_events_without_a_number_are_passed_on_and_the_cursor_stays(
+    nursery: trio.Nursery, autojump_clock: object, at: int, back: int
+) -> None:
+    """A keep-alive anywhere, in each connection: numbered events still come once, and the stream is still resumed."""
+    answer = server_that_breaks(3, 4, back=back)
+
+    def script(request: RecordedRequest) -> Reply:
+        reply = answer(request)
+        body = list(reply.body)
+        body.insert(min(at, len(body) - 1), *Reply.sse(KEEPALIVE, done=False).body)
+        return attrs.evolve(reply, body=body)
+
+    server = await serve(nursery, script)
+    client, _ = client_over(server)
+    async with client, client.responses.stream(**ASK, resume=True) as stream:
+        raws = [event.raw async for event in stream]
+        assert [raw["sequence_number"] for raw in raws if raw != KEEPALIVE] == list(range(len(ALL)))
+        assert raws.count(KEEPALIVE) == len(server.requests)
+        assert [event.raw async for event in stream.subscribe(replay=True)] == raws
+
+
+@pytest.mark.parametrize("odd", ODD_NUMBERS, ids=repr)
+async def test_a_number_of_the_wrong_type_is_no_number(
+    nursery: trio.Nursery, autojump_clock: object, odd: object
+) -> None:
+    event = {"type": "response.in_progress", "sequence_number": odd}
+
+    def script(request: RecordedRequest) -> Reply:
+        return Reply.sse(event, *ALL[1:], done=False) if request.method == "GET" else Reply.sse(*ALL[:3], event, Cut())
+
+    client, _ = client_over(await serve(nursery, script))
+    async with client, client.responses.stream(**ASK, resume=True) as stream:
+        raws = [one.raw async for one in stream]
+        assert [raw["sequence_number"] for raw in raws if raw != event] == list(range(len(ALL)))
+        assert raws.count(event) == 2
+
+
+async def test_events_without_a_number_are_no_progress(nursery: trio.Nursery, autojump_clock: object) -> None:
+    """A server that sends a keep-alive and breaks, again and again, is given up like one that sends nothing."""
+
+    def script(request: RecordedRequest) -> Reply:
+        return Reply.sse(KEEPALIVE, Cut()) if request.method == "GET" else Reply.sse(*ALL[:3], Cut())
+
+    server = await serve(nursery, script)
+    client, _ = client_over(server, max_retries=2)
+    async with client:
+        with pytest.raises(StreamTruncatedError):
+            async with client.responses.stream(**ASK, resume=True) as stream:
+                await stream.until_done()
+        assert len(server.requests) == 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("response_id", "quoted"),
+    [
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("/evil/x", "%2Fevil%2Fx"),
+        ("../models", "..%2Fmodels"),
+        ("r\u00e9sp", "r%C3%A9sp"),
+        ("\ud83d\ude00", "%F0%9F%98%80"),
+        ("half\ud83d", "half%EF%BF%BD"),
+        ("a b?c#d%e\r\n", "a%20b%3Fc%23d%25e%0D%0A"),
+    ],
+)
+async def test_the_servers_id_is_quoted_in_the_path_of_a_resume(
+    nursery: trio.Nursery, autojump_clock: object, response_id: str, quoted: str
+) -> None:
+    first = {**ALL[0], "response": {**ALL[0]["response"], "id": response_id}}
+
+    def script(request: RecordedRequest) -> Reply:
+        begin = [json.dumps(first), ALL[1], Cut()]  # half a character can only be written as an escape
+        return Reply.sse(*ALL[2:], done=False) if request.method == "GET" else Reply.sse(*begin)
+
+    server = await serve(nursery, script)
+    client, _ = client_over(server)
+    async with client:
+        numbers, _ = await read(client)
+    assert numbers == list(range(len(ALL)))
+    assert server.requests[1].target.partition("?")[0] == f"/v1/responses/{quoted}"
+
+
+async def test_an_id_with_half_a_character_never_crashes_a_request(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, lambda _: Reply.json({"id": "x", "object": "response", "output": [], "data": []}))
+    client, _ = client_over(server)
+    name = "r/\ud83d\u00e9"
+    async with client:
+        await client.responses.retrieve(name)
+        await client.responses.cancel(name)
+        await client.responses.delete(name)
+        await client.responses.input_items.list(name)
+        await client.models.retrieve(name)
+    paths = [request.target.removeprefix("/v1/") for request in server.requests]
+    quoted = "r%2F%EF%BF%BD%C3%A9"
+    assert paths == [
+        f"responses/{quoted}",
+        f"responses/{quoted}/cancel",
+        f"responses/{quoted}",
+        f"responses/{quoted}/input_items",
+        f"models/{quoted}",
+    ]
 
 
 async def test_start_stream_resumes_too(nursery: trio.Nursery, autojump_clock: object) -> None:

@@ -25,6 +25,7 @@ from trio_openai._sansio.structured import answer_format
 from trio_openai.sync import SyncParsedChatCompletionStream, SyncParsedResponseStream
 from trio_openai.testing import Cut, Pause, Reply, Stall
 from trio_openai.types import ParsedChatCompletion, ParsedResponse
+from trio_openai.types.parsed import Said
 
 
 @attrs.define
@@ -198,6 +199,29 @@ async def test_an_answer_that_does_not_fit_is_a_value(nursery: trio.Nursery, tex
     parsed = stream.parsed
     assert isinstance(parsed, Unparsed)
     assert (parsed.reason, parsed.text, len(parsed.problems)) == ("invalid", text, 1)
+
+
+FENCES = ["```json\n%s\n```\n", "```\n%s\n```", "\ufeff%s", "\ufeff```JSON\r\n%s\r\n```", "```json\n%s"]
+NO_FENCES = ["Here:\n```json\n%s\n```", "```\n%s\n```\nDone.", "```\n```\n%s\n```\n```", "```\n%s\n```\n```\n%s\n```"]
+
+
+@pytest.mark.parametrize("fence", FENCES)
+@both
+async def test_one_markdown_fence_around_the_json_is_accepted(nursery: trio.Nursery, door: Door, fence: str) -> None:
+    server = await serve(nursery, door.reply(fence % TEXT))
+    client, _ = client_over(server)
+    async with client, door.of(client).stream(**door.params) as stream:
+        await stream.until_done()
+        assert stream.parsed == VALUE
+        assert stream.parsed_partial == json.loads(TEXT)
+
+
+@pytest.mark.parametrize("text", NO_FENCES)
+def test_text_outside_of_a_fence_and_second_fences_are_not_accepted(text: str) -> None:
+    parsed = answer_format(Answer).judge(Said(text.replace("%s", TEXT)))
+    assert isinstance(parsed, Unparsed)
+    assert parsed.reason == "invalid"
+    assert parsed.text == text.replace("%s", TEXT)
 
 
 async def test_a_call_of_a_tool_is_no_answer(nursery: trio.Nursery) -> None:

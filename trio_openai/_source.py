@@ -93,7 +93,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._is_restart_planned = False
         self._restarting = trio.CancelScope()
         self._last_pause = 0.0
-        self._resumed_at = -1  # how many events there were when it was last taken up again
+        self._resumed_at: int | None = None  # the cursor when it was last taken up again
         self._progress = Progress(exchange.clocks)
 
     async def open(self) -> None:
@@ -422,7 +422,7 @@ class EventSource(Generic[EventT, WholeT]):
             return self._may_retry and self._exchange.may_retry(error)
         if not (self._may_resume and self.dialect.resume_path() and self.reader.cursor is not None):
             return False
-        if self.reader.events > self._resumed_at:  # it has got further since the last time
+        if self.reader.cursor != self._resumed_at:  # it has got further; events without a number are no progress
             self._exchange.renew()
         return isinstance(error, APIConnectionError) and self._exchange.may_retry(error, after_headers=True)
 
@@ -451,7 +451,7 @@ class EventSource(Generic[EventT, WholeT]):
         path = self.dialect.resume_path()
         assert path is not None
         self._exchange.ask_instead(path, {"stream": "true", "starting_after": str(self.reader.cursor)})
-        self._resumed_at = self.reader.events
+        self._resumed_at = self.reader.cursor
         self._progress.timings.resumes += 1
 
     # The end.

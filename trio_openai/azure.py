@@ -20,7 +20,6 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
-from urllib.parse import quote
 
 import attrs
 import httpx
@@ -29,6 +28,7 @@ from ._calls import HiddenHeaders, NotGiven
 from ._client import TrioOpenAI, hidden_proxy
 from ._keys import Key, in_thread
 from ._sansio.policy import Deadlines
+from ._sansio.text import path_segment
 from .errors import OpenAIError
 
 if TYPE_CHECKING:
@@ -222,4 +222,4 @@ class _Place:
         deployment = self.azure_deployment or params.get("model")
         if not isinstance(deployment, str) or deployment.strip() in ("", ".", ".."):
             raise ValueError(f"{path} needs a deployment: give model=..., or AzureOpenAI(azure_deployment=...)")
-        return f"/deployments/{quote(deployment, safe='')}{path}"
+        return f"/deployments/{path_segment(deployment)}{path}"

@@ -404,7 +404,7 @@ def test_what_does_not_fit_is_told_by_its_place(cls: type[Any], said: Any, probl
 
 
 NOT_JSON = ["{", '{"size": 1', "{'size': 1}", '{"size": NaN}', 'Here you are: {"size": 1}', '{"size": 1} Bye.',
-            '```json\n{"size": 1}\n```', "[" * 5000, '{"note": "a\nb"}', '{"size": 1}{"size": 1}']  # fmt: skip
+            '```json\n{"size": 1}\n``` Bye.', "[" * 5000, '{"note": "a\nb"}', '{"size": 1}{"size": 1}']  # fmt: skip
 
 
 @pytest.mark.parametrize("text", NOT_JSON, ids=lambda text: text[:20])

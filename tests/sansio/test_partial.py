@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_openai._sansio.partial import PartialAnswer, read_partial
-from trio_openai._sansio.text import utf8
+from trio_openai._sansio.text import unfenced, utf8
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -24,6 +24,36 @@ def test_a_surrogate_pair_in_two_halves_is_one_character() -> None:
     assert utf8("a\ud83d\ude00b") == "a\U0001f600b".encode()
     assert utf8("a\ud83d") == "a\ufffd".encode()
     assert read_partial('{"a": "\ud83d\ude00') == {"a": "\U0001f600"}
+
+
+FENCES = [
+    "```json\n%s\n```",
+    "```\n%s```",
+    "\ufeff~~~ JSON\r\n%s\r\n~~~\r\n",
+    "\n ````json\n\ufeff%s\n````\n",
+    "```json%s```",
+    "\ufeff%s",
+]
+
+
+@pytest.mark.parametrize("fence", FENCES)
+def test_one_fence_or_byte_order_mark_around_an_answer_is_no_part_of_it(fence: str) -> None:
+    """At every cut it says as much as without the fence, also with backticks in its last string."""
+    plain = '{"a": "```x``", "b": {"c": "y```"}}'
+    before, _, after = fence.partition("%s")
+    for at in range(len(plain) + 1):
+        assert read_partial(before + plain[:at]) == read_partial(plain[:at])
+    assert unfenced(fence % plain) == plain or unfenced(fence % plain).strip() == plain
+    answer, pieces = PartialAnswer(), []
+    for piece in before + plain + after:
+        pieces.append(piece)
+        answer.look(pieces, is_over=False)
+    assert answer.look(pieces, is_over=True) == json.loads(plain)
+
+
+@pytest.mark.parametrize("begun", ["`", "```", "```js", "```json", "```json\n", "~~~\n", "\ufeff", "x ```json\n{"])
+def test_nothing_is_sure_before_the_object_in_a_fence_begins(begun: str) -> None:
+    assert read_partial(begun) is None
 
 
 PARTS: list[tuple[str, Any]] = [

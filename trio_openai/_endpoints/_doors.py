@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from urllib.parse import quote
 
 import attrs
 import trio
@@ -17,6 +16,7 @@ import trio
 from trio_openai._calls import Caller, Decode, as_object, hide_headers
 from trio_openai._request import Call
 from trio_openai._sansio.dialects import Dialect
+from trio_openai._sansio.text import path_segment
 from trio_openai._source import EventSource
 from trio_openai._stream import StreamCall, StreamManager, StreamT, start
 
@@ -245,16 +245,17 @@ def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
 
 
 def segment(name: str, given: object) -> str:
-    """A string as one segment of a path.
+    """Quote an id so that it is one segment of a path.
 
     Raises:
-        TypeError, ValueError: it cannot be one.
+        TypeError: it is not a string.
+        ValueError: it is empty, or it leads to another path.
     """
     if not isinstance(given, str):
         raise TypeError(f"{name} takes a string, not {type(given).__name__}")
     if given.strip() in ("", ".", ".."):
         raise ValueError(f"{name} takes the id of an object, not {given!r}")
-    return quote(given, safe="")
+    return path_segment(given)
 
 
 def streamed(params: Params) -> Params:

@@ -16,6 +16,7 @@ from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
 from .snapshot_response import TERMINAL, ResponseSnapshot
+from .text import path_segment
 from .usage import used_tokens
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class ResponseDialect:
         return ResponseParts(self._snapshot.as_events())
 
     def resume_path(self) -> str | None:
-        return f"/responses/{self._snapshot.id}" if self._snapshot.id else None
+        return f"/responses/{path_segment(self._snapshot.id)}" if self._snapshot.id else None
 
     def delta_of(self, event: ResponseStreamEvent) -> tuple[Hashable, str] | None:
         return coalesce.response_delta(event.raw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trio_openai.types._base import Raw
 
 from .json import is_object
-from .text import utf8
+from .text import after_fence, utf8
 
 _BEHIND = 256
 
@@ -52,13 +52,14 @@ class PartialAnswer:
 
 
 def read_partial(text: str) -> Raw | None:
-    """The JSON object that a text begins: strings as far as they go, numbers and words only if they are whole.
+    """Return the JSON object that a text begins, which may be in one Markdown fence.
 
-    None if it begins no object, or is broken.
+    Return None if it begins no object, or is broken. Strings are there as far as they go, numbers and words only if
+    they are whole.
     """
     import jiter
 
-    data = utf8(text)
+    data = utf8(after_fence(text)[0])  # what follows the object is ignored anyway
     try:
         if data[-1:].isdigit() and not _ends_in_string(data):
             data = data.rstrip(b"0123456789+-.eE")  # of a number, there may be more to come

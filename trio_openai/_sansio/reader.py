@@ -104,8 +104,8 @@ class Reader(Generic[EventT]):
         dialect: the endpoint's way of streaming.
         content_type: of the response, for the message if it is no event stream.
         limit: bytes that one event may have.
-        exactly_once: whether to go by the events' `sequence_number`: what comes twice is passed over, and what is left
-            out is an error.
+        exactly_once: whether to go by the events' `sequence_number`: an event that comes twice is skipped, a missing
+            one is an error. Events without a number are passed on.
 
     Attributes:
         events: how many have been handed out.
@@ -316,10 +316,14 @@ class Reader(Generic[EventT]):
         return event
 
     def _is_next(self, number: object, data: bytes) -> bool:
-        """Whether an event is the one after the cursor, and not one that came before."""
+        """Return whether to pass an event on: not if its number says that it has come before.
+
+        An event without a number, such as a keep-alive, is passed on and leaves the cursor where it is.
+
+        Raises:
+            APIResponseValidationError: the number says that events before it are missing.
+        """
         if type(number) is not int:
-            self._exactly_once = False  # this server does not number them
-            self.cursor = None
             return True
         if self.cursor is not None and number > self.cursor + 1:
             raise self._invalid(f"the stream left out what comes after event {self.cursor}", data)

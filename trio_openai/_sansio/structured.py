@@ -25,7 +25,7 @@ from trio_openai.types.parsed import Said, Unparsed
 from . import schema
 from .json import is_array, is_object
 from .schema import JSONSchema
-from .text import utf8
+from .text import unfenced, utf8
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -64,12 +64,12 @@ class AnswerFormat(Generic[T]):
             return Unparsed(said.stopped or "invalid", text, problems=problems)
 
     def parse(self, text: str) -> T:
-        """An object of the class from JSON.
+        """Make an object of the class from JSON, which may be in one Markdown fence.
 
         Raises:
             ValueError: it does not fit; its arguments are sentences.
         """
-        value = decoded(text)
+        value = decoded(unfenced(text))
         try:
             made: T = self._hook(value, self.cls)
         except UNFIT as error:
