@@ -18,7 +18,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     _deltas      its parts, for who asks for them; _raw_stream what its events are made of
     _pump        a task in the caller's nursery that reads one
     _source      where its events come from: it reads when somebody asks for one;
-                 _progress says when what came;
+                 _progress says when what came; _record keeps the beginning of it;
                  _bytes is the same for an answer that is not made of events
     _fanout      more readers of the same stream, each with a policy
     _request     one call: attempts, redirects, errors; the border to httpx

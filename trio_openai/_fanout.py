@@ -224,9 +224,10 @@ class Hub(Generic[EventT]):
         return event  # noqa: ASYNC910
 
     def end(self, is_whole: bool, error: APIError | None) -> None:
-        """Let all subscriptions end as the stream did."""
-        how = "" if is_whole else f"the stream failed: {error}" if error else "the stream was closed before its end"
+        """End all subscriptions as the stream ended: cleanly only for those who have got its last event."""
+        cut = "the stream was closed before its end"
+        how = "" if is_whole else f"the stream failed: {error}" if error else cut
         for subscription in self.subscriptions:
-            subscription.end(how, error)
+            subscription.end(how or (cut if subscription in self._full else ""), error)
         self._was_heard = self.is_heard
         self.subscriptions = []

@@ -40,6 +40,7 @@ class Pump(Generic[EventT]):
         self._is_busy = False
         self._is_stopping = False
         self._stopped = trio.Event()
+        self._put_events = 0
         self._failure: APIError | None = None
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task
@@ -86,6 +87,8 @@ class Pump(Generic[EventT]):
                 await self._send.send((event, text))
             if self._waiting.cancelled_caught:
                 self._give_up()
+                return  # noqa: ASYNC910
+        self._put_events += 1
 
     def on_subscribe(self) -> None:
         """There is a subscriber now: do not keep the stream waiting for somebody who may never iterate it."""
@@ -135,10 +138,13 @@ class Pump(Generic[EventT]):
             await trio.lowlevel.checkpoint()
 
     def _end(self) -> Exception:
-        """How the stream ended."""
-        if self._failure is None:
-            self._source.raise_if_closed()
-        return self._failure or StopAsyncIteration()
+        """Return how the stream ended. It ended cleanly only if every event got into the buffer."""
+        if self._failure is not None:
+            return self._failure
+        self._source.raise_if_closed()
+        if self._put_events < self._source.reader.events and not self._is_given_up:
+            return trio.ClosedResourceError("this stream was closed before its last event was handed over")
+        return StopAsyncIteration()
 
     def close(self) -> None:
         """Hand out nothing more: who waits for an event gets `trio.ClosedResourceError`."""

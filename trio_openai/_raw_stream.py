@@ -7,7 +7,7 @@ subscribers, who get the typed events.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -37,7 +37,7 @@ class Messages:
         Raises: as iterating the stream.
         """
         end: Exception | None = None
-        if self._source.keep(MessageReader).messages and not self._source.is_delivering:
+        if self._source.keep(MessageReader).messages and not self._source.has_undelivered:
             with self._source.claimed():
                 await trio.lowlevel.checkpoint()
                 self._source.raise_if_closed()
@@ -77,6 +77,12 @@ class Pieces:
         piece, reader.piece = reader.piece, b""
         return piece, piece != b"" and (reader.error is None or self._has_begun)
 
+    def take_held(self) -> bytes:
+        """The last piece, which the step before could not hand over."""
+        self._source.raise_if_closed()
+        piece, self._source.held = self._source.held, None
+        return cast("bytes", piece)
+
     def hand_over(self) -> None:
         """A piece is handed over: the stream can no more begin anew."""
         self._has_begun = True
@@ -105,6 +111,8 @@ class RawBytes:
 
     async def _next(self) -> bytes:  # noqa: ASYNC910 - `__anext__` is at a checkpoint
         source, pieces = self._source, self._pieces
+        if source.held is not None:
+            return pieces.take_held()  # noqa: ASYNC910 - as above
         while True:  # noqa: ASYNC913 - as above
             signal = await self._deliver()
             piece, is_good = pieces.take()
@@ -120,7 +128,9 @@ class RawBytes:
                     continue  # there is more, or it begins anew
             pieces.hand_over()
             if source.is_over:
-                await source.advance()  # which gives the connection up
+                source.held = piece  # until the connection has been given up
+                await source.advance()
+                source.held = None
             return piece  # noqa: ASYNC910
 
     async def _deliver(self) -> Signal:  # noqa: ASYNC910 - as above

@@ -9,7 +9,7 @@ Rules that hold the loop together:
 
 * An event is pulled after the checkpoint, not before it: a cancelled `next_event` has not swallowed one.
 * Whoever pulls an event also hands it to the subscribers (`_fanout.py`). If that is cancelled, the next call goes on
-  with the same event.
+  with the same event. If the stream is closed before, nobody sees a clean end who has not seen that event.
 * Everything that is only needed once a read (clocks, timings, the record, the sum of the events) is brought up to date
   once a read, or when somebody looks.
 * Until the first event has been handed over, a failure is repaired by another attempt; after it, only by `resume`.
@@ -30,9 +30,10 @@ import trio
 from ._body import ReadableBody, body_of
 from ._fanout import Hub, Overflow, Subscription
 from ._progress import Progress, Timings
+from ._record import Record
 from ._request import Exchange, is_final
 from ._sansio.dialects import Dialect
-from ._sansio.reader import END, NEED_DATA, NEW_CONNECTION, Reader, Signal, State
+from ._sansio.reader import END, NEED_DATA, Reader, Signal, State
 from .errors import APIConnectionError, APIError
 
 EventT = TypeVar("EventT")
@@ -41,7 +42,6 @@ ReaderT = TypeVar("ReaderT", bound="Reader[Any]")
 
 _STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long as three calls
 _BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
-_RECORD_BYTES = 64 * 1024  # of the body, kept for whoever subscribes later and wants it all
 
 
 class EventSource(Generic[EventT, WholeT]):
@@ -58,6 +58,7 @@ class EventSource(Generic[EventT, WholeT]):
         response: the response whose body is read.
         hub: who else gets the events; None while nobody does.
         reading: the scope of a task that reads on behalf of others; `aclose` cancels it.
+        held: the last event, if something was raised while the connection was given up: it has yet to be handed over.
     """
 
     response: httpx.Response
@@ -73,6 +74,7 @@ class EventSource(Generic[EventT, WholeT]):
         self.reader: Reader[EventT] = Reader(make_dialect())
         self.hub: Hub[EventT] | None = None
         self.reading: trio.CancelScope | None = None
+        self.held: EventT | None = None
         self._exchange = exchange
         self._make_dialect = make_dialect
         self._open_sources = open_sources
@@ -80,13 +82,12 @@ class EventSource(Generic[EventT, WholeT]):
         self._may_retry = True
         self._reader_class: type[Reader[EventT]] = Reader
         self._body: ReadableBody | None = None  # None while there is no connection
-        self._record: list[bytes] | None = []  # of the body; None once it has grown too long
-        self._recorded = 0
-        self._keep_record = False
+        self._record = Record()
         self._ahead: list[tuple[EventT, str]] = []  # read, and not handed out yet
         self._text: str | None = None  # of the event that was handed out last, if that was read ahead
         self._busy = False
         self._is_over = False  # whether the end has been handed out, or the stream was closed
+        self._is_cut_short = False  # closed after its end was read and before its last event was handed over
         self._failure: APIError | None = None  # what the stream failed with, for good
         self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
         self._is_cut_for_good = False  # what broke the body would break it again
@@ -104,7 +105,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._progress.head_came(goes_on=bool(self.reader.events))
         if not self.reader.events:
             self.reader = self._new_reader()
-            self._record, self._recorded = [], 0
+            self._record = Record()
 
     @property
     def timings(self) -> Timings:
@@ -125,8 +126,8 @@ class EventSource(Generic[EventT, WholeT]):
             raise trio.BusyResourceError("another task is reading this stream")
         self._busy = True
         try:
-            if self.hub is not None and self.hub.is_delivering:
-                return await self.hub.go_on()
+            if self.held is not None or self.is_delivering:
+                return await self._finish_handing_over()
             # What has arrived already is handed out in bursts.
             if time.perf_counter() - self._last_pause < _BURST_SECONDS:
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -143,12 +144,26 @@ class EventSource(Generic[EventT, WholeT]):
             if event is END:
                 raise await self.end()
             if self.reader.state is not _STREAMING:
+                self.held = event
                 await self._let_go(park=True)
+                self.held = None
             if self.hub is not None:
                 await self.hub.deliver(event)
             return event
         finally:
             self._busy = False
+
+    async def _finish_handing_over(self) -> EventT:
+        """Hand over the event that the step before could not: it was cancelled, or a limiter raised."""
+        self.raise_if_closed()
+        if self.hub is not None and self.hub.is_delivering:
+            return await self.hub.go_on()
+        await trio.lowlevel.checkpoint()
+        self.raise_if_closed()
+        event, self.held = cast("EventT", self.held), None
+        if self.hub is not None:
+            await self.hub.deliver(event)
+        return event
 
     # The same step in two halves, for `sync.py`: a thread takes what is there, the loop waits for more.
 
@@ -189,7 +204,7 @@ class EventSource(Generic[EventT, WholeT]):
         """
         if type(self.reader) is not reader_class:
             self.raise_if_closed()
-            if self._recorded or self.reading is not None or self.reader.state is not State.OPENING:
+            if self._record.size or self.reading is not None or self.reader.state is not State.OPENING:
                 raise RuntimeError("this stream has been read from: ask for its messages or bytes before anything else")
             self._reader_class = reader_class
             self.reader = self._new_reader()
@@ -257,13 +272,23 @@ class EventSource(Generic[EventT, WholeT]):
         The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that
         is reading gets `trio.ClosedResourceError`.
         """
+        self.mark_closed()
+        await self._let_go(park=False)
+
+    def mark_closed(self) -> None:
+        """Do the part of `aclose` that needs no waiting: everybody who waits for this stream is woken."""
+        self._is_cut_short = self._is_cut_short or self.has_undelivered
         self.reader.close()
         self._restart_after = None
         self._restarting.cancel()
         if self.reading is not None:
             self.reading.cancel()
         self._end_subscriptions()
-        await self._let_go(park=False)
+
+    @property
+    def has_undelivered(self) -> bool:
+        """Whether an event was read that whoever reads has not got yet."""
+        return bool(self._ahead) or self.held is not None or self.is_delivering
 
     async def settle(self, seconds: float) -> None:
         """Hand out nothing more, read on to the end for so long, and close."""
@@ -307,7 +332,7 @@ class EventSource(Generic[EventT, WholeT]):
 
     def raise_if_closed(self) -> None:
         """Raise `trio.ClosedResourceError` if the stream was closed before its end."""
-        if self.reader.state is State.CLOSED:
+        if self._is_cut_short or self.reader.state is State.CLOSED:
             raise trio.ClosedResourceError("this stream has been closed")
 
     def subscribe(self, buffer: int, overflow: Overflow, replayed: list[EventT]) -> Subscription[EventT]:
@@ -324,18 +349,19 @@ class EventSource(Generic[EventT, WholeT]):
         Raises:
             RuntimeError: they are too many to have been kept, and nobody had asked for them at the beginning.
         """
-        if self._record is None:
-            raise RuntimeError(
-                f"of this stream no more than its first {_RECORD_BYTES // 1024} KiB were kept: "
-                "call subscribe(replay=True) earlier"
-            )
-        self._keep_record = True
-        return self.reader.replay(self._make_dialect(), self._record)
+        record = self._record.all(": call subscribe(replay=True) earlier", keep=True)
+        return self.reader.replay(self._make_dialect(), record)[: self._delivered]
+
+    @property
+    def _delivered(self) -> int:
+        """How many events a new subscriber has missed: all but those that are still to be delivered to everybody."""
+        is_waited_for = bool(self._ahead) and self.is_delivering  # the first of those read ahead: not for newcomers
+        return self.reader.events - len(self._ahead) - (self.held is not None) + is_waited_for
 
     @property
     def handed_out(self) -> int:
         """How many events have been handed out, of those that were read."""
-        return self.reader.events - (len(self._ahead) or int(self.hub is not None and self.hub.is_delivering))
+        return self.reader.events - (len(self._ahead) or int(self.is_delivering or self.held is not None))
 
     def first_events(self, count: int) -> tuple[Dialect[EventT, WholeT], list[EventT]]:
         """The first so many events, made anew, and a dialect that has heard nothing yet.
@@ -343,13 +369,10 @@ class EventSource(Generic[EventT, WholeT]):
         Raises:
             RuntimeError: they have not been kept.
         """
-        if count and self._record is None:
-            raise RuntimeError(
-                f"of this stream no more than its first {_RECORD_BYTES // 1024} KiB were kept, and some of it is read "
-                "ahead: ask for the first of its deltas before any other event"
-            )
-        events = self.reader.replay(self._make_dialect(), self._record or [])[:count] if count else []
-        return self._make_dialect(), events
+        if not count:
+            return self._make_dialect(), []
+        words = ", and some of it is read ahead: ask for the first of its deltas before any other event"
+        return self._make_dialect(), self.reader.replay(self._make_dialect(), self._record.all(words))[:count]
 
     def failure(self) -> APIError | None:
         """The error that the stream ended with by its own terms, which only its events show."""
@@ -375,24 +398,11 @@ class EventSource(Generic[EventT, WholeT]):
         else:
             if data:
                 self.reader.receive_data(data)
-                if self._record is not None:
-                    self._keep(data)
+                self._record.add(data)
             else:
                 self.reader.receive_end()
         self._progress.something_came()
         self._last_pause = time.perf_counter()
-
-    def _keep(self, data: bytes) -> None:
-        """Record the beginning of the body; all of it, if somebody has asked for it."""
-        assert self._record is not None
-        self._record.append(data)
-        self._recorded += len(data)
-        if self._recorded > _RECORD_BYTES and not self._keep_record:
-            self._record = None
-
-    def _separate_record(self) -> None:
-        if self._record is not None:
-            self._record.append(NEW_CONNECTION)
 
     # What can be done about a failure.
 
@@ -412,7 +422,7 @@ class EventSource(Generic[EventT, WholeT]):
         self._restart_after, self._is_restart_planned = error, False
         if self.reader.events:
             self.reader.resume()
-            self._separate_record()
+            self._record.separate()
         else:
             self.reader = self._new_reader()
 
@@ -459,7 +469,8 @@ class EventSource(Generic[EventT, WholeT]):
     def _end_subscriptions(self) -> None:
         self._is_over = True
         if self.hub is not None:
-            self.hub.end(self.reader.state is State.DONE, self._failure)
+            is_missing = bool(self._ahead) or self.held is not None  # for all; the hub knows who else misses one
+            self.hub.end(self.reader.state is State.DONE and not is_missing, self._failure)
 
     async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""

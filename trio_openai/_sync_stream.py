@@ -23,7 +23,7 @@ from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal
 from ._progress import Timings
 from ._sansio.deltas import Following, HasParts
-from ._sansio.reader import END, NEED_DATA, Signal, Verdict
+from ._sansio.reader import NEED_DATA, Signal, Verdict
 from ._sansio.sse import ServerSentEvent
 from ._stream import Stream
 from ._sync_views import Messages, RawBytes, View
@@ -170,16 +170,26 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         """
         self._begin_reading()
         try:
-            self._portal.check_cancelled()
-            while (event := self._take()) is NEED_DATA:
-                self._advance()
-            if self._stream.source.is_over and not self._has_ended:
-                self._advance()  # which gives the connection up
-                self._has_ended = True
+            return self._step()
         finally:
             self._reading.release()
-        if event is END:
-            self._stream.source.raise_if_closed()
+
+    def _step(self) -> EventT:
+        source = self._stream.source
+        self._portal.check_cancelled()
+        event: EventT | Signal | None = source.held
+        if event is not None:
+            source.raise_if_closed()
+        else:
+            while (event := self._take()) is NEED_DATA:
+                self._advance()
+        if source.is_over and not self._has_ended:
+            source.held = None if isinstance(event, Signal) else event  # until the connection has been given up
+            self._advance()
+            self._has_ended = True
+        source.held = None
+        if isinstance(event, Signal):
+            source.raise_if_closed()
             raise StopIteration
         return event
 

@@ -58,7 +58,7 @@ class Messages:
         """
         with self._claimed():
             end: Exception | None = None
-            if self._source.keep(MessageReader).messages:
+            if self._source.keep(MessageReader).messages and self._source.held is None:
                 self._source.raise_if_closed()
             else:
                 try:
@@ -96,6 +96,8 @@ class RawBytes:
 
     def _next(self) -> bytes:
         source, pieces = self._source, self._pieces
+        if source.held is not None:
+            return pieces.take_held()
         while True:
             pieces.prepare()
             while not isinstance(signal := self._take(), Signal):
@@ -114,5 +116,7 @@ class RawBytes:
                     continue
             pieces.hand_over()
             if source.is_over:
+                source.held = piece  # until the connection has been given up
                 self._advance()
+                source.held = None
             return piece

@@ -42,7 +42,7 @@ LAYERS = [
     ["_nursery", "_stream"],
     ["_deltas", "_pump", "_raw_stream"],
     ["_source", "_bytes"],
-    ["_fanout", "_progress", "_request"],
+    ["_fanout", "_progress", "_record", "_request"],
     ["_keys", "_secrets", "_tracebacks", "_redirects"],
     ["_permits"],
     ["_limiter"],
