@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
@@ -128,10 +129,12 @@ class TrioOpenAI:
         if http_client is not None:
             check_http_client(http_client)
             session = _session(http_client, self.base_url, key, max_connections or _STOCK_POOL)
+            session.cookies = _copied(getattr(http_client, "cookies", None))
         else:
             most = max_connections or _DEFAULT_POOL
             self._transport = TrioTransport(max_connections=most, proxy=route, trust_env=trust_env)
-            http = httpx.AsyncClient(transport=self._transport, trust_env=trust_env)
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            http = httpx.AsyncClient(transport=self._transport, trust_env=trust_env, cookies=no_cookies)
             session = _session(http, self.base_url, key, None)
         session.limiter = limiter
         session.may_leave_origin = follow_cross_origin_redirects
@@ -387,6 +390,7 @@ class TrioOpenAI:
         TrioOpenAI.__init__(copy, **{**self._options, **options}, http_client=mine.session.http)
         copy._transport = self._transport
         copy._caller.session.slots = mine.session.slots
+        copy._caller.session.cookies = mine.session.cookies
         copy._caller.open_sources = mine.open_sources
         copy._caller.route = mine.route
         return copy
@@ -464,6 +468,11 @@ def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slot
     """The HTTP client, with slots for it if its pool may not be ours."""
     limiter = trio.CapacityLimiter(slots) if slots else None
     return Session(http=http, base_url=base_url, key=key, slots=limiter, errors=_errors_of(http))
+
+
+def _copied(cookies: Any) -> Any:
+    """Copy the cookies of an HTTP client before a server adds to them."""
+    return type(cookies)(cookies) if cookies else None
 
 
 _ERRORS = ("RequestError", "StreamError", "InvalidURL")  # the last one of a redirect, too

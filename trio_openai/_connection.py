@@ -150,17 +150,37 @@ class _SocketReader:
             raise trio.ClosedResourceError("this connection has been closed")
 
 
+_PASSES = 10  # of the scheduler: a stream that has data at hand may have some checkpoints before it gives it out
+
+
 async def has_something_to_say(stream: trio.abc.Stream) -> bool:
-    """Whether there is data, or the end, to be read from a stream right now. If so, some of it may be lost."""
+    """Return whether there is data, or the end, to be read from a stream right now. If so, some of it may be lost."""
     await trio.lowlevel.checkpoint()
+    sock = _socket_under(stream)
+    is_silent = sock is not None and not _is_readable(sock)
     if isinstance(stream, trio.SocketStream):
-        return _is_readable(stream.socket)
+        return not is_silent
     # TLS may hold data that no poll can see, and other streams have none: so read, as far as that goes without waiting.
-    with trio.CancelScope() as at_once:  # noqa: ASYNC912
-        trio.lowlevel.current_trio_token().run_sync_soon(at_once.cancel)
+    with trio.CancelScope() as soon:  # noqa: ASYNC912
+        _cancel_after(1 if is_silent else _PASSES, soon)
         with contextlib.suppress(trio.BrokenResourceError):
             await stream.receive_some(1)
-    return not at_once.cancelled_caught
+    return not soon.cancelled_caught
+
+
+def _socket_under(stream: object) -> trio.socket.SocketType | None:
+    """Return the socket of a stream, perhaps under TLS."""
+    while _is_tls(stream):
+        stream = stream.transport_stream
+    return stream.socket if isinstance(stream, trio.SocketStream) else None
+
+
+def _cancel_after(passes: int, scope: trio.CancelScope) -> None:
+    """Cancel a scope when the scheduler has run every task that is ready, so many times."""
+    if passes == 0:
+        scope.cancel()
+    else:
+        trio.lowlevel.current_trio_token().run_sync_soon(_cancel_after, passes - 1, scope)
 
 
 def _is_readable(sock: trio.socket.SocketType) -> bool:

@@ -25,9 +25,13 @@ class Redirects:
 
     Args:
         may_leave: whether the program has opted in to redirects to other origins.
+
+    Attributes:
+        have_left: whether one of them led to another origin. What that one has made of the URL is not trusted again.
     """
 
     may_leave: bool
+    have_left: bool = attrs.field(default=False, init=False)
     _seen: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
 
     def problem(self, response: httpx.Response) -> str | None:
@@ -40,7 +44,9 @@ class Redirects:
             return (
                 f"the server redirects from https to {where}, where others could read the request; use an https:// URL"
             )
-        if not self.may_leave and origin_of(source) != origin_of(target.url):
+        is_elsewhere = origin_of(source) != origin_of(target.url)
+        self.have_left = self.have_left or is_elsewhere
+        if is_elsewhere and not self.may_leave:
             return (
                 f"the server redirects to another origin, {where}, and the request was not sent there; make that the "
                 "base_url, or give the client follow_cross_origin_redirects=True"

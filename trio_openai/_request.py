@@ -22,7 +22,7 @@ import trio
 
 from ._body import body_of, plain_stream, send
 from ._keys import Bearer, Key
-from ._redirects import Redirects, keep_what_describes, origin_of
+from ._redirects import Redirects, keep_what_describes
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.policy import Clocks, Deadlines, Phase
@@ -75,6 +75,7 @@ class Session:
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
     limiter: Limiter | None = None
     may_leave_origin: bool = False  # by a redirect
+    cookies: Any = None  # those that the program has set on its HTTP client, as `httpx.Cookies`
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:
         """The URL of an endpoint: as text, since the client may be of another library than the `base_url`."""
@@ -83,6 +84,19 @@ class Session:
         base, _, own = self.base_url.raw_path.partition(b"?")
         target = base.rstrip(b"/") + path.encode() + (b"?" + own if own else b"")
         return str(self.base_url.copy_with(raw_path=target, userinfo=b"").copy_merge_params(dict(query)))
+
+    def set_cookies(self, request: httpx.Request, given: str | None) -> None:
+        """Send the cookies of the program, and none that a server has set: those would pass from key to key.
+
+        Args:
+            request: the request, perhaps with all that the HTTP client has collected.
+            given: the call's own `Cookie` header, which takes the place of the others.
+        """
+        request.headers.pop("cookie", None)
+        if given is not None:
+            request.headers["cookie"] = given
+        elif self.cookies:
+            self.cookies.set_cookie_header(request)
 
     @functools.cached_property
     def _prefix(self) -> str:
@@ -265,7 +279,7 @@ class Exchange:
             while response.next_request is not None:
                 if problem := redirects.problem(response):
                     raise await self._redirect_error(response, problem)
-                response = await self._follow(response)
+                response = await self._follow(response, has_left=redirects.have_left)
             response.request = bare_request(response.request)  # it may end up in an error report
             if response.status_code < 300:
                 return response
@@ -309,19 +323,22 @@ class Exchange:
             request.stream = content.stream(request.stream)
         else:
             request.stream = plain_stream(request.stream, content or b"")
+        self._session.set_cookies(request, call.headers.get("cookie"))
         return request
 
     async def _send(self, request: httpx.Request, bearer: Bearer | None) -> httpx.Response:
         self._sent_headers = request.headers
         return await send(self._session.http, self._session.slots, self.errors, request, bearer)
 
-    async def _follow(self, response: httpx.Response) -> httpx.Response:
-        """Follow a redirect. The key goes along to the same origin, and to no other."""
+    async def _follow(self, response: httpx.Response, *, has_left: bool) -> httpx.Response:
+        """Follow a redirect. The key and the program's headers and cookies go along only as long as it never leaves."""
         request = response.next_request
         assert request is not None
         await body_of(response).aclose()
-        if origin_of(request.url) != origin_of(response.url):
+        if has_left:
             keep_what_describes(request)
+        else:
+            self._session.set_cookies(request, self.call.headers.get("cookie"))
         return await self._send(request, None)
 
     async def _redirect_error(self, response: httpx.Response, problem: str) -> APIStatusError:

@@ -9,7 +9,8 @@ Rules:
   caller says that the rest of it is of no interest (`close(park=True)`, after a stream's terminal event). Of the latter
   the rest is looked for when the connection is next wanted, so nobody waits for it.
 * A connection from the pool is probed before it is used. If it fails all the same before any byte of a response, the
-  server had closed it meanwhile, and the request goes out once more on a new one.
+  server has probably closed it meanwhile. But it may also have processed the request. So only a request with an
+  idempotent method goes out once more on a new connection (RFC 9110, section 9.2.2); for a POST the caller decides.
 * What goes wrong is an httpx exception, as from any httpx transport, so this one also serves without the rest of the
   library. Timeouts are httpx's: `connect`, `pool`, `write`, and `read`, which here bounds the wait for the whole head
   of a response.
@@ -57,6 +58,8 @@ FORWARDER = "trio_openai.forwarder"
 
 _DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 _T = TypeVar("_T")
 
@@ -170,7 +173,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             try:
                 await self._talk(request, connection, timeouts)
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-                if connection.parser.started or not is_replayable:
+                if connection.parser.started or not is_replayable or request.method not in _IDEMPOTENT:
                     raise
                 self._discard(connection)  # it had gone stale: a new one, once
             else:
