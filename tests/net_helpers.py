@@ -113,9 +113,15 @@ async def cancel_everywhere(
 
 
 class TLSFront:
-    """TLS in front of a scripted server: `open_stream` for memory, `listen` for a real port."""
+    """TLS in front of a scripted server: `open_stream` for memory, `listen` for a real port.
 
-    def __init__(self, server: ScriptedServer, context: ssl.SSLContext, nursery: trio.Nursery) -> None:
+    When the server closes the connection, TLS ends with `close_notify`, or without if `says_goodbye` is False.
+    """
+
+    def __init__(
+        self, server: ScriptedServer, context: ssl.SSLContext, nursery: trio.Nursery, *, says_goodbye: bool = True
+    ) -> None:
+        self._says_goodbye = says_goodbye
         self._server = server
         self._context = context
         self._nursery = nursery
@@ -131,17 +137,23 @@ class TLSFront:
         return int(listeners[0].socket.getsockname()[1])
 
     async def _serve(self, stream: trio.abc.HalfCloseableStream) -> None:
-        tls = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
+        tls = trio.SSLStream(stream, self._context, server_side=True, https_compatible=not self._says_goodbye)
         inner = await self._server.open_stream()
         try:
             async with trio.open_nursery() as both:
                 both.start_soon(copy, tls, inner, both.cancel_scope)
-                both.start_soon(copy, inner, tls, both.cancel_scope)
+                both.start_soon(self._answer, inner, tls, both.cancel_scope)
         finally:
             with trio.CancelScope() as at_once:
                 at_once.cancel()
                 await inner.aclose()
             await trio.aclose_forcefully(tls)
+
+    async def _answer(self, inner: Any, tls: Any, both: trio.CancelScope) -> None:
+        await copy(inner, tls, trio.CancelScope())
+        with trio.move_on_after(1):
+            await tls.aclose()
+        both.cancel()
 
 
 async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, both: trio.CancelScope) -> None:

@@ -62,7 +62,7 @@ def unix_opener(path: str) -> StreamOpener:
 
 async def open_tls(stream: trio.abc.Stream, context: ssl.SSLContext, hostname: str) -> trio.abc.Stream:
     """Put TLS over a stream and finish the handshake. If that fails or is cancelled, the caller closes the stream."""
-    tls = trio.SSLStream(stream, context, server_hostname=hostname, https_compatible=True)
+    tls = trio.SSLStream(stream, context, server_hostname=hostname)  # not https_compatible: see `UnprovenEndError`
     await tls.do_handshake()
     return tls
 
@@ -216,6 +216,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class UnprovenEndError(httpx.ReadError):
+    """TLS ended without `close_notify`, and nothing but that end would say that the body is complete.
+
+    Anybody on the way can cut a TCP connection, so the body counts as truncated (RFC 9112, section 9.8).
+    """
+
+
 class UnparsableResponse(httpx.RemoteProtocolError):
     """The peer answered, but not in HTTP/1.1. Another attempt would get the same, and cost another generation."""
 
@@ -237,12 +244,17 @@ class Connection:
     def __attrs_post_init__(self) -> None:
         self.read = reader_of(self.stream)
 
-    async def receive(self) -> None:
+    async def receive(self) -> None:  # noqa: ASYNC910 - a read that fails has been one
         """Feed the parser with one read."""
         try:
             data = await self.read()
         except (trio.BrokenResourceError, OSError) as error:
-            raise httpx.ReadError(f"the connection{self.way} broke: {reason_of(error)}") from error
+            if not _is_tls_cut(error):
+                raise httpx.ReadError(f"the connection{self.way} broke: {reason_of(error)}") from error
+            if self.parser.until_close and not self.parser.complete:
+                words = "ended without TLS's close_notify, so the response may have been cut"
+                raise UnprovenEndError(f"the connection{self.way} {words}") from error
+            data = b""
         if data:
             self.parser.receive_data(data)
         else:
@@ -288,6 +300,13 @@ class Connection:
         """Close the stream at once, and let go of the parser."""
         self.parser.close()
         close_now(self.stream)
+
+
+def _is_tls_cut(error: BaseException) -> bool:
+    """Return whether TLS ended without a `close_notify`. Which exception says so depends on the version of OpenSSL."""
+    cause = error.__cause__
+    is_eof = isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError)
+    return is_eof or (isinstance(cause, ssl.SSLError) and "UNEXPECTED_EOF" in str(cause))
 
 
 async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
