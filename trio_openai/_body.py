@@ -14,6 +14,7 @@ over httpx's own transport, say) is read by `aiter_raw`. Three cures keep the pr
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import contextvars
 import functools
@@ -174,6 +175,7 @@ class ForeignBody:
 
 
 ACCEPTED_CODINGS = "gzip, deflate"
+_MOST_CODINGS = 3  # each can stand for a thousand times as many bytes
 
 _BY_HEADER = zlib.MAX_WBITS | 32  # gzip or zlib, by their first bytes
 _INFLATED_AT_ONCE = 1024 * 1024  # bytes: a few compressed ones can stand for a thousand times as many
@@ -216,6 +218,27 @@ class InflatedBody:
         self._is_new = self._is_new and not compressed
         self._held = self._inflater.unconsumed_tail or self._inflater.unused_data
         return data
+
+    async def aclose(self, *, park: bool = False) -> None:
+        """Give up the connection."""
+        await self._body.aclose(park=park)
+
+
+class UndecodableBody:
+    """A body in a coding that is not supported. Reading it raises an error, unless it is empty."""
+
+    def __init__(self, body: ReadableBody, how: str) -> None:
+        self._body = body
+        self._how = how
+
+    async def read(self) -> bytes:  # noqa: ASYNC910 - as the body below
+        """Raise `APIResponseValidationError`, which names the coding."""
+        if await self._body.read():
+            raise APIResponseValidationError(
+                f"the response is encoded {self._how} (content-encoding), which is not supported; trio_openai asks for "
+                f"{ACCEPTED_CODINGS} or none, so a proxy or the server ignores accept-encoding"
+            )
+        return b""  # noqa: ASYNC910
 
     async def aclose(self, *, park: bool = False) -> None:
         """Give up the connection."""
@@ -312,10 +335,31 @@ async def send(
                 # httpx's timeout for reading goes on to bound every gap in the body, where our own deadlines count.
                 request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
             response.extensions[BODY] = ForeignBody(response, undo.pop_all(), errors)
-    coding = response.headers.get("content-encoding", "identity").lower()
-    if coding in ("gzip", "x-gzip", "deflate") and not is_decoded:
-        response.extensions[BODY] = InflatedBody(body_of(response))
+    if "content-encoding" in response.headers and not is_decoded:
+        response.extensions[BODY] = decoded(body_of(response), response.headers["content-encoding"])
     return response
+
+
+def decoded(body: ReadableBody, header: str) -> ReadableBody:
+    """Return a body without the codings of its `content-encoding` header, the last of which was applied last."""
+    codings = [coding for item in header.split(",") if not _is_no_coding(coding := item.strip().lower())]
+    if len(codings) > _MOST_CODINGS:
+        return UndecodableBody(body, f"{len(codings)} times ({header[:50]}...)")
+    for coding in reversed(codings):
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            return UndecodableBody(body, f"as {coding!r}")
+        body = InflatedBody(body)
+    return body
+
+
+def _is_no_coding(coding: str) -> bool:
+    """Return whether this is no coding at all, or a charset that a server has put into the wrong header."""
+    if coding in ("", "identity", "none", "binary", "7bit", "8bit"):
+        return True
+    try:
+        return codecs.lookup(coding)._is_text_encoding  # pyright: ignore[reportPrivateUsage]
+    except (LookupError, ValueError):
+        return False
 
 
 def body_of(response: httpx.Response) -> ReadableBody:
