@@ -18,6 +18,7 @@ from ._sansio.encode import encode_json
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import decode_json, is_array, is_object
 from ._sansio.policy import Deadlines
+from ._sansio.text import printable
 from ._source import EventSource, EventT, WholeT
 from .errors import APIError, APIResponseValidationError
 
@@ -283,5 +284,5 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
     if isinstance(value, bool):
         return [(name, "true" if value else "false")]
     if isinstance(value, str | int | float):
-        return [(name, str(value))]
+        return [(printable(name), printable(str(value)))]
     raise TypeError(f"the parameter {name} cannot be sent as text: it is a {type(value).__name__}")

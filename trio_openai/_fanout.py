@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, get_args
 import trio
 
 from ._sansio.dialects import Dialect
+from ._sansio.text import join_text
 from .errors import APIError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Run(Generic[EventT]):
 
     def take(self, dialect: Dialect[EventT, object]) -> EventT:
         self.taken = True
-        return self.event if len(self.pieces) == 1 else dialect.with_delta(self.event, "".join(self.pieces))
+        return self.event if len(self.pieces) == 1 else dialect.with_delta(self.event, join_text(self.pieces))
 
 
 class Subscription(trio.abc.ReceiveChannel[EventT]):

@@ -18,6 +18,7 @@ from ._fanout import Overflow, Subscription
 from ._progress import Timings
 from ._pump import Pump
 from ._sansio.reader import Verdict
+from ._sansio.text import Printable
 from ._source import EventSource
 
 if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
@@ -69,6 +70,7 @@ class Stream(Generic[EventT, WholeT]):
         self._source = source
         self._pump: Pump[EventT] | None = None
         self._next: Callable[[], Awaitable[EventT]] = source.next_event
+        self._printable = Printable()
 
     async def open(self) -> None:
         """Send the request and wait for the head of the response. The endpoints do this."""
@@ -116,6 +118,9 @@ class Stream(Generic[EventT, WholeT]):
     def text_deltas(self) -> AsyncIterator[str]:
         """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
 
+        Every piece can be printed: half a character, as servers that cut strings send it, is held back until the other
+        half arrives. One whose other half never comes is the replacement character.
+
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
@@ -154,8 +159,13 @@ class Stream(Generic[EventT, WholeT]):
         return (self._pump or self._source).text
 
     async def _next_text(self) -> str:
-        await self._next()
-        return self.text
+        try:
+            await self._next()
+        except StopAsyncIteration:
+            if not (rest := self._printable.end()):
+                raise
+            return rest  # noqa: ASYNC910 - the read was a checkpoint
+        return self._printable.add(self.text)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"

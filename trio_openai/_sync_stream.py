@@ -25,6 +25,7 @@ from ._progress import Timings
 from ._sansio.deltas import Following, HasParts
 from ._sansio.reader import NEED_DATA, Signal, Verdict
 from ._sansio.sse import ServerSentEvent
+from ._sansio.text import Printable
 from ._stream import Stream
 from ._sync_views import Messages, RawBytes, View
 from .types import (
@@ -99,6 +100,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         self._reading = threading.RLock()  # whose thread iterates
         self._folding = threading.RLock()  # held while events are folded in, or what they add up to is looked at
         self._has_ended = False
+        self._printable = Printable()
 
     @property
     def request_id(self) -> str | None:
@@ -127,14 +129,21 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
     def text_deltas(self) -> Iterator[str]:
         """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
 
+        Every piece can be printed: see `Stream.text_deltas`.
+
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
         return View(self._stream, self._next_text)
 
     def _next_text(self) -> str:
-        next(self)
-        return self._stream.source.dialect.text
+        try:
+            next(self)
+        except StopIteration:
+            if not (rest := self._printable.end()):
+                raise
+            return rest
+        return self._printable.add(self._stream.source.dialect.text)
 
     @property
     def messages(self) -> Iterator[ServerSentEvent]:

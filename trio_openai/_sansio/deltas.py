@@ -9,7 +9,11 @@ loop or without.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import attrs
+
+from .text import Printable
 
 if TYPE_CHECKING:  # the classes are made when somebody reads the parts of a stream
     from trio_openai.types.deltas import Delta
@@ -51,11 +55,12 @@ class Following:
         self._parts = parts
         self._seen = seen
         self._said: list[Delta] = []
+        self._printable = _PrintableDeltas()
 
     def add(self, event: Any) -> None:
         """Take an event."""
         self._seen += 1
-        self._said = self._parts.add(event)
+        self._said = self._printable.add(self._parts.add(event))
 
     def first_said(self) -> Delta | None:
         """The first thing that the last event said; the rest is waiting then."""
@@ -66,5 +71,38 @@ class Following:
 
     def first_at_end(self, events: int) -> Delta | None:
         """The same of the stream's end. If some of its so many events were not seen, it says nothing."""
-        self._said = self._parts.end() if self._seen == events else []
+        self._said = self._printable.add(self._parts.end()) if self._seen == events else []
         return self.first_said()
+
+
+class _PrintableDeltas:
+    """Holds half a character back from the deltas of each part until the other half arrives, or the part is done."""
+
+    def __init__(self) -> None:
+        self._halves: dict[int, tuple[Delta, Printable]] = {}  # of parts whose last delta ended with a half
+
+    def add(self, said: list[Delta]) -> list[Delta]:
+        """Take what an event said. Returns what can be handed out now."""
+        for delta in said:
+            if self._halves or not _text(delta).isascii():
+                return [ready for delta in said for ready in self._ready(delta)]
+        return said
+
+    def _ready(self, delta: Delta) -> list[Delta]:
+        last, printable = self._halves.pop(delta.part, (delta, Printable()))
+        if not (text := _text(delta)):  # the part is done
+            return [*_with_text(last, printable.end()), delta]
+        ready = _with_text(delta, printable.add(text))
+        if printable.holds:
+            self._halves[delta.part] = delta, printable
+        return ready
+
+
+def _text(delta: Delta) -> str:
+    return getattr(delta, "delta", "")
+
+
+def _with_text(delta: Delta, text: str) -> list[Delta]:
+    if not text:
+        return []
+    return [delta if text == _text(delta) else cast("Delta", attrs.evolve(cast("Any", delta), delta=text))]

@@ -14,6 +14,7 @@ from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
 
 from .json import decode_json, encode_text, is_array, is_object
+from .text import printable
 
 _E = TypeVar("_E", bound=APIError)
 _TEXT_SHOWN = 300  # characters of a message
@@ -99,5 +100,6 @@ def _without_markup(text: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    text = " ".join(text.split())
+    """Return one line of a text that can be printed, cut where it is too long."""
+    text = printable(" ".join(text.split()))
     return text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + "…"

@@ -1,47 +1,13 @@
-r"""Text with surrogate halves in it.
-
-JSON writes a character outside the basic plane as two halves, `\ud83d\ude00`. Servers and proxies that cut strings in
-UTF-16 units send one half in one event and the other in the next. Python accepts a lone half in a `str`, but cannot
-encode it: printing it or sending it raises `UnicodeEncodeError`.
-"""
+"""Text of servers and models: surrogate halves (see `types/_text.py`), fences around JSON, names in URLs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from urllib.parse import quote
 
+from trio_openai.types._text import Printable, has_lone_half, join_text, printable, utf8
 
-def join_text(pieces: Iterable[str]) -> str:
-    """Join pieces of text; two halves of one character that meet become that character.
-
-    A half that meets no other half stays as it is.
-    """
-    text = "".join(pieces)
-    if text.isascii() or not has_lone_half(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
-
-def has_lone_half(text: str) -> bool:
-    """Return whether the text contains half a character, so that it cannot be encoded."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def printable(text: str) -> str:
-    r"""Return the text with halves joined where they meet, and `\ufffd` in place of each half that stays alone."""
-    if text.isascii() or not has_lone_half(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def utf8(text: str) -> bytes:
-    """Encode text as UTF-8, also if it contains lone halves. Never raises."""
-    return printable(text).encode()
+__all__ = ["Printable", "after_fence", "has_lone_half", "join_text", "path_segment", "printable", "unfenced", "utf8"]
 
 
 def path_segment(name: str) -> str:

@@ -6,11 +6,11 @@ methods that add a fault return a changed copy.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
 import attrs
-import orjson
 
 from trio_openai.testing import _shapes
 
@@ -51,6 +51,15 @@ Step: TypeAlias = bytes | Pause | Stall | Cut | Reset
 SSEItem: TypeAlias = Mapping[str, Any] | str | bytes | Pause | Stall | Cut | Reset
 
 
+def _json(value: object) -> bytes:
+    """Encode JSON as a server does; escape surrogate halves, which UTF-8 cannot express."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
 def sse_event(data: Mapping[str, Any] | str | bytes, *, event: str | None = None) -> bytes:
     r"""Encode one server-sent event, with its blank line.
 
@@ -61,7 +70,7 @@ def sse_event(data: Mapping[str, Any] | str | bytes, *, event: str | None = None
     Returns:
         For example `b'event: ping\ndata: {"type":"ping"}\n\n'`.
     """
-    payload = data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else orjson.dumps(data)
+    payload = data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else _json(data)
     name = b"" if event is None else b"event: %s\n" % event.encode()
     return name + b"".join(b"data: %s\n" % line for line in payload.split(b"\n")) + b"\n"
 
@@ -206,7 +215,7 @@ class Reply:
     @classmethod
     def json(cls, obj: object, status: int = 200, *, headers: Headers = ()) -> Reply:
         """A plain JSON answer with a Content-Length."""
-        return cls(status, _with_defaults("application/json", headers), (orjson.dumps(obj),), "length")
+        return cls(status, _with_defaults("application/json", headers), (_json(obj),), "length")
 
     @classmethod
     def error(

@@ -5,12 +5,12 @@ The parser keeps what was whole before an error: requests that arrived in front 
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import Any
 
 import attrs
 import httptools
-import orjson
 
 MAX_HEADER = 100 * 1024
 MAX_BODY = 64 * 1024 * 1024
@@ -43,7 +43,7 @@ class RecordedRequest:
         Raises:
             ValueError: It is not JSON.
         """
-        return orjson.loads(self.body)
+        return json.loads(self.body)
 
     def header(self, name: str) -> str | None:
         """The first header of that name in any case, or None."""

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar, cast, datac
 
 import attrs
 
+from ._text import has_lone_half
+
 Raw = dict[str, Any]
 """A decoded JSON object."""
 
@@ -177,12 +179,9 @@ def json_text(value: object, indent: int | None) -> str:
     separators = (",", ":") if indent is None else None
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=indent, separators=separators)
+        return json.dumps(value, indent=indent, separators=separators) if has_lone_half(text) else text
     except RecursionError:
         raise ValueError("the object is nested too deeply for JSON text; use to_dict()") from None
-    return text
 
 
 def _show(value: object) -> str:

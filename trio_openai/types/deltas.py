@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
+from ._text import join_text, printable
+
 CallKind = Literal["function", "custom", "mcp", "function_call"]
 """Of a tool call: what is called. An MCP tool is called by the server itself; the last is a chat's old way."""
 
@@ -19,7 +21,7 @@ class PartDelta:
     """What all deltas have in common.
 
     Attributes:
-        delta: what is new; never empty.
+        delta: what is new; never empty. Half a character is held back until the other half arrives.
         choice: the index of the chat's choice that it belongs to; 0 for Responses.
         index: where the API counts: of a tool call in a chat, the call's index; in Responses, the index of the output
             item; otherwise 0.
@@ -37,8 +39,8 @@ class PartDelta:
 
     @property
     def snapshot(self) -> str:
-        """The part so far, this delta included, whenever it is looked at. Made when it is: it costs what it is long."""
-        return "".join(self._pieces[: self._count])
+        """The part so far, this delta included. It is joined when it is looked at, and can be printed."""
+        return printable(join_text(self._pieces[: self._count]))
 
 
 # A class without fields of its own needs no decorator, which takes longer than to hand out a hundred deltas.
