@@ -716,8 +716,9 @@ async def test_a_repeated_role() -> None:
     ("reasons", "finish", "verdict"),
     [
         (["null", '"stop"'], "stop", "done by finish_reason (stop)"),
-        (['"stop"', "null"], "stop", "done by finish_reason (stop)"),
-        (['""', '"stop"', '""'], "stop", "done by finish_reason (stop)"),
+        (['"stop"', "null"], "stop", "truncated (stop)"),  # the content after the finish reason has no end
+        (['""', '"stop"', '""'], "stop", "truncated (stop)"),
+        (["null", '"length"', '"stop"'], "stop", "done by finish_reason (stop)"),
         (["null", '"eos_token_reached"'], "eos_token_reached", "done by finish_reason (eos_token_reached)"),
         (["null", '""'], None, "truncated"),
     ],

@@ -104,7 +104,8 @@ class ToolRun(Generic[WholeT]):
         self._events: deque[Any] = deque()
         self._calls: list[ToolCallDone] = []  # of the round
         self._outputs: dict[int, str] = {}
-        self._is_cut = False  # whether a call of the round is not whole
+        self._was_cut = False  # whether the answer of the round was cut,
+        self._is_cut = False  # and in the middle of a call
         self._waiting: deque[ToolCallDone] = deque()  # calls that have no task yet
         self._tasks: dict[int, trio.CancelScope] = {}
         self._waits: trio.CancelScope | None = None  # of the step that waits for something to happen
@@ -234,7 +235,7 @@ class ToolRun(Generic[WholeT]):
             return
         self._rounds += 1
         self._stream, self._parts = stream, cast("HasParts", stream.source.dialect).parts()
-        self._calls, self._outputs, self._is_cut = [], {}, False
+        self._calls, self._outputs, self._was_cut, self._is_cut = [], {}, False, False
         self._step = self._read
         self._report(RoundStarted(self._rounds, stream))
 
@@ -246,9 +247,11 @@ class ToolRun(Generic[WholeT]):
             with trio.CancelScope() as self._waits:
                 event = await anext(stream)
                 self._events.append(RoundEvent(self._rounds, event, stream.text))
-                self._begin_calls(parts.add(event), is_cut=self._plan.conversation.is_cut_by(event))
+                is_cut = self._plan.conversation.is_cut_by(event)
+                self._was_cut = self._was_cut or is_cut
+                self._begin_calls(parts.add(event), is_cut=is_cut)
         except StopAsyncIteration:
-            self._begin_calls(parts.end(), is_cut=False)
+            self._begin_calls(parts.end(), is_cut=self._was_cut)
             self._step = self._finish_round
         except APIError as error:
             self._fail(error)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from part_helpers import said, said_by, said_in_chat
 from streams import DONE, FULL_CHAT, Json, chat, chunk, delta, spoiled_streams, sse
 
+from trio_openai._sansio.arguments import ObjectScan
 from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.tool_calls import ObjectScan
 from trio_openai.types import ContentDelta, ContentDone, ToolCallDone
 
 
@@ -125,15 +125,15 @@ def test_a_call_is_done_with_the_chunk_that_makes_its_arguments_whole() -> None:
         calls(piece(0, "c1", "f", "")),
         calls(piece(0, args='{"a"')),
         calls(piece(0, args=": 1}")),
-        calls(piece(1, "c2", "g", "{}")),
+        calls(piece(1, "c2", "g", '{"b": 2}')),
     ]
     deltas = said_in_chat(*chunks, to_the_end=False)
     assert short(deltas) == [
         'call c1 f {"a"',
         "call c1 f : 1}",
         'function! c1 f {"a": 1}',
-        "call c2 g {}",
-        "function! c2 g {}",
+        'call c2 g {"b": 2}',
+        'function! c2 g {"b": 2}',
     ]
     assert [delta.index for delta in deltas] == [0, 0, 0, 1, 1]
     check_parts(deltas)
@@ -143,10 +143,10 @@ def test_a_call_is_done_with_the_chunk_that_makes_its_arguments_whole() -> None:
 def test_parallel_calls_are_done_in_the_order_in_which_they_are_whole() -> None:
     chunks = [
         calls(piece(1, "c2", "g", "{")),
-        calls(piece(0, "c1", "f", "{"), piece(1, args='"b": 2')),
+        calls(piece(0, "c1", "f", '{"a": 1'), piece(1, args='"b": 2')),
         calls(piece(1, args="}"), piece(0, args="}")),
     ]
-    assert dones(said_in_chat(*chunks, to_the_end=False)) == ['function! c2 g {"b": 2}', "function! c1 f {}"]
+    assert dones(said_in_chat(*chunks, to_the_end=False)) == ['function! c2 g {"b": 2}', 'function! c1 f {"a": 1}']
 
 
 def test_text_is_done_when_a_call_begins() -> None:
@@ -156,7 +156,14 @@ def test_text_is_done_when_a_call_begins() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"a": "}"}', '{"a": "\\"}"}', '{"a": {"b": [1, {"c": "]"}]}}', '{"a": "\\\\"}', ' \n{"é": "\\u007d"}', "{}"],
+    [
+        '{"a": "}"}',
+        '{"a": "\\"}"}',
+        '{"a": {"b": [1, {"c": "]"}]}}',
+        '{"a": "\\\\"}',
+        ' \n{"é": "\\u007d"}',
+        '{"": {}}',
+    ],
 )
 def test_arguments_are_whole_with_their_last_bracket_and_not_before(arguments: str) -> None:
     chunks = [calls(piece(0, "c1", "f")), *(calls(piece(0, args=char)) for char in arguments)]
@@ -165,19 +172,19 @@ def test_arguments_are_whole_with_their_last_bracket_and_not_before(arguments: s
 
 
 @pytest.mark.parametrize("arguments", ["", "[]", "null", '{"a": 1', "{'a': 1}", '{"a": 1}}', "{]", '{"a" 1}', "{} {}"])
-def test_what_is_not_one_whole_object_is_done_at_the_finish_reason(arguments: str) -> None:
+def test_what_is_not_one_whole_object_is_done_at_the_end(arguments: str) -> None:
     chunks = [calls(piece(0, "c1", "f", arguments))]
     assert dones(said_in_chat(*chunks, to_the_end=False)) == []
-    assert dones(said_in_chat(*chunks, finish("tool_calls"), to_the_end=False)) == [f"function! c1 f {arguments}"]
+    assert dones(said_in_chat(*chunks, finish("tool_calls"), to_the_end=False)) == []
     assert dones(said_in_chat(*chunks, finish("length"))) == [f"function! c1 f {arguments}"]
     assert dones(said_in_chat(*chunks)) == [f"function! c1 f {arguments}"]
 
 
 def test_a_call_waits_for_its_id_and_its_name() -> None:
-    pieces = [piece(0, args="{}"), piece(0, name="f"), piece(0, "c1")]
+    pieces = [piece(0, args='{"a": 1}'), piece(0, name="f"), piece(0, "c1")]
     assert dones(said_in_chat(*map(calls, pieces[:2]), to_the_end=False)) == []
-    assert dones(said_in_chat(*map(calls, pieces), to_the_end=False)) == ["function! c1 f {}"]
-    assert dones(said_in_chat(*map(calls, pieces[:2]))) == ["function! None f {}"]
+    assert dones(said_in_chat(*map(calls, pieces), to_the_end=False)) == ['function! c1 f {"a": 1}']
+    assert dones(said_in_chat(*map(calls, pieces[:2]))) == ['function! None f {"a": 1}']
 
 
 def test_an_id_and_a_name_that_are_repeated_count_once() -> None:
@@ -255,9 +262,9 @@ def test_a_stream_with_something_of_everything() -> None:
         "content! x",
         "refusal! no",
         "function! call_1 f {}",
-        "function_call! None f {}",
         "content! second",
         "custom! call_2 g i",
+        "function_call! None f {}",
     ]
     check_parts(deltas)
 

@@ -65,11 +65,12 @@ CORE_LAYERS = [
     ["deltas_chat", "deltas_response"],
     ["deltas"],
     ["snapshot_chat", "snapshot_response", "window"],
+    ["choice_chat"],
     ["conversation"],
     ["limits", "parts", "sent_back", "tool_calls", "usage"],
     ["tools"],
     ["structured"],
-    ["coalesce", "convert", "encode", "failures", "partial", "policy", "schema", "socks", "sse"],
+    ["arguments", "coalesce", "convert", "encode", "failures", "partial", "policy", "schema", "socks", "sse"],
     ["json"],
     ["text"],
 ]

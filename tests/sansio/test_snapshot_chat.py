@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from delta_helpers import dones
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, delta, paths, spoiled, sse
+from part_helpers import said_in_chat
+from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, paths, spoiled, sse
 
+from trio_openai._sansio.convert import hook_for
 from trio_openai.types import ChatCompletion, ToolCall
 
 
@@ -419,6 +422,175 @@ def test_reasoning_details_are_joined_by_type_and_index() -> None:
         {"type": "reasoning.encrypted", "data": "x"},
         {"type": "reasoning.encrypted", "data": "y"},
     ]
+
+
+# Unknown fields, and `raw`
+
+
+def test_the_last_value_of_an_unknown_field_survives_and_null_does_not_erase_it() -> None:
+    completion = folded(
+        {"choices": [], "citations": ["a"], "provider": "x", "obfuscation": "zz"},
+        {
+            "choices": [{"index": 0, "delta": {"content": "a", "mood": "calm"}, "stop_reason": 7}],
+            "citations": ["b", "c"],
+        },
+        {"choices": [{"index": 0, "delta": {"mood": "glad", "nothing": None}, "stop_reason": None}], "provider": None},
+        {"choices": [{"index": 0, "delta": {}, "message": {"content": "cumulative", "weight": 3}}]},
+    )
+    (choice,) = completion.choices
+    assert (completion.raw["citations"], completion.raw["provider"]) == (["b", "c"], "x")
+    assert "obfuscation" not in completion.raw
+    assert choice.raw["stop_reason"] == 7
+    expected = {"role": "assistant", "content": "a", "mood": "glad", "nothing": None, "weight": 3}
+    assert choice.message.raw == choice.raw["message"] == completion.raw["choices"][0]["message"] == expected
+
+
+def test_lists_in_a_delta_are_joined_and_the_events_stay_as_sent() -> None:
+    chunks = [delta(images=[1], tags=["a"]), delta(images=[2, 3]), delta(images=None, tags="none"), delta(images=[])]
+    played = chat(*map(sse, chunks), DONE)
+    assert played.snapshot.choices[0].message.raw["images"] == [1, 2, 3]
+    assert played.snapshot.choices[0].message.raw["tags"] == "none"
+    assert played.raws == chunks
+
+
+def test_unknown_fields_of_calls_functions_audio_and_logprobs_survive() -> None:
+    call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}", "strict": True}, "extra": 1}
+    made = folded(
+        delta(
+            tool_calls=[call], audio={"id": "a", "data": "QQ==", "format": "wav"}, function_call={"name": "g", "x": 1}
+        ),
+        {"choices": [{"index": 0, "delta": {}, "logprobs": {"content": [{"token": "a"}], "top": [1], "kind": "k"}}]},
+        {"choices": [{"index": 0, "delta": {}, "logprobs": {"content": [{"token": "b"}], "top": [2]}}]},
+    ).raw["choices"][0]
+    message = made["message"]
+    assert message["tool_calls"] == [{"id": "c1", "type": "function", "function": call["function"], "extra": 1}]
+    assert message["audio"] == {"id": "a", "data": "QQ==", "format": "wav"}
+    assert message["function_call"] == {"name": "g", "x": 1}
+    assert made["logprobs"] == {"content": [{"token": "a"}, {"token": "b"}], "top": [1, 2], "kind": "k"}
+
+
+def test_raw_is_the_whole_accumulated_object_at_every_level() -> None:
+    completion = folded(*FULL_CHAT, n=2)
+    again = hook_for(ChatCompletion)(json.loads(json.dumps(completion.raw)), None)
+    assert again == completion
+    assert completion.raw["object"] == "chat.completion"
+    assert completion.raw["choices"] == [choice.raw for choice in completion.choices]
+    first = completion.choices[0]
+    assert first.raw["message"] == first.message.raw
+    assert first.message.raw["tool_calls"] == [call.raw for call in first.message.tool_calls or []]
+    assert first.message.raw["content"] == first.message.content
+    assert completion.raw["usage"] == completion.usage.raw
+
+
+def test_the_raw_of_a_snapshot_is_not_changed_by_later_chunks() -> None:
+    dialect = chat().reader.dialect
+    dialect.add([dialect.event(delta(images=[1], annotations=[{"type": "a"}]), "")])
+    before = dialect.snapshot()
+    kept = json.dumps(before.raw)
+    dialect.add([dialect.event(delta(images=[2], annotations=[{"type": "b"}], content="x"), "")])
+    assert json.dumps(before.raw) == kept
+
+
+# Content after the end
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"content": "b"},
+        {"refusal": "b"},
+        {"reasoning": "b"},
+        {"audio": {"data": "QQ=="}},
+        {"tool_calls": [piece(0, "c1", "f", "{}")]},
+        {"function_call": {"name": "f", "arguments": "{"}},
+    ],
+    ids=str,
+)
+def test_content_after_a_finish_reason_needs_another_end(late: Json) -> None:
+    finished = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+    assert chat(sse(finished)).verdict.state == "done"
+    assert chat(sse(finished), sse(delta(**late))).verdict.state == "truncated"
+    assert chat(sse(finished), sse(delta(**late)), sse(finished)).verdict.state == "done"
+    assert chat(sse(finished), sse(delta(**late)), DONE).verdict.by == "[DONE]"
+
+
+@pytest.mark.parametrize(
+    "late",
+    [delta(content=""), delta(role="assistant"), delta(citations=["a"]), {"choices": [], "usage": {"total_tokens": 3}}],
+    ids=str,
+)
+def test_what_is_not_content_may_follow_a_finish_reason(late: Json) -> None:
+    finished = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+    assert chat(sse(finished), sse(late)).verdict.state == "done"
+
+
+def test_a_call_that_is_repeated_after_the_finish_reason_is_not_content() -> None:
+    call = {"tool_calls": [piece(0, "c1", "f", '{"a":1}')]}
+    finished = {"choices": [{"index": 0, "delta": call, "finish_reason": "tool_calls"}]}
+    assert chat(sse(finished), sse(delta(**call))).verdict.state == "done"
+
+
+# A whole completion as an event
+
+
+def whole(content: str | None = "Hello", index: int = 0, **message: Any) -> Json:
+    message = {"role": "assistant", "content": content, **message}
+    choice = {"index": index, "message": message, "finish_reason": "stop"}
+    return {"id": "c1", "object": "chat.completion", "model": "m", "choices": [choice]}
+
+
+def test_a_whole_completion_as_an_event_counts_as_its_content() -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
+    event = whole(tool_calls=calls, images=[1])
+    for played in (chat(sse(event)), chat(sse(event), DONE)):
+        assert played.verdict.state == "done"
+        assert played.text == "Hello"
+        assert played.raws == [event]
+        assert played.events[0].choices[0].delta.content == "Hello"
+        assert played.snapshot.choices[0].message.raw == event["choices"][0]["message"]
+    assert dones(said_in_chat(event)) == ["content! Hello", 'function! c1 f {"a":1}']
+
+
+def test_a_whole_completion_after_its_deltas_adds_no_content() -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
+    chunks = [delta(content="Hel"), delta(content="lo"), delta(tool_calls=calls), whole(tool_calls=calls)]
+    played = chat(*map(sse, chunks))
+    assert (played.text, played.verdict.state) == ("Hello", "done")
+    assert len(played.snapshot.choices[0].message.tool_calls) == 1
+    assert dones(said_in_chat(*chunks)) == ["content! Hello", 'function! c1 f {"a":1}']
+
+
+def test_messages_in_place_of_deltas_are_pieces() -> None:
+    chunks = [{"choices": [{"index": 0, "message": {"content": text}}]} for text in ("Hel", "lo")]
+    assert chat(*map(sse, chunks), DONE).text == "Hello"
+
+
+# Errors in a choice
+
+
+@pytest.mark.parametrize("error", [{"message": "overloaded", "code": 502}, "overloaded"])
+@pytest.mark.parametrize("is_read_at_once", [True, False])
+def test_an_error_in_a_choice_fails_the_stream_and_keeps_the_work(error: Any, is_read_at_once: bool) -> None:
+    failed = {"index": 0, "delta": {"content": "lo"}, "finish_reason": "error", "error": error}
+    chunks = [chunk("Hel"), chunk("Hel"), {"object": "chat.completion.chunk", "choices": [failed]}, chunk("never")]
+    data = [*map(sse, chunks), DONE]
+    played = chat(b"".join(data)) if is_read_at_once else chat(*data)
+    assert played.error is not None
+    assert played.error.message == "overloaded"
+    assert played.error.partial.choices[0].message.content == "HelHello"
+    assert len(played.events) == 3
+    assert "content! HelHello" not in dones(said_in_chat(*chunks[:3], to_the_end=False))
+
+
+def test_many_choices_in_one_event_are_looked_at_once() -> None:
+    """Choices without content must not make every later event slower."""
+    dialect = chat().reader.dialect
+    choices = [{"index": 10**9 + number, "delta": {"role": "assistant"}} for number in range(20_000)]
+    dialect.add([dialect.event({"choices": choices}, "")])
+    for _ in range(20_000):
+        dialect.add([dialect.event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, "")])
+        assert not dialect.has_content
+    assert len(dialect.snapshot().choices) == 20_001
 
 
 # When content has arrived

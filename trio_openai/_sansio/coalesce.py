@@ -42,7 +42,8 @@ def _arguments(choice: Hashable, calls: object) -> tuple[Hashable, str] | None:
     function, index = call["function"], call.get("index")
     text = function.get("arguments")
     is_piece = type(index) is int and type(text) is str and not call.get("id") and not function.get("name")
-    return ((choice, "tool_calls", index), text) if is_piece else None
+    may_replace = is_piece and text.lstrip().startswith("{")  # the `{}` before it, which it must not be merged with
+    return ((choice, "tool_calls", index), text) if is_piece and not may_replace else None
 
 
 def with_chat_delta(raw: Raw, text: str) -> Raw:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
-from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
+from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDelta
 
 from . import coalesce
 from .convert import hook_for
-from .dialects import Reported
-from .failures import api_error
+from .dialects import Reported, error_beside_choices
+from .json import is_object
 from .snapshot_chat import ChatSnapshot
 from .usage import used_tokens
 
@@ -43,10 +43,20 @@ class ChatDialect:
         return self._snapshot.has_content
 
     def event(self, raw: Raw, name: str) -> ChatCompletionChunk:  # noqa: ARG002
-        return self._hook(raw, None)
+        """Make a chunk; of a whole completion, the messages are its deltas."""
+        chunk = self._hook(raw, None)
+        if raw.get("object") == "chat.completion":
+            for choice in chunk.choices:
+                if "delta" not in choice.raw and is_object(message := choice.raw.get("message")):
+                    choice.delta = hook_for(ChoiceDelta)(message, None)
+        return chunk
 
     def ordinary(self, raw: Raw) -> ChatCompletionChunk | None:
-        if "error" in raw or raw.get("object") != "chat.completion.chunk":
+        try:
+            (choice,) = raw["choices"]
+            if choice["finish_reason"] is not None or "error" in raw or raw["object"] != "chat.completion.chunk":
+                return None
+        except (KeyError, TypeError, ValueError):
             return None
         return self._hook(raw, None)
 
@@ -54,10 +64,8 @@ class ChatDialect:
         self._snapshot.add(events)
 
     def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM)."""
-        if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
-            return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
-        return None
+        """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
+        return error_beside_choices(raw, name)
 
     def whole_without_end(self) -> bool:
         return not self._snapshot.unfinished(self._choices)
@@ -79,7 +87,7 @@ class ChatDialect:
     def parts(self) -> Parts:
         from .deltas_chat import ChatParts
 
-        return ChatParts([self._snapshot.as_chunk()])
+        return ChatParts(self._snapshot.choices)
 
     def resume_path(self) -> str | None:
         return None

@@ -1,7 +1,7 @@
 """Completions, the endpoint without a chat: text in pieces, by choice.
 
 The rules are those of `snapshot_chat.py`, where they apply: choices by `index`, the last finish reason that is not
-empty, the last usage that is not all zero.
+empty, the last usage that is not all zero, of unknown fields the last value.
 """
 
 from __future__ import annotations
@@ -10,47 +10,55 @@ from collections.abc import Callable, Hashable
 
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
-from trio_openai.types.completions import Completion, CompletionChoice, CompletionLogprobs
+from trio_openai.types.completions import Completion
 
+from .choice_chat import copied, keep_joined, keep_last
 from .convert import hook_for
-from .dialects import Reported
-from .failures import api_error
+from .dialects import Reported, error_beside_choices
 from .json import is_array, is_object, objects_in
+from .text import join_text
 from .usage import used_tokens
 
-_HEAD = ("id", "created", "model", "object", "system_fingerprint")
+_NOT_EMPTY = ("id", "created", "model", "object", "system_fingerprint")
+_OF_CHOICE = ("index", "text", "finish_reason", "logprobs")
 
 
 class _Choice:
-    """One choice being added up."""
+    """One choice being added up.
+
+    Attributes:
+        texts: pieces of its text.
+        is_finished: it has its finish reason, and no text has come since.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.finish_reason: str | None = None
-        self.logprobs: dict[str, list[object]] = {}
+        self.is_finished = False
+        self._logprobs: Raw = {}
+        self._extra: Raw = {}
 
     def add(self, choice: Raw) -> str:
         """Fold a piece in; return its text."""
         text = choice.get("text")
         if type(text) is str and text:
             self.texts.append(text)
+            self.is_finished = False
         if reason := choice.get("finish_reason"):
             self.finish_reason = reason
+            self.is_finished = True
         if is_object(logprobs := choice.get("logprobs")):
             for name, values in logprobs.items():
-                if is_array(values):
-                    self.logprobs.setdefault(name, []).extend(values)
+                keep_joined(self._logprobs, name, values)
+        for key, value in choice.items():
+            if key not in _OF_CHOICE:
+                keep_last(self._extra, key, value)
         return text if type(text) is str else ""
 
-    def build(self, index: int) -> CompletionChoice:
-        """The choice so far, an object of its own."""
-        logprobs = {name: list(values) for name, values in self.logprobs.items()}
-        return CompletionChoice(
-            index=index,
-            text="".join(self.texts),
-            finish_reason=self.finish_reason,
-            logprobs=hook_for(CompletionLogprobs)(logprobs, None) if logprobs else None,
-        )
+    def as_raw(self, index: int) -> Raw:
+        """Return the choice so far, as a JSON object that later pieces do not change."""
+        raw = {"index": index, "text": join_text(self.texts), "finish_reason": self.finish_reason, **self._extra}
+        return {**raw, "logprobs": copied(self._logprobs)} if self._logprobs else raw
 
 
 class CompletionDialect:
@@ -66,7 +74,9 @@ class CompletionDialect:
         self.text = ""
         self._expected = choices
         self._choices: dict[int, _Choice] = {}
-        self._head = Completion(object="text_completion")
+        self._head: Raw = {"object": "text_completion"}
+        self._usage: Raw | None = None
+        self.has_content = False
         self._hook: Callable[[Raw, object], Completion] = hook_for(Completion)
 
     def ordinary(self, raw: Raw) -> None:
@@ -75,32 +85,27 @@ class CompletionDialect:
     def add(self, events: list[Completion]) -> None:
         """Each has been added up when it was made, which is when it is handed out."""
 
-    @property
-    def has_content(self) -> bool:
-        return any(choice.texts for choice in self._choices.values())
-
     def event(self, raw: Raw, name: str) -> Completion:  # noqa: ARG002
-        event, head = self._hook(raw, None), self._head
-        for field in _HEAD:
-            if value := raw.get(field):
-                setattr(head, field, value)
-        if (usage := event.usage) is not None and (usage.total_tokens or usage.completion_tokens):
-            head.usage = usage
+        """Make the event, and add it up."""
         self.text = ""
         for choice in objects_in(raw.get("choices")):
             index = given if type(given := choice.get("index")) is int else 0
             text = self._choices.setdefault(index, _Choice()).add(choice)
+            self.has_content = self.has_content or bool(text)
             self.text += text if index == 0 else ""
-        return event
+        for key, value in raw.items():
+            if key not in ("choices", "usage") and (value or key not in _NOT_EMPTY):
+                keep_last(self._head, key, value)
+        if is_object(usage := raw.get("usage")) and (usage.get("total_tokens") or usage.get("completion_tokens")):
+            self._usage = usage
+        return self._hook(raw, None)
 
     def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` member, an `error` message, or an object that is one (vLLM)."""
-        if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
-            return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
-        return None
+        """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
+        return error_beside_choices(raw, name)
 
     def whole_without_end(self) -> bool:
-        done = [choice.finish_reason is not None for choice in self._choices.values()]
+        done = [choice.is_finished for choice in self._choices.values()]
         return len(done) >= self._expected and all(done)
 
     @property
@@ -109,22 +114,15 @@ class CompletionDialect:
 
     @property
     def tokens(self) -> int | None:
-        return used_tokens(self._head.usage.raw) if self._head.usage else None
+        return used_tokens(self._usage)
 
     def failure(self) -> APIError | None:
         return None
 
     def snapshot(self) -> Completion:
-        head = self._head
-        return Completion(
-            id=head.id,
-            choices=[self._choices[index].build(index) for index in sorted(self._choices)],
-            created=head.created,
-            model=head.model,
-            object=head.object,
-            system_fingerprint=head.system_fingerprint,
-            usage=head.usage,
-        )
+        choices = [self._choices[index].as_raw(index) for index in sorted(self._choices)]
+        raw = {**self._head, "choices": choices}
+        return self._hook(raw if self._usage is None else {**raw, "usage": self._usage}, None)
 
     def resume_path(self) -> str | None:
         return None

@@ -16,6 +16,10 @@ import attrs
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
 
+from .choice_chat import has_failed
+from .failures import api_error
+from .json import objects_in
+
 EventT = TypeVar("EventT", covariant=True)
 WholeT = TypeVar("WholeT", covariant=True)
 
@@ -33,6 +37,18 @@ class Reported:
     error: APIError
     is_event: bool = False
     may_end: bool = False
+
+
+def error_beside_choices(raw: Raw, name: str) -> Reported | None:
+    """Return the error that an event named `name` reports, if it does.
+
+    That is an `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM).
+    A choice may have the `error` member as well.
+    """
+    if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
+        return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
+    failed = next(filter(has_failed, objects_in(raw.get("choices"))), None)
+    return None if failed is None else Reported(api_error(APIError, failed), is_event=True)
 
 
 class Dialect(Protocol[EventT, WholeT]):

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-import attrs
-
-from trio_openai.types._base import Raw
-from trio_openai.types.chat import ChatCompletion
 from trio_openai.types.parsed import Judge, ParsedChatCompletion, ParsedResponse
 
 from .convert import Hook, hook_for
@@ -30,9 +26,8 @@ class ParsedChatDialect(ChatDialect, Generic[T]):
         return self._snapshot.pieces
 
     def snapshot(self) -> ParsedChatCompletion[T]:
-        whole = super().snapshot()
-        fields: Raw = {field.name: getattr(whole, field.name) for field in attrs.fields(ChatCompletion)}
-        made: ParsedChatCompletion[T] = ParsedChatCompletion(**fields)
+        hook: Hook = hook_for(ParsedChatCompletion)
+        made: ParsedChatCompletion[T] = hook(self._snapshot.as_raw(), None)
         return made.judged_by(self._judge, is_whole=False)
 
 

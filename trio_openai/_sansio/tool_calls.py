@@ -1,261 +1,397 @@
-"""Chat Completions: tool calls that arrive in pieces. Which piece belongs to which call, and when one is whole.
+"""Chat Completions: tool calls that arrive in pieces. Which piece belongs to which call, and when a call is done.
 
-* A call is keyed by its `index`; without one, a new non-empty `id` begins a call and a piece without an id belongs to
-  the latest.
-* Where that call has whole arguments already, and the piece has another id, or names a tool once more and brings
-  arguments, it is another call: some servers give all of them index 0.
-* The first non-empty id, name and type win; only `arguments` (and a custom tool's `input`) is appended. Of what else
-  there is the last value counts: Gemini's `extra_content` has to be sent back.
-* Arguments are whole when they are one JSON object; nothing that could follow would leave them one.
+The snapshot, the deltas, `stream.tool_calls` and `run_tools` all go by the classes here, so they always agree.
+
+A piece belongs to the call at its `index`; without one, to the call with its `id`; without both, to the latest call.
+Servers break this in many ways, so the piece starts another call at that place:
+
+* after complete arguments, if its id or its name is a new one, or if it names the tool again and brings other
+  arguments (some servers give all calls index 0, or all calls of a tool one id);
+* before that, if both its id and its name are new ones, unless its text can only go on with an open JSON object;
+* if it has a name, but no index and no id, and is not the first piece in its chunk: then each piece is a whole call.
+
+Within one call:
+
+* the first non-empty id and type win;
+* a name may come in pieces until the arguments begin; a piece that repeats the name so far adds nothing;
+* arguments are appended as `arguments.py` says;
+* of fields that the API does not have, the last value counts: Gemini's `extra_content` has to be sent back.
+
+A call is done, and then never changes again, as soon as its arguments are complete and its id and name are known. An
+empty object is complete when the next call starts. A finish reason completes calls that only lack an id or a name,
+empty objects, and custom tools that have input. All others are done when the stream ends.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-import re
-from typing import Any
+from typing import Any, Self
 
 from trio_openai.types._base import Raw
-from trio_openai.types.chat import CustomTool, Function, ToolCall
 
-from .json import decode_json, encode_text, is_object
+from .arguments import JSON_SPACE, Arguments, Input
+from .json import encode_text, is_object
+from .text import join_text
 
 _KNOWN = frozenset(("index", "id", "type", "function", "custom"))
-_JSON_SPACE = " \t\r\n"
-_OUTSIDE = re.compile(r'[{}\[\]"]')  # what counts outside of a string,
-_INSIDE = re.compile(r'["\\]')  # and in one
 
 
-class ObjectScan:
-    """Whether a text that comes in pieces is one whole JSON object. Each piece is looked at once."""
+class Name:
+    """A name that may come in pieces. A server may send anything in its place; the first such value stays as it is."""
 
-    __slots__ = ("_depth", "_in_string", "_is_closed", "_is_escaped", "_is_valid", "_seen")
+    __slots__ = ("_length", "_more", "_value")
 
     def __init__(self) -> None:
-        self._seen = self._depth = 0
-        self._in_string = self._is_escaped = self._is_closed = False
-        self._is_valid = True
+        self._value: Any = None
+        self._more: list[str] = []  # pieces that are not joined to the value yet
+        self._length = 0
 
-    def is_whole(self, pieces: list[str]) -> bool:
-        """Whether it is, so far. The pieces are those of the last time, and those that have come since."""
-        was_closed = self._is_closed
-        while self._seen < len(pieces):
-            if self._is_valid:
-                self._look_at(pieces[self._seen])
-            self._seen += 1
-        if self._is_closed and not was_closed and self._is_valid:
-            self._is_valid = _is_json("".join(pieces))
-        return self._is_closed and self._is_valid
-
-    def _look_at(self, text: str) -> None:
-        at = 0
-        if not self._depth:  # before the object, or after it
-            text = text.lstrip(_JSON_SPACE)
-            self._is_valid = not text or (text[0] == "{" and not self._is_closed)
-        elif self._is_escaped and text:
-            at, self._is_escaped = 1, False
-        while self._is_valid and (mark := (_INSIDE if self._in_string else _OUTSIDE).search(text, at)):
-            at = mark.end()
-            self._step(mark[0])
-            if self._is_escaped and at < len(text):
-                at, self._is_escaped = at + 1, False
-            if self._is_closed:
-                self._is_valid = not text[at:].strip(_JSON_SPACE)
-                return
-
-    def _step(self, char: str) -> None:
-        if char == '"':
-            self._in_string = not self._in_string
-        elif char == "\\":
-            self._is_escaped = True
-        elif char in "{[":
-            self._depth += 1
-        else:
-            self._depth -= 1
-            self._is_closed = not self._depth
-
-
-def _is_json(text: str) -> bool:
-    """Whether brackets that are balanced are those of JSON."""
-    try:
-        decode_json(text.encode(errors="surrogatepass"))
-    except ValueError:
-        return False
-    return True
-
-
-class Pieces:
-    """A small object whose fields arrive in pieces.
-
-    Attributes:
-        values: of its fields that come whole.
-        texts: of the others, the pieces.
-    """
-
-    __slots__ = ("_scan", "texts", "values")
-
-    def __init__(self) -> None:
-        self.values: Raw = {}
-        self.texts: dict[str, list[str]] = {}
-        self._scan: ObjectScan | None = None
-
-    def add(self, raw: Raw, *, first: tuple[str, ...], joined: tuple[str, ...], last: tuple[str, ...] = ()) -> None:
-        """Of `first` fields the first non-empty value counts, of `last` the last; `joined` ones are appended."""
-        for name in first:
-            if raw.get(name) and not self.values.get(name):
-                self.values[name] = raw[name]
-        for name in last:
-            if raw.get(name) is not None:
-                self.values[name] = raw[name]
-        for name in joined:
-            value = raw.get(name)
-            if value is not None:
-                self.texts.setdefault(name, []).append(value if type(value) is str else encode_text(value))
+    def __bool__(self) -> bool:
+        return bool(self._value)
 
     @property
-    def has_whole_arguments(self) -> bool:
-        """Whether its arguments are one whole JSON object."""
-        pieces = self.texts.get("arguments")
-        if not pieces:
-            return False
-        self._scan = self._scan or ObjectScan()
-        return self._scan.is_whole(pieces)
+    def value(self) -> Any:
+        """The name so far; None if none was sent."""
+        if self._more:
+            self._value = join_text([self._value, *self._more])
+            self._more = []
+        return self._value
 
-    def build(self, cls: type[Any]) -> Any:
-        """The object so far."""
-        return cls(**self.as_raw())
+    def fork(self) -> Self:
+        """Return a copy that later pieces of this one do not change."""
+        twin = copy.copy(self)
+        twin._more = list(self._more)
+        return twin
+
+    def set(self, value: Any) -> None:
+        """Take the name, if nothing was sent before."""
+        if not self._value and value is not None:
+            self._value = value
+            self._length = len(value) if type(value) is str else 0
+
+    def add(self, piece: Any) -> None:
+        """Take a piece of the name, or the whole name again."""
+        if not self._value or type(piece) is not str or type(self._value) is not str:
+            self.set(piece)
+        elif len(piece) >= self._length and piece.startswith(self.value):
+            self._value, self._length = piece, len(piece)
+        else:
+            self._more.append(piece)
+            self._length += len(piece)
+
+    def differs(self, other: Any) -> bool:
+        """Return whether both are known, and are not the same name. Costs no more than the other is long."""
+        if not self or not other:
+            return False
+        has_same_length = type(other) is not str or len(other) == self._length
+        return not has_same_length or self.value != other
+
+
+class Called:
+    """What a call calls: a function with its `arguments`, or a custom tool with its `input`."""
+
+    __slots__ = ("_is_sent", "_key", "_more", "name", "text")
+
+    def __init__(self, *, is_custom: bool = False) -> None:
+        self.name = Name()
+        self.text = Input() if is_custom else Arguments()
+        self._key = "input" if is_custom else "arguments"
+        self._is_sent = False
+        self._more: Raw = {}
+
+    def fork(self) -> Self:
+        """Return a copy that later pieces of this one do not change."""
+        twin = copy.copy(self)
+        twin.name, twin.text, twin._more = self.name.fork(), self.text.fork(), dict(self._more)
+        return twin
+
+    def add(self, raw: Raw) -> None:
+        """Take a piece."""
+        for key, value in raw.items():
+            if key == self._key:
+                self._is_sent = True
+                if value is not None:
+                    self.text.add(value if type(value) is str else encode_text(value))
+            elif key == "name":
+                self._add_name(value)
+            elif value is not None or key not in self._more:
+                self._more[key] = value
+
+    def _add_name(self, value: Any) -> None:
+        if self.text.pieces:
+            self.name.set(value)
+        else:
+            self.name.add(value)
 
     def as_raw(self) -> Raw:
-        """The same as a JSON object."""
-        return {**self.values, **{name: "".join(pieces) for name, pieces in self.texts.items()}}
+        """Return what has been said so far, as a JSON object."""
+        raw = dict(self._more)
+        if self.name.value is not None:
+            raw["name"] = self.name.value
+        if self._is_sent:
+            raw[self._key] = join_text(self.text.pieces)
+        return raw
 
 
 class CallPieces:
     """One tool call.
 
+    Args:
+        index: as the server said, or None.
+        needs_id: whether the call is done only when its id is known.
+
     Attributes:
-        index: as the server said.
-        own: what is the call's own: `id`, `type`.
-        function: the function that is called.
-        custom: the custom tool that is called, if it is one.
+        index: as the server said, or None.
+        id: the call's, or None.
         extra: members of the call that the API does not have.
+        is_done: it is complete, and nothing changes it any more.
     """
 
-    __slots__ = ("custom", "extra", "function", "index", "own")
+    __slots__ = ("_custom", "_function", "_needs_id", "_type", "extra", "id", "index", "is_done")
 
-    def __init__(self, index: int | None) -> None:
+    def __init__(self, index: int | None, *, needs_id: bool = True) -> None:
         self.index = index
-        self.own = Pieces()
-        self.function = Pieces()
-        self.custom: Pieces | None = None
+        self.id: Any = None
         self.extra: Raw = {}
+        self.is_done = False
+        self._type: Any = None
+        self._needs_id = needs_id
+        self._function = Called()
+        self._custom: Called | None = None
 
-    def add(self, raw: Raw) -> None:
-        """Take a piece of it."""
-        if not raw.keys() <= _KNOWN:
-            self.extra |= {name: value for name, value in raw.items() if name not in _KNOWN and value is not None}
-        self.own.add(raw, first=("id", "type"), joined=())
-        if is_object(function := raw.get("function")):
-            self.function.add(function, first=("name",), joined=("arguments",))
-        if is_object(custom := raw.get("custom")):
-            self.custom = self.custom or Pieces()
-            self.custom.add(custom, first=("name",), joined=("input",))
+    def fork(self) -> Self:
+        """Return a copy that later pieces of this one do not change."""
+        twin = copy.copy(self)
+        twin.extra, twin._function = dict(self.extra), self._function.fork()
+        twin._custom = self._custom.fork() if self._custom else None
+        return twin
 
     @property
-    def id(self) -> Any:
-        """The call's id, or None."""
-        return self.own.values.get("id")
+    def is_custom(self) -> bool:
+        """Whether a custom tool is called."""
+        return self._custom is not None
 
     @property
     def name(self) -> Any:
-        """The tool's name, or None."""
-        return (self.custom or self.function).values.get("name")
+        """The tool's name so far, or None."""
+        return (self._custom or self._function).name.value
 
     @property
-    def text(self) -> list[str]:
-        """The pieces of what the tool is to be given."""
-        if self.custom is not None:
-            return self.custom.texts.get("input", [])
-        return self.function.texts.get("arguments", [])
+    def text(self) -> Input:
+        """What the tool is to be given."""
+        return (self._custom or self._function).text
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether a finish reason makes this call done."""
+        return not self.is_done and (self.text.is_whole or bool(self._custom and self.text.pieces))
+
+    def add(self, raw: Raw) -> bool:
+        """Take a piece of the call. Returns whether it adds anything that the call's tool is to be given."""
+        if not _KNOWN.issuperset(raw):
+            self.extra |= {
+                key: value
+                for key, value in raw.items()
+                if key not in _KNOWN and (value is not None or key not in self.extra)
+            }
+        if self.is_done:
+            return False
+        taken = (self._custom or self._function).text.taken
+        self.id = self.id or raw.get("id") or None
+        self._type = self._type or raw.get("type")
+        if is_object(function := raw.get("function")):
+            self._function.add(function)
+        if is_object(custom := raw.get("custom")):
+            self._custom = self._custom or Called(is_custom=True)
+            self._custom.add(custom)
+        self.end_arguments()
+        return (self._custom or self._function).text.taken > taken
+
+    def end_arguments(self) -> None:
+        """Its arguments have changed: the call may be done."""
+        text = (self._custom or self._function).text
+        if text.is_whole and not text.is_empty_object:
+            self.complete()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a function is called, and some of its arguments have come, but not all."""
+        text = self._function.text
+        return bool(text.pieces) and self._custom is None and not text.is_whole and not self.is_done
+
+    def complete(self) -> None:
+        """Its arguments are complete: the call is done if its id and name are known."""
+        self.is_done = bool(self.name and (self.id or not self._needs_id))
 
     def is_followed_by(self, raw: Raw) -> bool:
-        """Whether a piece at this call's place is of another call."""
-        function = raw.get("function")
-        function = function if is_object(function) else {}
-        known, new = self.id, raw.get("id")
-        if not (new or function.get("name")) or (new and new == known):
+        """Return whether a piece at this call's place is of another call."""
+        new_id, is_custom = raw.get("id"), type(raw.get("custom")) is dict
+        said = raw.get("custom" if is_custom else "function")
+        name = said.get("name") if is_object(said) else None
+        if not name and not new_id:
+            return False  # as nearly all pieces
+        has_new_id = bool(self.id and new_id and new_id != self.id)
+        is_renamed = (self._custom or self._function).name.differs(name)
+        text = said.get("input" if is_custom else "arguments") if is_object(said) else None
+        if self.is_done or self.text.is_whole:
+            return has_new_id or is_renamed or (bool(name) and self._is_called_again(raw, text))
+        return has_new_id and is_renamed and not (self.text.pieces and _goes_on(text))
+
+    def _is_called_again(self, raw: Raw, text: object) -> bool:
+        """Return whether a piece that names the tool once more is another call, and not more of this one."""
+        text = _as_text(text)
+        if not text.lstrip(JSON_SPACE).startswith("{"):
             return False
-        is_another = bool(known and new) or _has_text(function.get("arguments"))
-        return is_another and self.function.has_whole_arguments
+        if type(raw.get("index")) is not int and not raw.get("id"):
+            return True  # such servers send each call whole
+        arguments = self.text
+        is_sure = self.is_done or not arguments.is_empty_object
+        return is_sure and isinstance(arguments, Arguments) and not arguments.is_repeated_by(text)
 
-    def as_piece(self) -> Raw:
-        """The one piece that says what all pieces have said."""
-        raw = {**self.extra, **self.own.values, "function": self.function.as_raw()}
-        if self.index is not None:
-            raw["index"] = self.index
-        return {**raw, "custom": self.custom.as_raw()} if self.custom else raw
+    def as_raw(self) -> Raw:
+        """Return the call so far, as a JSON object."""
+        raw: Raw = {**self.extra} if self.id is None else {"id": self.id, **self.extra}
+        raw["type"] = self._type or ("custom" if self._custom else "function")
+        called = self._custom or self._function
+        raw["custom" if self._custom else "function"] = called.as_raw()
+        return raw
 
-    def build(self) -> ToolCall:
-        """The call so far."""
-        self.own.values.setdefault("type", "custom" if self.custom else "function")
-        call: ToolCall = self.own.build(ToolCall)
-        call.function = self.function.build(Function)
-        call.custom = self.custom.build(CustomTool) if self.custom else None
-        if self.extra:
-            called = {"custom": self.custom.as_raw()} if self.custom else {"function": self.function.as_raw()}
-            call.raw = {**self.extra, **self.own.as_raw(), **called}
-        return call
+    def function_as_raw(self) -> Raw:
+        """Return what is called, as a JSON object: all there is to a call in a chat's old way."""
+        return self._function.as_raw()
 
 
-def _has_text(value: object) -> bool:
-    """Whether there is more to it than white space."""
-    return bool(value.strip(_JSON_SPACE) if type(value) is str else value)
+def _as_text(value: object) -> str:
+    """Return what should be text; JSON text of anything else."""
+    return value if type(value) is str else "" if value is None else encode_text(value)
+
+
+def _goes_on(text: object) -> bool:
+    """Return whether text can only be the rest of something that has begun."""
+    start = _as_text(text).lstrip(JSON_SPACE)
+    return bool(start) and not start.startswith("{")
 
 
 class ToolCalls:
-    """The tool calls of one message, each in pieces, in any order."""
+    """The tool calls of one message, each in pieces, in any order.
 
-    __slots__ = ("_by_id", "_by_index", "_calls", "_latest")
+    Attributes:
+        all: the calls, in the order in which they began.
+        has_grown: the last piece started a call, or added to what a tool is to be given.
+    """
+
+    __slots__ = ("_by_id", "_by_index", "_can_finish", "_empty", "_latest", "all", "has_grown")
 
     def __init__(self) -> None:
-        self._calls: list[CallPieces] = []
+        self.all: list[CallPieces] = []
+        self.has_grown = False
         self._by_index: dict[int, CallPieces] = {}
         self._by_id: dict[str, CallPieces] = {}
         self._latest: CallPieces | None = None
+        self._can_finish: dict[CallPieces, None] = {}  # those that a finish reason makes done,
+        self._empty: dict[CallPieces, None] = {}  # and those that the next call makes done
 
-    def add(self, raw: Raw) -> CallPieces:
-        """Take a piece. Returns the call that it belongs to."""
-        self._latest = call = self._find(raw)
-        call.add(raw)
-        if type(known := call.id) is str:
-            self._by_id.setdefault(known, call)
+    def fork(self) -> ToolCalls:
+        """Return a copy that later pieces of this one do not change."""
+        forks = {call: call.fork() for call in self.all}
+        twin = ToolCalls()
+        twin.all = list(forks.values())
+        twin._by_index = {index: forks[call] for index, call in self._by_index.items()}
+        twin._by_id = {name: forks[call] for name, call in self._by_id.items()}
+        twin._latest = forks[self._latest] if self._latest else None
+        twin._can_finish = {forks[call]: None for call in self._can_finish}
+        twin._empty = {forks[call]: None for call in self._empty}
+        return twin
+
+    def add(self, raw: Raw, *, is_first: bool = True) -> list[CallPieces]:
+        """Take a piece; `is_first` says whether it is the first one in its chunk.
+
+        Returns:
+            The calls that this changed; the one that the piece belongs to is the last.
+        """
+        if len(raw) == 2 and (more := self._more_arguments(raw)) is not None:
+            return [more]
+        call, is_new = self._find(raw, is_first=is_first)
+        changed = self._complete(self._empty) if is_new else []
+        self.has_grown = call.add(raw) or is_new
+        self._latest = call
+        if type(call.id) is str and call.id and (is_new or call.id not in self._by_id):
+            self._by_id[call.id] = call
+        if self._can_finish or call.can_finish:
+            self._note(call)
+        changed.append(call)
+        return changed
+
+    def _more_arguments(self, raw: Raw) -> CallPieces | None:
+        """Take a piece that has an index and arguments, and nothing else, as nearly all have. Only for speed.
+
+        Returns:
+            The call, or None if it has to be done by the long way.
+        """
+        index, function = raw.get("index"), raw.get("function")
+        if type(function) is not dict or len(function) != 1 or type(index) is not int:
+            return None
+        call, text = self._by_index.get(index), function.get("arguments")
+        if call is None or not call.is_open or type(text) is not str:
+            return None
+        call.text.add(text)
+        if call.text.is_whole:
+            call.end_arguments()
+            self._note(call)
+        self.has_grown = bool(text)
+        self._latest = call
         return call
 
-    def _find(self, raw: Raw) -> CallPieces:
+    def finish(self) -> list[CallPieces]:
+        """The choice has its finish reason. Returns the calls that it makes done."""
+        done = list(self._can_finish)
+        for call in done:
+            call.is_done = True
+        self._can_finish, self._empty = {}, {}
+        return done
+
+    def _complete(self, calls: dict[CallPieces, None]) -> list[CallPieces]:
+        found = list(calls)
+        calls.clear()
+        for call in found:
+            call.complete()
+            if call.is_done:
+                self._can_finish.pop(call, None)
+        return found
+
+    def _note(self, call: CallPieces) -> None:
+        """Keep track of what would make the call done."""
+        for calls, is_one in ((self._can_finish, True), (self._empty, call.text.is_empty_object)):
+            if is_one and call.can_finish:
+                calls[call] = None
+            else:
+                calls.pop(call, None)
+
+    def _find(self, raw: Raw, *, is_first: bool) -> tuple[CallPieces, bool]:
+        """Return the call that a piece belongs to, and whether it is a new one."""
         index, name = raw.get("index"), raw.get("id")
         if type(index) is int:
             call = self._by_index.get(index)
         elif type(name) is str and name:
             index, call = None, self._by_id.get(name)
         else:
-            call = self._latest
-            index = call.index if call else 0
-        if call is None or call.is_followed_by(raw):
-            call = CallPieces(index)
-            self._calls.append(call)
-            if index is not None:
-                self._by_index[index] = call
-        return call
+            call = self._latest if is_first or not _has_name(raw) else None
+            index = self._latest.index if self._latest else 0
+        if call is not None and not call.is_followed_by(raw):
+            return call, False
+        call = CallPieces(index)
+        self.all.append(call)
+        if index is not None:
+            self._by_index[index] = call
+        return call, True
 
-    @property
-    def in_order(self) -> list[CallPieces]:
-        """By index; those without one, in the order in which they came."""
-        return sorted(self._calls, key=lambda call: math.inf if call.index is None else call.index)
+    def as_raw(self) -> list[Raw]:
+        """Return the calls so far as JSON objects: by index; those without one, in the order in which they began."""
+        in_order = sorted(self.all, key=lambda call: math.inf if call.index is None else call.index)
+        return [call.as_raw() for call in in_order]
 
-    def build(self) -> list[ToolCall]:
-        """The calls so far."""
-        return [call.build() for call in self.in_order]
 
-    def as_pieces(self) -> list[Raw]:
-        """One piece for each call, which say what all pieces have said."""
-        return [call.as_piece() for call in self.in_order]
+def _has_name(raw: Raw) -> bool:
+    said = raw.get("function") or raw.get("custom")
+    return is_object(said) and bool(said.get("name"))

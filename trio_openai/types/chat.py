@@ -102,12 +102,16 @@ class ToolCallDelta(WireObject):
 
 @wire
 class ToolCall(WireObject):
-    """A whole tool call; `function` is set for type `function`, `custom` for type `custom`."""
+    """A whole tool call. `function` is None if a custom tool is called, which `custom` describes then."""
 
     id: str | None = None
     type: str | None = None
-    function: Function = attrs.field(factory=Function)
+    function: Function | None = None
     custom: CustomTool | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.function is None and self.custom is None and self.type != "custom":
+            self.function = Function()
 
 
 @wire
