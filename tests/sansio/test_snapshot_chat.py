@@ -558,6 +558,11 @@ def test_a_whole_completion_after_its_deltas_adds_no_content() -> None:
     assert (played.text, played.verdict.state) == ("Hello", "done")
     assert len(played.snapshot.choices[0].message.tool_calls) == 1
     assert dones(said_in_chat(*chunks)) == ["content! Hello", 'function! c1 f {"a":1}']
+    only_there = [*chunks[:2], whole(tool_calls=calls, reasoning="hm", images=[1]), whole(images=[1])]
+    message = chat(*map(sse, only_there)).snapshot.choices[0].message
+    assert (message.content, message.reasoning, message.raw["images"]) == ("Hello", "hm", [1])
+    assert [call.id for call in message.tool_calls] == ["c1"]
+    assert dones(said_in_chat(*only_there)) == ["content! Hello", "reasoning! hm", 'function! c1 f {"a":1}']
 
 
 def test_messages_in_place_of_deltas_are_pieces() -> None:
