@@ -907,23 +907,36 @@ async def test_ssl_cert_file_is_honoured_on_real_sockets(
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("content", [None, "not a certificate"])
-async def test_a_bad_ssl_cert_file_is_an_error_that_leaks_no_socket(
-    nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+CERTIFICATES = {
+    "a missing file": ("SSL_CERT_FILE", "missing.pem", "No such file"),
+    "a file of something else": ("SSL_CERT_FILE", "text.pem", "SSL_CERT_FILE"),
+    "a directory as a file": ("SSL_CERT_FILE", "", "SSL_CERT_FILE"),
+    "a missing directory": ("SSL_CERT_DIR", "missing", "not a directory"),
+    "a file as a directory": ("SSL_CERT_DIR", "text.pem", "not a directory"),
+}
+
+
+@pytest.mark.parametrize(("variable", "name", "words"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
+async def test_an_unusable_ssl_cert_file_or_dir_is_named_and_not_retried(
+    nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str, words: str
 ) -> None:
-    bundle = tmp_path / "ca.pem"
-    if content is not None:
-        bundle.write_text(content)
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    (tmp_path / "text.pem").write_text("not a certificate")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / name))
     server = await serve(nursery, HELLO, memory=False)
     before = open_sockets()
-    async with TrioOpenAI(base_url=server.base_url.replace("http:", "https:"), max_retries=0) as client:
+    async with TrioOpenAI(base_url=server.base_url.replace("http:", "https:"), max_retries=5) as client:
         error = await outcome(read_stream, client)
         gc.collect()  # a forgotten socket warns here
-        assert isinstance(error, APIConnectionError | OSError)
+        assert isinstance(error, APIConnectionError)
+        assert error.is_final
+        for part in (variable, str(tmp_path / name), words):
+            assert part in str(error)
+        assert client.statistics().transport.opened == 0  # type: ignore[union-attr]
         del error
         await server.wait_closed()
         assert open_sockets() == before
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_tls_handshake_that_hangs_and_is_cancelled_closes_the_stream(

@@ -31,6 +31,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     _transport   httpx's transport interface over trio streams, and the pool
     _proxy       which proxy a URL goes through, and how
     _connection, _http1  opens, writes and closes a stream; speaks HTTP
+    _reading             a read in a task of its own
     _lenient             repairs responses of sloppy gateways
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
     _hints       what to do in place of what another client has: words of errors

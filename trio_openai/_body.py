@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import contextvars
 import functools
 import math
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Protocol, cast
 
 import httpx
 import trio
 
+from ._reading import Reading
 from ._transport import BODY, NATIVE
 from .errors import APIResponseValidationError
 
@@ -55,40 +55,6 @@ def closing_deadline() -> float:
     return min(now + _CLOSE_SECONDS, max(now + _LATE_CLOSE_SECONDS, trio.current_effective_deadline()))
 
 
-class _Reading:
-    """One read of another transport, made by a task of its own. `done` is set at its end."""
-
-    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
-        self.done = trio.Event()
-        self._read = read
-        self._scope = trio.CancelScope()
-        self._data = b""
-        self._error: BaseException | None = None
-        trio.lowlevel.spawn_system_task(self._run, context=contextvars.copy_context())
-
-    async def _run(self) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
-        try:
-            with self._scope:
-                self._data = await self._read()
-        except trio.Cancelled:
-            raise  # the whole run is ending
-        except BaseException as error:  # noqa: BLE001 - `result` raises it to whoever waits; here it would end the run
-            self._error = error
-        finally:
-            self.done.set()
-
-    async def cancel(self) -> None:
-        """Cancel the read, and wait for its end."""
-        self._scope.cancel()
-        await self.done.wait()
-
-    def result(self) -> bytes:
-        """Return the bytes, or raise what reading raised."""
-        if self._error is not None:
-            raise self._error
-        return self._data
-
-
 class ForeignBody:
     """A body that another transport reads.
 
@@ -107,7 +73,7 @@ class ForeignBody:
         self._pieces: Any = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
         self._undo = undo
         self._errors = errors
-        self._reading: _Reading | None = None  # the read that nobody has taken yet
+        self._reading: Reading | None = None  # the read that nobody has taken yet
         self._ended = False
         self._unwound = False  # a read was begun and not finished: its generators are gone
         self._closed = False
@@ -120,7 +86,7 @@ class ForeignBody:
         """
         self._check_open()
         if self._reading is None:
-            self._reading = _Reading(self._next_piece)
+            self._reading = Reading(self._next_piece)
         reading = self._reading
         await reading.done.wait()
         self._reading = None

@@ -15,6 +15,7 @@ import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import attrs
@@ -22,6 +23,7 @@ import httpx
 import trio
 
 from ._http1 import ConnectionEndedError, ProtocolError, ResponseParser, serialize
+from ._reading import Reading
 
 if TYPE_CHECKING:
     from ._proxy import Proxy
@@ -58,6 +60,31 @@ def unix_opener(path: str) -> StreamOpener:
         return await trio.open_unix_socket(path)
 
     return open_unix
+
+
+class CertificatesError(httpx.ConnectError):
+    """The environment names a file or directory of certificates that cannot be used."""
+
+    is_final = True
+
+
+def default_tls(*, trust_env: bool) -> ssl.SSLContext:
+    """Return a context that verifies against `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
+
+    Raises:
+        CertificatesError: the variable names what is not there, or is not certificates.
+    """
+    found = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if trust_env and os.environ.get(name)]
+    name, path = (found[0], os.environ[found[0]]) if found else ("", "")
+    if name == "SSL_CERT_DIR" and not Path(path).is_dir():
+        raise CertificatesError(f"the environment variable SSL_CERT_DIR is {path!r}, which is not a directory")
+    try:
+        return httpx.create_ssl_context(trust_env=trust_env)
+    except OSError as error:  # an SSLError is one
+        if not name:
+            raise
+        reason = reason_of(error)
+    raise CertificatesError(f"the environment variable {name} is {path!r}, which has no usable certificates: {reason}")
 
 
 async def open_tls(stream: trio.abc.Stream, context: ssl.SSLContext, hostname: str) -> trio.abc.Stream:
@@ -277,6 +304,12 @@ class Connection:
         if not isinstance(body, httpx.ByteStream):
             await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
 
+    def may_block(self, request: httpx.Request) -> bool:
+        """Return whether sending may wait for the server to read. What is short fits into a socket's buffer."""
+        body = request.stream
+        is_short = isinstance(body, httpx.ByteStream) and sum(map(len, body)) <= _SMALL_BODY
+        return not (is_short and _socket_under(self.stream) is not None)
+
     def check(self) -> None:
         """Raise if what came is not HTTP, or not the whole of it."""
         try:
@@ -307,6 +340,68 @@ def _is_tls_cut(error: BaseException) -> bool:
     cause = error.__cause__
     is_eof = isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError)
     return is_eof or (isinstance(cause, ssl.SSLError) and "UNEXPECTED_EOF" in str(cause))
+
+
+_EARLY_SECONDS = 1.0  # how long the body of an early answer is waited for
+_EARLY_READS = 16  # of the body of an early answer
+
+
+async def send_until_refused(connection: Connection, request: httpx.Request) -> None:
+    """Send a request, but stop when the server answers with an error before it has read all of it.
+
+    A server that refuses an upload (413, 401) may read no further: the rest could not be sent before a deadline. If it
+    accepts early (2xx), the rest is sent. Afterwards `connection.parser` has the head of an early answer.
+
+    Raises:
+        httpx.TransportError: the connection ended, or broke, before there was an answer.
+        trio.BrokenResourceError: it broke while this was sending.
+    """
+    if not connection.may_block(request):
+        await connection.send(request)
+        return
+    with trio.CancelScope() as sending:
+        answer = Reading(functools.partial(_early_answer, connection, sending))
+        try:
+            await connection.send(request)
+        finally:
+            with trio.CancelScope(shield=True):
+                await answer.cancel()
+    connection.is_spoiled = connection.is_spoiled or sending.cancelled_caught
+    answer.result()
+
+
+async def _early_answer(connection: Connection, sending: trio.CancelScope) -> bytes:
+    """Wait for the head of an answer, and cancel the sending of the request if it refuses it."""
+    parser = connection.parser
+    try:
+        await read_head(connection)
+        if parser.status is not None and parser.status < 300:
+            return b""
+        # Over TLS a cancelled send breaks the stream, so what the server says about it is read before that.
+        with trio.move_on_after(_EARLY_SECONDS), contextlib.suppress(httpx.TransportError):  # noqa: ASYNC912 - not if the answer is complete
+            for _ in range(_EARLY_READS):
+                if parser.complete:
+                    break
+                await connection.receive()
+                connection.check()
+    except httpx.TransportError:
+        sending.cancel()
+        raise
+    sending.cancel()
+    return b""
+
+
+async def read_head(connection: Connection) -> None:
+    """Read until the head of the response is complete.
+
+    Raises:
+        httpx.TransportError: the connection ended or broke before, or what came is not HTTP.
+    """
+    while True:
+        await connection.receive()
+        if connection.parser.status is not None:
+            return
+        connection.check()
 
 
 async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:

@@ -33,12 +33,15 @@ from ._connection import (
     Origin,
     StreamOpener,
     close_now,
+    default_tls,
     has_port,
     has_something_to_say,
     open_tcp,
     open_tls,
+    read_head,
     reason_of,
     refuse_unclosable,
+    send_until_refused,
     unix_opener,
 )
 from ._http1 import MAX_HEADER_BYTES, ResponseParser
@@ -224,7 +227,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     def _tls(self) -> ssl.SSLContext:
         if self._ssl_context is None:
-            self._ssl_context = httpx.create_ssl_context(trust_env=self._trust_env)
+            self._ssl_context = default_tls(trust_env=self._trust_env)
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
@@ -236,7 +239,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         broken: httpx.TransportError | None = None
         began = trio.current_time()
         try:
-            await _within(timeouts.get("write"), httpx.WriteTimeout, connection.send, request)
+            await _within(timeouts.get("write"), httpx.WriteTimeout, send_until_refused, connection, request)
         except httpx.WriteTimeout as error:
             broken = error
         except trio.BrokenResourceError as error:
@@ -244,18 +247,20 @@ class TrioTransport(httpx.AsyncBaseTransport):
                 f"the connection{connection.way} broke while the request was sent: {reason_of(error)}"
             )
             broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
+        connection.is_spoiled = connection.is_spoiled or broken is not None
+        if connection.parser.status is not None:  # the answer came before the request was sent whole
+            return  # noqa: ASYNC910 - to send is one
         if broken is None:
             limit = timeouts.get("read")
             left = None if limit is None else max(0.0, limit - (trio.current_time() - began))
-            await _within(left, httpx.ReadTimeout, _read_head, connection)
+            await _within(left, httpx.ReadTimeout, read_head, connection)
         else:
             await self._read_last_word(connection, broken)
 
     async def _read_last_word(self, connection: Connection, broken: httpx.TransportError) -> None:
         """The server may have answered before it had read the whole request, and stopped reading: its answer counts."""
-        connection.is_spoiled = True
         try:
-            await _within(_LAST_WORD_SECONDS, httpx.ReadTimeout, _read_head, connection)
+            await _within(_LAST_WORD_SECONDS, httpx.ReadTimeout, read_head, connection)
         except httpx.TransportError:
             raise broken from broken.__cause__
 
@@ -407,15 +412,6 @@ async def _within(
     with trio.move_on_after(seconds):
         return await function(*args)
     raise error(f"gave up after {seconds:g} s")
-
-
-async def _read_head(connection: Connection) -> None:
-    parser = connection.parser
-    while True:
-        await connection.receive()
-        if parser.status is not None:
-            return
-        connection.check()
 
 
 async def _drain(connection: Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none

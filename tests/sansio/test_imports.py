@@ -50,6 +50,7 @@ LAYERS = [
     ["_transport"],
     ["_proxy"],
     ["_connection", "_http1"],
+    ["_reading"],
     ["_lenient"],
     ["_sansio"],
     ["_hints"],
