@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import threading
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
 import trio
 import trio.testing
-from net_helpers import client_over, no_environment, serve
+from net_helpers import cancel_everywhere, client_over, no_environment, serve
 
 from trio_openai import APIConnectionError, APITimeoutError, BadRequestError, Deadlines, StreamTruncatedError
 from trio_openai.testing import Cut, Pause, Reply, Stall
@@ -151,3 +155,112 @@ async def test_an_error_status_is_raised_on_entering(nursery: trio.Nursery) -> N
                 pass
         with pytest.raises(BadRequestError, match="no such voice"):
             await client.audio.speech.create(**SPEECH)
+
+
+# The disk.
+
+
+class Watched(io.FileIO):
+    """A file that says in which threads it was used."""
+
+    threads: ClassVar[list[tuple[str, threading.Thread]]] = []
+    fails: ClassVar[str | None] = None
+
+    def write(self, data: Any, /) -> int:
+        self._use("write")
+        return super().write(bytes(data)[:1000])  # as little as a file may take at a time
+
+    def flush(self) -> None:
+        self._use("flush")
+        super().flush()
+
+    def close(self) -> None:
+        was_closed = self.closed
+        super().close()
+        if not was_closed:
+            self._use("close")
+
+    def _use(self, how: str) -> None:
+        Watched.threads.append((how, threading.current_thread()))
+        if Watched.fails == how:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
+    monkeypatch.setattr("trio_openai._bytes.io.FileIO", Watched)
+    monkeypatch.setattr(Watched, "threads", [])
+    monkeypatch.setattr(Watched, "fails", None)
+    return Watched
+
+
+async def test_the_disk_is_only_touched_in_threads(
+    nursery: trio.Nursery, tmp_path: Path, watched: type[Watched]
+) -> None:
+    client, _ = client_over(await serve(nursery, SOUND))
+    async with client, client.audio.speech.stream_bytes(**SPEECH) as sound:
+        await sound.write_to_file(tmp_path / "a.mp3")
+    assert (tmp_path / "a.mp3").read_bytes() == b"".join(PIECES)
+    assert {"write", "close"} <= {how for how, _ in watched.threads}
+    assert threading.current_thread() not in {thread for _, thread in watched.threads}
+
+
+@pytest.mark.parametrize("how", ["write", "close"])
+async def test_a_full_disk_is_an_os_error_and_leaves_no_open_file(
+    nursery: trio.Nursery, tmp_path: Path, watched: type[Watched], how: str
+) -> None:
+    client, transport = client_over(await serve(nursery, SOUND))
+    watched.fails = how
+    async with client:
+        async with client.audio.speech.stream_bytes(**SPEECH) as sound:
+            with pytest.raises(OSError, match="No space left"):
+                await sound.write_to_file(tmp_path / "a.mp3")
+            watched.fails = None
+        assert transport.statistics().active == 0
+    assert ("close", threading.current_thread()) not in watched.threads
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_writing_to_a_file_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_path: Path, before: bool) -> None:
+    """The file is closed, and what is in it is the beginning of the answer."""
+    client, transport = client_over(await serve(nursery, SOUND))
+    path = tmp_path / "a.mp3"
+
+    async def check() -> None:
+        await trio.lowlevel.checkpoint()
+        assert transport.statistics().active == 0
+        assert not path.exists() or b"".join(PIECES).startswith(path.read_bytes())
+
+    async def scenario() -> None:
+        async with client.audio.speech.stream_bytes(**SPEECH) as sound:
+            await sound.write_to_file(path)
+
+    async with client:
+        assert await cancel_everywhere(scenario, check, before=before) > 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.parametrize("has_reader", [True, False])
+async def test_writing_to_a_pipe_that_nobody_reads_can_be_cancelled(
+    nursery: trio.Nursery, tmp_path: Path, has_reader: bool
+) -> None:
+    """Without a reader it cannot even be opened; with one that does not read it soon is full."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if has_reader else None
+    server = await serve(nursery, attrs.evolve(SOUND, body=[b"x" * 64 * 1024] * 40))
+    client, _ = client_over(server)
+    async with client, client.audio.speech.stream_bytes(**SPEECH) as sound:
+        with trio.fail_after(20), trio.CancelScope() as scope:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(sound.write_to_file, path)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                scope.cancel()
+    assert scope.cancelled_caught
+    last = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # the thread goes on, and closes the pipe
+    for reading in filter(None, (reader, last)):
+        os.set_blocking(reading, True)
+    while os.read(last, 1 << 20):
+        pass
+    for reading in filter(None, (reader, last)):
+        os.close(reading)

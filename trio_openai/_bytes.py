@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator
+import io
+import stat
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,16 +113,20 @@ class ByteStream:
     async def write_to_file(self, path: str | os.PathLike[str]) -> None:
         """Write the bytes to a file as they come. If that fails, those that came are in the file.
 
+        The disk is only touched in threads. A cancellation waits until a write to a regular file has ended. One to a
+        pipe or a device may never end, so it is left to its thread.
+
         Raises:
             OSError: the file cannot be written.
             APIError: as iterating does.
         """
-        file = await in_thread(lambda: Path(path).open("wb"))  # noqa: SIM115 - it is closed below
+        file = WrittenFile(Path(path))
         try:
+            await file.open()
             async for piece in self:
-                await in_thread(functools.partial(file.write, piece))
+                await file.write(piece)
         finally:
-            file.close()
+            await file.aclose()  # noqa: ASYNC102 - it is shielded, and does not wait for a pipe
 
     async def aclose(self) -> None:
         """Close it and its connection. Idempotent, callable from any task. The connection is closed before it waits."""
@@ -132,3 +139,66 @@ class ByteStream:
                 await body.aclose()
             finally:
                 self._exchange.settle(error=self._failure)
+
+
+class WrittenFile:
+    """A file that is written in threads. Nothing is buffered, so to close it writes nothing.
+
+    Args:
+        path: where it is, or is to be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: io.FileIO | None = None
+        self._may_block = False  # for ever, as a pipe does that nobody reads
+        self._using = threading.Lock()  # held by the thread that is using the file, and by who closes it
+        self._is_over = False
+
+    async def open(self) -> None:
+        """Create the file, or empty it. Raises `OSError`."""
+        self._may_block = await in_thread(functools.partial(_may_block, self._path))
+        await self._in_thread(self._open)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of the bytes. Raises `OSError`."""
+        await self._in_thread(functools.partial(self._write, data))
+
+    async def aclose(self) -> None:
+        """Close it. If a thread still uses it, that thread closes it when it has ended."""
+        self._is_over = True
+        with trio.CancelScope(shield=True):
+            if self._using.acquire(blocking=False):
+                self._using.release()
+                await in_thread(self._use)
+            await trio.lowlevel.checkpoint()
+
+    async def _in_thread(self, function: Callable[[], None]) -> None:
+        use = functools.partial(self._use, function)
+        await trio.to_thread.run_sync(use, abandon_on_cancel=self._may_block, limiter=trio.CapacityLimiter(1))
+
+    def _use(self, function: Callable[[], None] | None = None) -> None:
+        with self._using:
+            try:
+                if function is not None and not self._is_over:
+                    function()
+            finally:
+                if self._is_over and self._file is not None:
+                    self._file.close()
+
+    def _open(self) -> None:
+        self._file = io.FileIO(self._path, "w")
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+
+
+def _may_block(path: Path) -> bool:
+    """Return whether to write there may block for ever."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # it is not there yet, or opening it says why it cannot be
+        return False

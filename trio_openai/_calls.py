@@ -270,7 +270,8 @@ def _form(params: Mapping[str, Any], files: Collection[str]) -> Form:
 
 def _pairs(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values as openai-python sends them: `list[]=1&list[]=2&object[member]=3`; None is left out."""
-    return [pair for name, value in params.items() for pair in _flat(name, value)]
+    found = [pair for name, value in params.items() for pair in _flat(str(name), value)]
+    return [(printable(name), printable(text)) for name, text in found]
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:

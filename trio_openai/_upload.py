@@ -6,18 +6,25 @@ is a file on disk in the form. (So a form from memory needs none, also in a test
 
 A file belongs to an attempt, which closes it whatever happens. While it is being sent it must not change: what is sent
 is as long as the head of the request has said, or an `OSError` ends it.
+
+Only regular files are taken. To open or read a pipe or a device may block for ever, and a thread cannot be cancelled.
+Files of `/proc` have a size of 0 and content all the same; these are refused too, since an empty file would be sent.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import attrs
 import trio
+
+from ._sansio.text import printable
 
 _T = TypeVar("_T")
 
@@ -56,7 +63,8 @@ class Upload:
             name, content, content_type = _unpacked(parameter, given)
         content = _content(parameter, getattr(content, "wrapped", content))  # as trio.open_file wraps it
         name = name or (content.name if isinstance(content, Path) else getattr(content, "name", None))
-        return cls(Path(name).name if isinstance(name, str) else "upload", content, content_type)
+        name = printable(Path(name).name) if isinstance(name, str) else ""
+        return cls(name or "upload", content, content_type)
 
     @property
     def is_on_disk(self) -> bool:
@@ -64,20 +72,66 @@ class Upload:
         return not isinstance(self.content, bytes | io.BytesIO)
 
     def measured(self) -> Part:
-        """The form for httpx. Looks for the file and its size; for a thread.
+        """Return the file in the form that httpx takes. Looks for it and for its size, so call this in a thread.
 
         Raises:
-            OSError: there is no such file.
+            OSError: there is no such file, or it is a directory.
+            ValueError: it is not a regular file, or has another size than it says.
+            TypeError: it is open in text mode.
         """
         content = self.content
         if isinstance(content, bytes):
             part: SizedFile | bytes = content
         elif isinstance(content, Path):
-            part = SizedFile(lambda: content.open("rb"), content.stat().st_size, is_ours=True)
+            part = SizedFile(lambda: open_regular(content), content.stat().st_size, is_ours=True)
         else:
-            size = content.seek(0, os.SEEK_END)
-            part = SizedFile(lambda: content, size, is_ours=False)
+            part = SizedFile(lambda: content, _size_of(content, self.name), is_ours=False)
+        if isinstance(part, SizedFile):
+            part.check(self.name)
         return (self.name, part, self.content_type) if self.content_type else (self.name, part)
+
+
+def _size_of(file: IO[bytes], name: str) -> int:
+    try:
+        return file.seek(0, os.SEEK_END)
+    except OSError as error:  # a file of /proc, say
+        raise ValueError(f"{name} has content of an unknown size; read it yourself, and give its bytes") from error
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file to read it, and never wait for a pipe's other end or for a device.
+
+    Raises:
+        OSError: there is no such file, or it is a directory.
+        ValueError: it is a pipe, a socket, or a device.
+    """
+    _check_regular(path, path.stat().st_mode)  # a device may do something when it is opened
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - Path.open takes no opener; the caller closes it
+    try:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)  # it may have been replaced since
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "this is a directory; give the path of a file", str(path))
+    if not stat.S_ISREG(mode):
+        raise ValueError(
+            f"{str(path)!r} is {_kind(mode)}, which could block for ever; read it yourself, and give its bytes"
+        )
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _is_tuple(given: object) -> TypeGuard[tuple[Any, ...]]:
@@ -87,8 +141,11 @@ def _is_tuple(given: object) -> TypeGuard[tuple[Any, ...]]:
 def _unpacked(parameter: str, given: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     if len(given) not in (2, 3) or not isinstance(given[0], str | None):
         raise TypeError(f"{parameter} takes {_WAYS}")
-    if not isinstance(given[-1] if len(given) == 3 else None, str | None):
+    content_type = given[2] if len(given) == 3 else None
+    if not isinstance(content_type, str | None):
         raise TypeError(f"{parameter}'s content type is a string, such as 'audio/mpeg'")
+    if content_type is not None and not (content_type.isascii() and content_type.isprintable()):
+        raise ValueError(f"{parameter}'s content type has a character that a header cannot have: {content_type!r}")
     return given[0], given[1], given[2] if len(given) == 3 else None
 
 
@@ -133,11 +190,28 @@ class SizedFile:
         self.close()
         return self._at
 
+    def check(self, name: str) -> None:
+        """Look at its beginning, and close it again. Raises as `Upload.measured`."""
+        file = self._open()
+        try:
+            file.seek(0)
+            beginning: object = file.read(0 if self._size else 1)
+        finally:
+            if self._is_ours:
+                file.close()
+        if isinstance(beginning, str):
+            raise TypeError(f'{name} is open in text mode; open it in binary mode, "rb"')
+        if not self._size and beginning:
+            raise ValueError(
+                f"{name} says that it has 0 bytes, but has content, as files of /proc and devices do; "
+                "read it yourself, and give its bytes"
+            )
+
     def read(self, size: int) -> bytes:
         """The next bytes, so many at the most.
 
         Raises:
-            OSError: the file cannot be read, or has become shorter.
+            OSError: the file cannot be read, or has become shorter, or gives more than it was asked for.
         """
         if self._file is None:
             self._file = self._open()
@@ -147,6 +221,10 @@ class SizedFile:
         self._at += len(data)
         if wanted and not data:
             raise OSError(f"a file became shorter while it was sent: it has {self._at} of its {self._size} bytes")
+        if len(data) > wanted:
+            raise OSError(
+                f"a file gave {len(data)} bytes when it was asked for {wanted}; what is sent would be too long"
+            )
         return data
 
     def close(self) -> None:
