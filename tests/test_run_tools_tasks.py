@@ -109,7 +109,7 @@ async def in_a_group() -> None:
 async def run_until(nursery: trio.Nursery, how: str, *tools: Any, **options: Any) -> tuple[Any, int]:
     """A run of these tools, each called once, which ends while they run. Returns it, and how many began."""
     calls = [piece(n, "{}", tool.__name__) for n, tool in enumerate(tools)]
-    server = await serve(nursery, [Reply.sse(*calls, *([end()] if how == "whole" else []), Stall()), ANSWER])
+    server = await serve(nursery, [Reply.sse(*calls, end(), Stall()), ANSWER])
     client, _ = client_over(server)
     began = 0
     run: Any = None
