@@ -422,3 +422,74 @@ async def test_resume_is_for_streams() -> None:
             await responses.create(model="m", input="Hi", background=True, resume=True)
         with pytest.raises(ValueError, match="background=True"):
             await responses.create(model="m", input="Hi", stream=True, resume=True)
+
+
+def vllm(text: str | None = None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    choice = {"delta": {} if text is None else {"content": text}, "finish_reason": finish, "stop_reason": None}
+    return {"id": "trsc-1", "object": "transcription.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+
+
+VLLM = [vllm(" Hel"), vllm("lo", "stop"), vllm(choices=[], usage={"total_tokens": 7, "completion_tokens": 2})]
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_transcription_in_chunks_like_those_of_a_chat_has_text(nursery: trio.Nursery, done: bool) -> None:
+    _, client = await open_client(nursery, Reply.sse(*VLLM, done=done))
+    async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
+        assert [text async for text in stream.text_deltas] == [" Hel", "lo"]
+        assert stream.snapshot.text == " Hello"
+        assert stream.snapshot.raw["usage"]["total_tokens"] == 7
+        assert stream.verdict.reason == "stop"
+
+
+@pytest.mark.parametrize("chunks", [VLLM[:1], [*VLLM, vllm(" more")]])
+async def test_such_a_transcription_without_its_end_is_truncated(nursery: trio.Nursery, chunks: list[Any]) -> None:
+    _, client = await open_client(nursery, Reply.sse(*chunks, done=False))
+    async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
+        with pytest.raises(StreamTruncatedError) as caught:
+            await stream.until_done()
+    assert caught.value.partial.text.startswith(" Hel")
+
+
+async def test_the_end_of_a_transcript_does_not_erase_its_text(nursery: trio.Nursery) -> None:
+    chunks = [{"type": "transcript.text.delta", "delta": "Hi"}, {"type": "transcript.text.done", "text": "", "more": 1}]
+    _, client = await open_client(nursery, Reply.sse(*chunks, done=False))
+    async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
+        await stream.until_done()
+    assert stream.snapshot.raw == {"text": "Hi", "more": 1}
+
+
+async def test_unknown_fields_of_a_legacy_completion_survive(nursery: trio.Nursery) -> None:
+    def text(piece: str, finish: str | None = None, **more: Any) -> dict[str, Any]:
+        logprobs = {"tokens": [piece], "ids": [len(piece)]}
+        choice = {"index": 0, "text": piece, "finish_reason": finish, "logprobs": logprobs, "stop_reason": finish}
+        return {"id": "cmpl-1", "object": "text_completion", "choices": [choice], **more}
+
+    _, client = await open_client(nursery, Reply.sse(text("Hel", timings=1), text("lo", "stop", timings=2)))
+    async with client, client.completions.stream(model="m", prompt="p") as stream:
+        await stream.until_done()
+    whole = stream.snapshot
+    assert whole.raw["timings"] == 2
+    logprobs = {"tokens": ["Hel", "lo"], "ids": [3, 2]}
+    expected = {"index": 0, "text": "Hello", "finish_reason": "stop", "stop_reason": "stop", "logprobs": logprobs}
+    assert whole.raw["choices"] == [expected]
+    assert whole.choices[0].raw == expected
+    assert whole.choices[0].text == "Hello"
+
+
+async def test_text_after_the_finish_reason_of_a_legacy_completion_needs_another_end(nursery: trio.Nursery) -> None:
+    chunks = [{"choices": [{"index": 0, "text": "a", "finish_reason": reason}]} for reason in ("stop", None)]
+    _, client = await open_client(nursery, Reply.sse(*chunks, done=False))
+    async with client, client.completions.stream(model="m", prompt="p") as stream:
+        with pytest.raises(StreamTruncatedError):
+            await stream.until_done()
+
+
+async def test_an_error_in_a_choice_of_a_legacy_completion_fails_the_stream(nursery: trio.Nursery) -> None:
+    failed = {"index": 0, "text": "b", "finish_reason": "error", "error": {"message": "overloaded"}}
+    chunks = [{"choices": [{"index": 0, "text": "a", "finish_reason": None}]}, {"choices": [failed]}]
+    _, client = await open_client(nursery, Reply.sse(*chunks))
+    async with client, client.completions.stream(model="m", prompt="p") as stream:
+        with pytest.raises(APIError, match="overloaded") as caught:
+            await stream.until_done()
+    assert caught.value.partial.choices[0].text == "ab"

@@ -52,11 +52,13 @@ class ChatDialect:
         return chunk
 
     def ordinary(self, raw: Raw) -> ChatCompletionChunk | None:
+        if "error" in raw or raw.get("object") != "chat.completion.chunk":
+            return None
         try:
-            (choice,) = raw["choices"]
-            if choice["finish_reason"] is not None or "error" in raw or raw["object"] != "chat.completion.chunk":
-                return None
-        except (KeyError, TypeError, ValueError):
+            for choice in raw["choices"]:
+                if "error" in choice:
+                    return None
+        except (KeyError, TypeError):
             return None
         return self._hook(raw, None)
 

@@ -36,7 +36,8 @@ from trio_openai.types.images import (
 from .convert import hook_for
 from .dialects import Reported
 from .failures import api_error
-from .json import is_object
+from .json import is_object, objects_in
+from .text import join_text
 from .usage import used_tokens
 
 EventT = TypeVar("EventT")
@@ -88,8 +89,8 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
         """What the events so far add up to."""
 
     def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` event, or an object of no type with an `error`."""
-        is_error = raw.get("type", name) == "error" or name == "error" or ("type" not in raw and raw.get("error"))
+        """Find an `error` event, an object of no type with an `error`, or an object that is one (vLLM)."""
+        is_error = "error" in (raw.get("type"), raw.get("object"), name) or ("type" not in raw and raw.get("error"))
         return Reported(api_error(APIError, raw)) if is_error else None
 
     def whole_without_end(self) -> bool:
@@ -154,40 +155,61 @@ class ImageDialect(TaggedDialect[ImageStreamEvent, ImagesResponse]):
 
 
 class TranscriptionDialect(TaggedDialect[TranscriptionStreamEvent, Transcription]):
-    """The text of a recording: ends with the event that has all of it."""
+    """The text of a recording: ends with the event that has all of it.
+
+    vLLM sends chunks like those of a chat instead: the text is in `choices[].delta.content`, and a finish reason is the
+    end, unless more text follows.
+    """
 
     def __init__(self) -> None:
         super().__init__(TranscriptionStreamEvent)
         self._texts: list[str] = []
-        self._segments: list[TranscriptionDiarizedSegment] = []
-        self._done: TranscriptionTextDoneEvent | None = None
+        self._segments: list[Raw] = []
+        self._done: Raw = {}
+        self._is_finished = False
 
     def _add(self, event: TranscriptionStreamEvent) -> str:
         if isinstance(event, TranscriptionTextDeltaEvent):
             return self._add_text(event.delta)
         if isinstance(event, TranscriptionDiarizedSegment):
-            self._segments.append(event)
+            self._segments.append(event.raw)
             self.has_content = True
         elif isinstance(event, TranscriptionTextDoneEvent):
             self.ended = True
-            self._done = event
+            self._done = event.raw
             if not self._texts:
                 return self._add_text(event.text)
+        else:
+            return join_text(map(self._add_choice, objects_in(event.raw.get("choices"))))
         return ""
+
+    def _add_choice(self, choice: Raw) -> str:
+        """Fold in a chunk like those of a chat."""
+        delta = choice.get("delta")
+        text = self._add_text(delta.get("content")) if is_object(delta) else ""
+        if reason := choice.get("finish_reason"):
+            self._is_finished, self._reason = True, str(reason)
+        return text
 
     def _add_text(self, text: object) -> str:
         if type(text) is not str:
             return ""
         self._texts.append(text)
-        self.has_content = self.has_content or bool(text)
+        if text:
+            self.has_content, self._is_finished = True, False
         return text
 
+    def whole_without_end(self) -> bool:
+        return self._is_finished
+
     def snapshot(self) -> Transcription:
-        done, text = self._done, "".join(self._texts)
-        whole = Transcription(text=text, segments=list(self._segments) or None)
-        if done is not None:
-            whole.text = done.text if type(done.text) is str else text
-            whole.languages, whole.logprobs, whole.usage = done.languages, done.logprobs, done.usage
+        raw = {name: value for name, value in self._done.items() if name != "type"}
+        raw["text"] = given if type(given := raw.get("text")) is str and given else join_text(self._texts)
+        if self._segments:
+            raw["segments"] = list(self._segments)
+        if is_object(self._usage):
+            raw.setdefault("usage", self._usage)
+        whole: Transcription = hook_for(Transcription)(raw, None)
         return whole
 
     def delta_of(self, event: Any) -> tuple[Hashable, str] | None:
