@@ -231,7 +231,7 @@ async def test_half_a_last_event_is_a_cut() -> None:
 
 NOT_STREAMS: dict[str, tuple[bytes, type[APIError], str]] = {
     "JSON": (
-        b'{"id":"c1","object":"chat.completion","choices":[{"message":{"content":"Hi"}}]}',
+        b'{"id":"c1","object":"list","data":[]}',
         APIResponseValidationError,
         "not an event stream",
     ),

@@ -27,6 +27,7 @@ from streams import (
 )
 
 from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_completion import CompletionDialect
 from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._sansio.reader import END, NEED_DATA, Reader, State, Verdict
 from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
@@ -823,3 +824,61 @@ def test_folding_does_not_depend_on_the_cut(chunks: list[Any], size: int) -> Non
 def test_any_bytes_at_all_are_no_reason_to_crash(body: bytes, make: Callable[..., Played], cut_by: str | None) -> None:
     assert make(CHAT[0], body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")
     assert make(body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")
+
+
+# A plain answer in place of a stream
+
+PLAIN: dict[str, Any] = {
+    "id": "c1",
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hel\nlo"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+    "more": "x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("size", [7, 1000, 10**6])
+@pytest.mark.parametrize("form", [{}, {"indent": 2}, {"separators": (",\r\n", ":\n\n")}], ids=str)
+@pytest.mark.parametrize("start", [b"", b"\n ", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", ""])
+def test_a_plain_answer_is_a_stream_with_one_event(size: int, form: Any, start: bytes, content_type: str) -> None:
+    body = start + json.dumps(PLAIN, **form).encode() + b"\n"
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    played = chat(*pieces, content_type=content_type)
+    assert played.raws == [PLAIN]
+    assert played.text == "Hel\nlo"
+    assert played.events[0].choices[0].delta.content == "Hel\nlo"
+    assert str(played.verdict) == "done by finish_reason (stop)"
+    assert played.snapshot.raw == PLAIN
+
+
+def test_a_plain_answer_that_says_no_finish_reason_is_whole_all_the_same() -> None:
+    choice = {"message": {"content": "Hi"}}
+    assert str(chat(json.dumps({"choices": [choice]}).encode()).verdict) == "done by end_of_body"
+
+
+def test_a_plain_answer_that_was_cut_is_no_answer() -> None:
+    body = json.dumps(PLAIN).encode()
+    assert chat(body[:-1]).events == chat(body, cut_by=BROKEN).events == []
+    assert chat(body[:-1]).error is not None
+    assert chat(body, cut_by=BROKEN).error is not None
+
+
+def test_a_plain_answer_with_an_error_in_its_choice_fails() -> None:
+    failed = {**PLAIN["choices"][0], "finish_reason": "error", "error": {"message": "overloaded"}}
+    played = chat(json.dumps({**PLAIN, "choices": [failed]}).encode())
+    assert played.error is not None
+    assert played.error.message == "overloaded"
+    assert played.error.partial.choices[0].message.content == "Hel\nlo"
+
+
+def test_other_json_is_no_answer() -> None:
+    for other in ({"object": "list", "data": []}, {"choices": []}, {"choices": "x"}, {"id": "x"}, [PLAIN], "x"):
+        played = chat(json.dumps(other).encode(), content_type="application/json")
+        assert isinstance(played.error, APIResponseValidationError)
+
+
+def test_a_plain_legacy_completion_is_a_stream_with_one_event() -> None:
+    plain = {"object": "text_completion", "choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}]}
+    played = Played(CompletionDialect(), [json.dumps(plain).encode()])
+    assert (played.raws, played.text, str(played.verdict)) == ([plain], "Hi", "done by finish_reason (stop)")

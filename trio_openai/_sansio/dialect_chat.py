@@ -12,7 +12,7 @@ from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDe
 from . import coalesce
 from .convert import hook_for
 from .dialects import Reported, error_beside_choices
-from .json import is_object
+from .json import is_object, objects_in
 from .snapshot_chat import ChatSnapshot
 from .usage import used_tokens
 
@@ -68,6 +68,9 @@ class ChatDialect:
     def error(self, raw: Raw, name: str) -> Reported | None:
         """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
         return error_beside_choices(raw, name)
+
+    def is_answer(self, raw: Raw) -> bool:
+        return any(is_object(choice.get("message")) for choice in objects_in(raw.get("choices")))
 
     def whole_without_end(self) -> bool:
         return not self._snapshot.unfinished(self._choices)

@@ -104,6 +104,9 @@ class CompletionDialect:
         """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
         return error_beside_choices(raw, name)
 
+    def is_answer(self, raw: Raw) -> bool:
+        return any(type(choice.get("text")) is str for choice in objects_in(raw.get("choices")))
+
     def whole_without_end(self) -> bool:
         done = [choice.is_finished for choice in self._choices.values()]
         return len(done) >= self._expected and all(done)

@@ -64,6 +64,9 @@ class ResponseDialect:
         is_error = name == "error" or ("type" not in raw and raw.get("error"))
         return Reported(api_error(APIError, raw)) if is_error else None
 
+    def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
+        return False
+
     def whole_without_end(self) -> bool:
         return False
 

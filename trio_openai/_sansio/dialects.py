@@ -82,6 +82,10 @@ class Dialect(Protocol[EventT, WholeT]):
         """The error that an object reports, if it does."""
         ...
 
+    def is_answer(self, raw: Raw) -> bool:
+        """Return whether an object is a whole plain answer, which a server may send in place of a stream."""
+        ...
+
     def whole_without_end(self) -> bool:
         """Whether what came is whole, though nothing said that it was the end."""
         ...

@@ -93,6 +93,9 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
         is_error = "error" in (raw.get("type"), raw.get("object"), name) or ("type" not in raw and raw.get("error"))
         return Reported(api_error(APIError, raw)) if is_error else None
 
+    def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
+        return False
+
     def whole_without_end(self) -> bool:
         return False
 

@@ -6,6 +6,7 @@ done, truncated, failed or closed for good. What ends it:
 * the end that its dialect knows (an event that carries the finished response), or `data: [DONE]`: done;
 * the end of the body: done if what came is whole all the same (every choice finished) and the body was not cut, else
   truncated;
+* the end of a body that is the whole answer as plain JSON, which counts as one event: done;
 * an error that the server reports inside the stream, or bytes that are not the protocol: failed;
 * the user, or a deadline, or the network: the stream that reads for us says so by `fail` and `close`.
 
@@ -74,6 +75,7 @@ _NEXT: dict[tuple[State, _Input], State] = {
 
 _DECODED_AHEAD = 32  # events; decoded ones take several times the memory of their bytes
 _HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
+_BOM = b"\xef\xbb\xbf"
 _FIELDS = (b":", b"data", b"event", b"id", b"retry")
 
 
@@ -136,6 +138,7 @@ class Reader(Generic[EventT]):
         self._head = bytearray()
         self._body_ended = False
         self._cut_by = ""
+        self._is_plain = False  # the body is no stream but the whole answer
 
     @property
     def dialect(self) -> Dialect[EventT, Any]:
@@ -157,9 +160,16 @@ class Reader(Generic[EventT]):
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the body. Never raises."""
-        if self.state is _OPENING and len(self._head) < _HEAD_KEPT:
-            self._head += data[: _HEAD_KEPT - len(self._head)]
+        if self.state is _OPENING:
+            self._keep_head(data)
         self._parser.receive_data(data)
+
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the first bytes of the body; all of them if it may be a JSON object instead of a stream."""
+        start = bytes(self._head[:64] or data[:64])
+        most = self._limit if start.removeprefix(_BOM).lstrip()[:1] == b"{" else _HEAD_KEPT
+        if len(self._head) < most:
+            self._head += data[: most - len(self._head)]
 
     def receive_end(self, *, cut_by: str = "") -> None:
         """Take the end of the body; `cut_by` says what broke the connection before the end that HTTP announced."""
@@ -346,10 +356,20 @@ class Reader(Generic[EventT]):
             event = self._interpret(last)
             return self._finish() if event is None else event
         if self.state is _OPENING:
+            if (answer := self._plain_answer()) is not None:
+                return answer
             raise self.fail(self._nothing_came())
-        if last is None and not self._cut_by and self.dialect.whole_without_end():
+        if self._is_plain or (last is None and not self._cut_by and self.dialect.whole_without_end()):
             return self._end("end_of_body" if self.dialect.reason is None else "finish_reason")
         raise self.fail(self._truncated("it ended before the answer was whole"))
+
+    def _plain_answer(self) -> EventT | None:
+        """Return the one event of a body that is a plain JSON answer: some servers ignore `stream=True`."""
+        said = decode_body(bytes(self._head.removeprefix(_BOM))) if not self._cut_by else None
+        if not is_object(said) or not self._dialect.is_answer(said):
+            return None
+        self._is_plain = True
+        return self._take(said, "", b"")
 
     def _truncated(self, how: str) -> StreamTruncatedError:
         return StreamTruncatedError(f"the stream was cut: {self._cut_by or how}")
@@ -367,7 +387,7 @@ class Reader(Generic[EventT]):
     def _looks_like_events(self, head: bytes) -> bool:
         if "event-stream" in self._content_type:  # then only what is plainly something else is none
             return not head.lstrip().startswith((b"<", b"{", b"["))
-        return all(map(_may_be_a_field, head.removeprefix(b"\xef\xbb\xbf").splitlines()))
+        return all(map(_may_be_a_field, head.removeprefix(_BOM).splitlines()))
 
     def _invalid(self, what: str, data: bytes) -> APIResponseValidationError:
         shown = data[:200].decode(errors="replace")
@@ -376,7 +396,7 @@ class Reader(Generic[EventT]):
 
 def _may_be_a_field(line: bytes) -> bool:
     """Whether a line is one of an event stream, or the beginning of one."""
-    return line.startswith(_FIELDS) or any(field.startswith(line) for field in (*_FIELDS, b"\xef\xbb\xbf"))
+    return line.startswith(_FIELDS) or any(field.startswith(line) for field in (*_FIELDS, _BOM))
 
 
 def _is_whole(data: bytes) -> bool:
