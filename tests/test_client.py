@@ -30,7 +30,9 @@ async def sent(
     server = await serve(nursery, HELLO if stream else PLAIN)
     transport = TrioTransport(open_stream=server.open_stream)
     async with TrioOpenAI(**{"base_url": LOCAL, **options}, http_client=http_client(transport)) as client:
-        await client.chat.completions.create(**{**CHAT, **params}, **({"stream": True} if stream else {}))
+        answer: Any = await client.chat.completions.create(**{**CHAT, **params}, **({"stream": True} if stream else {}))
+        if stream:
+            await answer.aclose()
     (request,) = server.requests
     return request
 

@@ -136,8 +136,9 @@ async def closed_by_another(client: TrioOpenAI) -> None:
 
 
 async def the_client_is_closed(client: TrioOpenAI) -> None:
-    await client.chat.completions.create(**CHAT, stream=True)
+    stream = await client.chat.completions.create(**CHAT, stream=True)
     await client.aclose()
+    assert stream.verdict.state == "closed"
 
 
 MOVED = Reply(307, {"location": "/v2"}, b"moved")

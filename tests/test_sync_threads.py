@@ -116,8 +116,10 @@ async def test_a_key_function_needs_no_thread_of_the_program(nursery: trio.Nurse
 
 async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, STALLED)
+    streams: list[SyncChatCompletionStream] = []
     with client:
-        await trio.to_thread.run_sync(lambda: next(client.chat.completions.create(stream=True, **CHAT)))
+        await trio.to_thread.run_sync(lambda: streams.append(client.chat.completions.create(stream=True, **CHAT)))
+        await trio.to_thread.run_sync(lambda: next(streams[0]))
     await server.wait_closed()
 
 

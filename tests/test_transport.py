@@ -831,11 +831,11 @@ async def test_closing_the_client_under_cancellation_closes_everything(
 ) -> None:
     server = await serve(nursery, HELLO.stall_after(500))
     client, _ = client_over(server)
-    for _ in range(3):
-        await client.chat.completions.create(**CHAT, stream=True)
+    streams = [await client.chat.completions.create(**CHAT, stream=True) for _ in range(3)]
     with trio.CancelScope() as scope:
         scope.cancel()
         await client.aclose()
+    assert all(stream.verdict.state == "closed" for stream in streams)
     await server.wait_closed()
 
 

@@ -25,6 +25,7 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _keys the API key on its way into it; _secrets keeps it out of what comes back;
                  _tracebacks what an error does not take along;
                  _redirects which ones are followed
+    _lifetime    what ends with a client, or with the last reference to a stream
     _limiter     when an attempt may begin; _permits what a call's attempts say to it
     _body        the body of a response, whoever's transport it came through;
                  _upload the files in a request's, read while they are sent

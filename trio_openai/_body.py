@@ -45,6 +45,10 @@ class ReadableBody(Protocol):
         """Give up the connection, before any checkpoint if that is possible. `park`: the rest is of no interest."""
         ...
 
+    def close_soon(self) -> None:
+        """Give up the connection without waiting: at once if that is possible, else by a task. Raises nothing."""
+        ...
+
 
 def closing_deadline() -> float:
     """When to stop waiting for another transport to close: after five seconds, sooner if the caller's time is up.
@@ -119,6 +123,15 @@ class ForeignBody:
             self._closed = True
             await self._close()
 
+    def close_soon(self) -> None:
+        """Close it in a task, for a stream that nobody can close any more."""
+        if not self._closed:
+            trio.lowlevel.spawn_system_task(self._close_alone)
+
+    async def _close_alone(self) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
+        with contextlib.suppress(Exception):  # nobody is there to hear of it, and here it would end the run
+            await self.aclose()
+
     async def _close(self) -> None:  # noqa: ASYNC910 - a checkpoint unless the transport has none to offer
         # Errors of closing say nothing about what was read, and there is nothing to be done about them.
         with (
@@ -189,6 +202,10 @@ class InflatedBody:
         """Give up the connection."""
         await self._body.aclose(park=park)
 
+    def close_soon(self) -> None:
+        """Give up the connection without waiting."""
+        self._body.close_soon()
+
 
 class UndecodableBody:
     """A body in a coding that is not supported. Reading it raises an error, unless it is empty."""
@@ -209,6 +226,10 @@ class UndecodableBody:
     async def aclose(self, *, park: bool = False) -> None:
         """Give up the connection."""
         await self._body.aclose(park=park)
+
+    def close_soon(self) -> None:
+        """Give up the connection without waiting."""
+        self._body.close_soon()
 
 
 class _Once:

@@ -8,11 +8,12 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
-from ._body import ReadableBody, body_of
+from ._body import body_of
+from ._lifetime import Connected
 from ._request import Exchange
 from ._upload import in_thread
 from .errors import APIError, APITimeoutError, StreamTruncatedError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-class ByteStream:
+class ByteStream(Connected):
     """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file.
 
     Attributes:
@@ -32,10 +33,8 @@ class ByteStream:
 
     response: httpx.Response
 
-    def __init__(self, exchange: Exchange, open_sources: set[Any]) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._open_sources = open_sources
-        self._body: ReadableBody | None = None  # None while there is no connection
         self._is_whole = False
         self._is_busy = False
         self._failure: APIError | None = None
@@ -43,8 +42,8 @@ class ByteStream:
     async def open(self) -> None:
         """Send the request and wait for the head of the response. Internal."""
         self.response = await self._exchange.open()
-        self._body = body_of(self.response)
-        self._open_sources.add(self)
+        self._connected(body_of(self.response))
+        self._exchange.lifetime.streams.add(self)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -128,9 +127,16 @@ class ByteStream:
         finally:
             await file.aclose()  # noqa: ASYNC102 - it is shielded, and does not wait for a pipe
 
+    def mark_closed(self) -> None:
+        """Do nothing: closing the connection wakes whoever reads. Internal."""
+
+    def _abandoned(self) -> Callable[[], None]:
+        self._exchange.lifetime.streams.discard(self)
+        return self._exchange.settle
+
     async def aclose(self) -> None:
         """Close it and its connection. Idempotent, callable from any task. The connection is closed before it waits."""
-        self._open_sources.discard(self)
+        self._exchange.lifetime.streams.discard(self)
         body, self._body = self._body, None
         if body is None:
             await trio.lowlevel.cancel_shielded_checkpoint()

@@ -94,7 +94,6 @@ class Caller:
     """What a client's endpoints share: its connections, and what it adds to every request.
 
     Attributes:
-        open_sources: the streams that closing the client closes, each by its `aclose()`.
         route: gives the path to ask, where that depends on the parameters.
     """
 
@@ -103,7 +102,6 @@ class Caller:
     query: Mapping[str, Any]
     deadlines: Deadlines
     max_retries: int
-    open_sources: set[Any] = attrs.field(factory=set[Any])
     route: Route | None = None
 
     def prepare(
@@ -170,7 +168,7 @@ class Caller:
         self, call: Call, make_dialect: Callable[[], Dialect[EventT, WholeT]], *, resume: bool = False
     ) -> EventSource[EventT, WholeT]:
         """A stream of a call's events, to be opened."""
-        return EventSource(self.exchange(call), make_dialect, self.open_sources, resume=resume)
+        return EventSource(self.exchange(call), make_dialect, resume=resume)
 
     async def answer(self, call: Call, decode: Decode[_T]) -> _T:
         """Make a call and read its whole answer.

@@ -227,17 +227,27 @@ class TrioOpenAI:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A cancellation, raised here, would take the place of what the block has raised.
-        with trio.CancelScope(shield=exc is not None):
-            await self.aclose()
+        await self._close()  # noqa: ASYNC102 - it is shielded and bounded
+        if exc is None:  # a cancellation, raised here, would take the place of what the block has raised
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC102
 
     async def aclose(self) -> None:
-        """Close every stream and connection. Idempotent. The connections are closed also if this is cancelled."""
-        with trio.CancelScope(shield=True):  # nothing in it waits for a server
-            for source in list(self._caller.open_sources):
-                await source.aclose()
-            await self._caller.session.http.aclose()
+        """Close every stream and connection, all at the same time. Idempotent.
+
+        Whoever waits for this client, for whatever reason, gets `trio.ClosedResourceError`. The connections are closed
+        also if this is cancelled. An `http_client` of yours that hangs while it closes is left after five seconds, or
+        when your own time is up, but not before one second.
+
+        Raises:
+            Exception: what your limiter or your transport raised meanwhile; several as an exception group. Everything
+                is closed all the same.
+        """
+        await self._close()
         await trio.lowlevel.checkpoint()
+
+    async def _close(self) -> None:
+        session = self._caller.session
+        await session.lifetime.close(session.http.aclose, session.errors)
 
     def statistics(self) -> ClientStatistics:
         """What the client holds, as of now."""
@@ -245,7 +255,7 @@ class TrioOpenAI:
 
         caller = self._caller
         return ClientStatistics(
-            open_streams=len(caller.open_sources),
+            open_streams=len(caller.session.lifetime.streams),
             transport=self._transport.statistics() if self._transport else None,
         )
 
@@ -391,7 +401,7 @@ class TrioOpenAI:
         copy._transport = self._transport
         copy._caller.session.slots = mine.session.slots
         copy._caller.session.cookies = mine.session.cookies
-        copy._caller.open_sources = mine.open_sources
+        copy._caller.session.lifetime = mine.session.lifetime
         copy._caller.route = mine.route
         return copy
 

@@ -23,6 +23,7 @@ import trio
 from ._body import body_of, plain_stream, send
 from ._connection import UnprovenEndError
 from ._keys import Bearer, Key
+from ._lifetime import Lifetime
 from ._redirects import Redirects, keep_what_describes
 from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
@@ -79,6 +80,7 @@ class Session:
     limiter: Limiter | None = None
     may_leave_origin: bool = False  # by a redirect
     cookies: Any = None  # those that the program has set on its HTTP client, as `httpx.Cookies`
+    lifetime: Lifetime = attrs.field(factory=Lifetime)
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:
         """The URL of an endpoint: as text, since the client may be of another library than the `base_url`."""
@@ -113,6 +115,7 @@ class Exchange:
     Attributes:
         retries: attempts that failed and were followed by another.
         clocks: the call's deadlines.
+        lifetime: the client's.
     """
 
     def __init__(self, session: Session, call: Call) -> None:
@@ -120,6 +123,7 @@ class Exchange:
         self.retries = 0
         self.clocks = Clocks(call.deadlines)
         self.errors = session.errors
+        self.lifetime = session.lifetime
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
         self._next_at = 0.0  # when the next one may begin
@@ -137,15 +141,23 @@ class Exchange:
         Raises:
             APIStatusError: the server answered 4xx or 5xx, at the last attempt.
             APIConnectionError: it could not be reached.
+            trio.ClosedResourceError: the client is closed, before or while this waits.
         """
-        return await self._retried(self._opened)
+        response: httpx.Response = await self.lifetime.run(self._retried, self._opened)
+        if self.lifetime.is_closed:  # in the last moment
+            try:
+                await body_of(response).aclose()
+            finally:
+                self.settle()
+            self.lifetime.check_open()
+        return response
 
     async def fetch(self) -> tuple[httpx.Response, bytes]:
         """Send the request until there is a whole plain answer: the response, closed, and its body.
 
         Raises: as `open`.
         """
-        return await self._retried(self._fetched)
+        return await self.lifetime.run(self._retried, self._fetched)
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         while True:

@@ -19,6 +19,7 @@ Rules that hold the loop together:
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, cast
@@ -29,6 +30,7 @@ import trio
 
 from ._body import ReadableBody, body_of
 from ._fanout import Hub, Overflow, Subscription
+from ._lifetime import Connected
 from ._progress import Progress, Timings
 from ._record import Record
 from ._request import Exchange, is_final
@@ -44,13 +46,12 @@ _STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long 
 _BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
 
 
-class EventSource(Generic[EventT, WholeT]):
+class EventSource(Connected, Generic[EventT, WholeT]):
     """The reading end of one stream.
 
     Args:
         exchange: the call.
         make_dialect: makes the endpoint's dialect; once for each attempt.
-        open_sources: the client's, of what it has to close when it is closed.
         resume: whether to take a background response up again where it broke.
 
     Attributes:
@@ -67,7 +68,6 @@ class EventSource(Generic[EventT, WholeT]):
         self,
         exchange: Exchange,
         make_dialect: Callable[[], Dialect[EventT, WholeT]],
-        open_sources: set[EventSource[Any, Any]],
         *,
         resume: bool = False,
     ) -> None:
@@ -77,11 +77,9 @@ class EventSource(Generic[EventT, WholeT]):
         self.held: EventT | None = None
         self._exchange = exchange
         self._make_dialect = make_dialect
-        self._open_sources = open_sources
         self._may_resume = resume
         self._may_retry = True
         self._reader_class: type[Reader[EventT]] = Reader
-        self._body: ReadableBody | None = None  # None while there is no connection
         self._record = Record()
         self._ahead: list[tuple[EventT, str]] = []  # read, and not handed out yet
         self._text: str | None = None  # of the event that was handed out last, if that was read ahead
@@ -100,8 +98,8 @@ class EventSource(Generic[EventT, WholeT]):
     async def open(self) -> None:
         """Send the request and wait for the head of the response."""
         self.response = await self._exchange.open()
-        self._body = body_of(self.response)
-        self._open_sources.add(self)
+        self._connected(body_of(self.response))
+        self._exchange.lifetime.streams.add(self)
         self._progress.head_came(goes_on=bool(self.reader.events))
         if not self.reader.events:
             self.reader = self._new_reader()
@@ -376,8 +374,7 @@ class EventSource(Generic[EventT, WholeT]):
 
     def failure(self) -> APIError | None:
         """The error that the stream ended with by its own terms, which only its events show."""
-        failure = self.dialect.failure()
-        if failure is not None:
+        if (failure := self.dialect.failure()) is not None:
             failure.request_id = self.response.headers.get("x-request-id")
         return failure
 
@@ -418,7 +415,7 @@ class EventSource(Generic[EventT, WholeT]):
             self._failure = self._exchange.cleaned(self.reader.fail(error))
             self._end_subscriptions()
             raise self._failure
-        self._open_sources.add(self)  # a client that is closed now ends the waiting too
+        self._exchange.lifetime.streams.add(self)  # a client that is closed now ends the waiting too
         self._restart_after, self._is_restart_planned = error, False
         if self.reader.events:
             self.reader.resume()
@@ -474,7 +471,7 @@ class EventSource(Generic[EventT, WholeT]):
 
     async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
         """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
-        self._open_sources.discard(self)
+        self._exchange.lifetime.streams.discard(self)
         self._progress.note(self.reader)
         body, self._body = self._body, None
         if body is None:
@@ -485,8 +482,19 @@ class EventSource(Generic[EventT, WholeT]):
             finally:
                 self._settle(error)
 
+    def _abandoned(self) -> Callable[[], None]:
+        self._exchange.lifetime.streams.discard(self)
+        return functools.partial(_give_up, self._exchange, self.hub, self.dialect.tokens)
+
     def _settle(self, error: APIError | None) -> None:
         """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
         if self._exchange.is_limited:
             tokens = None if self._progress.timings.resumes else self.dialect.tokens
             self._exchange.settle(tokens, error or self.dialect.failure())
+
+
+def _give_up(exchange: Exchange, hub: Hub[Any] | None, tokens: int | None) -> None:
+    """End the subscriptions of an abandoned stream, and settle its attempt."""
+    if hub is not None:
+        hub.end(False, None)
+    exchange.settle(tokens)

@@ -369,6 +369,10 @@ class Body(httpx.AsyncByteStream):
         if connection is not None:
             self._transport.release(connection, self._slot, park=park)
 
+    def close_soon(self) -> None:
+        """As `close`. Bodies of other transports take a task for it."""
+        self.close()
+
     async def aclose(self, *, park: bool = False) -> None:
         """`close`, then a checkpoint that cannot be cancelled."""
         self.close(park=park)

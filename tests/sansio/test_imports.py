@@ -45,6 +45,7 @@ LAYERS = [
     ["_fanout", "_progress", "_record", "_request"],
     ["_keys", "_secrets", "_tracebacks", "_redirects"],
     ["_permits"],
+    ["_lifetime"],
     ["_limiter"],
     ["_body", "_upload"],
     ["_transport"],

@@ -135,7 +135,7 @@ class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
         hide_headers(given)
         caller, (path, checked) = self._caller, self._checked((), given)
         call = self._prepared(path, checked, stream=False)
-        return StreamManager(lambda: ByteStream(caller.exchange(call), caller.open_sources))
+        return StreamManager(lambda: ByteStream(caller.exchange(call)))
 
     if TYPE_CHECKING:
 
