@@ -68,6 +68,8 @@ CORE_LAYERS = [
     ["deltas"],
     ["snapshot_chat", "snapshot_response", "window"],
     ["choice_chat"],
+    ["items_response"],
+    ["parts_response"],
     ["conversation"],
     ["limits", "parts", "sent_back", "tool_calls", "usage"],
     ["tools"],

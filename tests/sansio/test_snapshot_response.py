@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from part_helpers import said_in_response
 from streams import FULL_RESPONSES, ODD_VALUES, Json, Played, paths, responses, spoiled, spoiled_streams, sse
 
 from trio_openai.types import (
+    ContentDone,
     Response,
     ResponseApplyPatchToolCall,
     ResponseCodeInterpreterToolCall,
@@ -18,6 +20,7 @@ from trio_openai.types import (
     ResponseFunctionToolCall,
     ResponseOutputMessage,
     ResponseReasoningItem,
+    ToolCallDone,
 )
 
 CREATED: Json = {
@@ -328,10 +331,10 @@ FAMILIES: list[tuple[str, str, Json, str, Json]] = [
     ("custom_tool_call_input", "input", {"type": "custom_tool_call", "name": "n"}, "input", {}),
     ("code_interpreter_call_code", "code", {"type": "code_interpreter_call", "container_id": "c"}, "code", {}),
     ("apply_patch_call_operation_diff", "diff", {"type": "apply_patch_call", "operation": {}}, "operation.diff", {}),
-    ("shell_call_command", "command", {"type": "shell_call", "action": {}}, "action.commands.1", {"command_index": 1}),
+    ("shell_call_command", "command", {"type": "shell_call", "action": {}}, "action.commands.0", {"command_index": 1}),
     ("reasoning_text", "text", {"type": "reasoning"}, "content.0.text", {"content_index": 0}),
-    ("reasoning_summary_text", "text", {"type": "reasoning"}, "summary.1.text", {"summary_index": 1}),
-    ("output_text", "text", {"type": "message", "role": "assistant"}, "content.1.text", {"content_index": 1}),
+    ("reasoning_summary_text", "text", {"type": "reasoning"}, "summary.0.text", {"summary_index": 1}),
+    ("output_text", "text", {"type": "message", "role": "assistant"}, "content.0.text", {"content_index": 1}),
     ("refusal", "refusal", {"type": "message", "role": "assistant"}, "content.0.refusal", {"content_index": 0}),
 ]
 
@@ -400,6 +403,255 @@ def test_tools_of_the_server_come_with_their_items() -> None:
 def test_events_of_tools_that_say_nothing_make_no_item() -> None:
     response = folded({"type": "response.web_search_call.searching", "item_id": "ws"}, {"type": "keepalive"})
     assert response.output == []
+
+
+# Items that share an index
+
+
+def call(number: int, arguments: str = "", **more: Any) -> Json:
+    named = {"id": f"fc{number}", "call_id": f"c{number}", "name": f"f{number}"}
+    return {"type": "function_call", **named, "arguments": arguments, **more}
+
+
+def calls(response: Response) -> list[tuple[str, str, str]]:
+    return [(item.call_id, item.name, item.arguments) for item in response.output]
+
+
+def arguments(number: int, delta: str) -> Json:
+    return event("function_call_arguments.delta", 0, f"fc{number}", delta=delta)
+
+
+SHARED: dict[str, list[Json]] = {
+    "one after the other": [
+        *(
+            added(0, call(1)),
+            event("function_call_arguments.delta", 0, "fc1", delta="[1]"),
+            item_done(0, call(1, "[1]")),
+        ),
+        *(
+            added(0, call(2)),
+            event("function_call_arguments.delta", 0, "fc2", delta="[2]"),
+            item_done(0, call(2, "[2]")),
+        ),
+    ],
+    "interleaved": [
+        *(added(0, call(1)), added(0, call(2))),
+        *(arguments(2, text) for text in "[2"),
+        *(arguments(1, text) for text in "[1"),
+        *(arguments(2, "]"), arguments(1, "]")),
+    ],
+    "only the ends": [item_done(0, call(1, "[1]")), item_done(0, call(2, "[2]"))],
+    "ids that change, told by the call_id": [
+        *(added(0, call(1, id="a")), added(0, call(2, id="b"))),
+        *(item_done(0, call(1, "[1]", id="c")), item_done(0, call(2, "[2]", id="d"))),
+    ],
+}
+
+
+@pytest.mark.parametrize("last", [[], [call(1, "[1]"), call(2, "[2]")], [call(1, ""), call(2, "")]])
+@pytest.mark.parametrize("events", SHARED.values(), ids=SHARED)
+def test_items_that_share_an_output_index_are_separate(events: list[Json], last: list[Json]) -> None:
+    expected = [("c1", "f1", "[1]"), ("c2", "f2", "[2]")]
+    assert calls(play(CREATED, *events, end(output=last)).snapshot) == expected
+    deltas = said_in_response(CREATED, *events, end(output=last))
+    assert [(d.id, d.name, d.arguments) for d in deltas if isinstance(d, ToolCallDone)] == expected
+
+
+def test_items_of_other_types_at_one_index_are_separate() -> None:
+    response = folded(
+        event("reasoning_text.delta", 0, delta="hm"),
+        text_delta("Hel", 0),
+        event("function_call_arguments.delta", 0, "fc1", delta="{}"),
+        text_delta("lo", 0, "m1"),
+    )
+    assert [item.type for item in response.output] == ["reasoning", "message", "function_call", "message"]
+    assert response.output_text == "Hello"
+
+
+def test_messages_at_one_index_are_separate_if_the_first_is_done() -> None:
+    one = [added(0, EMPTY), text_delta("a", 0, "m1"), item_done(0, message("a"))]
+    two = [added(0, {**EMPTY, "id": "m2"}), text_delta("b", 0, "m2"), item_done(0, message("b", "m2"))]
+    assert [item.content[0].text for item in folded(*one, *two).output] == ["a", "b"]
+    assert len(folded(*one, *one).output) == 1
+
+
+def test_an_index_below_zero_is_no_index() -> None:
+    assert calls(folded(item_done(-1, call(1, "[1]")), item_done(-1, call(2, "[2]")))) == [
+        ("c1", "f1", "[1]"),
+        ("c2", "f2", "[2]"),
+    ]
+
+
+# The last event never erases what was delivered
+
+DELIVERED = {
+    "deltas": [text_delta("Hel"), text_delta("lo")],
+    "an item and deltas": [added(0, EMPTY), text_delta("Hel", 0, "m1"), text_delta("lo", 0, "m1")],
+    "deltas at another content_index": [text_delta("Hel", content_index=1), text_delta("lo", content_index=1)],
+    "a whole item": [item_done(0, message("Hello"))],
+    "everything": [
+        added(0, EMPTY),
+        event("content_part.added", content_index=0, part={"type": "output_text", "text": ""}),
+        text_delta("Hello"),
+        text_done("Hello"),
+        item_done(0, message("Hello")),
+    ],
+}
+LEFT_OUT: dict[str, list[Json]] = {
+    "no content": [EMPTY],
+    "a content that is null": [{**EMPTY, "content": None}],
+    "no such field": [{"type": "message", "id": "m1"}],
+    "an empty text": [message("")],
+    "an empty text with another id": [message("", "m7")],
+    "half of the text": [message("Hel")],
+    "only other items": [call(1, "{}")],
+    "other content": [{**EMPTY, "content": [{"type": "refusal", "refusal": "no"}]}],
+    "a message with less": [message("Hel", "m7"), call(1, "{}")],
+}
+
+
+@pytest.mark.parametrize("kind", ["completed", "incomplete", "failed"])
+@pytest.mark.parametrize("output", LEFT_OUT.values(), ids=LEFT_OUT)
+@pytest.mark.parametrize("events", DELIVERED.values(), ids=DELIVERED)
+def test_the_last_event_never_erases_text_that_was_delivered(events: list[Json], output: list[Json], kind: str) -> None:
+    played = play(CREATED, *events, end(kind, output=output, usage={"total_tokens": 7}))
+    assert played.text == played.snapshot.output_text == "Hello"
+    assert played.snapshot.usage.total_tokens == 7
+    assert [item.type for item in played.snapshot.output if item.type != "message"] == [
+        item["type"] for item in output if item["type"] != "message"
+    ]
+    if kind == "completed":
+        whole = [
+            done.text for done in said_in_response(CREATED, *events, end(output=output)) if type(done) is ContentDone
+        ]
+        assert whole == ["Hello"]
+
+
+def test_other_texts_are_not_erased_either() -> None:
+    for family, field, item, path, where in FAMILIES:
+        events = [added(0, {**item, "id": "x", "name": "f", "call_id": "c"})]
+        events.append(event(f"{family}.delta", 0, delta="abcd", **where))
+        for output in ([{**item, "id": "x"}], [message("Hi", "other")]):
+            value: Any = play(CREATED, *events, end(output=output)).snapshot.output[0].raw
+            for name in path.split("."):
+                value = value[int(name) if name.isdigit() else name]
+            assert value == "abcd", (family, field)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ([message("Hello", "m1"), message(" you", "m2")], "Hello you"),
+        ([message(" you", "m2"), message("Hxllo", "m1")], " youHxllo"),
+        ([message("Hxllo you", "m9")], "Hxllo you"),
+        ([message(" you", "m9")], "Hxllo you"),
+        ([message("Hxllo", "m9")], "Hxllo you"),
+        ([message("Hxllo", "m8"), message(" you", "m9"), message("!", "m7")], "Hxllo you!"),
+    ],
+)
+def test_the_last_event_may_correct_and_renumber(output: list[Json], expected: str) -> None:
+    """Under the same id what it says counts. A text that it has in another item is not added once more."""
+    events = [text_delta("Hxllo", 0, "m1"), text_delta(" you", 1, "m2")]
+    assert play(CREATED, *events, end(output=output)).snapshot.output_text == expected
+
+
+# Fields that the API does not have
+
+
+@pytest.mark.parametrize("output", [[], [message("Hello")]], ids=["rebuilt", "whole"])
+def test_unknown_fields_survive(output: list[Json]) -> None:
+    played = play(
+        {**CREATED, "provider": "p", "response": {**CREATED["response"], "citations": ["old"], "cost": 1}},
+        {"type": "response.in_progress", "response": {"id": "r1", "citations": ["new"]}},
+        {**added(0, {**EMPTY, "agent": "a", "turn": 1}), "node": 5},
+        {
+            **event("content_part.added", content_index=0, part={"type": "output_text", "text": "", "lang": "en"}),
+            "x": 1,
+        },
+        {**text_delta("Hel"), "sources": [1], "mood": "odd"},
+        text_delta("l"),
+        {**text_delta("o"), "sources": [2], "mood": "fine"},
+        item_done(0, {**message("Hello"), "turn": 2}),
+        {**end(output=output), "trace": "t"},
+    )
+    raw = played.snapshot.raw
+    assert {name: raw[name] for name in ("provider", "citations", "cost", "trace")} == {
+        "provider": "p",
+        "citations": ["new"],
+        "cost": 1,
+        "trace": "t",
+    }
+    item = raw["output"][0]
+    assert (item["agent"], item["turn"], item["node"]) == ("a", 2, 5)
+    part = item["content"][0]
+    assert (part["lang"], part["x"], part["sources"], part["mood"]) == ("en", 1, [1, 2], "fine")
+    assert part["text"] == played.snapshot.output[0].content[0].raw["text"] == "Hello"
+    assert played.snapshot.output[0].raw == item
+
+
+def test_unknown_fields_of_calls_survive() -> None:
+    response = folded(
+        added(0, call(1, signature="s")),
+        {**event("function_call_arguments.delta", 0, delta="{}"), "thought": ["a"]},
+        {**event("function_call_arguments.done", 0, arguments="{}"), "thought": ["b"]},
+    )
+    assert response.output[0].raw == {**call(1, "{}"), "signature": "s", "thought": ["a", "b"]}
+
+
+def test_padding_is_not_accumulated() -> None:
+    response = folded({**text_delta("Hello"), "obfuscation": "xyz", "logprobs": [], "sequence_number": 3})
+    assert response.output[0].content[0].raw == {"text": "Hello", "type": "output_text"}
+
+
+# Sent back to strict servers
+
+
+@pytest.mark.parametrize("index", [1, 7, 10**18])
+def test_an_index_that_nothing_came_for_leaves_no_null(index: int) -> None:
+    response = folded(text_delta("a", content_index=index), text_delta("b", content_index=index + 2))
+    assert [part["text"] for part in response.raw["output"][0]["content"]] == ["a", "b"]
+    whole = item_done(0, {**EMPTY, "content": [{"type": "output_text", "text": text} for text in ("a!", "b!")]})
+    response = folded(text_delta("a", content_index=index), text_delta("b", content_index=index + 2), whole)
+    assert [part["text"] for part in response.raw["output"][0]["content"]] == ["a!", "b!"]
+
+
+@pytest.mark.parametrize("missing", [{}, {"call_id": None}, {"call_id": ""}])
+@pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
+def test_a_call_without_call_id_is_answered_by_the_id_of_its_item(kind: str, missing: Json) -> None:
+    field = "input" if kind == "custom_tool_call" else "arguments"
+    item = {"type": kind, "id": "fc_9", "name": "f", field: "{}", **missing}
+    begun = [added(0, {**item, field: ""}), event(f"{kind}_arguments.delta", 0, "fc_9", delta="{}")]
+    for events in ([*begun, item_done(0, item), end()], [*begun, end(output=[item])], [end(output=[item])]):
+        assert [out.call_id for out in play(CREATED, *events).snapshot.output] == ["fc_9"]
+        assert [d.id for d in said_in_response(CREATED, *events) if isinstance(d, ToolCallDone)] == ["fc_9"]
+
+
+def test_the_id_of_an_item_does_not_answer_a_call_whose_call_id_is_on_its_way() -> None:
+    events = [
+        added(0, {"type": "function_call", "id": "fc1", "name": "f1"}),
+        event("function_call_arguments.done", 0, "fc1", arguments="{}"),
+        item_done(0, call(1, "{}")),
+    ]
+    assert calls(folded(*events)) == [("c1", "f1", "{}")]
+    assert [d.id for d in said_in_response(*events, end()) if isinstance(d, ToolCallDone)] == ["c1"]
+
+
+def test_arguments_that_a_tool_ran_with_do_not_change() -> None:
+    for later in ([event("function_call_arguments.delta", 0, delta="x")], [item_done(0, call(1, '{"a": 1}'))]):
+        events = [added(0, call(1)), event("function_call_arguments.done", 0, arguments="{}"), *later]
+        last = end(output=[call(1, '{"b": 1}')])
+        for stop in (end(), last):
+            assert calls(play(CREATED, *events, stop).snapshot) == [("c1", "f1", "{}")]
+            deltas = said_in_response(*events, stop)
+            assert [d.arguments for d in deltas if isinstance(d, ToolCallDone)] == ["{}"]
+
+
+def test_halves_of_a_character_in_two_deltas_are_joined() -> None:
+    for family, *_, where in FAMILIES:
+        halves = [event(f"{family}.delta", 0, delta=text, **where) for text in ("a\ud83d", "\ude00b")]
+        assert "a\U0001f600b" in repr(folded(*halves).raw), family
+    deltas = said_in_response(text_delta("a\ud83d"), text_delta("\ude00b"), end())
+    assert [d.text for d in deltas if type(d) is ContentDone] == ["a\U0001f600b"]
 
 
 # When content has arrived

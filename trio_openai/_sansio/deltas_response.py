@@ -18,9 +18,11 @@ from typing import Any
 from trio_openai.types._base import Raw
 from trio_openai.types.deltas import CallKind, Delta, ToolCallArgumentsDelta, ToolCallDone
 
-from .json import is_object, objects_in
+from .items_response import Item, Items
+from .json import is_array, is_object
 from .parts import CONTENT, REASONING, REFUSAL, Part, TextKind, TextPart
-from .snapshot_response import DELTAS, DONES, PLACES, TERMINAL, Item, Items, LastDelta, Place, index_in
+from .parts_response import PLACES, Place, texts_in
+from .snapshot_response import DELTAS, DONES, TERMINAL, LastDelta
 
 _TEXTS: dict[str, TextKind] = {
     "output_text": CONTENT,
@@ -52,6 +54,8 @@ class ResponseParts:
     def __init__(self, before: list[Raw]) -> None:
         self._items = Items()
         self._parts: dict[Item, dict[tuple[Place, int], _Part]] = {}
+        self._open: dict[Item, dict[tuple[Place, int], _Part]] = {}  # of these, those that are not over
+        self._kinds: dict[Item, set[object]] = {}  # of these
         self._is_cut = False
         self._numbers = itertools.count()
         self._last: tuple[LastDelta, _Part] | None = None  # if that was the last event
@@ -70,7 +74,7 @@ class ResponseParts:
 
     def end(self) -> list[Delta]:
         """The stream is whole: the parts that were not known to be."""
-        return [] if self._is_cut else [event for item in self._parts for event in self._end_of(item)]
+        return [] if self._is_cut else [event for item in [*self._open] for event in self._end_of(item)]
 
     def _add(self, raw: Raw, kind: str) -> list[Delta]:
         if place := DELTAS.get(kind):
@@ -86,7 +90,7 @@ class ResponseParts:
         value = raw.get("delta")
         if type(value) is not str or not value:
             return []
-        item, index = self._items.find(raw, place.item_type), index_in(raw, place.index)
+        item, index = self._items.find(raw, place.item_type), place.index_in(raw)
         part = self._part(item, place, index)
         if part is None or (part.is_over and isinstance(part, TextPart)):
             part = self._begin(item, place, index)
@@ -97,23 +101,28 @@ class ResponseParts:
 
     def _add_done(self, raw: Raw, place: Place) -> list[Delta]:
         value = raw.get(place.field)
-        item, index = self._items.find(raw, place.item_type), index_in(raw, place.index)
-        return self._add_whole(item, place, index, value if type(value) is str else "")
+        item = self._items.find(raw, place.item_type)
+        return self._add_whole(item, place, place.index_in(raw), value if type(value) is str else "")
 
     def _add_whole(self, item: Item, place: Place, index: int, text: str, *, is_new: bool = True) -> list[Delta]:
         """The end of a text, and all of it, if the server has said so. `is_new`: it may have had no delta."""
         part = self._part(item, place, index)
         if part is None and text and is_new:
             part = self._begin(item, place, index)
-        return [] if part is None or part.is_over else part.end_with(text)
+        if part is None or part.is_over:
+            return []
+        said = part.end_with(text)
+        if part.is_known:
+            self._open[item].pop((place, index), None)
+        return said
 
     def _add_item(self, raw: Raw, *, done: bool) -> list[Delta]:
         body = raw.get("item")
         if not is_object(body):
             return []
-        item = self._items.find(raw, "", body)
-        item.raw = body
-        heard = {_KINDS[place] for place, _ in self._parts.get(item, ())}
+        item = self._items.find(raw, "", body, begins=not done)
+        (item.finish if done else item.begin)(body)
+        heard = {*self._kinds.get(item, ())}
         self._begin_tool(item)
         return [*self._add_texts(item, body, heard), *self._end_of(item)] if done else []
 
@@ -128,32 +137,32 @@ class ResponseParts:
         """The texts of a whole item; of the kinds that were heard before, only those that are under way."""
         return [
             event
-            for place, index, text in _texts_in(body)
+            for place, index, text in texts_in(body)
             for event in self._add_whole(item, place, index, text, is_new=_KINDS[place] not in heard)
         ]
 
     def _add_response(self, response: object) -> list[Delta]:
-        """The response is whole."""
-        output = objects_in(response.get("output")) if is_object(response) else []
-        named = {name: item for item in self._parts if (name := _name_of(item.raw)) is not None}
-        heard = {_KINDS[place] for parts in self._parts.values() for place, _ in parts}
+        """Take the whole response. What it leaves out has ended all the same."""
+        output: list[Any] = value if is_object(response) and is_array(value := response.get("output")) else []
+        heard: set[object] = set().union(*self._kinds.values())
         made: list[Delta] = []
-        for index, body in enumerate(output):
-            name = _name_of(body)
-            item = named.get(name) or self._items.at(index)
-            if item is None or item.raw.get("type") != body.get("type"):
-                if name is None and heard:
-                    continue  # there is no telling whether it was heard
-                item = Item(body)
-                item.index = index
-            item.raw = body
-            self._begin_tool(item)
-            made += self._add_texts(item, body, heard)
+        for item, index in self._items.matched(output):
+            body = None if index is None else output[index]
+            if index is None:
+                made += self._end_of(item) if item is not None else []
+            elif is_object(body) and (item is not None or _is_named(body) or not heard):  # else it may have been heard
+                made += self._add_last(item or Item({}), index, body, heard)
         return [*made, *self.end()]
 
+    def _add_last(self, item: Item, index: int, body: Raw, heard: Container[object]) -> list[Delta]:
+        """Take an item of the whole response."""
+        item.index = index if item.index is None else item.index
+        item.finish(body)
+        self._begin_tool(item)
+        return self._add_texts(item, body, heard)
+
     def _end_of(self, item: Item) -> list[Delta]:
-        parts = self._parts.get(item, {}).values()
-        return [part.end() for part in parts if not part.is_over]
+        return [part.end() for part in self._open.pop(item, {}).values()]
 
     def _part(self, item: Item, place: Place, index: int) -> _Part | None:
         return self._parts.get(item, {}).get((place, index))
@@ -161,11 +170,13 @@ class ResponseParts:
     def _begin(self, item: Item, place: Place, index: int) -> _Part:
         kind = _KINDS[place]
         if item not in self._parts:
-            self._parts[item] = {}
+            self._parts[item], self._kinds[item] = {}, set()
         at = item.index if item.index is not None else len(self._parts) - 1
         number = next(self._numbers)
         part = _ToolCall(item, kind, at, number) if isinstance(kind, str) else TextPart(kind, 0, at, number)
         self._parts[item][place, index] = part
+        self._open.setdefault(item, {})[place, index] = part
+        self._kinds[item].add(kind)
         return part
 
 
@@ -173,6 +184,8 @@ class _ToolCall(Part):
     """A tool call that is on its way."""
 
     __slots__ = ("_item", "_kind")
+
+    is_call = True
 
     def __init__(self, item: Item, kind: CallKind, index: int, number: int) -> None:
         super().__init__(0, index, number)
@@ -188,17 +201,20 @@ class _ToolCall(Part):
     def end(self) -> Delta:
         """It is done."""
         self.is_over = True
-        return ToolCallDone(self._id, self._name, self.text, self._kind, 0, self._index, self._number)
+        name = self._id or self._item.raw.get("id")
+        return ToolCallDone(name, self._name, self.text, self._kind, 0, self._index, self._number)
 
     @property
     def is_known(self) -> bool:
-        """Whether its id and its name are."""
+        """Return whether its id and its name are known."""
         return bool(self._id and self._name)
 
     @property
     def _id(self) -> Any:
+        """What answers it. An item without a `call_id` is answered by its own id, but only once it is whole."""
         raw = self._item.raw
-        return raw.get("id") if self._kind == "mcp" else raw.get("call_id")
+        call_id = None if self._kind == "mcp" else raw.get("call_id")
+        return call_id or (raw.get("id") if self._kind == "mcp" or self._item.done else None)
 
     @property
     def _name(self) -> Any:
@@ -208,21 +224,6 @@ class _ToolCall(Part):
 _Part = TextPart | _ToolCall
 
 
-def _name_of(body: Raw) -> object:
-    """What an item is told apart by; ids may change, the `call_id` does not."""
-    name = body.get("call_id") or body.get("id")
-    return name if type(name) is str else None
-
-
-def _texts_in(body: Raw) -> list[tuple[Place, int, str]]:
-    """The texts of an item, with where they stand."""
-    found: list[tuple[Place, int, str]] = []
-    for place in _KINDS:
-        if place.item_type == body.get("type"):
-            name, *rest = place.path
-            parts = objects_in(body.get(name)) if rest else [body]
-            for index, part in enumerate(parts):
-                text = part.get(place.path[-1])
-                if type(text) is str and (not rest or part.get("type") == place.part_type):
-                    found.append((place, index, text))
-    return found
+def _is_named(body: Raw) -> bool:
+    """Return whether an item says which one it is."""
+    return type(body.get("call_id") or body.get("id")) is str

@@ -16,6 +16,8 @@ from trio_openai.types.deltas import (
     RefusalDone,
 )
 
+from .text import is_beginning, join_text, rest_after
+
 TextKind = tuple[type[ContentDelta | ReasoningDelta | RefusalDelta], type[ContentDone | ReasoningDone | RefusalDone]]
 
 CONTENT: TextKind = (ContentDelta, ContentDone)
@@ -28,9 +30,12 @@ class Part:
 
     Attributes:
         is_over: whether it has been reported as done.
+        is_call: whether it is what a tool is called with.
     """
 
     __slots__ = ("_choice", "_index", "_number", "_pieces", "_whole", "is_over")
+
+    is_call = False
 
     def __init__(self, choice: int, index: int, number: int) -> None:
         self.is_over = False
@@ -41,7 +46,7 @@ class Part:
     @property
     def text(self) -> str:
         """All of it, as far as it has come."""
-        return self._whole or "".join(self._pieces)
+        return self._whole or join_text(self._pieces)
 
     @property
     def is_known(self) -> bool:
@@ -57,10 +62,14 @@ class Part:
         raise NotImplementedError
 
     def end_with(self, whole: str) -> list[Delta]:
-        """The server says that it is done, and, unless that is empty, what all of it is."""
-        said, self._whole = "".join(self._pieces), whole
-        is_more = len(whole) > len(said) and whole.startswith(said)
-        rest = [self.add(whole[len(said) :])] if is_more else []
+        """End it, as the server says, with what it says is all of it.
+
+        An empty text, or less than what was delivered, says nothing: delivered text is never erased. Arguments of a
+        call are JSON, of which a beginning can be the whole.
+        """
+        if whole and (self.is_call or not is_beginning(whole, self._pieces)):
+            self._whole = whole
+        rest = [self.add(new)] if (new := rest_after(self._pieces, whole)) else []
         return [*rest, self.end()] if self.is_known else rest
 
 

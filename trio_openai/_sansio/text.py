@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from trio_openai.types._text import Printable, has_lone_half, join_text, printable, utf8
 
-__all__ = ["Printable", "after_fence", "has_lone_half", "join_text", "path_segment", "printable", "unfenced", "utf8"]
+__all__ = [
+    "Printable",
+    "after_fence",
+    "has_lone_half",
+    "is_beginning",
+    "join_text",
+    "path_segment",
+    "printable",
+    "rest_after",
+    "unfenced",
+    "utf8",
+]
+
+
+def is_beginning(text: str, pieces: Sequence[str]) -> bool:
+    """Return whether pieces of text begin with this one. Looks no further than the text is long."""
+    at = 0
+    for piece in pieces:
+        if at >= len(text):
+            break
+        if not text.startswith(piece[: len(text) - at], at):
+            return False
+        at += len(piece)
+    return at >= len(text)
+
+
+def rest_after(pieces: Iterable[str], whole: str) -> str:
+    """Return what a text has after pieces of it; nothing if it does not begin with them."""
+    at = 0
+    for piece in pieces:
+        if not whole.startswith(piece, at):
+            return ""
+        at += len(piece)
+    return whole[at:]
 
 
 def path_segment(name: str) -> str:
