@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import os
 import signal
 from collections.abc import Iterator
 
@@ -14,6 +15,12 @@ settings.register_profile(
     "same_every_time", derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same_every_time")
+
+# CI runs some tests over every library that can decode JSON: see `trio_openai/_sansio/json.py`.
+if backend := os.environ.get("TRIO_OPENAI_JSON"):
+    from trio_openai._sansio.json import use_backend
+
+    use_backend(backend)  # type: ignore[arg-type]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some of them press.
 signal.signal(signal.SIGINT, signal.default_int_handler)

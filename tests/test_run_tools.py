@@ -466,7 +466,7 @@ async def test_a_result_that_is_no_json_is_a_failure_of_the_tool(nursery: trio.N
     client, _ = client_over(server)
     async with client, client.chat.completions.run_tools(**CHAT, tools=[thing]) as run:
         await run.until_done()
-    assert run.messages[2]["content"] == "Error: TypeError: Type is not JSON serializable: object"
+    assert run.messages[2]["content"] == "Error: TypeError: object is not JSON"
 
 
 async def test_rounds_are_limited_and_the_conversation_can_be_gone_on_with(nursery: trio.Nursery) -> None:

@@ -76,7 +76,7 @@ CORE_LAYERS = [
     ["structured"],
     ["arguments", "coalesce", "convert", "encode", "failures", "partial", "policy", "schema", "socks", "sse"],
     ["json"],
-    ["text"],
+    ["json_deep", "text"],
 ]
 
 
@@ -191,6 +191,23 @@ def test_the_layers_are_those_that_are_drawn() -> None:
     library = LAYERS[LAYERS.index(["__init__"]) + 1 : -1]
     missing = {member for row in library for member in row} - {*names, *last.groups()}
     assert all(name in (trio_openai.__doc__ or "") for name in missing)
+
+
+def test_only_one_module_knows_which_library_decodes_json() -> None:
+    users = {name_of(path) for path in MODULES if "orjson" in imports(parsed(path), path)}
+    assert users == {"_sansio.json"}
+    assert not [path for path in MODULES if path.stem != "json" and "preconf.orjson" in path.read_text("utf-8")]
+
+
+def test_the_library_runs_where_there_is_no_orjson_and_no_msgspec() -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys({missing}))\n"
+        "import trio_openai; trio_openai.TrioOpenAI(api_key='none').chat.completions.stream\n"
+        "from trio_openai._sansio.json import backend, decode_json\n"
+        "print(backend(), decode_json(b'[1, NaN]'))"
+    )
+    assert run(program.format(missing="['orjson']")) == "msgspec [1, nan]"
+    assert run(program.format(missing="['orjson', 'msgspec']")) == "stdlib [1, nan]"
 
 
 def test_only_the_border_imports_httpx() -> None:

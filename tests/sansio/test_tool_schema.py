@@ -178,7 +178,7 @@ def test_arguments_are_objects_of_the_annotations() -> None:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("{", ("it is not JSON: unexpected end of data: line 1 column 2 (char 1)",)),
+        ("{", ("it is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",)),
         ("[]", ("$: Expected an object",)),
         ('{"limit": 1}', ("$.query: it is missing",)),
         ('{"query": "x", "kimit": 1}', ("$: there is no 'kimit'",)),

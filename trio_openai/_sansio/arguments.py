@@ -11,12 +11,10 @@ Each piece is looked at once, and nothing is joined while the arguments are inco
 from __future__ import annotations
 
 import copy
-import json
 import re
 from typing import Self
 
-import orjson
-
+from .json import decode_text
 from .text import join_text
 
 JSON_SPACE = " \t\r\n"
@@ -79,7 +77,7 @@ class ObjectScan:
         start = "{" if self._opened_in < self._kept else ""  # all that the pieces before `reopen` hold but white space
         text = start + join_text(pieces[self._kept :])
         try:
-            self.is_empty = not _decode(text)
+            self.is_empty = not decode_text(text)
         except ValueError:
             self._is_valid = False
         self.length = len(text)
@@ -113,21 +111,6 @@ class ObjectScan:
         else:
             self._depth -= 1
             self._is_closed = not self._depth
-
-
-def _decode(text: str) -> object:
-    """Decode JSON text, also with lone surrogate halves in it.
-
-    Raises:
-        ValueError: it is not JSON.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        try:
-            return json.loads(text)
-        except RecursionError as error:
-            raise ValueError("it is nested too deeply") from error
 
 
 class Input:
@@ -213,6 +196,6 @@ class Arguments(Input):
         if whole.strip(JSON_SPACE) == text.strip(JSON_SPACE):
             return True
         try:
-            return _decode(whole) == _decode(text)
+            return decode_text(whole) == decode_text(text)
         except (ValueError, RecursionError):
             return False

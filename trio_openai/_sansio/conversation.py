@@ -15,15 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-import orjson
-
 from trio_openai.types._base import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 
 from .json import decode_json, encode_text, is_object, objects_in
 from .sent_back import arguments_to_send, distinct_ids, id_of, item_to_send, items_of_calls, name_to_send
-from .text import utf8
+from .text import has_lone_half, utf8
 
 WholeT = TypeVar("WholeT", contravariant=True)
 Output = tuple[ToolCallDone, str]
@@ -125,11 +123,8 @@ def _chat_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
 
 def _sendable(said: Raw) -> Raw:
     """What the model said, where a server sent halves of surrogate pairs: they are put together, or replaced."""
-    try:
-        orjson.dumps(said)
-    except TypeError:
-        return cast("Raw", decode_json(utf8(encode_text(said))))
-    return said
+    text = encode_text(said)
+    return cast("Raw", decode_json(utf8(text))) if has_lone_half(text) else said
 
 
 def is_whole(call: ToolCallDone) -> bool:

@@ -6,18 +6,17 @@ changed. What `attrs.asdict` made of one is sent the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from enum import Enum
+from math import isfinite
 from typing import Any, cast
-
-import orjson
 
 from trio_openai.types._base import Raw, WireObject
 from trio_openai.types._plain import current, without_raw
 
-from .json import encode_text
-from .text import utf8
+from .json import encode_exactly, encode_fast, encode_text
+from .text import printable, utf8
 
 _FROM_ANSWERS = ("messages", "input")
 """Parameters that may hold objects of an earlier answer."""
@@ -37,7 +36,7 @@ def encode_json(params: Mapping[str, Any]) -> bytes:
 
 def _encode(params: Mapping[str, Any]) -> bytes:
     try:
-        return b"%b" % orjson.dumps(params, default=_default)  # a copy: what orjson gives holds on to 4 KiB at least
+        return encode_fast(params, _default)
     except TypeError:
         return _encode_slowly(params)
 
@@ -49,32 +48,17 @@ def _default(value: object) -> object:
 
 
 def _encode_slowly(params: Mapping[str, Any]) -> bytes:
-    """Encode what the fast encoder refuses: lone surrogate halves, integers over 64 bits, deep nesting.
+    """Encode what the fast encoder refuses: lone surrogate halves, integers over 64 bits, deep nesting. Or anything.
 
     A lone half is sent as the replacement character, since servers refuse requests that contain one.
     """
     try:
-        return utf8(encode_text(_plain(params)))
+        return utf8(encode_exactly(_plain(params)))
     except RecursionError:
         problem = "a value is nested too deeply, or contains itself"
     except TypeError as error:
         problem = str(error)
     raise TypeError(f"a parameter of the request cannot be sent as JSON: {problem}")
-
-
-def _plain(value: Any) -> Any:
-    """Return a value in the types that JSON has."""
-    if value is None or isinstance(value, Enum):
-        return None if value is None else _plain(value.value)
-    if isinstance(value, str | int | float):
-        return value
-    if isinstance(value, WireObject):
-        return _plain(current(value))
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(item) for key, item in cast("Raw", value).items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("Iterable[Any]", value)]
-    return _other(value)
 
 
 def _key(key: object) -> str:
@@ -83,11 +67,37 @@ def _key(key: object) -> str:
     raise TypeError(f"a key of an object must be a string, not {type(key).__name__}")
 
 
-def _other(value: Any) -> Any:
+def _plain(value: Any, key: Callable[[Any], str] = _key) -> Any:
+    """Return a value in the types that JSON has. Not a number and infinity become null, as orjson has it."""
+    if value is None or isinstance(value, Enum):
+        return None if value is None else _plain(value.value, key)
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, WireObject):
+        return _plain(current(value), key)
+    if isinstance(value, Mapping):
+        return {key(name): _plain(item, key) for name, item in cast("Raw", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, key) for item in cast("Iterable[Any]", value)]
+    return _other(value, key)
+
+
+def result_text(unstructured: object) -> str:
+    """Encode what a tool returned, made plain by cattrs.
+
+    Raises:
+        TypeError: it is not JSON.
+    """
+    return printable(encode_text(_plain(unstructured, str)))
+
+
+def _other(value: Any, key: Callable[[Any], str]) -> Any:
     """Return what orjson makes of the types that it knows beside those of JSON."""
     cls = value.__class__
     if hasattr(cls, "__dataclass_fields__"):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name), key) for field in fields(value)}
     kind = f"{cls.__module__}.{cls.__qualname__}"
     if kind in ("datetime.datetime", "datetime.date", "datetime.time"):
         return value.isoformat()

@@ -24,13 +24,12 @@ from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import attrs
-import orjson
 
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
 
 from .dialects import Dialect, Reported
 from .failures import api_error, decode_body
-from .json import decode_json, is_object
+from .json import decode_json, is_object, loader_for
 from .sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
@@ -211,10 +210,12 @@ class Reader(Generic[EventT]):
             return False
         self.add_up()
         ordinary, ready = self._dialect.ordinary, self._ready
-        for data in parser.plain_data(_DECODED_AHEAD):
+        batch = parser.plain_data(_DECODED_AHEAD)
+        loads = loader_for(batch)
+        for data in batch:
             try:
-                raw: object = orjson.loads(data)
-            except orjson.JSONDecodeError:
+                raw = loads(data)
+            except ValueError:
                 break
             event = ordinary(raw) if is_object(raw) else None
             if event is None:
@@ -283,8 +284,8 @@ class Reader(Generic[EventT]):
         if message.data is None:
             return None
         try:
-            raw: object = orjson.loads(message.data)
-        except orjson.JSONDecodeError:
+            raw = loader_for((message.data,))(message.data)
+        except ValueError:
             return self._not_strict_json(message.event, message.data)
         return self._take(raw, message.event, message.data)
 

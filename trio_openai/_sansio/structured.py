@@ -15,7 +15,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import attrs
 import cattrs
-import orjson
 from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
@@ -23,7 +22,7 @@ from trio_openai.types._base import Raw
 from trio_openai.types.parsed import Said, Unparsed
 
 from . import schema
-from .json import is_array, is_object
+from .json import decode_strictly, is_array, is_object
 from .schema import JSONSchema
 from .text import unfenced, utf8
 
@@ -123,8 +122,8 @@ def decoded(text: str) -> object:
         ValueError: it is none.
     """
     try:
-        return cast("object", orjson.loads(utf8(text)))
-    except orjson.JSONDecodeError as error:
+        return decode_strictly(utf8(text))
+    except ValueError as error:
         raise ValueError(f"it is not JSON: {error}") from None
 
 

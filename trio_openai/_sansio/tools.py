@@ -23,11 +23,14 @@ from typing import Any, Literal, cast
 import attrs
 
 from trio_openai.types._base import Raw
+from trio_openai.types._fields import is_wire
+from trio_openai.types._plain import current
 
 from . import schema, structured
+from .encode import result_text
 from .json import is_object
 from .schema import Field, JSONSchema
-from .text import utf8
+from .text import printable
 
 Function = Callable[..., Any]
 
@@ -220,14 +223,15 @@ def text_of(result: object) -> str:
     Raises:
         TypeError: there is no JSON for it.
     """
-    return utf8(result).decode() if isinstance(result, str) else _converter().dumps(result).decode()
+    return printable(result) if isinstance(result, str) else result_text(_converter().unstructure(result))
 
 
 @functools.cache
 def _converter() -> Any:
-    from cattrs.preconf.orjson import make_converter
+    from cattrs.preconf.json import make_converter
 
     converter = make_converter()
+    converter.register_unstructure_hook_func(is_wire, current)
     converter.register_unstructure_hook(bytes, _refuse_bytes)  # which would be told in base 85
     return converter
 

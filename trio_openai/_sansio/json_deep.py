@@ -1,0 +1,108 @@
+"""Decoding JSON without recursion.
+
+Python's own decoder recurses, so how deep it gets depends on the stack that is left. This one takes `MAX_DEPTH` levels
+everywhere. It is slow, and used for deeply nested JSON only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+from trio_openai.types._base import is_array
+
+MAX_DEPTH = 1024
+"""Levels of lists and objects in JSON. It is what orjson takes."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def check_depth(data: bytes) -> None:
+    """Raise `ValueError` if JSON is nested more deeply than `MAX_DEPTH`."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKET):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more deeply than {MAX_DEPTH} levels")
+
+
+def decode_deep(text: str, scalars: json.JSONDecoder) -> object:
+    """Decode JSON, scalars with a decoder of the standard library.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    reading = _Reading(text, scalars)
+    root: list[Any] = []
+    open_: list[Any] = [root]
+    key: Any = None
+    while len(open_) > 1 or not root:
+        value, is_open = reading.value()
+        if is_array(top := open_[-1]):
+            top.append(value)
+        else:
+            top[key] = value
+        if is_open:
+            open_.append(value)
+        while len(open_) > 1 and reading.took("]" if isinstance(open_[-1], list) else "}"):
+            is_open = False
+            open_.pop()
+        if len(open_) > 1:
+            if not is_open and not reading.took(","):
+                raise reading.error("Expecting ',' delimiter")
+            key = reading.key() if isinstance(open_[-1], dict) else None
+    if reading.peek():
+        raise reading.error("Extra data")
+    return root[0]
+
+
+class _Reading:
+    """A text, and how far it has been read."""
+
+    def __init__(self, text: str, scalars: json.JSONDecoder) -> None:
+        self._text = text
+        self._scan = cast("Any", scalars).scan_once
+        self._at = 0
+
+    def peek(self) -> str:
+        """Return the next character that is no space; nothing at the end."""
+        space = _SPACE.match(self._text, self._at)
+        self._at = space.end() if space else self._at
+        return self._text[self._at : self._at + 1]
+
+    def took(self, char: str) -> bool:
+        """Read this character, if it is the next one."""
+        if self.peek() != char:
+            return False
+        self._at += 1
+        return True
+
+    def value(self) -> tuple[Any, bool]:
+        """Read a scalar, or the beginning of a list or an object. Returns whether it was a beginning."""
+        if self.took("["):
+            return [], True
+        if self.took("{"):
+            return {}, True
+        try:
+            value, self._at = self._scan(self._text, self._at)
+        except StopIteration:
+            raise self.error("Expecting value") from None
+        return value, False
+
+    def key(self) -> str:
+        """Read a key and its colon."""
+        if self.peek() != '"':
+            raise self.error("Expecting property name enclosed in double quotes")
+        key, self._at = self._scan(self._text, self._at)
+        if not self.took(":"):
+            raise self.error("Expecting ':' delimiter")
+        return str(key)
+
+    def error(self, words: str) -> ValueError:
+        """Return the error for what stands here."""
+        return json.JSONDecodeError(words, self._text, self._at)
