@@ -43,22 +43,26 @@ def decode_deep(text: str, scalars: json.JSONDecoder) -> object:
     key: Any = None
     while len(open_) > 1 or not root:
         value, is_open = reading.value()
-        if is_array(top := open_[-1]):
-            top.append(value)
-        else:
-            top[key] = value
+        _put(open_[-1], key, value)
         if is_open:
             open_.append(value)
-        while len(open_) > 1 and reading.took("]" if isinstance(open_[-1], list) else "}"):
+        while len(open_) > 1 and reading.took("]" if is_array(open_[-1]) else "}"):
             is_open = False
             open_.pop()
         if len(open_) > 1:
             if not is_open and not reading.took(","):
                 raise reading.error("Expecting ',' delimiter")
-            key = reading.key() if isinstance(open_[-1], dict) else None
+            key = None if is_array(open_[-1]) else reading.key()
     if reading.peek():
         raise reading.error("Extra data")
     return root[0]
+
+
+def _put(place: Any, key: Any, value: Any) -> None:
+    if is_array(place):
+        place.append(value)
+    else:
+        place[key] = value
 
 
 class _Reading:
