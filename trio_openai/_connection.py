@@ -8,6 +8,7 @@ server at once that nobody is listening any more. For a half-read response there
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import ipaddress
 import os
@@ -81,7 +82,7 @@ def default_tls(*, trust_env: bool) -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context(trust_env=trust_env)
     except OSError as error:  # an SSLError is one
-        if not name:
+        if not name or is_out_of_files(error):
             raise
         reason = reason_of(error)
     raise CertificatesError(f"the environment variable {name} is {path!r}, which has no usable certificates: {reason}")
@@ -221,13 +222,44 @@ def _is_readable(sock: trio.socket.SocketType) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """The innermost message: trio wraps the operating system's and OpenSSL's errors."""
+    """Return the innermost message: trio wraps the operating system's and OpenSSL's errors."""
     cause: Any = error
     while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:  # a group: of all a host's addresses
         cause = inner
+    if isinstance(cause, socket.gaierror):  # its numbers are none of the operating system's
+        return cause.strerror or "the name of the host cannot be resolved"
     if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
         return os.strerror(cause.errno)
     return str(cause) or type(cause).__name__
+
+
+class OutOfFilesError(httpx.ConnectError):
+    """This process, or the machine, has no file descriptor left."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"cannot connect to {place}: too many open files; raise the limit (ulimit -n), or lower max_connections"
+        )
+
+
+def is_out_of_files(error: BaseException | None) -> bool:
+    """Return whether an attempt to connect failed for want of a file descriptor."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return True
+    if isinstance(error, socket.gaierror):  # it needs descriptors, and says something else if there is none
+        return not _can_open_a_file()
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return is_out_of_files(error.__cause__) or any(map(is_out_of_files, inner))
+
+
+def _can_open_a_file() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def has_port(url: httpx.URL) -> bool:

@@ -21,6 +21,7 @@ It does not speak HTTP/2.
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -31,11 +32,13 @@ import trio
 from ._connection import (
     Connection,
     Origin,
+    OutOfFilesError,
     StreamOpener,
     close_now,
     default_tls,
     has_port,
     has_something_to_say,
+    is_out_of_files,
     open_tcp,
     open_tls,
     read_head,
@@ -115,6 +118,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._idle_by_origin: dict[Origin, dict[Connection, None]] = {}
         self._active: set[Connection] = set()
         self._closed = False
+        self._opening = 0  # connections
+        self._most_idle = max_connections  # fewer once the file descriptors have run out: others need some too
+        self._waiting_for_files = trio.lowlevel.ParkingLot()
         self._opened = self._reused = 0
 
     def statistics(self) -> TransportStatistics:
@@ -164,6 +170,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.close()
         self._idle.clear()
         self._idle_by_origin.clear()
+        while self._waiting_for_files:
+            self._freed()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _exchange(
@@ -171,7 +179,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
     ) -> Connection:
         """Send the request on some connection until one answers with a head. What has to be undone is in `undo`."""
         is_replayable = isinstance(request.stream, httpx.ByteStream)
-        connection = await self._take_idle(_origin(request), undo)
+        is_queued = bool(self._waiting_for_files)  # nobody overtakes those who wait already
+        connection = None if is_queued else await self._take_idle(_origin(request), undo)
         if connection is not None:
             try:
                 await self._talk(request, connection, timeouts)
@@ -182,10 +191,59 @@ class TrioTransport(httpx.AsyncBaseTransport):
             else:
                 self._reused += 1
                 return connection
-        connection = await _within(timeouts.get("connect"), httpx.ConnectTimeout, self._open, request)
-        self._hold(connection, undo)
+        connection = await _within(timeouts.get("connect"), httpx.ConnectTimeout, self._connect, request, undo)
         await self._talk(request, connection, timeouts)
         return connection
+
+    async def _connect(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
+        """Open a connection. If there is no file descriptor left, wait until one of our own connections is free."""
+        self._opening += 1
+        try:
+            connection = await self._connected(request, undo)
+        except BaseException:
+            self._opening -= 1
+            self._freed()  # it is the turn of another one
+            raise
+        self._opening -= 1
+        return connection
+
+    async def _connected(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
+        must_wait = bool(self._waiting_for_files)
+        while True:  # noqa: ASYNC913 - opening is one
+            if must_wait:
+                if not self._idle:
+                    await self._wait_for_a_file()
+                if (idle := await self._take_idle(_origin(request), undo)) is not None:
+                    self._reused += 1
+                    return idle
+                self._close_oldest()
+            try:
+                connection = await self._open(request)
+            except OutOfFilesError:
+                must_wait = True
+                self._most_idle = min(self._most_idle, (len(self._active) + len(self._idle)) * 3 // 4)
+                if not (self._active or self._idle or self._opening > 1):
+                    raise
+            else:
+                self._hold(connection, undo)
+                return connection
+
+    async def _wait_for_a_file(self) -> None:
+        self._opening -= 1
+        try:
+            await self._waiting_for_files.park()
+        except BaseException:
+            self._opening += 1
+            raise
+
+    def _freed(self) -> None:
+        """Wake who waits for a file descriptor: one, or all if nothing is open for which they could wait.
+
+        Those who are woken count as opening at once.
+        """
+        if self._waiting_for_files:
+            count = 1 if self._active or self._opening else math.inf
+            self._opening += len(self._waiting_for_files.unpark(count=count))
 
     def _hold(self, connection: Connection, undo: contextlib.ExitStack) -> None:
         """Have the connection closed when the exchange is undone, unless `release` takes it back before."""
@@ -196,6 +254,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if connection in self._active:
             self._active.remove(connection)
             connection.close()
+            self._freed()
 
     async def _open(self, request: httpx.Request) -> Connection:
         self._check_open()
@@ -215,7 +274,12 @@ class TrioTransport(httpx.AsyncBaseTransport):
                     stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or host)
                 self._check_open()  # it may have been closed meanwhile
                 undo.pop_all()
-        except (OSError, trio.BrokenResourceError, ValueError) as error:  # ValueError: it cannot be a host's name
+        except (OSError, trio.BrokenResourceError, httpx.ConnectError, ValueError) as error:
+            # ValueError: it cannot be a host's name. httpx.ConnectError: the proxy cannot be reached.
+            if is_out_of_files(error):
+                raise OutOfFilesError(f"{host}:{origin[2]}") from error
+            if isinstance(error, httpx.ConnectError):
+                raise
             way = f" through {proxy.name}" if proxy is not None else ""
             raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}{way}: {reason_of(error)}") from error
         self._opened += 1
@@ -293,6 +357,11 @@ class TrioTransport(httpx.AsyncBaseTransport):
     def _make_room(self) -> None:
         """Idle connections to other origins give way when the limit is reached."""
         while self._idle and len(self._idle) + self._slots.borrowed_tokens > self._slots.total_tokens:
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        """Close the idle connection that was parked first, if there is one."""
+        if self._idle:
             oldest = next(iter(self._idle))
             self._forget(oldest)
             oldest.close()
@@ -308,11 +377,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
         parser = connection.parser
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
-        if reusable and not connection.is_spoiled and not self._closed and connection in self._active:
+        has_room = len(self._idle) < self._most_idle
+        if reusable and has_room and not connection.is_spoiled and not self._closed and connection in self._active:
             self._active.remove(connection)
             connection.expires_at = trio.current_time() + self._keepalive_expiry
             self._idle[connection] = None
             self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
+            self._freed()
         self._discard(connection)
         self._slots.release_on_behalf_of(slot)
 
