@@ -1004,7 +1004,7 @@ async def test_half_a_surrogate_pair_in_the_text() -> None:
         b'data: {"choices":[{"index":0,"delta":{"content":"\\uddab"}}]}\n\n',
     ]
     heard = await play(*halves, STOP, DONE)
-    assert heard.texts == ["\ud83e", "\uddab"]
+    assert heard.texts == ["\U0001f9ab"]  # what is printed must be encodable
     assert heard.verdict == CHAT_DONE
 
 

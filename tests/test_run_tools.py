@@ -596,3 +596,78 @@ def test_events_are_what_they_are_called() -> None:
         *("round.started", "round.event", "tool.started", "tool.done", "tool.failed", "round.done"),
     ]
     assert json.loads(json.dumps(CHAT)) == CHAT
+
+
+# ------------------------------------------------------------------------------------------ arguments as the model gave
+
+GIVEN = {
+    "after an empty object": [piece(0, "{}", "add"), piece(0, '{"a": 1, '), piece(0, '"b": 2}'), end()],
+    "after the finish reason": [
+        chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "add", "arguments": ""}}]}, "tool_calls"),
+        piece(0, '{"a": 1, "b": 2}'),
+    ],
+    "twice": [piece(0, '{"a": 1, "b": 2}', "add"), piece(0, '{"a": 1, "b": 2}', "add"), end()],
+    "in a whole completion": [
+        {
+            "object": "chat.completion",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {
+                        "role": "assistant",
+                        "content": None,
+                        "tool_calls": [
+                            {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a":1,"b":2}'}}
+                        ],
+                    },
+                    "finish_reason": "tool_calls",
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("chunks", GIVEN.values(), ids=GIVEN.keys())
+async def test_a_tool_runs_once_and_only_with_arguments_that_the_model_gave(
+    nursery: trio.Nursery, chunks: list[Any]
+) -> None:
+    made: list[tuple[int, int]] = []
+
+    def add(a: int = 0, b: int = 0) -> str:
+        """Add two numbers."""
+        made.append((a, b))
+        return str(a + b)
+
+    server = await serve(nursery, [Reply.sse(*chunks), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[add]) as run:
+        await run.until_done()
+    assert made == [(1, 2)]
+    (call,) = run.messages[1]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"a": 1, "b": 2}
+    assert run.messages[2]["content"] == "3"
+
+
+async def test_two_calls_with_index_0_are_two_calls_with_their_own_arguments(nursery: trio.Nursery) -> None:
+    made: list[str] = []
+
+    def f() -> str:
+        """Do the one."""
+        made.append("f")
+        return "F"
+
+    def g(a: int) -> str:
+        """Do the other."""
+        made.append(f"g{a}")
+        return "G"
+
+    first = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": ""}}
+    second = {"index": 0, "id": "c2", "function": {"name": "g", "arguments": '{"a": 2}'}}
+    chunks = [chunk({"tool_calls": [first]}), chunk({"tool_calls": [second]}), end()]
+    server = await serve(nursery, [Reply.sse(*chunks), ANSWER])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[f, g]) as run:
+        await run.until_done()
+    assert sorted(made) == ["f", "g2"]
+    assert [message["content"] for message in run.messages[2:4]] == ["F", "G"]

@@ -94,6 +94,13 @@ def test_text_after_the_finish_reason_is_another_part() -> None:
     assert dones(said_in_chat(chunk("a"), finish(), chunk("b"))) == ["content! a", "content! b"]
 
 
+def test_halves_of_a_character_in_two_deltas_are_joined_in_the_part() -> None:
+    *_, done = said_in_chat(chunk("a\ud83d"), chunk("\ude00b"), finish())
+    assert isinstance(done, ContentDone)
+    assert done.text == "a\U0001f600b"
+    assert chat(sse(chunk("a\ud83d")), sse(chunk("\ude00b"))).snapshot.choices[0].message.content == "a\U0001f600b"
+
+
 def test_choices_are_told_apart() -> None:
     deltas = said_in_chat(
         chunk("b1", index=1), chunk("a1"), chunk("b2", index=1), finish(index=1), chunk("a2"), finish()

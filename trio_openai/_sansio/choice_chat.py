@@ -167,7 +167,7 @@ class ChatChoice:
 
     def _add_text(self, key: str, value: object) -> str | None:
         if type(value) is not str:
-            return "".join([self._add_text(name, text) or "" for name, text in texts_in(key, value)])
+            return join_text([self._add_text(name, text) or "" for name, text in texts_in(key, value)])
         self.texts.setdefault(key, []).append(value)
         if value:
             self._take_content()
