@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from net_helpers import no_environment
+import trio
+from net_helpers import CHAT, no_environment, outcome, serve
 from proxy_helpers import (
     LOGIN,
     PASSWORD,
@@ -15,11 +16,14 @@ from proxy_helpers import (
 from test_secrets import assert_hidden
 
 from trio_openai import (
+    APIConnectionError,
     TrioOpenAI,
     TrioTransport,
 )
+from trio_openai._connection import dialled, without_zone
 from trio_openai._proxy import Proxy, from_environment
 from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import Reply
 
 PROXY = "http://proxy.test:3128"
 
@@ -109,6 +113,16 @@ ENVIRONMENTS: list[tuple[dict[str, str], str, str | None]] = [
     ({"ALL_PROXY": "http://p:1"}, ADDRESS, "p:1"),
     ({"ALL_PROXY": "http://p:1"}, "http://h.test", "p:1"),
     ({"ALL_PROXY": "http://p:1", "HTTPS_PROXY": "http://q:2"}, ADDRESS, "q:2"),
+    ({"ALL_PROXY": "socks://p:1"}, ADDRESS, "p:1"),
+    ({"ALL_PROXY": "socks://p"}, ADDRESS, "p:1080"),
+    ({"HTTPS_PROXY": "  http://p:1\n"}, ADDRESS, "p:1"),
+    ({"HTTPS_PROXY": " p:1 "}, ADDRESS, "p:1"),
+    ({"HTTPS_PROXY": "  "}, ADDRESS, None),
+    ({"HTTPS_PROXY": "  ", "ALL_PROXY": "p:1"}, ADDRESS, "p:1"),
+    ({"HTTPS_PROXY": "gopher://p", "HTTP_PROXY": "http://q:2"}, "http://h.test", "q:2"),
+    ({"HTTPS_PROXY": "gopher://p"}, "http://h.test", None),
+    ({"HTTPS_PROXY": "gopher://p"}, "https://localhost", None),
+    ({"HTTPS_PROXY": "gopher://p", "NO_PROXY": "example.com"}, ADDRESS, None),
     ({"ALL_PROXY": "http://p:1"}, "http://localhost:8080/v1", None),
     ({"ALL_PROXY": "http://p:1"}, "http://127.8.0.1/v1", None),
     ({"ALL_PROXY": "http://p:1"}, "http://[::1]/v1", None),
@@ -180,12 +194,60 @@ def test_no_proxy_says_where_not(
     assert (route is None or route(httpx.URL(url)) is None) == is_direct
 
 
-def test_a_proxy_in_the_environment_that_is_none_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"gopher://ada:{PASSWORD}@proxy.test")
-    with pytest.raises(ValueError, match="https_proxy in the environment") as caught:
-        TrioOpenAI(api_key="k")
-    assert_hidden(caught.value, PASSWORD)
-    assert TrioOpenAI(api_key="k", trust_env=False)
-    assert TrioOpenAI(api_key="k", proxy=PROXY)
-    monkeypatch.setenv("NO_PROXY", "*")
-    assert TrioOpenAI(api_key="k")
+UNUSABLE = ["gopher://ada:{}@proxy.test", "socks4://ada:{}@proxy.test", "http://ada:{}@proxy.test:99999", "://{}"]
+
+
+@pytest.mark.parametrize("value", UNUSABLE)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+async def test_an_unusable_proxy_variable_concerns_only_requests_that_would_use_it(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value.format(PASSWORD))
+    server = await serve(nursery, Reply.chat("Hello.", stream=False), memory=False)
+    async with TrioOpenAI(api_key="k", base_url=server.base_url) as client:
+        assert (await client.chat.completions.create(**CHAT)).choices, "loopback is never proxied"
+    async with TrioOpenAI(api_key="k", base_url="https://api.test/v1", max_retries=3) as client:
+        error = await outcome(client.chat.completions.create, **CHAT)
+        assert isinstance(error, APIConnectionError)
+        assert error.is_final
+        assert f"{variable.lower()} in the environment" in str(error)
+        assert_hidden(error, PASSWORD)
+    async with TrioOpenAI(api_key="k", base_url="https://api.test/v1", trust_env=False) as client:
+        assert client._transport is not None
+        assert client._transport._route is None
+    monkeypatch.setenv("NO_PROXY", "api.test")
+    assert from_environment()(httpx.URL("https://api.test/v1")) is None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("host", ["fe80::1%25eth0", "fe80::1%eth0"])
+async def test_the_zone_of_an_ipv6_address_is_for_this_machine_only(nursery: trio.Nursery, host: str) -> None:
+    server = await serve(nursery, Reply.chat("Hello.", stream=False))
+    asked: list[tuple[str, int]] = []
+
+    async def open_stream(name: str, port: int) -> trio.abc.Stream:
+        asked.append((name, port))
+        return await server.open_stream()
+
+    for url in (f"http://[{host}]:8080/v1", httpx.URL(f"http://[{host}]:8080/v1")):
+        transport = TrioTransport(open_stream=open_stream)
+        http = httpx.AsyncClient(transport=transport, trust_env=False)
+        async with TrioOpenAI(api_key="k", base_url=url, http_client=http) as client:
+            await client.chat.completions.create(**CHAT)
+            await client.chat.completions.create(**CHAT, extra_query={"a": "b"})
+            assert (await http.get(url)).status_code == 200
+    assert set(asked) == {("fe80::1%eth0", 8080)}
+    assert {request.header("host") for request in server.requests} == {"[fe80::1]:8080"}
+
+
+def test_the_zone_of_an_address_is_unquoted_as_rfc_6874_says() -> None:
+    for host, address in {
+        "fe80::1%25eth0": "fe80::1%eth0",
+        "fe80::1%eth0": "fe80::1%eth0",
+        "fe80::1%251": "fe80::1%1",
+        "fe80::1%25": "fe80::1%25",
+        "fe80::1%25a%2Db": "fe80::1%a-b",
+        "fe80::1": "fe80::1",
+        "api.test": "api.test",
+    }.items():
+        assert dialled(host) == address
+        assert without_zone(host) == address.partition("%")[0]

@@ -17,7 +17,7 @@ import httpx
 import trio
 
 from ._calls import NOT_GIVEN, Caller, HiddenHeaders, NotGiven, add_headers
-from ._connection import has_port, is_loopback
+from ._connection import dialled, has_port, is_loopback
 from ._endpoints.chat import Chat
 from ._hints import check_http_client, check_in_trio, check_limiter, no_attribute
 from ._keys import Key, KeyProvider
@@ -439,6 +439,8 @@ def _base_url(given: str | httpx.URL) -> httpx.URL:
         raise ValueError(f"base_url is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("base_url has to begin with http:// or https://, and to name a host")
+    if "%" in url.host and ":" in url.host:
+        url = url.copy_with(host=dialled(url.host))  # as other HTTP clients take it
     if not has_port(url):
         raise ValueError(f"base_url has a port that is none: {url.port}")
     return url

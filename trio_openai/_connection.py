@@ -12,12 +12,14 @@ import errno
 import functools
 import ipaddress
 import os
+import re
 import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from urllib.parse import unquote
 
 import attrs
 import httpx
@@ -262,6 +264,19 @@ def _can_open_a_file() -> bool:
     return True
 
 
+def dialled(host: str) -> str:
+    """Return a URL's host as the operating system takes it: `fe80::1%25eth0` has the zone `eth0` (RFC 6874)."""
+    address, _, zone = host.partition("%")
+    if ":" not in address or not zone:
+        return host
+    return f"{address}%{unquote(zone[2:] if zone.startswith('25') and len(zone) > 2 else zone)}"
+
+
+def without_zone(host: str) -> str:
+    """Return a URL's host as others know it: a zone has a meaning on this machine only."""
+    return host.partition("%")[0] if ":" in host else host
+
+
 def has_port(url: httpx.URL) -> bool:
     """Whether a URL's port, if it has one, is one. Of a larger number the operating system drops the upper half."""
     return url.port is None or 0 < url.port < 2**16
@@ -325,6 +340,8 @@ class Connection:
         target, headers = request.url.raw_path, request.headers
         if proxy is not None and self.is_forwarded:
             target, headers = proxy.forwarded(request)
+        if b"%" in self.origin[1]:
+            headers = _without_zone_in_host(headers)
         head = memoryview(serialize(request.method, target, headers))
         body = request.stream
         content = b"".join(body) if isinstance(body, httpx.ByteStream) else b""
@@ -372,6 +389,12 @@ def _is_tls_cut(error: BaseException) -> bool:
     cause = error.__cause__
     is_eof = isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError)
     return is_eof or (isinstance(cause, ssl.SSLError) and "UNEXPECTED_EOF" in str(cause))
+
+
+def _without_zone_in_host(headers: httpx.Headers) -> httpx.Headers:
+    headers = headers.copy()
+    headers["Host"] = re.sub(r"%[^\]]*", "", headers.get("host", ""))
+    return headers
 
 
 _EARLY_SECONDS = 1.0  # how long the body of an early answer is waited for

@@ -26,11 +26,21 @@ import attrs
 import httpx
 import trio
 
-from ._connection import StreamOpener, close_now, has_port, is_loopback, open_tls, reason_of, refuse_unclosable
+from ._connection import (
+    StreamOpener,
+    close_now,
+    dialled,
+    has_port,
+    is_loopback,
+    open_tls,
+    reason_of,
+    refuse_unclosable,
+    without_zone,
+)
 from ._http1 import ProtocolError, ResponseParser, check_headers, serialize
 from ._sansio.socks import SocksError, login_message, negotiate
 
-_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_PORTS = {"http": 80, "https": 443, "socks": 1080, "socks5": 1080, "socks5h": 1080}  # GNOME writes socks://
 _FORM = "such as http://user:password@host:3128, that begins with http://, https://, socks5:// or socks5h://"
 _READ_SIZE = 64 * 1024
 _SCHEMES = ("http", "https", "all")
@@ -164,7 +174,7 @@ class Proxy:
         self, dial: StreamOpener, tls: Callable[[], ssl.SSLContext], host: str, port: int, *, is_tunnel: bool
     ) -> trio.abc.Stream:
         try:
-            stream = await dial(self._host, self._port)
+            stream = await dial(dialled(self._host), self._port)
             await refuse_unclosable(stream)
         except (OSError, trio.BrokenResourceError, ValueError) as error:
             raise httpx.ConnectError(f"cannot connect to {self.name}: {reason_of(error)}") from error
@@ -172,7 +182,7 @@ class Proxy:
             with contextlib.ExitStack() as undo:
                 undo.callback(close_now, stream)
                 if self._scheme == "https":
-                    stream = await open_tls(stream, self._context or tls(), self._host)
+                    stream = await open_tls(stream, self._context or tls(), without_zone(self._host))
                 if is_tunnel:
                     await (self._negotiate if self._is_socks else self._connect)(stream, host, port)
                 undo.pop_all()
@@ -255,7 +265,7 @@ def _authority(host: str, port: int) -> str:
 def _parsed(given: str | httpx.URL) -> httpx.URL:
     """A proxy's URL. What is wrong with it is not repeated: half of it may be a password."""
     try:
-        url = httpx.URL(given)
+        url = httpx.URL(given.strip() if isinstance(given, str) else given)
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in _PORTS or not url.host or not has_port(url):
@@ -267,12 +277,11 @@ def _parsed(given: str | httpx.URL) -> httpx.URL:
 
 
 def from_environment() -> Route | None:
-    """What the environment says; None if it names no proxy.
+    """Return what the environment says, or None if it names no proxy.
 
-    Raises:
-        ValueError: it names one by what is not the URL of a proxy.
+    A variable that is not the URL of a proxy concerns only the requests that would use it: those fail.
     """
-    found = urllib.request.getproxies()
+    found = {name: url.strip() for name, url in urllib.request.getproxies().items()}
     excepted = [one.strip() for one in found.get("no", "").split(",")]
     given = {scheme: found[scheme] for scheme in _SCHEMES if found.get(scheme)}
     if "*" in excepted or not given:
@@ -282,8 +291,6 @@ def from_environment() -> Route | None:
         for scheme, url in given.items()
     }
     found = given = {}  # a traceback shows no password
-    for proxy in proxies.values():
-        proxy.check()
     return _Environment(proxies, [_Bypass.of(one) for one in excepted if one])
 
 
@@ -298,7 +305,11 @@ class _Environment:
         proxy = self.proxies.get(url.scheme) or self.proxies.get("all")
         if proxy is None or is_loopback(url.host) or any(one.covers(url) for one in self.exceptions):
             return None
-        return proxy
+        try:
+            return proxy.check()
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        raise ProxyRefusal(f"the proxy cannot be used: {problem}", is_final=True)
 
 
 @attrs.frozen

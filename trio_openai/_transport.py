@@ -36,6 +36,7 @@ from ._connection import (
     StreamOpener,
     close_now,
     default_tls,
+    dialled,
     has_port,
     has_something_to_say,
     is_out_of_files,
@@ -46,6 +47,7 @@ from ._connection import (
     refuse_unclosable,
     send_until_refused,
     unix_opener,
+    without_zone,
 )
 from ._http1 import MAX_HEADER_BYTES, ResponseParser
 
@@ -262,16 +264,17 @@ class TrioTransport(httpx.AsyncBaseTransport):
         origin = _origin(request)
         host = origin[1].decode("ascii")
         open_stream, proxy = self._open_stream, self._route(request.url) if self._route else None
+        name = without_zone(host)
         if proxy is not None:
             open_stream = proxy.opener(origin[0], open_stream, self._tls)
         try:
             context = self._tls() if origin[0] == b"https" else None
-            stream = await open_stream(host, origin[2])
+            stream = await open_stream(dialled(host) if proxy is None else name, origin[2])
             with contextlib.ExitStack() as undo:
                 await refuse_unclosable(stream)
                 undo.callback(close_now, stream)
                 if context is not None:
-                    stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or host)
+                    stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or name)
                 self._check_open()  # it may have been closed meanwhile
                 undo.pop_all()
         except (OSError, trio.BrokenResourceError, httpx.ConnectError, ValueError) as error:
