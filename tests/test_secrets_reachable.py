@@ -14,6 +14,7 @@ import trio
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIError, Tool, TrioOpenAI, TrioTransport
+from trio_openai._demo.endpoints import named
 from trio_openai._secrets import Secrets, is_secret_name, shown_url
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI
@@ -216,6 +217,17 @@ async def test_a_request_that_a_programs_own_transport_kept_stays_as_it_was(auto
     assert kept[0].headers["x-trace"] == "1"
 
 
+async def test_the_response_of_a_stream_keeps_the_headers_that_are_not_secret(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.chat("Hello."))
+    for place in ("key", "header", "authorization"):
+        client, _ = client_over(server, **PLACES[place])
+        headers = {"x-call": "7", "x-my-token": SECRET}
+        async with client, client.chat.completions.stream(**CHAT, extra_headers=headers) as opened:
+            assert opened.response.request.headers["x-call"] == "7"
+            assert SECRET not in repr(opened.response.request.headers.raw)
+            assert_unreachable(opened.response.request)
+
+
 async def test_the_user_info_of_the_base_url_logs_in_and_is_not_logged(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -262,6 +274,13 @@ def test_no_repr_of_a_blocking_client_shows_a_secret() -> None:
         with SyncOpenAI(**{"base_url": BASE, **PLACES[place]}) as client:
             for one in (client, client.chat.completions, client._caller, client.with_raw_response):
                 assert SECRET not in repr(one)
+
+
+def test_the_demo_prints_no_secret_of_the_url() -> None:
+    endpoint = named(f"http://me:{SECRET}@host.test/v1?key={SECRET}", SECRET, None)
+    assert endpoint.name == "http://host.test/v1?key=hidden"
+    assert SECRET not in repr(endpoint)
+    assert named("http://host:port", None, None).name == "the server"
 
 
 # The rule itself.

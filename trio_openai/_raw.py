@@ -74,7 +74,7 @@ class RawResponse(Generic[T]):
 
     @property
     def http_request(self) -> httpx.Request:
-        """The method and the URL that were asked."""
+        """The method and the URL that were asked, and nothing that may be secret."""
         return self.http_response.request
 
     @property
@@ -84,7 +84,7 @@ class RawResponse(Generic[T]):
 
     @property
     def url(self) -> httpx.URL:
-        """What was asked, with its query."""
+        """The URL that was asked, with its query; values that may be secret (`?key=...`) read `hidden`."""
         return self.http_request.url
 
     @property

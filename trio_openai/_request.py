@@ -298,7 +298,7 @@ class Exchange:
                 if problem := redirects.problem(response):
                     raise await self._redirect_error(response, problem)
                 response = await self._follow(response, has_left=redirects.have_left)
-            response.request = bare_request(response.request)  # it may end up in an error report
+            response.request = bare_request(response.request, keep_headers=True)
             if response.status_code < 300:
                 return response
             if response.status_code == 407:

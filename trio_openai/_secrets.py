@@ -8,6 +8,7 @@ server or a client says in words may repeat a secret too: `Secrets` finds it the
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from types import ModuleType
@@ -26,8 +27,10 @@ _SHORTEST = 8  # characters; local servers are given keys such as "x" or "none",
 _MOST_OBJECTS = 2000  # of those that an exception of an HTTP client leads to; it mostly leads to a few dozen
 
 
-def is_secret_name(name: str) -> bool:
+@functools.lru_cache(1000)  # the same few names at every call
+def is_secret_name(name: str | bytes) -> bool:
     """Return whether a header or a parameter of a URL has a name that a secret may have."""
+    name = name if isinstance(name, str) else name.decode("latin-1")
     return _SECRET_NAME.search(name) is not None and name.lower() not in _NO_SECRETS
 
 
@@ -41,12 +44,19 @@ def shown_url(url: httpx.URL) -> httpx.URL:
     return url
 
 
-def bare_request(request: Any) -> Any:
-    """Return a request with the method and the URL of another one, and nothing that may be secret."""
+def bare_request(request: Any, *, keep_headers: bool = False) -> Any:
+    """Return a request with the method and the URL of another one, and nothing that may be secret.
+
+    Args:
+        request: one of httpx's, or of a library of the same form.
+        keep_headers: whether to keep the headers whose names are not those of secrets. Programs tell calls apart by
+            them; an error is more likely to be logged, and does without.
+    """
     url = request.url
     if url.userinfo or url.query:
         url = str(shown_url(httpx.URL(str(url))))
-    return type(request)(request.method, url)
+    headers = [pair for pair in request.headers.raw if not is_secret_name(pair[0])] if keep_headers else None
+    return type(request)(request.method, url, headers=headers)
 
 
 class Secrets:

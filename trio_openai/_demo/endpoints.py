@@ -12,6 +12,7 @@ import httpx
 import trio
 
 from trio_openai import OpenAIError, TrioOpenAI, TrioTransport
+from trio_openai._secrets import shown_url
 from trio_openai.local import LocalServer
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer, auto_reply
 
@@ -40,7 +41,7 @@ class Endpoint:
 
     name: str
     model: str
-    options: dict[str, Any]
+    options: dict[str, Any] = attrs.field(repr=False)
     freed: Freed | None = None
 
     async def closed(self, client: TrioOpenAI) -> str | None:
@@ -60,9 +61,17 @@ class Endpoint:
 
 
 def named(base_url: str | None, api_key: str | None, model: str | None) -> Endpoint:
-    """What the user or the environment names."""
-    name = base_url or os.environ.get("OPENAI_BASE_URL") or "OpenAI"
+    """The server that the user or the environment names. Its name is printed, so it shows no password and no key."""
+    url = base_url or os.environ.get("OPENAI_BASE_URL")
+    name = _shown(url) if url else "OpenAI"
     return Endpoint(name, model or "gpt-4o-mini", {"base_url": base_url, "api_key": api_key})
+
+
+def _shown(url: str) -> str:
+    try:
+        return str(shown_url(httpx.URL(url)))
+    except httpx.InvalidURL:  # the client says what is wrong with it
+        return "the server"
 
 
 @asynccontextmanager
