@@ -204,6 +204,29 @@ async def test_a_custom_tool_of_responses_and_tools_that_the_server_runs(nursery
     assert server.requests[0].json()["tools"][1] == hosted
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "left out"])
+@pytest.mark.parametrize("has_call_id", [True, False])
+async def test_calls_that_share_an_output_index_are_each_answered_by_their_own_id(
+    nursery: trio.Nursery, has_call_id: bool, is_whole: bool
+) -> None:
+    """Also by the id of their item, if the server sends no `call_id`; also if the last event leaves them out."""
+    items = [function_item(n, "add", {"a": n, "b": 10}) for n in range(3)]
+    if not has_call_id:
+        items = [{name: value for name, value in item.items() if name != "call_id"} for item in items]
+    events = [{**event, "output_index": 0} for item in items for event in item_events(0, item)]
+    text = {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "Hm."}]}
+    last = completed([*items, text] if is_whole else [text])
+    server = await serve(nursery, [Reply.sse(*events, last, done=False), Reply.response("Done.")])
+    client, _ = client_over(server)
+    async with client, client.responses.run_tools(**RESPONSE, tools=[add]) as run:
+        await run.until_done()
+    sent = server.requests[1].json()["input"][1:]
+    expected = [f"{'call' if has_call_id else 'fc'}_{n}" for n in range(3)]
+    assert [item["call_id"] for item in sent if item["type"] == "function_call"] == expected
+    outputs = [(item["call_id"], item["output"]) for item in sent if item["type"] == "function_call_output"]
+    assert outputs == [(name, f'{{"sum":{n + 10}}}') for n, name in enumerate(expected)]
+
+
 async def test_a_call_of_a_response_that_was_cut_is_not_made(nursery: trio.Nursery) -> None:
     item = {**function_item(0, "nothing", ""), "status": "incomplete"}
     server = await serve(nursery, Reply.sse(*item_events(0, item), completed([item], "incomplete"), done=False))

@@ -10,10 +10,10 @@ from delta_helpers import check_parts, dones, short, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 from part_helpers import said, said_by, said_in_response
-from streams import FULL_RESPONSES, Json, responses, spoiled_streams, sse
+from streams import FULL_RESPONSES, Json, Played, responses, spoiled_streams, sse
 
 from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai.types import ToolCallDone
+from trio_openai.types import ContentDone, ToolCallDone
 
 
 def event(kind: str, index: int | None = 0, **more: Any) -> Json:
@@ -326,6 +326,43 @@ def test_any_chopping_and_interleaving_gives_the_same_parts(answer: tuple[list[J
     assert len(made) == len(wholes)
     output = responses(*map(sse, [*events, ended()])).snapshot.output
     assert [item.arguments if item.type == "function_call" else item.content[0].text for item in output] == wholes
+
+
+def sharing_an_index(events: list[Json]) -> list[Json]:
+    """The same events by a server that sends `output_index: 0` with all of them, and tells items apart by their ids."""
+    made: list[Json] = []
+    for raw in events:
+        is_call = "arguments" in raw["type"] or raw.get("item", {}).get("type") == "function_call"
+        made.append({**raw, "output_index": 0, "item_id": f"{'fc' if is_call else 'msg'}_{raw['output_index']}"})
+    return made
+
+
+def calls_and_texts(played: Played) -> tuple[list[str], list[str]]:
+    output = played.snapshot.output
+    calls = [f"{item.call_id} {item.arguments}" for item in output if item.type == "function_call"]
+    return sorted(calls), sorted(item.content[0].text for item in output if item.type == "message")
+
+
+@given(answers(), st.sampled_from(["nothing", "everything", "empty texts", "no calls"]))
+def test_items_that_share_an_index_are_told_apart_and_all_views_agree(
+    answer: tuple[list[Json], list[str]], last: str
+) -> None:
+    events = sharing_an_index(answer[0])
+    plain = responses(*map(sse, [*answer[0], ended()]))
+    raws = [item.raw for item in plain.snapshot.output]
+    output = {
+        "nothing": [],
+        "everything": raws,
+        "empty texts": [{**raw, "content": [], "arguments": ""} for raw in raws],
+        "no calls": [raw for raw in raws if raw["type"] == "message"],
+    }
+    played = responses(*map(sse, [*events, ended(*output[last])]))
+    assert calls_and_texts(played) == calls_and_texts(plain)
+    deltas = said_by(played)
+    check_parts(deltas)
+    calls = sorted(f"{delta.id} {delta.arguments}" for delta in deltas if isinstance(delta, ToolCallDone))
+    texts = sorted(delta.text for delta in deltas if type(delta) is ContentDone)
+    assert (calls, texts) == calls_and_texts(played)
 
 
 @given(answers(), st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from part_helpers import said_in_response
 from streams import FULL_RESPONSES, ODD_VALUES, Json, Played, paths, responses, spoiled, spoiled_streams, sse
 
+from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai.types import (
     ContentDone,
     Response,
@@ -753,3 +755,55 @@ def test_folding_is_linear() -> None:
     """Pieces are joined when somebody looks: ten thousand deltas, and only their own text is kept."""
     played = play(CREATED, *[text_delta("x" * 10)] * 10_000, end())
     assert len(played.snapshot.output_text) == 100_000
+
+
+MANY = 10_000  # what takes the square of that takes minutes
+PART: Json = {"type": "output_text", "text": ""}
+FLOODS: dict[str, list[Json]] = {
+    "items": [added(i, {**EMPTY, "id": f"m{i}"}) for i in range(MANY)],
+    "items at one index": [added(0, {**EMPTY, "id": f"m{i}"}) for i in range(MANY)],
+    "items without a name": [added(None, {"type": "message"})] * MANY,
+    "parts at 9999": [event("content_part.added", 0, content_index=9999, part=PART)] * MANY,
+    "items with a part at 9999": [text_delta("a", i, content_index=9999) for i in range(MANY)],
+    "parts": [event("content_part.added", 0, content_index=i, part=PART) for i in range(MANY)],
+    "texts": [text_delta("a", content_index=i * 10**6) for i in range(MANY)],
+    "annotations": [event("output_text.annotation.added", annotation={"type": "x"})] * MANY,
+    "commands": [event("shell_call_command.delta", command_index=i, delta="a") for i in range(MANY)],
+    "ends of an item": [
+        *(text_delta("a", content_index=i) for i in range(MANY)),
+        *[item_done(0, {"type": "message", "id": "m"})] * MANY,
+    ],
+    "ends of a long text": [text_delta("a" * 10**6), *[text_done("a")] * MANY],
+    "ends of long arguments": [
+        event("function_call_arguments.delta", delta="a" * 10**6),
+        *[event("function_call_arguments.done", arguments="b")] * MANY,
+    ],
+    "unknown fields": [{"type": "response.in_progress", "response": {f"f{i}": i}} for i in range(MANY)],
+    "unknown fields of a part": [{**text_delta("a"), f"f{i}": [i]} for i in range(MANY)],
+}
+
+
+@pytest.mark.parametrize("events", FLOODS.values(), ids=FLOODS)
+def test_any_number_of_items_and_parts_costs_what_their_bytes_do(events: list[Json]) -> None:
+    dialect = ResponseDialect()
+    parts = dialect.parts()
+    for raw in [CREATED, *events, end()]:
+        made = dialect.event(raw, "")
+        dialect.add([made])
+        parts.add(made)
+    output = dialect.snapshot().output
+    late = dialect.parts()
+    assert len(late.end()) >= 0
+    assert all(item.raw for item in output)
+
+
+def test_a_part_at_a_high_index_takes_the_memory_of_its_bytes() -> None:
+    body = [sse(text_delta("a", i, content_index=9999)) for i in range(1000)]
+    tracemalloc.start()
+    try:
+        output = responses(*body).snapshot.output
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(output) == 1000
+    assert peak < 60 * sum(map(len, body))

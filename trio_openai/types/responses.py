@@ -13,6 +13,7 @@ from typing import Literal
 import attrs
 
 from ._base import Raw, UnknownEvent, WireObject, wire
+from ._text import join_text
 from .response_items import (
     ReasoningSummary,
     ResponseAnnotation,
@@ -126,10 +127,10 @@ class Response(WireObject):
 
     @property
     def output_text(self) -> str:
-        """The text of all `output_text` parts of all messages, joined; empty if there is none."""
+        """Join the text of all `output_text` parts of all messages; empty if there is none."""
         messages = (item for item in self.output if isinstance(item, ResponseOutputMessage))
         parts = (part for message in messages for part in message.content if isinstance(part, ResponseOutputText))
-        return "".join(part.text for part in parts if isinstance(part.text, str))
+        return join_text(part.text for part in parts if isinstance(part.text, str))
 
 
 # ------------------------------------------------------------------------------------------------------ bases of events
