@@ -1,0 +1,99 @@
+"""No field of a wire object raises anything, whatever JSON the server sent."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pkgutil
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streams import any_json
+
+import trio_openai.types
+from trio_openai._sansio.convert import hook_for
+from trio_openai._sansio.json import decode_json
+from trio_openai._sansio.structured import answer_format
+from trio_openai.types import ParsedChatCompletion, ParsedResponse
+from trio_openai.types._base import Raw, WireObject
+
+
+def all_classes() -> list[type[WireObject]]:
+    for module in pkgutil.iter_modules(trio_openai.types.__path__):
+        importlib.import_module(f"trio_openai.types.{module.name}")
+    classes: list[type[WireObject]] = [WireObject]
+    for cls in classes:  # which grows meanwhile
+        classes += [sub for sub in cls.__subclasses__() if sub.__module__.startswith("trio_openai.")]
+    return sorted(set(classes), key=lambda cls: cls.__name__)
+
+
+CLASSES = all_classes()
+HOSTILE: list[Any] = [
+    *(10**400, -(10**30), float("inf"), float("nan"), 2**63, -1, 0, 1.5, True, False, None),
+    *("", "\ud83d", "x" * 10_000, "\x00", [], {}, [None], [[]], [{}], {"": {}}, [{"type": "x"}], {"type": []}),
+    {"type": {"type": None}, "raw": 1, "to_dict": 2, "__class__": 3, "__dict__": {}, "error": "\udc00"},
+    decode_json(b"[" * 1000 + b"]" * 1000),
+    decode_json(b'{"type":' * 1000 + b"1" + b"}" * 1000),
+]
+
+
+def look_at_everything(value: Any, depth: int = 0) -> None:
+    """Read every field and property, at every level, and use what programs use."""
+    for item in value[:3] if isinstance(value, list) else []:
+        if isinstance(item, WireObject):
+            look_at_everything(item, depth)
+    if not isinstance(value, WireObject) or depth > 8:
+        return
+    cls = type(value)
+    names = [field.name for field in attrs.fields(cls)]
+    names += [name for name in dir(cls) if isinstance(getattr(cls, name, None), property) and name != "parsed"]
+    for name in names:
+        look_at_everything(getattr(value, name), depth + 1)
+    assert repr(value)
+    assert value.to_dict() is not None
+    assert copy.copy(value).raw is value.raw
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_no_field_raises_whatever_hostile_value_is_in_it(cls: type[WireObject]) -> None:
+    hook = hook_for(cls)
+    names = [field.name for field in attrs.fields(cls) if field.name != "raw"]
+    for value in HOSTILE:
+        look_at_everything(hook(dict.fromkeys(names, value), None))
+
+
+@settings(max_examples=5, deadline=None)
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@given(data=st.data())
+def test_no_field_raises_whatever_json_is_in_it(cls: type[WireObject], data: st.DataObject) -> None:
+    names = [field.name for field in attrs.fields(cls) if field.name != "raw"]
+    raw: Raw = data.draw(st.dictionaries(st.sampled_from([*names, "unknown"]), any_json, max_size=6))
+    look_at_everything(hook_for(cls)(raw, None))
+
+
+@attrs.frozen
+class Answer:
+    size: int
+    names: list[str]
+
+
+PARSED = [
+    {"choices": [{"index": "a", "message": {"content": 5, "refusal": []}, "finish_reason": {}}]},
+    {"choices": [{"message": {"content": '{"size": 1e999, "names": ["\\ud83d"]}'}, "finish_reason": "stop"}]},
+    {"choices": [{"message": {"content": '{"size": %s, "names": []}' % ("9" * 5000)}, "finish_reason": "stop"}]},
+    {"choices": [{"message": {"content": '{"size": 1, "names": %s}' % ("[" * 3000)}, "finish_reason": "stop"}]},
+    {"output": [{"type": "message", "content": [{"type": "output_text", "text": "[" * 3000}]}], "status": "completed"},
+    {"output": [{"type": "message", "content": [{"type": "output_text", "text": {}}]}], "status": []},
+    {"output": 5, "incomplete_details": {"reason": []}},
+]
+
+
+@pytest.mark.parametrize("raw", PARSED, ids=lambda raw: repr(raw)[:40])
+def test_parsed_never_raises_whatever_the_model_wrote(raw: Raw) -> None:
+    form = answer_format(Answer)
+    for cls in (ParsedChatCompletion, ParsedResponse):
+        made = hook_for(cls)(raw, None).judged_by(form.judge, is_whole=True)
+        assert not made.parsed
