@@ -148,10 +148,25 @@ def test_what_asdict_makes_of_a_part_of_a_message_is_sent_as_the_part_is() -> No
     assert json.loads(encode_json({"input": [attrs.asdict(item)]}))["input"][0] == item.raw
 
 
+def test_a_program_may_filter_take_out_and_add_to_what_asdict_made() -> None:
+    set_only = attrs.asdict(message(), filter=lambda _, value: value is not None)
+    assert sent(set_only) == {**MESSAGE, "tool_calls": MESSAGE["tool_calls"][1:]}
+    assert sent({**set_only, "name": "n"})["name"] == "n"
+    del set_only["tool_calls"]
+    assert sent(set_only) == {name: value for name, value in MESSAGE.items() if name != "tool_calls"}
+    own = ChatCompletionMessage(role="assistant", content="hi")
+    assert sent({**attrs.asdict(own), "name": "n"}) == {"role": "assistant", "content": "hi", "name": "n"}
+    assert sent(attrs.asdict(own, filter=lambda _, value: value is not None)) == own.to_dict()
+    assert sent(attrs.asdict(message(), recurse=False))["tool_calls"] == MESSAGE["tool_calls"][1:]
+
+
 def test_a_field_of_the_program_that_is_called_raw_is_sent() -> None:
     schema = {"type": "object", "properties": {"raw": {"type": "object"}, "type": {"type": "string"}}}
     params = {"tools": [{"type": "function", "function": {"parameters": schema}}], "messages": [{"raw": {"a": 1}}]}
     assert json.loads(encode_json(params)) == params
+    tools = [{"name": "f", "input_schema": {"properties": {"raw": {}, "name": {}, "type": {}}}}]
+    items = {"input": [{"type": "mcp_list_tools", "tools": tools}, {"type": "x", "data": {"raw": {"a": 1}, "b": 2}}]}
+    assert json.loads(encode_json(items)) == items
 
 
 @pytest.mark.parametrize("raw", FULL_CHAT + FULL_RESPONSES, ids=lambda raw: str(raw.get("type", "chunk")))
