@@ -241,6 +241,16 @@ async def test_the_user_info_of_the_base_url_logs_in_and_is_not_logged(
     assert SECRET not in caplog.text
 
 
+async def test_a_query_that_no_url_can_have_is_an_error_of_ours_that_shows_no_secret(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.chat("Hello."))
+    client, _ = client_over(server)
+    async with client:
+        query = {"key": SECRET, "token[]": [SECRET, "b"], "q": "x" * 70_000}
+        error = await outcome(client.chat.completions.create, **CHAT, extra_query=query)
+    assert isinstance(error, APIError), error
+    assert_unreachable(error)
+
+
 # Reprs.
 
 
@@ -314,6 +324,13 @@ def test_a_body_keeps_all_but_the_secrets() -> None:
     error = APIError(f"m {SECRET}", body=deep)
     Secrets([SECRET]).hide_in(error)
     assert (error.body, str(error)) == ("(nested too deeply)", "m ***")
+
+
+def test_an_exception_that_leads_to_too_much_to_look_at_counts_as_one_that_shows_a_secret() -> None:
+    error = OSError([[number] for number in range(100)])
+    assert not Secrets([SECRET]).are_in(error)
+    assert Secrets([SECRET]).are_in(OSError([[number] for number in range(100_000)]))
+    assert not Secrets([]).are_in(OSError([[number] for number in range(100_000)]))
 
 
 def test_a_secret_that_contains_another_is_hidden_whole() -> None:

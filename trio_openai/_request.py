@@ -320,8 +320,7 @@ class Exchange:
     def _secrets(self) -> Secrets:
         """What is secret in the last request."""
         key = [self._bearer.secret] if self._bearer is not None else []
-        url = self._session.base_url
-        return secrets_of(self._sent_headers, [url, url.copy_with(query=None).copy_merge_params(self.call.query)], *key)
+        return secrets_of(self._sent_headers, self._session.base_url, self.call.query, *key)
 
     def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
         call, deadlines = self.call, self.call.deadlines

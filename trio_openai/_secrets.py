@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, cast
 
@@ -105,23 +105,28 @@ class Secrets:
 
     def are_in(self, error: BaseException) -> bool:
         """Return whether a program that looks at an exception, or at those before it, can see one."""
-        return any(secret in text for text in _texts_in(error) for secret in self._texts)
+        if not self._texts:
+            return False
+        return any(text is None or any(secret in text for secret in self._texts) for text in _texts_in(error))
 
 
-def secrets_of(headers: Any, urls: Iterable[httpx.URL], *more: str) -> Secrets:
-    """Return the secrets in the headers and the URLs of a request."""
-    found = [*more]
+def secrets_of(headers: Any, base_url: httpx.URL, query: Mapping[str, Any], *more: str) -> Secrets:
+    """Return the secrets of a request: in its headers, its URL, and its query (name to text, or to a list of texts)."""
+    found = [*more, base_url.password]
     for name, value in headers.multi_items() if headers is not None else ():
         if is_secret_name(name):
             found += [value, value.partition(" ")[2]]  # with and without "Bearer"
-    for url in urls:
-        found.append(url.password)
-        found += [value for name, value in url.params.multi_items() if is_secret_name(name)]
+    for name, value in [*base_url.params.multi_items(), *query.items()]:
+        if is_secret_name(name):
+            found += value if is_array(value) else [str(value)]
     return Secrets(found)
 
 
-def _texts_in(error: BaseException) -> Iterator[str]:
-    """All texts that an exception leads to by its attributes. Not by its traceback: that leads to all of a program."""
+def _texts_in(error: BaseException) -> Iterator[str | None]:
+    """Yield all texts that an exception leads to by its attributes, and None if it leads to too much to look at.
+
+    Tracebacks are left out: they lead to all of a program.
+    """
     pending: list[object] = [error]
     seen: set[int] = set()
     while pending and len(seen) < _MOST_OBJECTS:
@@ -142,6 +147,8 @@ def _texts_in(error: BaseException) -> Iterator[str]:
         if isinstance(one, BaseException):
             pending += [one.args, one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
             pending.append(_words_of(one))
+    if pending:
+        yield None
 
 
 def _words_of(error: BaseException) -> str:
