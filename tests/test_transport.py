@@ -249,6 +249,30 @@ async def test_an_idle_connection_expires(nursery: trio.Nursery, autojump_clock:
         assert server.statistics().connections == 1
 
 
+async def test_idle_connections_expire_whenever_anything_happens_in_the_pool(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, lambda request: HELLO if request.json().get("stream") else PLAIN)
+    client, transport = client_over(server, keepalive_expiry=30.0)
+    async with client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        for looks in (True, False):
+            await read_plain(client)
+            await trio.sleep(31)
+            if looks:
+                assert transport.statistics().idle == 0
+                await trio.testing.wait_all_tasks_blocked()
+                assert server.statistics().connections == 1
+        assert server.statistics().connections == 2, "nobody has looked"
+        await stream.until_done()
+        assert server.statistics().connections == 1, "only that of the stream, which has just been parked"
+
+
+async def test_looking_at_the_statistics_needs_no_event_loop() -> None:
+    await trio.lowlevel.checkpoint()
+    assert TrioTransport().statistics().idle == 0
+
+
 async def test_a_response_that_was_not_asked_for_is_never_the_answer_to_a_later_request(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:

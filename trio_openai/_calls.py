@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
@@ -50,6 +51,9 @@ _BYTES_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 # identity: what compresses a stream on its way may hold its events back
 
 
+_FRAMING = frozenset({"content-length", "transfer-encoding"})  # another value would split the request in two
+
+
 class HiddenHeaders(dict[str, str]):
     """A user's headers. They may be keys, so a traceback shows no more of them than their names."""
 
@@ -79,12 +83,15 @@ def add_headers(headers: httpx.Headers, given: HiddenHeaders) -> None:
 
     Raises:
         TypeError: a value is no string.
-        ValueError: a name or value has a character that HTTP forbids. The value, which may be a secret, is not shown.
+        ValueError: a name or value has a character that HTTP forbids, or the header says how long the body is. The
+            value, which may be a secret, is not shown.
     """
     if bad := [name for name, value in given.items() if not isinstance(value, str)]:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the header {bad[0]!r} has a value that is no string")
     if bad := [name for name, value in given.items() if not (name.isascii() and value.isascii())]:
         raise ValueError(f"the header {bad[0]!r} has a character that cannot be sent: encode it in ASCII")
+    if bad := [name for name in given if name.lower() in _FRAMING]:
+        raise ValueError(f"the header {bad[0]!r} cannot be set: it follows from the body, and is added to the request")
     check_headers(given)
     headers.update(given)
 
@@ -128,7 +135,7 @@ class Caller:
 
         Raises:
             TypeError: a parameter cannot be sent, or is not of the type it has to be.
-            ValueError: a header has a character that HTTP forbids, or a file cannot be read twice.
+            ValueError: the path or a header has a character that HTTP forbids, or a file cannot be read twice.
         """
         body = dict(params)
         extra_headers, extra_query = body.pop("extra_headers"), _mapping(body.pop("extra_query", None), "extra_query")
@@ -136,6 +143,7 @@ class Caller:
         body.update(extra_body)
         body.update(always or {})
         path = self.route(path, body) if self.route is not None else path
+        _check_target(method, path)
         query = {**self.query, **extra_query}
         deadlines = self.deadlines if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         headers = self.headers.copy()
@@ -230,6 +238,18 @@ def as_nothing(content: bytes) -> None:
 def as_bytes(content: bytes) -> bytes:
     """A plain answer as it came."""
     return content
+
+
+_METHOD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
+_NOT_IN_A_PATH = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and halves of a character
+
+
+def _check_target(method: str, path: str) -> None:
+    """Raise `ValueError` if the method or path has a character that cannot be sent."""
+    if not _METHOD.fullmatch(method):
+        raise ValueError(f"{method!r} is not a method of HTTP, such as 'POST'")
+    if bad := _NOT_IN_A_PATH.search(path):
+        raise ValueError(f"the path {path!r} has a character that cannot be sent: {bad[0]!r}")
 
 
 def _mapping(given: Any, parameter: str) -> Mapping[str, Any]:

@@ -459,6 +459,19 @@ async def read_head(connection: Connection) -> None:
         connection.check()
 
 
+_DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
+
+
+async def drain(connection: Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
+    """Read what a parked connection's response still had to say, which should be next to nothing."""
+    with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
+        while True:
+            await connection.receive()
+            connection.check()
+            if connection.parser.complete:
+                return
+
+
 async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
     """Write a body that is made as it goes."""
     await trio.lowlevel.checkpoint()

@@ -37,6 +37,7 @@ from ._connection import (
     close_now,
     default_tls,
     dialled,
+    drain,
     has_port,
     has_something_to_say,
     is_out_of_files,
@@ -64,7 +65,6 @@ NATIVE = "trio_openai.native"
 FORWARDER = "trio_openai.forwarder"
 """The key in `response.extensions` of a proxy's name, if the answer may be its own: it was handed the request."""
 
-_DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -77,7 +77,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     Args:
         max_connections: exchanges at a time; further requests wait for a slot, in order of arrival.
-        keepalive_expiry: seconds that an idle connection is kept.
+        keepalive_expiry: seconds that an idle connection is kept. It is closed at the first request, end of a response
+            or look at the statistics after that: the pool has no task of its own, which would outlive every scope.
         ssl_context: for `https`; by default one is made when first needed, which verifies certificates against
             `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
         uds: path of a Unix socket to connect to, whatever the URL's host.
@@ -126,9 +127,10 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._opened = self._reused = 0
 
     def statistics(self) -> TransportStatistics:
-        """A snapshot of the pool."""
+        """A snapshot of the pool. Idle connections whose time is up are closed first."""
         from ._statistics import TransportStatistics
 
+        self._expire()
         slots = self._slots.statistics()
         return TransportStatistics(
             active=slots.borrowed_tokens,
@@ -343,7 +345,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._forget(connection)
             self._hold(connection, undo)
             if not connection.parser.complete and not has_waited:
-                await _drain(connection)
+                await drain(connection)
                 has_waited = True  # once: a server that never ends its bodies must not cost more than that
             parser = connection.parser
             if parser.complete and parser.keep_alive and not await has_something_to_say(connection.stream):
@@ -352,6 +354,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
         return None
 
     def _expire(self) -> None:
+        """Close the idle connections whose time is up."""
+        if not self._idle:
+            return
         now = trio.current_time()
         while self._idle and (connection := next(iter(self._idle))).expires_at <= now:
             self._forget(connection)
@@ -378,6 +383,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     def release(self, connection: Connection, slot: object, *, park: bool) -> None:
         """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
+        self._expire()
         parser = connection.parser
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
         has_room = len(self._idle) < self._most_idle
@@ -490,13 +496,3 @@ async def _within(
     with trio.move_on_after(seconds):
         return await function(*args)
     raise error(f"gave up after {seconds:g} s")
-
-
-async def _drain(connection: Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
-    """Read what a parked connection's response still had to say, which should be next to nothing."""
-    with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
-        while True:
-            await connection.receive()
-            connection.check()
-            if connection.parser.complete:
-                return
