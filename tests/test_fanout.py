@@ -313,6 +313,14 @@ def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, b
     assert merged.snapshot() == plain.snapshot()
 
 
+def test_a_delta_with_fields_that_the_api_does_not_have_is_not_merged() -> None:
+    """Merging keeps the fields of the last event only, and so would lose these."""
+    dialect = ResponseDialect()
+    plain = {"type": "response.output_text.delta", "delta": "a", "obfuscation": "x", "sequence_number": 1}
+    assert dialect.delta_of(dialect.event(plain, "")) is not None
+    assert dialect.delta_of(dialect.event({**plain, "citations": ["u"]}, "")) is None
+
+
 def test_responses_deltas_merge_by_item_and_part() -> None:
     dialect = ResponseDialect()
 

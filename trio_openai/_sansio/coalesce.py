@@ -16,6 +16,7 @@ from .json import is_array, is_object
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 _PLACE = ("type", "item_id", "output_index", "content_index", "summary_index", "command_index")
+_DELTA_FIELDS = {*_PLACE, "delta", "sequence_number", "obfuscation", "logprobs"}
 
 
 def chat_delta(raw: Raw) -> tuple[Hashable, str] | None:
@@ -60,8 +61,10 @@ def with_chat_delta(raw: Raw, text: str) -> Raw:
 
 
 def response_delta(raw: Raw) -> tuple[Hashable, str] | None:
-    """The kind and text of a Responses event that is a delta; None of any other."""
+    """Return the kind and text of a Responses event that is a delta and says nothing else; None for any other."""
     kind, text = raw.get("type"), raw.get("delta")
+    if not raw.keys() <= _DELTA_FIELDS:
+        return None  # what a server has put in beside the delta would be lost
     if type(kind) is not str or not kind.endswith(".delta") or type(text) is not str or raw.get("logprobs"):
         return None
     place = tuple(map(raw.get, _PLACE))

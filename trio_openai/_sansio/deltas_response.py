@@ -144,7 +144,7 @@ class ResponseParts:
     def _add_response(self, response: object) -> list[Delta]:
         """Take the whole response. What it leaves out has ended all the same."""
         output: list[Any] = value if is_object(response) and is_array(value := response.get("output")) else []
-        heard: set[object] = set().union(*self._kinds.values())
+        heard: set[object] = {kind for kinds in self._kinds.values() for kind in kinds}
         made: list[Delta] = []
         for item, index in self._items.matched(output):
             body = None if index is None else output[index]

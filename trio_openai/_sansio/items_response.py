@@ -61,7 +61,18 @@ class Item:
         unknown: what events about it said that the API does not have.
     """
 
-    __slots__ = ("_over", "_parts", "_texts", "done", "has_output_text", "ids", "index", "is_begun", "raw", "unknown")
+    __slots__ = (
+        "_is_over",
+        "_parts",
+        "_texts",
+        "done",
+        "has_output_text",
+        "ids",
+        "index",
+        "is_begun",
+        "raw",
+        "unknown",
+    )
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
@@ -71,7 +82,7 @@ class Item:
         self.is_begun = self.done = self.has_output_text = False
         self._parts: dict[str, dict[int, Any]] = {}  # by the name of the list, and the index
         self._texts: dict[tuple[Place, int], list[str]] = {}  # those that are not in a part
-        self._over: set[tuple[Place, int]] = set()  # of these, arguments that were handed out as complete
+        self._is_over = False  # whether arguments were handed out as complete
 
     def part(self, name: str, index: int) -> Part:
         """Return a part of its `content` or `summary`, a new one if there is none."""
@@ -99,14 +110,14 @@ class Item:
         holder.unknown = holder.unknown or Unknown()
         holder.unknown.add(fields)
 
-    def is_over(self, place: Place, index: int) -> bool:
+    def is_over(self, place: Place) -> bool:
         """Return whether arguments were complete, so that a tool may have run with them."""
-        return place.is_call and (self.done or (place, index) in self._over)
+        return place.is_call and (self.done or self._is_over)
 
-    def end_call(self, place: Place, index: int) -> None:
+    def end_call(self, place: Place) -> None:
         """Take note that the server has called arguments complete, if it has said what is called."""
         if place.is_call and self.raw.get("name") and self.raw.get("id" if place.family[:3] == "mcp" else "call_id"):
-            self._over.add((place, index))
+            self._is_over = True
 
     def begin(self, body: Raw) -> None:
         """Take the object that it begins with."""
@@ -128,7 +139,7 @@ class Item:
             told: list[Any] = value if is_array(value := body.get(name)) else []
             self._parts[name] = merged(parts, told, is_new=is_new)
         for (place, index), pieces in self._texts.items() if is_new else ():
-            if not (pieces and self.is_over(place, index)):
+            if not (pieces and self.is_over(place)):
                 replace_text(pieces, _text_at(body, place, index), is_call=True)
         renew(self.raw, body, known_fields(body.get("type")))
         self.raw.update({name: [] for name, parts in self._parts.items() if parts})  # they have taken what was in it

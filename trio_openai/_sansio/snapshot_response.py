@@ -165,7 +165,7 @@ class ResponseSnapshot:
         item = self._items.find(raw, place.item_type)
         pieces = self._pieces(item, place, raw)
         self.has_content = True
-        if item.is_over(place, place.index_in(raw)):
+        if item.is_over(place):
             return ""  # a tool may have run
         pieces.append(value)
         self._latest = LastDelta(place, raw, pieces) if "type" in raw and not _unknown_fields(raw) else None
@@ -179,9 +179,9 @@ class ResponseSnapshot:
         item = self._items.find(raw, place.item_type)
         pieces = self._pieces(item, place, raw)
         is_new = not pieces
-        if not item.is_over(place, place.index_in(raw)) and (is_new or not item.done):
+        if not item.is_over(place) and (is_new or not item.done):
             replace_text(pieces, value, is_call=not place.part_type)
-        item.end_call(place, place.index_in(raw))
+        item.end_call(place)
         self.has_content = self.has_content or bool(value)
         return value if is_new and place is OUTPUT_TEXT else ""
 
