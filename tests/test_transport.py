@@ -265,6 +265,7 @@ async def test_idle_connections_expire_whenever_anything_happens_in_the_pool(
                 assert server.statistics().connections == 1
         assert server.statistics().connections == 2, "nobody has looked"
         await stream.until_done()
+        await trio.testing.wait_all_tasks_blocked()
         assert server.statistics().connections == 1, "only that of the stream, which has just been parked"
 
 
