@@ -460,6 +460,11 @@ async def test_with_options_can_give_another_limiter_or_none(nursery: trio.Nurse
         tasks.cancel_scope.cancel()
 
 
+async def block(client: TrioOpenAI) -> None:
+    async with client.chat.completions.stream(**CHAT) as stream:
+        await stream.until_done()
+
+
 def test_a_limiter_belongs_to_one_run_of_trio() -> None:
     limiter = AdaptiveLimiter()
 
@@ -467,7 +472,7 @@ def test_a_limiter_belongs_to_one_run_of_trio() -> None:
         async with trio.open_nursery() as nursery:
             client, _ = client_over(await serve(nursery, HELLO), limiter=limiter)
             async with client:
-                await client.chat.completions.create(**CHAT, stream=True)
+                await block(client)
             nursery.cancel_scope.cancel()
 
     trio.run(ask)

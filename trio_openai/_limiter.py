@@ -22,6 +22,7 @@ import attrs
 import trio
 
 from ._sansio.limits import Flight, Rates
+from ._sansio.usage import bounded, count_of
 from ._sansio.window import THROTTLED, Window
 
 log = logging.getLogger("trio_openai")
@@ -221,6 +222,9 @@ class RateLimiter:
     Attempts begin in the order in which they come. Tokens are counted as estimated until the answer says how many they
     were; an attempt that was refused (a status of 400 or above) has used none. It belongs to one run of trio.
 
+    A request that used more than was estimated leaves a debt, which holds the next one up for at most twenty minutes
+    more. A count that no request can use (negative, no whole number, more than 100 million) is ignored.
+
     Args:
         requests_per_minute: how many attempts may begin; None for no limit.
         tokens_per_minute: how many tokens they may use; None for no limit.
@@ -236,11 +240,11 @@ class RateLimiter:
 
     async def acquire(self, attempt: Attempt) -> Permit:
         """Wait until the attempt may be made."""
-        flight = await self._line.pass_through(attempt.tokens)
+        flight = await self._line.pass_through(bounded(attempt.tokens))
         return _Settled(lambda outcome: self._settle(flight, outcome))
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
-        self._rates.end(flight, outcome.status, outcome.tokens, self._line.now())
+        self._rates.end(flight, outcome.status, count_of(outcome.tokens), self._line.now())
         self._line.wake()
 
     def resize(self, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
@@ -313,7 +317,7 @@ class AdaptiveLimiter:
 
     async def acquire(self, attempt: Attempt) -> Permit:
         """Wait until the attempt may be made."""
-        flight = await self._line.pass_through(attempt.tokens)
+        flight = await self._line.pass_through(bounded(attempt.tokens))
         return _Settled(lambda outcome: self._settle(flight, outcome))
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:

@@ -21,6 +21,7 @@ import trio
 
 from ._nursery import nursery_around_block
 from ._progress import Timings
+from ._sansio.usage import count_of
 from ._stream import Stream, StreamCall
 from .errors import APIError
 
@@ -253,7 +254,7 @@ class _Batch:
             await stream.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
         progress.done += 1
         value = stream.snapshot
-        progress.tokens += getattr(value.usage, "total_tokens", 0) or 0
+        progress.tokens += count_of(getattr(getattr(value, "usage", None), "total_tokens", None)) or 0
         return Result(call.key, value=value, timings=stream.timings)
 
     async def _read(self, key: object, stream: Stream[Any, Any]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import attrs
 
 _MINUTE = 60.0
+_LONGEST_DEBT = 1200.0  # seconds: an answer that reports nonsense must not stop a program for longer
 _LONGEST = 120.0  # seconds: a limit that resets later is one of the day, say, and its server's to enforce
 
 
@@ -65,6 +66,12 @@ class Bucket:
         """Take so much out; put it back if it is negative."""
         self._full_at = (max(self._full_at, now) if cost > 0 else self._full_at) + cost * self.period
 
+    def correct(self, difference: float, now: float) -> None:
+        """Take out what an attempt cost more than estimated, which adds no debt of more than twenty minutes."""
+        latest = max(self._full_at, now + _LONGEST_DEBT)
+        self.take(difference, now)
+        self._full_at = min(self._full_at, latest)
+
     def resize(self, a_minute: float | None, now: float) -> None:
         """Change the figure. What was used up stays used up."""
         lacking = max(self._full_at - now, 0.0) / self.period if self.period else 0.0
@@ -105,12 +112,12 @@ class Rates:
         return Flight(self._begun, self.in_flight, now, tokens)
 
     def end(self, flight: Flight, status: int | None, used: int | None, now: float) -> None:
-        """Count it as over. What it used takes the place of what it was thought to; if it was refused, that is none."""
+        """Count it as over. What it used replaces the estimate; what was refused has used nothing."""
         self.in_flight -= 1
         if used is None and status is not None and status >= 400:
             used = 0
         if used is not None:
-            self._token_bucket.take(used - flight.tokens, now)
+            self._token_bucket.correct(used - flight.tokens, now)
 
     def resize(self, requests: float | None, tokens: float | None, now: float) -> None:
         """Change the figures. What was used up stays used up."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from .json import decode_json, is_array, is_object
 
 _CHARACTERS_A_TOKEN = 4
+_MOST_TOKENS = 100_000_000  # that one request can use; the largest context windows hold a tenth of that
 _PROMPTS = ("messages", "input", "prompt", "instructions", "tools")
 _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _NO_TEXT = ("type", "role", "id", "image_url", "url", "data", "file_data", "file_id", "encrypted_content")
@@ -22,7 +23,21 @@ def estimated_tokens(body: object) -> int:
     characters = sum(map(len, _texts([body.get(name) for name in _PROMPTS])))
     output = max((value for name in _MOST_OUTPUT if type(value := body.get(name)) is int), default=0)
     choices = body.get("n")
-    return max(output, 0) * (max(choices, 1) if type(choices) is int else 1) + characters // _CHARACTERS_A_TOKEN
+    all_output = max(output, 0) * (max(choices, 1) if type(choices) is int else 1)
+    return min(all_output + characters // _CHARACTERS_A_TOKEN, _MOST_TOKENS)
+
+
+def count_of(value: object) -> int | None:
+    """Return a count of tokens as a server or a limiter's caller gives it, or None if it cannot be one.
+
+    A bool, a float, text, a negative number, and more than 100 million (no request uses so many) are no counts.
+    """
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
+def bounded(estimate: object) -> int:
+    """Return an estimate of tokens, between none and the most that a request can use; 0 if it is no whole number."""
+    return min(max(estimate, 0), _MOST_TOKENS) if type(estimate) is int else 0
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -39,13 +54,13 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def used_tokens(usage: object) -> int | None:
-    """The total of a `usage` object, in the words of whichever endpoint; None if it is none."""
+    """Return the total of a `usage` object of any endpoint, or None if it does not say a plausible one."""
     if not is_object(usage):
         return None
-    if type(total := usage.get("total_tokens")) is int and total:
+    if total := count_of(usage.get("total_tokens")):
         return total
-    parts = [usage.get(f"{kind}_tokens") for kind in ("input", "output", "prompt", "completion")]
-    known = [part for part in parts if type(part) is int]
+    parts = [count_of(usage.get(f"{kind}_tokens")) for kind in ("input", "output", "prompt", "completion")]
+    known = [part for part in parts if part is not None]
     return sum(known) if known else None
 
 
