@@ -367,7 +367,7 @@ async def test_the_output_of_an_earlier_response_can_be_sent_back(nursery: trio.
 
 BAD: list[dict[str, Any]] = [
     {"stop": {1, 2}},
-    {"stop": object()},
+    {"stop": object},
     {"stop": b"bytes"},
     {"logit_bias": {5: 1}},
     {"messages": "hi"},
@@ -375,7 +375,7 @@ BAD: list[dict[str, Any]] = [
     {"messages": {"role": "user", "content": "hi"}},
     {"messages": None},
     {"messages": 5},
-    {"messages": [{"role": "user", "content": object()}]},
+    {"messages": [{"role": "user", "content": object}]},
     {"timeout": "5"},
     {"timeout": -1},
     {"extra_headers": {"a b": "c"}},

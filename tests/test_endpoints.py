@@ -208,7 +208,7 @@ async def test_completions_are_told_apart_by_index(nursery: trio.Nursery) -> Non
         ({"prompt": ["x", "y"]}, False),
         ({"prompt": [1, 2, 3]}, True),
         ({"prompt": [[1, 2], [3]]}, False),
-        ({"prompt": iter(["x", "y"])}, False),
+        pytest.param({"prompt": iter(["x", "y"])}, False, id="an iterator"),
     ],
     ids=str,
 )

@@ -112,9 +112,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("audio.transcriptions", {"file": ("a.wav", b"", 5)}, "content type is a string"),
     ("audio.transcriptions", {"file": (5, b"")}, "name, content"),
     ("audio.transcriptions", {"include": "logprobs"}, "include takes a list, not str"),
-    ("audio.transcriptions", {"extra_body": {"x": object()}}, "x cannot be sent as text"),
+    ("audio.transcriptions", {"extra_body": {"x": object}}, "x cannot be sent as text"),
     ("audio.speech", {"voice": 3}, "voice takes a string or a dictionary, not int"),
-    ("audio.speech", {"extra_body": {"x": object()}}, "cannot be sent as JSON"),
+    ("audio.speech", {"extra_body": {"x": object}}, "cannot be sent as JSON"),
 ]
 
 

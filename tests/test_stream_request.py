@@ -163,7 +163,7 @@ BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     (("POST", "/x"), {"json": [1]}, "json takes a dictionary"),
     (("GET", "/x"), {"json": {}}, "GET request has no body"),
     (("POST", "/x"), {"model": "m"}, "extra_body"),
-    (("POST", "/x"), {"json": {"x": object()}}, "JSON"),
+    (("POST", "/x"), {"json": {"x": object}}, "JSON"),
     (("POST", "/x"), {"end": 5}, "end takes"),
     (("POST", "/x"), {"end": [5]}, "end takes"),
     (("POST", "/x"), {"event_type": dict}, "event_type takes"),
