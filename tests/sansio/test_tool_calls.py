@@ -257,6 +257,18 @@ def test_the_snapshot_and_the_deltas_agree_whatever_comes(pieces: list[Json], fi
     assert repr(snapshot)
 
 
+def test_values_nested_deeply_in_place_of_ids_names_and_texts_are_no_crash() -> None:
+    deep = json.loads("[" * 900 + "]" * 900)  # as deep as servers may nest, and too deep for Python to compare
+    whole = {"index": 0, "id": deep, "type": deep, "function": {"name": deep, "arguments": deep}, "more": deep}
+    fields = dict.fromkeys(("role", "content", "refusal", "reasoning", "reasoning_content", "audio", "other"), deep)
+    for raw in (calls(whole, whole), delta(**fields, function_call={"name": deep}), calls(whole, finish="tool_calls")):
+        events = [ChatDialect().event(raw, "")] * 3
+        dialect = ChatDialect()
+        dialect.add(events)
+        assert dialect.snapshot().choices[0].message.role == "assistant"
+        assert all(d.type for d in said(ChatDialect(), events))
+
+
 def test_halves_of_a_character_in_two_pieces_are_joined() -> None:
     pieces = [piece(0, "c1", "f\ud83d", '{"a": "\ud83d'), piece(0, args='\ude00"}')]
     whole = '{"a": "\U0001f600"}'

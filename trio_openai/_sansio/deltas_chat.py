@@ -114,10 +114,11 @@ class _Choice:
     def _add_texts(self, delta: Raw, made: list[Delta]) -> None:
         for key in _KINDS:  # reasoning first: it was, where one delta has the end of it and the beginning of the rest
             value = delta.get(key)
-            if value and not (key == "reasoning" and value == delta.get("reasoning_content")):
-                for name, text in texts_in(key, value):
-                    if text:
-                        self._add_text(_KINDS[name], text, made)
+            if not value or (key == "reasoning" and _is_twice(value, delta.get("reasoning_content"))):
+                continue
+            for name, text in texts_in(key, value):
+                if text:
+                    self._add_text(_KINDS[name], text, made)
 
     def _add_text(self, kind: TextKind, text: str, made: list[Delta]) -> None:
         part = self._text
@@ -159,6 +160,11 @@ class _Choice:
         self._end_text(made)
         for call in [*self._parts.values(), *([self._function_call] if self._function_call else [])]:
             call.end(made)
+
+
+def _is_twice(reasoning: object, other: object) -> bool:
+    """Return whether one delta holds the same reasoning under both of its names."""
+    return bool(other) and texts_in("reasoning", reasoning) == texts_in("reasoning", other)
 
 
 class _Call:

@@ -82,10 +82,9 @@ class Name:
 
     def differs(self, other: Any) -> bool:
         """Return whether both are known, and are not the same name. Costs no more than the other is long."""
-        if not self or not other:
-            return False
-        has_same_length = type(other) is not str or len(other) == self._length
-        return not has_same_length or self.value != other
+        if type(other) is str and len(other) != self._length:
+            return bool(self and other)
+        return _differ(self.value, other)
 
 
 class Called:
@@ -231,7 +230,7 @@ class CallPieces:
         name = said.get("name") if is_object(said) else None
         if not name and not new_id:
             return False  # as nearly all pieces
-        has_new_id = bool(self.id and new_id and new_id != self.id)
+        has_new_id = _differ(self.id, new_id)
         is_renamed = (self._custom or self._function).name.differs(name)
         text = said.get("input" if is_custom else "arguments") if is_object(said) else None
         if self.is_done or self.text.is_whole:
@@ -260,6 +259,13 @@ class CallPieces:
     def function_as_raw(self) -> Raw:
         """Return what is called, as a JSON object: all there is to a call in a chat's old way."""
         return self._function.as_raw()
+
+
+def _differ(known: Any, other: Any) -> bool:
+    """Return whether two ids or names are both known and not the same. Python cannot compare lists nested deeply."""
+    if not known or not other:
+        return False
+    return type(known) is not type(other) or (isinstance(known, str | int | float) and bool(known != other))
 
 
 def _as_text(value: object) -> str:
@@ -329,7 +335,8 @@ class ToolCalls:
         Returns:
             The call, or None if it has to be done by the long way.
         """
-        index, function = raw.get("index"), raw.get("function")
+        index = raw.get("index")
+        function: Raw | None = raw.get("function")
         if type(function) is not dict or len(function) != 1 or type(index) is not int:
             return None
         call, text = self._by_index.get(index), function.get("arguments")
