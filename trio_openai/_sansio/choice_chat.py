@@ -165,19 +165,19 @@ class ChatChoice:
     def _take_content(self) -> None:
         self.has_content, self.is_finished = True, False
 
-    def _add_text(self, key: str, value: object) -> str | None:
+    def add_text(self, key: str, value: object) -> str | None:
         if type(value) is not str:
-            return join_text([self._add_text(name, text) or "" for name, text in texts_in(key, value)])
+            return join_text([self.add_text(name, text) or "" for name, text in texts_in(key, value)])
         self.texts.setdefault(key, []).append(value)
         if value:
             self._take_content()
         return value if key == "content" else None
 
-    def _add_role(self, _: str, value: object) -> None:
+    def add_role(self, _: str, value: object) -> None:
         if not self._role and type(value) is str:
             self._role = value
 
-    def _add_tool_calls(self, _: str, value: object) -> None:
+    def add_tool_calls(self, _: str, value: object) -> None:
         for number, piece in enumerate(objects_in(value)):
             self.tool_calls = self.tool_calls or ToolCalls()
             self.tool_calls.add(piece, is_first=not number)
@@ -185,20 +185,20 @@ class ChatChoice:
                 self.is_finished = False
             self.has_content = True
 
-    def _add_function_call(self, _: str, value: object) -> None:
+    def add_function_call(self, _: str, value: object) -> None:
         if is_object(value):
             self.function_call = self.function_call or CallPieces(0, needs_id=False)
             self.has_content = True
             if self.function_call.add({"function": value}):
                 self.is_finished = False
 
-    def _add_audio(self, _: str, value: object) -> None:
+    def add_audio(self, _: str, value: object) -> None:
         if is_object(value):
             self._audio = self._audio or Audio()
             self._audio.add(value)
             self._take_content()
 
-    def _add_details(self, _: str, value: object) -> None:
+    def add_details(self, _: str, value: object) -> None:
         self._details = self._details or []
         self._details.extend(objects_in(value))
 
@@ -227,15 +227,15 @@ class ChatChoice:
 
 
 _FOLDS: dict[str, Callable[[ChatChoice, str, object], str | None]] = {
-    "content": ChatChoice._add_text,
-    "refusal": ChatChoice._add_text,
-    "reasoning_content": ChatChoice._add_text,
-    "reasoning": ChatChoice._add_text,
-    "role": ChatChoice._add_role,
-    "tool_calls": ChatChoice._add_tool_calls,
-    "function_call": ChatChoice._add_function_call,
-    "audio": ChatChoice._add_audio,
-    "reasoning_details": ChatChoice._add_details,
+    "content": ChatChoice.add_text,
+    "refusal": ChatChoice.add_text,
+    "reasoning_content": ChatChoice.add_text,
+    "reasoning": ChatChoice.add_text,
+    "role": ChatChoice.add_role,
+    "tool_calls": ChatChoice.add_tool_calls,
+    "function_call": ChatChoice.add_function_call,
+    "audio": ChatChoice.add_audio,
+    "reasoning_details": ChatChoice.add_details,
 }
 
 
