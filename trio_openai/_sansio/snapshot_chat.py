@@ -84,8 +84,9 @@ class ChatSnapshot:
                 for raw in (chunk.raw for chunk in chunks if name in chunk.raw):
                     head[name] = head.get(name) or raw[name]
             self._is_named = all(map(head.get, _FIRST))
+        last = chunks[-1].raw if chunks else head
         for name in _LAST:
-            if value := _last(chunks, name):
+            if value := last.get(name) or (len(chunks) > 1 and _last(chunks, name)):
                 head[name] = value
 
     def _add_usage(self, usage: object) -> None:
