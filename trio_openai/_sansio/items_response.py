@@ -184,13 +184,18 @@ class Item:
         if self.done:
             yield {"type": "response.output_item.done", **where, "item": self.build()}
             return
-        texts = list(self._texts.items())
-        for parts in self._parts.values():
-            texts += [((place, index), pieces) for index in parts for place, pieces in parts[index].texts.items()]
-        for (place, index), pieces in texts:
+        for place, index, pieces in self._all_texts():
             if pieces:
                 at = {place.index: index} if place.index else {}
                 yield {"type": f"response.{place.family}.delta", **where, **at, "delta": join_text(pieces)}
+
+    def _all_texts(self) -> Iterator[tuple[Place, int, list[str]]]:
+        for (place, index), pieces in self._texts.items():
+            yield place, index, pieces
+        for parts in self._parts.values():
+            for index, part in parts.items():
+                for place, pieces in part.texts.items() if isinstance(part, Part) else ():
+                    yield place, index, pieces
 
 
 def _text_at(body: Raw, place: Place, index: int) -> object:
