@@ -427,17 +427,42 @@ async def test_deadlines_before_the_head(nursery: trio.Nursery, clock: object, k
 
 
 @live
-async def test_waiting_for_a_slot_is_under_no_deadline_but_the_total(
+async def test_waiting_for_a_slot_counts_against_the_deadline_to_connect(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
-    slow = Reply(200, HELLO.headers, (HELLO.body[0], Pause(5), *HELLO.body[1:]))
-    stage = await kind.build(nursery, slow)
-    deadlines = Deadlines(connect=3, headers=3)
-    async with stage.client(max_connections=1, max_retries=0, timeout=deadlines) as client:
-        async with trio.open_nursery() as both:
-            both.start_soon(read_stream, client)
-            both.start_soon(read_stream, client)
+    stage = await kind.build(nursery, Reply(200, HELLO.headers, (HELLO.body[0], Pause(5), *HELLO.body[1:])))
+    async with stage.client(max_connections=1, timeout=Deadlines(connect=3, headers=60)) as client:
+        async with client.chat.completions.stream(**CHAT) as stream:
+            before = trio.current_time()
+            error = await outcome(read_stream, client)
+            assert isinstance(error, APITimeoutError)
+            assert error.phase == "connect"
+            assert "1 stream is open" in str(error)
+            assert "max_connections" in str(error)
+            assert 3 <= trio.current_time() - before < 4, "it is not tried again, at the end of the line"
+            await stream.until_done()
+        assert await read_stream(client) == TEXT
         assert len(stage.server.requests) == 2
+
+
+@live
+async def test_a_line_for_slots_that_moves_is_no_failure(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+    stage = await kind.build(nursery, Reply(200, HELLO.headers, (HELLO.body[0], Pause(2), *HELLO.body[1:])))
+    async with stage.client(max_connections=1, max_retries=0, timeout=Deadlines(connect=3, headers=60)) as client:
+        async with trio.open_nursery() as some:
+            for _ in range(4):
+                some.start_soon(read_stream, client)
+        assert len(stage.server.requests) == 4
+
+
+@live
+async def test_many_calls_do_not_wait_for_each_others_connections(
+    nursery: trio.Nursery, clock: object, kind: Kind
+) -> None:
+    stage = await kind.build(nursery, Reply(200, HELLO.headers, (HELLO.body[0], Pause(9), *HELLO.body[1:])))
+    async with stage.client(max_connections=2, max_retries=0) as client:
+        async with client.run_many([client.chat.completions.call(**CHAT)] * 5, max_concurrent=50) as results:
+            assert [result.error async for result in results] == [None] * 5
 
 
 @live

@@ -125,9 +125,11 @@ async def test_what_is_async_is_a_checkpoint(nursery: trio.Nursery, what: str) -
             elif what == "client.aclose":
                 await client.aclose()
             elif what == "create":
-                await client.chat.completions.create(**CHAT, stream=True)
+                other = await client.chat.completions.create(**CHAT, stream=True)
             else:
                 assert [text async for text in stream.text_deltas] == []
+        if what == "create":
+            await other.aclose()
 
 
 async def test_aclose_lets_others_run_even_if_it_has_nothing_to_do(nursery: trio.Nursery) -> None:

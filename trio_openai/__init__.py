@@ -31,6 +31,7 @@ The way of a byte, and the layers, each of which imports only those below it:
                  _upload the files in a request's, read while they are sent
     _transport   httpx's transport interface over trio streams, and the pool
     _proxy       which proxy a URL goes through, and how
+    _slots       waits for a free slot of a pool
     _connection, _http1  opens, writes and closes a stream; speaks HTTP
     _reading             a read in a task of its own
     _lenient             repairs responses of sloppy gateways

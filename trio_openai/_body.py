@@ -26,6 +26,7 @@ import httpx
 import trio
 
 from ._reading import Reading
+from ._slots import Slots
 from ._transport import BODY, NATIVE
 from .errors import APIResponseValidationError
 
@@ -291,7 +292,7 @@ def _unbound(scope: trio.CancelScope) -> None:
 
 async def send(
     http: httpx.AsyncClient,
-    slots: trio.CapacityLimiter | None,
+    slots: Slots | None,
     errors: tuple[type[Exception], ...],
     request: httpx.Request,
     auth: Any,
@@ -306,8 +307,8 @@ async def send(
         within = trio.CancelScope()
         if slots is not None:
             slot = object()
-            await slots.acquire_on_behalf_of(slot)
-            undo.callback(slots.release_on_behalf_of, slot)
+            request.extensions["timeout"] = await slots.take(slot, request)
+            undo.callback(slots.release, slot)
             _bound(within, request)
             undo.callback(_unbound, within)
             request.extensions[NATIVE] = undo.close  # if that pool is ours, it counts, and looks at the clock, itself

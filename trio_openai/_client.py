@@ -24,6 +24,7 @@ from ._keys import Key, KeyProvider
 from ._request import Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
 from ._secrets import shown_url
+from ._slots import Slots
 from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TrioTransport
 from ._version import __version__
@@ -336,7 +337,7 @@ class TrioOpenAI:
         """
         from ._many import stream_many
 
-        return stream_many(calls, max_concurrent, fail_fast=fail_fast)
+        return stream_many(calls, max_concurrent, self._caller.session, fail_fast=fail_fast)
 
     def run_many(
         self,
@@ -360,7 +361,7 @@ class TrioOpenAI:
         """
         from ._many import run_many
 
-        return run_many(calls, max_concurrent, ordered=ordered, fail_fast=fail_fast)
+        return run_many(calls, max_concurrent, self._caller.session, ordered=ordered, fail_fast=fail_fast)
 
     def race(self, calls: Iterable[StreamCall[StreamT]], *, stagger: float = 0.0) -> Race[StreamT]:
         """Make several calls for one answer: the first that has content wins, and the others are closed.
@@ -478,7 +479,7 @@ def _route(proxy: Proxy | None, http_client: httpx.AsyncClient | None, *, trust_
 
 def _session(http: httpx.AsyncClient, base_url: httpx.URL, key: Key | None, slots: int | None) -> Session:
     """The HTTP client, with slots for it if its pool may not be ours."""
-    limiter = trio.CapacityLimiter(slots) if slots else None
+    limiter = Slots(slots) if slots else None
     return Session(http=http, base_url=base_url, key=key, slots=limiter, errors=_errors_of(http))
 
 

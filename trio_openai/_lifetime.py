@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 
 from ._body import ReadableBody, closing_deadline
+from .errors import APITimeoutError
 
 _T = TypeVar("_T")
 
@@ -72,6 +73,17 @@ class Lifetime:
             raise ClosedClientError(
                 "this client has been closed: make the call inside its `async with` block, or make a new client"
             )
+
+    def no_slot(self, seconds: float | None) -> APITimeoutError:
+        """Return the error for a call that found no free connection within the deadline `connect`."""
+        count = len(self.streams)
+        error = APITimeoutError(
+            f"no connection was free within {seconds:g} s (the deadline `connect`): all of max_connections are in use, "
+            f"and {count} {'stream is' if count == 1 else 'streams are'} open; close streams that you do not read to "
+            "their end (`async with`, or aclose()), raise max_connections, or make fewer calls at a time"
+        )
+        error.phase, error.is_final = "connect", True  # another attempt would only go to the end of the line
+        return error
 
     async def close(self, close_http: Callable[[], Awaitable[None]], ignored: tuple[type[Exception], ...]) -> None:
         """Wake all waiters, then close every stream and the HTTP client at the same time.

@@ -11,6 +11,7 @@ once.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,8 +22,10 @@ import trio
 
 from ._nursery import nursery_around_block
 from ._progress import Timings
+from ._request import Session
 from ._sansio.usage import count_of
 from ._stream import Stream, StreamCall
+from ._transport import TrioTransport
 from .errors import APIError
 
 Call: TypeAlias = StreamCall[Any]
@@ -152,7 +155,9 @@ class Items(trio.abc.ReceiveChannel[Any]):
 class _Batch:
     """The calls of one `stream_many` or `run_many`."""
 
-    def __init__(self, calls: Calls, max_concurrent: int, *, events: bool, ordered: bool, fail_fast: bool) -> None:
+    def __init__(
+        self, calls: Calls, max_concurrent: int, session: Session, *, events: bool, ordered: bool, fail_fast: bool
+    ) -> None:
         if type(max_concurrent) is not int or max_concurrent < 1:
             raise ValueError("max_concurrent takes a number of streams, at least 1")
         self.progress = _Progress()
@@ -160,7 +165,8 @@ class _Batch:
         self._with_events = events
         self._fail_fast = fail_fast
         self._order = _Order(max_concurrent * _LOOK_AHEAD) if ordered else None
-        self._room = trio.Semaphore(max_concurrent)
+        # More than the pool takes would only wait for each other's connections.
+        self._room = trio.Semaphore(int(min(max_concurrent, _room(session))))
         self._send, receive = trio.open_memory_channel[Any](0)
         self.items = Items(receive, self)
         self._scope = trio.CancelScope()
@@ -264,6 +270,14 @@ class _Batch:
                 await self._send.send(Item(key, event))
 
 
+def _room(session: Session) -> float:
+    """Return how many requests the client's pool takes at a time."""
+    transport = getattr(session.http, "_transport", None)
+    if isinstance(transport, TrioTransport):
+        return transport.max_connections
+    return session.slots.count if session.slots is not None else math.inf
+
+
 class _Order:
     """Lets tasks pass in the order of their numbers, and admits so many at a time."""
 
@@ -324,13 +338,15 @@ async def _running(batch: _Batch) -> AsyncGenerator[Items]:
     batch.raise_failure()
 
 
-def stream_many(calls: Calls, max_concurrent: int, *, fail_fast: bool) -> AbstractAsyncContextManager[Items]:
+def stream_many(
+    calls: Calls, max_concurrent: int, session: Session, *, fail_fast: bool
+) -> AbstractAsyncContextManager[Items]:
     """The events of all calls as they come, and their results."""
-    return _running(_Batch(calls, max_concurrent, events=True, ordered=False, fail_fast=fail_fast))
+    return _running(_Batch(calls, max_concurrent, session, events=True, ordered=False, fail_fast=fail_fast))
 
 
 def run_many(
-    calls: Calls, max_concurrent: int, *, ordered: bool, fail_fast: bool
+    calls: Calls, max_concurrent: int, session: Session, *, ordered: bool, fail_fast: bool
 ) -> AbstractAsyncContextManager[Items]:
     """The results of all calls, as they come or in order."""
-    return _running(_Batch(calls, max_concurrent, events=False, ordered=ordered, fail_fast=fail_fast))
+    return _running(_Batch(calls, max_concurrent, session, events=False, ordered=ordered, fail_fast=fail_fast))

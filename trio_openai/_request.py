@@ -31,6 +31,7 @@ from ._sansio.json import is_object
 from ._sansio.policy import Clocks, Deadlines, Phase
 from ._sansio.text import printable, utf8
 from ._secrets import Secrets, bare_request, secrets_of
+from ._slots import ONE_BUDGET, Slots
 from ._tracebacks import clear_tracebacks
 from ._transport import FORWARDER
 from .errors import (
@@ -75,7 +76,7 @@ class Session:
     http: httpx.AsyncClient
     base_url: httpx.URL
     key: Key | None
-    slots: trio.CapacityLimiter | None  # for a client whose pool is not ours; see `_body.py`
+    slots: Slots | None  # for a client whose pool is not ours; see `_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
     limiter: Limiter | None = None
     may_leave_origin: bool = False  # by a redirect
@@ -311,6 +312,8 @@ class Exchange:
     def translated(self, error: Exception) -> APIConnectionError:
         """Return an exception of the HTTP client as an error of ours, whose cause it is unless it shows a secret."""
         ours = translated(error, self.call.deadlines)
+        if type(error).__name__ == "PoolTimeout":
+            ours = self.lifetime.no_slot(self.call.deadlines.connect)
         if request := vars(error).get("_request"):
             error.request = bare_request(request)  # type: ignore[attr-defined]
         if not self._secrets().are_in(error):
@@ -323,8 +326,7 @@ class Exchange:
         return secrets_of(self._sent_headers, self._session.base_url, self.call.query, *key)
 
     def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
-        call, deadlines = self.call, self.call.deadlines
-        timeout = {"connect": deadlines.connect, "read": deadlines.headers, "write": deadlines.headers}
+        call = self.call
         content = call.content
         body: dict[str, Any] = {"content": content}
         if not isinstance(content, bytes | None):
@@ -334,7 +336,6 @@ class Exchange:
             self._session.url(call.path, call.query),
             headers=call.headers.raw,
             **body,
-            extensions={"timeout": {**timeout, "pool": None}},  # to wait for a slot is to wait for ourselves
         )
         if not isinstance(content, bytes | None):
             request.stream = content.stream(request.stream)
@@ -345,6 +346,7 @@ class Exchange:
 
     async def _send(self, request: httpx.Request, bearer: Bearer | None) -> httpx.Response:
         self._sent_headers = request.headers
+        request.extensions |= {"timeout": self.call.deadlines.as_httpx(), ONE_BUDGET: True}
         return await send(self._session.http, self._session.slots, self.errors, request, bearer)
 
     async def _follow(self, response: httpx.Response, *, has_left: bool) -> httpx.Response:

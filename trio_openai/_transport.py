@@ -23,8 +23,8 @@ from __future__ import annotations
 import contextlib
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import httpx
 import trio
@@ -51,6 +51,7 @@ from ._connection import (
     without_zone,
 )
 from ._http1 import MAX_HEADER_BYTES, ResponseParser
+from ._slots import Slots, within
 
 if TYPE_CHECKING:
     from ._proxy import Proxy, Route
@@ -68,8 +69,6 @@ FORWARDER = "trio_openai.forwarder"
 _LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-
-_T = TypeVar("_T")
 
 
 class TrioTransport(httpx.AsyncBaseTransport):
@@ -111,7 +110,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if uds is not None and open_stream is not None:
             raise ValueError("give TrioTransport either uds or open_stream, not both")
         self._route: Route | None = proxy if proxy is None or callable(proxy) else proxy.check().always()
-        self._slots = trio.CapacityLimiter(max_connections)
+        self._slots = Slots(max_connections)
         self._keepalive_expiry = keepalive_expiry
         self._ssl_context = ssl_context
         self._trust_env = trust_env
@@ -126,15 +125,19 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._waiting_for_files = trio.lowlevel.ParkingLot()
         self._opened = self._reused = 0
 
+    @property
+    def max_connections(self) -> int:
+        """How many exchanges there may be at a time."""
+        return self._slots.count
+
     def statistics(self) -> TransportStatistics:
         """A snapshot of the pool. Idle connections whose time is up are closed first."""
         from ._statistics import TransportStatistics
 
         self._expire()
-        slots = self._slots.statistics()
         return TransportStatistics(
-            active=slots.borrowed_tokens,
-            waiting=slots.tasks_waiting,
+            active=self._slots.borrowed_tokens,
+            waiting=self._slots.tasks_waiting,
             idle=len(self._idle),
             opened=self._opened,
             reused=self._reused,
@@ -152,11 +155,10 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if url.scheme not in ("http", "https") or not url.host or not has_port(url):
             raise httpx.UnsupportedProtocol(f"cannot send a request to {url!r}: it takes http(s):// and a host")
         request.extensions.get(NATIVE, _nothing)()
-        timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         with contextlib.ExitStack() as undo:
             slot = object()
-            await _within(timeouts.get("pool"), httpx.PoolTimeout, self._slots.acquire_on_behalf_of, slot)
-            undo.callback(self._slots.release_on_behalf_of, slot)
+            timeouts = await self._slots.take(slot, request)
+            undo.callback(self._slots.release, slot)
             connection = await self._exchange(request, timeouts, undo)
             body = Body(self, connection, slot, timeouts.get("read"))
             undo.pop_all()
@@ -195,7 +197,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             else:
                 self._reused += 1
                 return connection
-        connection = await _within(timeouts.get("connect"), httpx.ConnectTimeout, self._connect, request, undo)
+        connection = await within(timeouts.get("connect"), httpx.ConnectTimeout, self._connect, request, undo)
         await self._talk(request, connection, timeouts)
         return connection
 
@@ -308,7 +310,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         broken: httpx.TransportError | None = None
         began = trio.current_time()
         try:
-            await _within(timeouts.get("write"), httpx.WriteTimeout, send_until_refused, connection, request)
+            await within(timeouts.get("write"), httpx.WriteTimeout, send_until_refused, connection, request)
         except httpx.WriteTimeout as error:
             broken = error
         except trio.BrokenResourceError as error:
@@ -322,14 +324,14 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if broken is None:
             limit = timeouts.get("read")
             left = None if limit is None else max(0.0, limit - (trio.current_time() - began))
-            await _within(left, httpx.ReadTimeout, read_head, connection)
+            await within(left, httpx.ReadTimeout, read_head, connection)
         else:
             await self._read_last_word(connection, broken)
 
     async def _read_last_word(self, connection: Connection, broken: httpx.TransportError) -> None:
         """The server may have answered before it had read the whole request, and stopped reading: its answer counts."""
         try:
-            await _within(_LAST_WORD_SECONDS, httpx.ReadTimeout, read_head, connection)
+            await within(_LAST_WORD_SECONDS, httpx.ReadTimeout, read_head, connection)
         except httpx.TransportError:
             raise broken from broken.__cause__
 
@@ -364,7 +366,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     def _make_room(self) -> None:
         """Idle connections to other origins give way when the limit is reached."""
-        while self._idle and len(self._idle) + self._slots.borrowed_tokens > self._slots.total_tokens:
+        while self._idle and len(self._idle) + self._slots.borrowed_tokens > self._slots.count:
             self._close_oldest()
 
     def _close_oldest(self) -> None:
@@ -394,7 +396,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
             self._freed()
         self._discard(connection)
-        self._slots.release_on_behalf_of(slot)
+        self._slots.release(slot)
 
 
 class Body(httpx.AsyncByteStream):
@@ -464,7 +466,7 @@ class Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         """For httpx, which reads a body by iterating: `read`, under the request's `read` timeout."""
         await trio.lowlevel.checkpoint()
-        data = await _within(self._read_timeout, httpx.ReadTimeout, self.read)
+        data = await within(self._read_timeout, httpx.ReadTimeout, self.read)
         if not data:
             raise StopAsyncIteration
         return data
@@ -485,14 +487,3 @@ def _hidden(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None) -> Prox
 def _origin(request: httpx.Request) -> Origin:
     url = request.url
     return url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
-
-
-async def _within(
-    seconds: float | None, error: type[httpx.TimeoutException], function: Callable[..., Awaitable[_T]], *args: object
-) -> _T:
-    """Call a function, under a deadline if there is one."""
-    if seconds is None:
-        return await function(*args)
-    with trio.move_on_after(seconds):
-        return await function(*args)
-    raise error(f"gave up after {seconds:g} s")

@@ -15,8 +15,12 @@ from trio_openai.types import ToolCallDone
 names: st.SearchStrategy[Any] = st.sampled_from(["a", "b", "", None, 5, True, [], {}, "\ud83d", "\u00e9"])
 texts: st.SearchStrategy[Any] = st.sampled_from(["", "a", "ab", "{}", "\ud83d", "\ude00", None, 3, []])
 indexes: st.SearchStrategy[Any] = st.sampled_from([0, 0, 1, 2, -1, 10**12, True, None, "0", 1.5, 9999])
-item_types: st.SearchStrategy[Any] = st.sampled_from([place.item_type for place in PLACES] + ["future_call", None, 3, []])
-part_types: st.SearchStrategy[Any] = st.sampled_from(["output_text", "refusal", "reasoning_text", "summary_text", None, 3, {}])
+item_types: st.SearchStrategy[Any] = st.sampled_from(
+    [place.item_type for place in PLACES] + ["future_call", None, 3, []]
+)
+part_types: st.SearchStrategy[Any] = st.sampled_from(
+    ["output_text", "refusal", "reasoning_text", "summary_text", None, 3, {}]
+)
 odd: st.SearchStrategy[Any] = st.sampled_from([None, 3, {"commands": ["a", None]}, {"commands": 3}, []])
 
 
@@ -27,21 +31,45 @@ def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any
 parts = objects(type=part_types, text=texts, refusal=texts, annotations=st.sampled_from([[], [{}], 3]), unknown=texts)
 lists = st.lists(parts | st.none(), max_size=3) | st.none() | texts
 items = objects(
-    type=item_types, id=names, call_id=names, name=names, arguments=texts, input=texts,
-    content=lists, summary=lists, action=odd, operation=odd, unknown=texts,
+    type=item_types,
+    id=names,
+    call_id=names,
+    name=names,
+    arguments=texts,
+    input=texts,
+    content=lists,
+    summary=lists,
+    action=odd,
+    operation=odd,
+    unknown=texts,
 )
 kinds = [f"response.{place.family}.{end}" for place in PLACES for end in ("delta", "done")]
 kinds += ["response.output_item.added", "response.output_item.done"] * 4
 kinds += ["response.content_part.added", "response.content_part.done", "response.reasoning_summary_part.added"]
 kinds += ["response.output_text.annotation.added"]
 events = objects(
-    output_index=indexes, item_id=names, content_index=indexes, summary_index=indexes,
-    command_index=indexes, annotation_index=indexes, call_id=names, unknown=texts | st.just([1]),
-    delta=texts, text=texts, refusal=texts, arguments=texts, input=texts, command=texts,
-    item=items | st.none(), part=parts, annotation=parts,
+    output_index=indexes,
+    item_id=names,
+    content_index=indexes,
+    summary_index=indexes,
+    command_index=indexes,
+    annotation_index=indexes,
+    call_id=names,
+    unknown=texts | st.just([1]),
+    delta=texts,
+    text=texts,
+    refusal=texts,
+    arguments=texts,
+    input=texts,
+    command=texts,
+    item=items | st.none(),
+    part=parts,
+    annotation=parts,
 )
 any_event = st.builds(lambda kind, event: {"type": kind, **event}, st.sampled_from(kinds), events)
-usage: st.SearchStrategy[Any] = st.sampled_from([None, 3, {"total_tokens": "x"}, {"total_tokens": 10**400}, {"input_tokens": []}])
+usage: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 3, {"total_tokens": "x"}, {"total_tokens": 10**400}, {"input_tokens": []}]
+)
 last_event = st.builds(
     lambda kind, response: {"type": f"response.{kind}", "response": response},
     st.sampled_from(["completed", "incomplete", "failed", "cancelled", "in_progress"]),

@@ -114,7 +114,7 @@ class Deadlines:
     The time in which the program that reads is busy with something else does not count.
 
     Attributes:
-        connect: for one attempt to connect, TLS included.
+        connect: for one attempt to connect, TLS included, and before that for a free slot of `max_connections`.
         headers: for the status and headers of one attempt, from the beginning of the request. A server that queues
             requests sends nothing before it has a free slot.
         first_event: from the headers to the first event.
@@ -140,6 +140,10 @@ class Deadlines:
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
             raise TypeError(f"timeout takes seconds, a trio_openai.Deadlines or None, not {type(timeout).__name__}")
         return cls(connect=timeout, headers=timeout, idle=timeout)
+
+    def as_httpx(self) -> dict[str, float | None]:
+        """Return what an HTTP client is told of them. The time for a slot and for the connection is one budget."""
+        return {"connect": self.connect, "pool": self.connect, "read": self.headers, "write": self.headers}
 
     def for_plain_answers(self) -> Deadlines:
         """The same for an answer that is no stream, whose body is no more than an afterthought of its headers."""
