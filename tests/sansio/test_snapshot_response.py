@@ -638,6 +638,20 @@ def test_the_id_of_an_item_does_not_answer_a_call_whose_call_id_is_on_its_way() 
     assert [d.id for d in said_in_response(*events, end()) if isinstance(d, ToolCallDone)] == ["c1"]
 
 
+@pytest.mark.parametrize("nameless", [{}, {"id": None, "call_id": None, "name": None}, {"id": "", "call_id": ""}])
+def test_what_an_item_is_called_stays_if_its_end_does_not_say(nameless: Json) -> None:
+    last = {"type": "function_call", "arguments": "{}", **nameless}
+    for events in (
+        [item_done(0, last), end()],
+        [item_done(0, call(1, "{}")), end(output=[last])],
+        [end(output=[last])],
+    ):
+        everything = [added(0, call(1)), event("function_call_arguments.delta", 0, delta="{}"), *events]
+        assert calls(play(CREATED, *everything).snapshot) == [("c1", "f1", "{}")]
+        done = [delta for delta in said_in_response(*everything) if isinstance(delta, ToolCallDone)]
+        assert [(delta.id, delta.name) for delta in done] == [("c1", "f1")]
+
+
 def test_arguments_that_a_tool_ran_with_do_not_change() -> None:
     for later in ([event("function_call_arguments.delta", 0, delta="x")], [item_done(0, call(1, '{"a": 1}'))]):
         events = [added(0, call(1)), event("function_call_arguments.done", 0, arguments="{}"), *later]

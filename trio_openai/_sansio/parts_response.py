@@ -236,10 +236,18 @@ def replace_text(pieces: list[str], whole: object, *, is_call: bool = False) -> 
 
 
 def renew(raw: Raw, body: Raw, known: frozenset[str]) -> None:
-    """Replace an object by a later one, in place. Fields that the API does not have stay, and so do its type and id."""
+    """Replace an object by a later one, in place.
+
+    Fields that the API does not have stay. So does what says which object it is, where the later one does not.
+    """
+    identity = {name: value for name in _IDENTITY if (value := raw.get(name)) and not body.get(name)}
     for name in known.difference(body):
         raw.pop(name, None)
     raw.update(body)
+    raw.update(identity)
+
+
+_IDENTITY = ("type", "id", "call_id", "name")
 
 
 def known_fields(kind: object) -> frozenset[str]:
