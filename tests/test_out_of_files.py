@@ -170,12 +170,13 @@ async def test_closing_the_client_wakes_who_waits_for_a_file_descriptor(
     async def note() -> None:
         errors.append(await outcome(ask, client))
 
-    await client.chat.completions.create(**CHAT, stream=True)
+    stream = await client.chat.completions.create(**CHAT, stream=True)
     async with trio.open_nursery() as callers:
         callers.start_soon(note)
         await trio.sleep(1)
         await client.aclose()
     assert isinstance(errors[0], trio.ClosedResourceError)
+    assert stream.verdict.state == "closed"
 
 
 def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_told_from_an_unknown_one(

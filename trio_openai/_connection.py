@@ -252,7 +252,7 @@ def is_out_of_files(error: BaseException | None) -> bool:
         return True
     if isinstance(error, socket.gaierror):  # it needs descriptors, and says something else if there is none
         return not _can_open_a_file()
-    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())  # of a group
     return is_out_of_files(error.__cause__) or any(map(is_out_of_files, inner))
 
 
@@ -414,8 +414,9 @@ async def send_until_refused(connection: Connection, request: httpx.Request) -> 
     if not connection.may_block(request):
         await connection.send(request)
         return
-    with trio.CancelScope() as sending:
-        answer = Reading(functools.partial(_early_answer, connection, sending))
+    sending = trio.CancelScope()
+    answer = Reading(functools.partial(_early_answer, connection, sending))
+    with sending:
         try:
             await connection.send(request)
         finally:

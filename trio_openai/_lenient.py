@@ -51,7 +51,7 @@ class LineEnds:
     """Rewrite the lines of a chunked body to end with CRLF. The chunks themselves pass through unchanged."""
 
     def __init__(self) -> None:
-        self._line = b""  # the beginning of a line whose end has not arrived
+        self._line: bytes = b""  # the beginning of a line whose end has not arrived
         self._left = 0  # bytes of the chunk that are still to come
         self._is_after_chunk = False
         self._in_trailer = False
@@ -65,9 +65,9 @@ class LineEnds:
                 self._left -= len(chunk)
                 out.append(chunk)
                 continue
-            line, end, data = data.partition(b"\n")
-            self._line += line
-            if end:
+            parts = data.partition(b"\n")
+            self._line, data = self._line + parts[0], parts[2]
+            if parts[1]:
                 out.append(self._line.removesuffix(b"\r") + b"\r\n")
                 self._end_line()
         return b"".join(out)

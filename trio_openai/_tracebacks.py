@@ -13,7 +13,7 @@ import sys
 from types import FrameType
 
 _EXCHANGE = frozenset(
-    f"{__package__}.{name}" for name in ("_request", "_permits", "_source", "_bytes", "_calls", "_raw")
+    f"{__package__}.{name}" for name in ("_request", "_lifetime", "_permits", "_source", "_bytes", "_calls", "_raw")
 )
 
 
@@ -36,7 +36,7 @@ def clear_tracebacks(error: BaseException) -> None:
 
 def _callers() -> set[FrameType]:
     """Return the running frames above those of the exchange."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_globals.get("__name__") in _EXCHANGE:
         frame = frame.f_back
     callers: set[FrameType] = set()
