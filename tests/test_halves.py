@@ -155,6 +155,29 @@ async def test_a_lone_half_does_not_crash_a_request(nursery: trio.Nursery) -> No
     assert request.target.endswith("?q%EF%BF%BD=v%EF%BF%BD")
 
 
+async def test_a_lone_half_does_not_crash_a_url(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.json({"id": "m", "data": []}))
+    client, _ = client_over(server, default_query={f"d{HIGH}": "é"})
+    async with client:
+        await client.models.retrieve(f"a{HIGH}")
+        await client.models.list(extra_query={"q": [LOW, "a"]})
+        await outcome(client.stream_request("GET", "/é").__aenter__)
+    bad = "%EF%BF%BD"
+    assert [request.target.removeprefix("/v1") for request in server.requests] == [
+        f"/models/a{bad}?d{bad}=%C3%A9",
+        f"/models?d{bad}=%C3%A9&q={bad}&q=a",
+        f"/%C3%A9?d{bad}=%C3%A9",
+    ]
+
+
+async def test_the_text_of_a_tool_run_holds_a_half_back(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, chat(f"a{HIGH}", f"{LOW}b"))
+    client, _ = client_over(server)
+    async with client, client.chat.completions.run_tools(**CHAT, tools=[]) as run:
+        texts = [event.text async for event in run if event.type == "round.event"]
+    assert texts == ["a", "😀b", ""]
+
+
 @pytest.mark.parametrize("status", [200, 400])
 async def test_a_lone_half_does_not_crash_an_error_or_its_message(nursery: trio.Nursery, status: int) -> None:
     key = "sk-0123456789abcdef"

@@ -34,7 +34,8 @@ class RoundEvent:
     Attributes:
         number: of the round.
         event: the event.
-        text: what it adds to the answer's text; mostly what is wanted of it.
+        text: what it adds to the answer's text; mostly what is wanted of it. It can be printed: half a character is
+            held back until the other half arrives.
     """
 
     type: ClassVar[Literal["round.event"]] = "round.event"

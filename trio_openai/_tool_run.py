@@ -24,6 +24,7 @@ from ._nursery import nursery_around_block
 from ._sansio.conversation import Conversation, is_whole
 from ._sansio.deltas import HasParts, Parts
 from ._sansio.sent_back import name_to_send, name_to_show
+from ._sansio.text import Printable
 from ._sansio.tools import Tool, text_of
 from ._stream import Stream
 from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
@@ -100,6 +101,7 @@ class ToolRun(Generic[WholeT]):
         self._make = plan.first
         self._stream: Stream[Any, WholeT] | None = None
         self._parts: Parts | None = None  # of that stream
+        self._printable = Printable()
         self._answer: WholeT | None = None
         self._events: deque[Any] = deque()
         self._calls: list[ToolCallDone] = []  # of the round
@@ -235,6 +237,7 @@ class ToolRun(Generic[WholeT]):
             return
         self._rounds += 1
         self._stream, self._parts = stream, cast("HasParts", stream.source.dialect).parts()
+        self._printable = Printable()
         self._calls, self._outputs, self._was_cut, self._is_cut = [], {}, False, False
         self._step = self._read
         self._report(RoundStarted(self._rounds, stream))
@@ -246,7 +249,7 @@ class ToolRun(Generic[WholeT]):
         try:
             with trio.CancelScope() as self._waits:
                 event = await anext(stream)
-                self._events.append(RoundEvent(self._rounds, event, stream.text))
+                self._events.append(RoundEvent(self._rounds, event, self._printable.add(stream.text)))
                 is_cut = self._plan.conversation.is_cut_by(event)
                 self._was_cut = self._was_cut or is_cut
                 self._begin_calls(parts.add(event), is_cut=is_cut)

@@ -55,7 +55,7 @@ class Following:
         self._parts = parts
         self._seen = seen
         self._said: list[Delta] = []
-        self._printable = _PrintableDeltas()
+        self._printable = PrintableDeltas()
 
     def add(self, event: Any) -> None:
         """Take an event."""
@@ -75,7 +75,7 @@ class Following:
         return self.first_said()
 
 
-class _PrintableDeltas:
+class PrintableDeltas:
     """Holds half a character back from the deltas of each part until the other half arrives, or the part is done."""
 
     def __init__(self) -> None:

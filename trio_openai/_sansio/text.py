@@ -16,6 +16,8 @@ __all__ = [
     "join_text",
     "path_segment",
     "printable",
+    "printable_values",
+    "quoted_path",
     "rest_after",
     "unfenced",
     "utf8",
@@ -50,6 +52,21 @@ def path_segment(name: str) -> str:
     Slashes and everything that is not ASCII are quoted. So are the dots of `.` and `..`, which would lead elsewhere.
     """
     return quote(utf8(name), safe="") if name.strip(".") else "%2E" * len(name)
+
+
+def quoted_path(path: str) -> bytes:
+    """Quote what is not ASCII, and nothing else."""
+    return quote(utf8(path), safe=string.punctuation).encode() if not path.isascii() else path.encode()
+
+
+def printable_values(value: Any) -> Any:
+    """Return the values of a query with lone surrogate halves replaced, which no URL can contain."""
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        return {printable(name): printable_values(member) for name, member in members.items()}
+    if isinstance(value, list | tuple):
+        return [printable_values(item) for item in cast("list[Any]", value)]
+    return printable(value) if isinstance(value, str) else value
 
 
 _FENCE = re.compile(r"[\ufeff \t\r\n]*(?:(```+|~~~+)[^\n`{\[]*)?[\ufeff \t\r\n]*")
