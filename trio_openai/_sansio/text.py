@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 from urllib.parse import quote
 
 from trio_openai.types._text import Printable, has_lone_half, join_text, printable, utf8
