@@ -100,6 +100,7 @@ class ResponseParser:
         self._is_chunked = False
         self._has_line_ends = False  # whether it is known how the lines of a chunked body end
         self._line_ends: LineEnds | None = None  # if they end with LF alone
+        self._goes_straight = False  # whether bytes of the body go to the parser as they are
         self._is_ambiguous = False  # there is a length beside the chunks: the next peer may read it otherwise
 
     def take_headers(self) -> Headers:
@@ -130,10 +131,13 @@ class ResponseParser:
 
     def _feed(self, data: bytes | bytearray) -> None:
         before = len(self._body)
-        if self.status is None:
-            data = self._take_head(data)
-        if data and self._error is None:
-            self._take_content(data)
+        if self._goes_straight:
+            self._parse(data)
+        else:
+            if self.status is None:
+                data = self._take_head(data)
+            if data and self._error is None:
+                self._take_content(data)
         if len(self._body) > before:
             self._header_bytes = 0
         if self.complete:
@@ -163,6 +167,7 @@ class ResponseParser:
             data, self._raw, self._has_line_ends = self._raw, b"", True
             if data[end - 1 : end] != b"\r":
                 self._line_ends = LineEnds()
+        self._goes_straight = self._line_ends is None
         self._parse(data if self._line_ends is None else self._line_ends.fixed(bytes(data)))
 
     def _parse(self, data: bytes | bytearray) -> None:
