@@ -72,12 +72,22 @@ def is_ours_alone(ours: Any, theirs: Any) -> bool:
     return theirs is None
 
 
+def is_ours_or_theirs(ours: Any, theirs: Any) -> bool:
+    return ours is None or theirs is None
+
+
 DIFFERENCES: list[tuple[str, Callable[[Any, Any], bool], str]] = [
     (r"choices\[\]\.message\.role", is_repeated, "servers send it with every chunk, and theirs joins what they send"),
     (r".*\.tool_calls\[\]\.(id|function\.name)", is_repeated, "as the role"),
     (r".*\.tool_calls\[\]\.index", is_theirs_alone, "a place in the stream; the API's plain answer has none"),
     (r"service_tier|system_fingerprint", is_ours_alone, "not in the last chunk, and theirs forgets it then"),
-    (r"provider|x_groq", is_theirs_alone, "a server's own; it is in the chunks' `raw`, and a chunk is no completion"),
+    (
+        r"timings|p|choices\[\]\.native_finish_reason",
+        is_ours_alone,
+        "a server's own; theirs keeps the first chunk's",
+    ),
+    (r"x_groq\.\w+", is_ours_or_theirs, "as before: the last value counts, and theirs keeps the first"),
+    (r".*\.function\.arguments", is_ours_alone, "they were only ever null, which is an empty text"),
 ]
 
 # What theirs refuses: the name of its error, and why an answer, or another error, is right.
