@@ -13,12 +13,13 @@ import functools
 import sys
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import trio
 
 from ._body import ReadableBody, closing_deadline
+from ._nursery import bare_nursery, raise_all
 from .errors import APITimeoutError
 
 _T = TypeVar("_T")
@@ -105,7 +106,7 @@ class Lifetime:
             stream.mark_closed()
         errors: list[BaseException] = []
         with trio.CancelScope(shield=True, deadline=closing_deadline()):
-            async with trio.open_nursery() as nursery:
+            async with bare_nursery() as nursery:
                 for close in (*(stream.aclose for stream in streams), close_http):
                     nursery.start_soon(_collect, close, ignored, errors)
         raise_all("errors while the client was closed", errors)
@@ -121,16 +122,6 @@ async def _collect(  # noqa: ASYNC910 - it is a task, and nobody waits for it
     except BaseException as error:  # noqa: BLE001 - raised by `Lifetime.close`, when the rest has been closed
         if not isinstance(error, ignored):
             errors.append(error)
-
-
-def raise_all(message: str, errors: Iterable[BaseException]) -> None:
-    """Raise one error as it is, and several as an exception group. A cancellation gives way to anything else."""
-    distinct: Sequence[BaseException] = list({id(error): error for error in errors}.values())
-    distinct = [error for error in distinct if not isinstance(error, trio.Cancelled)] or distinct[:1]
-    if len(distinct) == 1:
-        raise distinct[0]
-    if distinct:
-        raise BaseExceptionGroup(message, distinct)
 
 
 class Connected:

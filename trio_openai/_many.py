@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import attrs
 import trio
 
-from ._nursery import nursery_around_block
+from ._nursery import nursery_around_block, raise_all, split_cancelled
 from ._progress import Timings
 from ._request import Session
 from ._sansio.usage import count_of
@@ -160,6 +160,11 @@ class _Batch:
     ) -> None:
         if type(max_concurrent) is not int or max_concurrent < 1:
             raise ValueError("max_concurrent takes a number of streams, at least 1")
+        if not (isinstance(calls, AsyncIterable) or hasattr(calls, "__iter__") or hasattr(calls, "__getitem__")):
+            raise TypeError(
+                f"calls takes a list or another iterable of calls made by an endpoint's call(...), not "
+                f"{type(calls).__name__}"
+            )
         self.progress = _Progress()
         self._calls = calls
         self._with_events = events
@@ -171,6 +176,7 @@ class _Batch:
         self.items = Items(receive, self)
         self._scope = trio.CancelScope()
         self._failure: BaseException | None = None
+        self.cleanup_error: BaseException | None = None  # what the supply raised when it was closed
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task, where it comes out bare
     async def run(self) -> None:
@@ -192,15 +198,20 @@ class _Batch:
         if failure is not None:
             raise failure
 
+    def own_failures(self) -> list[BaseException]:
+        """Return what ended it before its end, if that is the program's own exception."""
+        return [] if self._failure is None or isinstance(self._failure, APIError) else [self._failure]
+
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
         self._scope.cancel()
 
     async def _dispatch(self, nursery: trio.Nursery) -> None:
         """Take calls from the supply while there is room, and start them."""
-        supply = _Supply(self._calls)
+        supply: _Supply | None = None
         number = 0
         try:
+            supply = _Supply(self._calls)
             while True:
                 if self._order is not None:
                     await self._order.admit()
@@ -212,10 +223,20 @@ class _Batch:
                 number += 1
         except StopAsyncIteration:
             await trio.lowlevel.checkpoint()
-        except Exception as error:  # noqa: BLE001 - the user's own, for the one who receives, when the others are done
-            self._failure = self._failure or error
+        except BaseException as error:  # noqa: BLE001 - the user's own, for the one who receives, when the others are done
+            cancelled, rest = split_cancelled(error)
+            self._failure = self._failure or rest
+            if cancelled is not None:
+                raise cancelled from None
         finally:
-            await supply.aclose()  # noqa: ASYNC102 - it is shielded and bounded
+            if supply is not None:
+                await self._clean_up(supply)  # noqa: ASYNC102 - it is shielded and bounded
+
+    async def _clean_up(self, supply: _Supply) -> None:
+        try:
+            await supply.aclose()
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, raised at the end of the block
+            self.cleanup_error = error
 
     @trio.lowlevel.enable_ki_protection
     async def _one(self, call: Call, number: int) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
@@ -231,8 +252,12 @@ class _Batch:
                 self._room.release()
                 async with self._order.turn(number):
                     await self._hand_over(result)
-        except Exception as error:  # noqa: BLE001 - no failure of the API: the user's own, for the one who receives
-            self._fail(error)
+        except BaseException as error:  # noqa: BLE001 - no failure of the API: the user's own, for the one who receives
+            cancelled, rest = split_cancelled(error)
+            if rest is not None:
+                self._fail(rest)
+            if cancelled is not None:
+                raise cancelled from None
 
     async def _hand_over(self, result: Result) -> None:
         await self._send.send(Item(result.key, result=result) if self._with_events else result)
@@ -317,9 +342,12 @@ class _Supply:
         """The next one; `StopAsyncIteration` after the last."""
         if self._async is not None:
             return await anext(self._async)
-        for call in self._sync:
-            return call  # noqa: ASYNC910
-        raise StopAsyncIteration
+        try:
+            return next(self._sync)  # noqa: ASYNC910
+        except StopIteration:
+            raise StopAsyncIteration from None
+        except StopAsyncIteration as error:  # it would pass for the end
+            raise RuntimeError("the iterable of calls raised StopAsyncIteration") from error
 
     async def aclose(self) -> None:
         """Let an async generator clean up."""
@@ -332,10 +360,19 @@ class _Supply:
 @asynccontextmanager
 async def _running(batch: _Batch) -> AsyncGenerator[Items]:
     """Run a batch while the block runs. What the block raises comes out bare."""
-    async with nursery_around_block() as nursery:
-        nursery.start_soon(batch.run)
-        yield batch.items
-    batch.raise_failure()
+    errors: list[BaseException] = []
+    try:
+        async with nursery_around_block() as nursery:
+            nursery.start_soon(batch.run)
+            yield batch.items
+        batch.raise_failure()
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below
+        errors.append(error)
+    if any(isinstance(error, trio.Cancelled) for error in errors):
+        errors += batch.own_failures()  # else a cancellation would hide what the program itself raised meanwhile
+    if batch.cleanup_error is not None:
+        errors.append(batch.cleanup_error)
+    raise_all("the block failed, and so did the cleanup of its calls", errors)
 
 
 def stream_many(

@@ -13,6 +13,7 @@ from typing import Generic
 
 import trio
 
+from ._nursery import bare_nursery, raise_all, split_cancelled
 from ._stream import StreamCall, StreamT
 from .errors import APIError, RaceError
 
@@ -21,6 +22,8 @@ class Race(Generic[StreamT]):
     """`async with client.race(...) as stream`."""
 
     def __init__(self, calls: Sequence[StreamCall[StreamT]], stagger: float) -> None:
+        if strays := [call for call in calls if not isinstance(call, StreamCall)]:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a race takes calls made by an endpoint's call(...), not {type(strays[0]).__name__}")
         if not calls:
             raise ValueError("a race needs at least one call")
         if not 0 <= stagger < math.inf:
@@ -30,12 +33,12 @@ class Race(Generic[StreamT]):
         self._winner: StreamT | None = None
         self._silent: list[StreamT] = []  # whole, but without content: they win if nobody else does
         self._errors: list[tuple[int, APIError]] = []
-        self._crash: Exception | None = None
+        self._crash: BaseException | None = None
         self._failed = trio.Event()  # one more has failed, so that the next may start
 
     async def __aenter__(self) -> StreamT:
         try:
-            async with trio.open_nursery() as nursery:
+            async with bare_nursery() as nursery:
                 nursery.start_soon(self._start_all, nursery)
         except BaseException:
             await self._close()  # noqa: ASYNC102 - the connections are closed before it waits
@@ -55,10 +58,15 @@ class Race(Generic[StreamT]):
         await self._close()  # noqa: ASYNC102 - the connections are closed before it waits
 
     async def _close(self) -> None:
+        errors: list[BaseException] = []
         for stream in [self._winner, *self._silent]:
-            if stream is not None:
-                await stream.aclose()
+            try:
+                if stream is not None:
+                    await stream.aclose()
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, when all are closed
+                errors.append(error)
         await trio.lowlevel.cancel_shielded_checkpoint()
+        raise_all("errors while the streams of a race were closed", errors)
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task, where it comes out bare
     async def _start_all(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - a task, for which nobody waits
@@ -72,6 +80,18 @@ class Race(Generic[StreamT]):
 
     @trio.lowlevel.enable_ki_protection
     async def _run(self, call: StreamCall[StreamT], number: int, all_of_them: trio.CancelScope) -> None:  # noqa: ASYNC910
+        """Run one call. Whatever is raised that is no failure of the API is kept for `__aenter__`."""
+        try:
+            await self._run_call(call, number, all_of_them)
+        except BaseException as error:  # noqa: BLE001 - the user's own, raised bare in `__aenter__`
+            cancelled, rest = split_cancelled(error)
+            if rest is not None:
+                self._crash = self._crash or rest
+                all_of_them.cancel()
+            if cancelled is not None:
+                raise cancelled from None
+
+    async def _run_call(self, call: StreamCall[StreamT], number: int, all_of_them: trio.CancelScope) -> None:  # noqa: ASYNC910
         """Read one stream until it has content."""
         stream: StreamT = call.make()
         try:
@@ -80,9 +100,6 @@ class Race(Generic[StreamT]):
         except APIError as error:
             self._errors.append((number, error))
             self._failed.set()
-        except Exception as error:  # noqa: BLE001 - no failure of the API: the user's own, raised bare in `__aenter__`
-            self._crash = self._crash or error
-            all_of_them.cancel()
         else:
             if has_content and self._winner is None:
                 self._winner = stream
