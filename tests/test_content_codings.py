@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import random
 import zlib
 from typing import Any
 
@@ -14,7 +15,8 @@ import trio
 from every_client import certificates
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
-from trio_openai import APIError, APIResponseValidationError, RateLimitError, TrioOpenAI
+from trio_openai import APIError, APIResponseValidationError, NotFoundError, RateLimitError, TrioOpenAI
+from trio_openai._body import decoded
 from trio_openai.testing import Reply
 
 HELLO = Reply.chat("Hello there.")
@@ -149,3 +151,153 @@ async def test_codings_without_end_are_refused(nursery: trio.Nursery, autojump_c
 
 def test_httpx_joins_headers_as_this_library_expects() -> None:
     assert httpx.Headers([("content-encoding", "gzip"), ("Content-Encoding", "br")])["content-encoding"] == "gzip, br"
+
+
+# Bounds: a few KB can stand for gigabytes.
+
+MIB = 1024 * 1024
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of this task."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._task = trio.lowlevel.current_task()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.taken += task is self._task
+
+
+class Given:
+    """A body that is at hand in pieces, so that reading it never waits."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.left = list(pieces)
+
+    async def read(self) -> bytes:
+        return self.left.pop(0) if self.left else b""
+
+    async def aclose(self, *, park: bool = False) -> None: ...
+
+    def close_soon(self) -> None: ...
+
+
+async def drained(body: Any) -> bytes:
+    pieces: list[bytes] = []
+    while piece := await body.read():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-zlib.MAX_WBITS)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, raw_deflate])
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 3 * MIB])
+async def test_inflating_in_steps_gives_the_same_bytes(compress: Any, size: int) -> None:
+    data = (b"0123456789abcde\n" * (size // 16 + 1))[:size]
+    assert await drained(decoded(Given(compress(data)), "deflate", 4 * MIB)) == data
+
+
+@pytest.mark.parametrize(
+    ("compressed", "header", "steps"),
+    [
+        (gzip.compress(b"\n" * (8 * MIB)), "gzip", 127),
+        (gzip.compress(gzip.compress(b"\n" * (8 * MIB))), "gzip, gzip", 127),
+        (gzip.compress(b"") * 20_000, "gzip", 19_999),
+        (gzip.compress(gzip.compress(b"") * 20_000), "gzip, gzip", 19_999),
+    ],
+    ids=["newlines", "twice", "empty members", "empty members, twice"],
+)
+async def test_every_step_of_inflating_is_bounded_and_has_a_checkpoint(
+    compressed: bytes, header: str, steps: int
+) -> None:
+    counter = Steps()
+    trio.lowlevel.add_instrument(counter)
+    body = decoded(Given(compressed), header, 64 * MIB)
+    while piece := await body.read():
+        assert len(piece) <= 65536
+    trio.lowlevel.remove_instrument(counter)
+    assert counter.taken >= steps
+
+
+@pytest.mark.parametrize(
+    "compressed", [gzip.compress(b"\n" * (8 * MIB)), gzip.compress(b"") * 20_000], ids=["newlines", "empty members"]
+)
+async def test_inflating_can_be_cancelled_and_go_on_without_a_loss(compressed: bytes) -> None:
+    body = decoded(Given(compressed), "gzip", 64 * MIB)
+    cancelled, pieces = 0, []
+    while not pieces or pieces[-1]:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            pieces.append(await body.read())
+        cancelled += scope.cancelled_caught
+        pieces.append(await body.read())
+    assert cancelled
+    assert b"".join(pieces) in (b"", b"\n" * (8 * MIB))
+
+
+async def test_the_time_of_a_call_ends_also_while_its_answer_is_inflated(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    bomb = encoded(Reply(200, {"content-type": "text/event-stream"}, (b"\n" * (16 * MIB),)), "gzip", "gzip")
+    for stream in (False, True):
+        server = await serve(nursery, bomb)
+        client, transport = client_over(server)
+        async with client:
+            with trio.CancelScope() as scope:
+                nursery.start_soon(cancel_at_bytes, scope)
+                await ask(client, stream=stream)
+            assert scope.cancelled_caught
+            assert transport.statistics().active == 0
+
+
+async def cancel_at_bytes(scope: trio.CancelScope) -> None:
+    for _ in range(20):
+        await trio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+BOMB = encoded(attrs.evolve(PLAIN, body=(b"\n" * (2 * MIB),)), "gzip", "gzip")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_response_that_inflates_to_too_much_names_the_option(
+    nursery: trio.Nursery, autojump_clock: object, stream: bool
+) -> None:
+    server = await serve(nursery, BOMB)
+    client, transport = client_over(server, max_retries=3)
+    client._caller.session.max_event_bytes = MIB
+    async with client:
+        error = await outcome(ask, client, stream=stream)
+        assert transport.statistics().active == 0
+    assert isinstance(error, APIResponseValidationError)
+    assert "max_event_bytes" in str(error)
+    assert error.request_id
+    assert len(server.requests) == 1
+
+
+async def test_an_error_that_inflates_to_too_much_is_known_by_its_status(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = await serve(nursery, attrs.evolve(BOMB, status=404))
+    client, _ = client_over(server)
+    client._caller.session.max_event_bytes = MIB // 2
+    async with client:
+        error = await outcome(ask, client, stream=False)
+    assert isinstance(error, NotFoundError)
+    assert len(error.response.content) <= MIB
+
+
+async def test_a_large_response_that_compresses_as_usual_is_not_bounded() -> None:
+    data = random.Random(1).randbytes(MIB).hex().encode()
+    assert await drained(decoded(Given(gzip.compress(data)), "gzip", 1000)) == data
+
+
+async def test_what_was_received_counts_before_any_decompression() -> None:
+    twice = gzip.compress(gzip.compress(b"\n" * (4 * MIB)))
+    error = await outcome(drained, decoded(Given(twice), "gzip, gzip", MIB))
+    assert isinstance(error, APIResponseValidationError)
+    assert f"first {len(twice)} bytes" in str(error)

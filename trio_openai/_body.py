@@ -20,15 +20,17 @@ import functools
 import math
 import zlib
 from collections.abc import AsyncIterator
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httpx
 import trio
 
 from ._reading import Reading
-from ._slots import Slots
 from ._transport import BODY, NATIVE
 from .errors import APIResponseValidationError
+
+if TYPE_CHECKING:
+    from ._request import Session
 
 _CLOSE_SECONDS = 5.0  # how long another transport may take to close
 _LATE_CLOSE_SECONDS = 1.0  # the same for a caller whose own time is up
@@ -158,32 +160,75 @@ ACCEPTED_CODINGS = "gzip, deflate"
 _MOST_CODINGS = 3  # each can stand for a thousand times as many bytes
 
 _BY_HEADER = zlib.MAX_WBITS | 32  # gzip or zlib, by their first bytes
-_INFLATED_AT_ONCE = 1024 * 1024  # bytes: a few compressed ones can stand for a thousand times as many
+_FED_AT_ONCE = 16 * 1024  # bytes: they can hold 800 empty members, each of which costs some microseconds
+_INFLATED_AT_ONCE = 64 * 1024  # bytes: less than a millisecond, also for whoever gets them
+_USUAL_RATIO = 20  # JSON and events that say something seldom compress better
 
 
 class InflatedBody:
-    """A compressed body, decompressed as it is read: gzip, of one member or several, or deflate, also without zlib."""
+    """A compressed body, decompressed as it is read: gzip, of one member or several, or deflate, also without zlib.
 
-    def __init__(self, body: ReadableBody) -> None:
+    A few compressed bytes can stand for a thousand times as many. So each step inflates a bounded number of bytes and
+    has a checkpoint, and the whole may become `most` bytes, or twenty times what was received if that is more.
+    """
+
+    def __init__(self, body: ReadableBody, most: int) -> None:
         self._body = body
+        self._most = most
         self._inflater = zlib.decompressobj(_BY_HEADER)
         self._is_new = True  # whether this inflater has not seen a byte yet
-        self._held = b""
+        self._held = b""  # given back by the inflater
+        self._waiting = memoryview(b"")  # received, and not yet fed
+        self._is_full = False  # the inflater may have more, without being fed
+        self._received = self._inflated = 0
 
     async def read(self) -> bytes:
-        """The next bytes, `b""` at the end.
+        """Return the next bytes, `b""` at the end. If this is cancelled, nothing is lost.
 
         Raises:
-            APIResponseValidationError: it is not compressed as its header says.
+            APIResponseValidationError: it is not compressed as its header says, or inflates to too much.
             httpx.ReadError: it ended in the middle.
         """
-        while True:  # noqa: ASYNC913 - the body below sees to it
-            compressed = self._held or await self._body.read()
-            if not compressed and not (self._inflater.eof or self._is_new):
-                raise httpx.ReadError("the connection ended in the middle of the compressed body")
-            data = self._inflate(compressed)
-            if data or not compressed:
-                return data  # noqa: ASYNC910
+        while True:
+            has_ended = await self._feed()
+            data = self._inflate(self._held)
+            self._inflated += len(data)
+            self._is_full = len(data) == _INFLATED_AT_ONCE
+            if self._inflated > self._most:
+                self._check_ratio()
+            if data:
+                return data
+            if has_ended:
+                break
+        if not (self._inflater.eof or self._is_new):
+            raise httpx.ReadError("the connection ended in the middle of the compressed body")
+        return b""
+
+    async def _feed(self) -> bool:
+        """Have a bounded number of bytes ready for the inflater. Return whether the body has ended."""
+        if self._held or self._waiting or self._is_full:
+            await trio.lowlevel.checkpoint()
+        else:
+            data = await self._body.read()
+            self._received += len(data)
+            self._waiting = memoryview(data)
+            if not data:
+                return True
+        if not self._held:
+            self._held, self._waiting = bytes(self._waiting[:_FED_AT_ONCE]), self._waiting[_FED_AT_ONCE:]
+        return False
+
+    @property
+    def received(self) -> int:
+        """How many bytes came, before any decompression."""
+        return self._body.received if isinstance(self._body, InflatedBody) else self._received
+
+    def _check_ratio(self) -> None:
+        if self._inflated > _USUAL_RATIO * self.received:
+            raise APIResponseValidationError(
+                f"the response is compressed, and its first {self.received} bytes inflate to more than {self._most}; "
+                "if they may, make the client with a larger max_event_bytes=..."
+            )
 
     def _inflate(self, compressed: bytes) -> bytes:
         if self._inflater.eof and compressed:  # another member
@@ -290,13 +335,7 @@ def _unbound(scope: trio.CancelScope) -> None:
     scope.deadline = math.inf
 
 
-async def send(
-    http: httpx.AsyncClient,
-    slots: Slots | None,
-    errors: tuple[type[Exception], ...],
-    request: httpx.Request,
-    auth: Any,
-) -> httpx.Response:
+async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Response:
     """Send one request, without following redirects. `body_of` the response has to be read or closed.
 
     Raises:
@@ -305,14 +344,14 @@ async def send(
     """
     with contextlib.ExitStack() as undo:
         within = trio.CancelScope()
-        if slots is not None:
+        if (slots := session.slots) is not None:
             slot = object()
             request.extensions["timeout"] = await slots.take(slot, request)
             undo.callback(slots.release, slot)
             _bound(within, request)
             undo.callback(_unbound, within)
             request.extensions[NATIVE] = undo.close  # if that pool is ours, it counts, and looks at the clock, itself
-        response = await _response(http, request, auth, within)
+        response = await _response(session.http, request, auth, within)
         if response.http_version == "HTTP/2":
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await response.aclose()
@@ -322,21 +361,28 @@ async def send(
             if response.next_request is None:  # else it is sent on with these
                 # httpx's timeout for reading goes on to bound every gap in the body, where our own deadlines count.
                 request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
-            response.extensions[BODY] = ForeignBody(response, undo.pop_all(), errors)
+            response.extensions[BODY] = ForeignBody(response, undo.pop_all(), session.errors)
     if "content-encoding" in response.headers and not is_decoded:
-        response.extensions[BODY] = decoded(body_of(response), response.headers["content-encoding"])
+        header = response.headers["content-encoding"]
+        response.extensions[BODY] = decoded(body_of(response), header, session.max_event_bytes)
     return response
 
 
-def decoded(body: ReadableBody, header: str) -> ReadableBody:
-    """Return a body without the codings of its `content-encoding` header, the last of which was applied last."""
+def decoded(body: ReadableBody, header: str, most: int) -> ReadableBody:
+    """Return a body without the codings of its `content-encoding` header, the last of which was applied last.
+
+    Args:
+        body: the body as it is received.
+        header: the header's value.
+        most: bytes that it may inflate to.
+    """
     codings = [coding for item in header.split(",") if not _is_no_coding(coding := item.strip().lower())]
     if len(codings) > _MOST_CODINGS:
         return UndecodableBody(body, f"{len(codings)} times ({header[:50]}...)")
     for coding in reversed(codings):
         if coding not in ("gzip", "x-gzip", "deflate"):
             return UndecodableBody(body, f"as {coding!r}")
-        body = InflatedBody(body)
+        body = InflatedBody(body, most)
     return body
 
 

@@ -81,6 +81,7 @@ class Session:
     limiter: Limiter | None = None
     may_leave_origin: bool = False  # by a redirect
     cookies: Any = None  # those that the program has set on its HTTP client, as `httpx.Cookies`
+    max_event_bytes: int = 128 * 1024 * 1024  # of one event, and of a compressed response when it is inflated
     lifetime: Lifetime = attrs.field(factory=Lifetime)
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:
@@ -347,7 +348,7 @@ class Exchange:
     async def _send(self, request: httpx.Request, bearer: Bearer | None) -> httpx.Response:
         self._sent_headers = request.headers
         request.extensions |= {"timeout": self.call.deadlines.as_httpx(), ONE_BUDGET: True}
-        return await send(self._session.http, self._session.slots, self.errors, request, bearer)
+        return await send(self._session, request, bearer)
 
     async def _follow(self, response: httpx.Response, *, has_left: bool) -> httpx.Response:
         """Follow a redirect. The key and the program's headers and cookies go along only as long as it never leaves."""
