@@ -10,7 +10,8 @@ The way of a byte, and the layers, each of which imports only those below it:
     _client      the client and its options
     _endpoints   what the API offers, by its names
     _tool_run    a model and the tools that it calls; what happens is in _tool_events
-    _many, _race  many calls for many answers, or for one; in a _nursery
+    _many, _race  many calls for many answers, or for one; in a _nursery;
+                 _given_calls checks them
     _calls       parameters to a request, a plain answer to an object;
                  _raw an answer with all that HTTP says about it
     _stream      the stream a program holds; _parsed_stream, one whose answer is to
@@ -36,6 +37,7 @@ The way of a byte, and the layers, each of which imports only those below it:
     _reading             a read in a task of its own
     _lenient             repairs responses of sloppy gateways
     _sansio      bytes to events, events to snapshots, errors, policy: no I/O
+    _misuse      methods and checks for typical mistakes, whose errors say what to write
     _hints       what to do in place of what another client has: words of errors
     types, errors
 
@@ -190,7 +192,7 @@ _MODULES = (
 _SUBMODULES = ("errors", "types")
 
 if not TYPE_CHECKING:  # a checker would take any name for an attribute
-    _find = finder(globals(), _MODULES)
+    _find = finder(globals(), _MODULES, "_misuse")
 
     def __getattr__(name: str) -> object:
         """A name that has not been asked for yet."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeAlias, TypeVar, cast
 
 import attrs
 import httpx
@@ -26,6 +27,7 @@ from .errors import APIError, APIResponseValidationError
 if TYPE_CHECKING:
     from ._upload import Form
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -76,6 +78,29 @@ class HiddenHeaders(dict[str, str]):
 def hide_headers(params: dict[str, Any]) -> None:
     """Wrap a call's `extra_headers` where the parameters are, which every frame below holds."""
     params["extra_headers"] = HiddenHeaders.of(params.get("extra_headers"), "extra_headers")
+
+
+def by_name_only(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have an endpoint's method say which arguments it takes by name, if it is given more without one."""
+    takes: int = cast("Any", method).__code__.co_argcount - 1
+
+    @functools.wraps(method)
+    def checked(self: Any, *where: Any, **params: Any) -> _T:
+        hide_headers(params)  # which a traceback shows in this frame as well
+        if len(where) > takes:
+            refuse_positional(len(where), takes)
+        made: _T = cast("Any", method)(self, *where, **params)
+        return made
+
+    return cast("Callable[_P, _T]", checked)
+
+
+def refuse_positional(given: int, takes: int = 0) -> NoReturn:
+    """Raise the error for arguments that have to be given by name."""
+    raise TypeError(
+        f"without a keyword this takes {takes or 'no'} argument(s), and {given} were given: give the others by their "
+        "names, such as model=..."
+    )
 
 
 def add_headers(headers: httpx.Headers, given: HiddenHeaders) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import sys
 import urllib.request
@@ -23,7 +24,7 @@ from ._hints import check_http_client, check_in_trio, check_limiter, no_attribut
 from ._keys import Key, KeyProvider
 from ._request import Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
-from ._secrets import shown_url
+from ._secrets import shown_text, shown_url
 from ._slots import Slots
 from ._stream import Stream, StreamCall, StreamManager, StreamT
 from ._transport import TrioTransport
@@ -112,7 +113,10 @@ class TrioOpenAI:
         proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
         default_headers = HiddenHeaders.of(default_headers, "default_headers")
-        self.base_url = _base_url(base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL)
+        if base_url:
+            self.base_url = _base_url(base_url, "base_url")
+        else:
+            self.base_url = _base_url(os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL, "OPENAI_BASE_URL")
         self.max_retries = _max_retries(max_retries)
         if not isinstance(max_connections, int | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"max_connections takes a whole number, not {type(max_connections).__name__}")
@@ -378,8 +382,10 @@ class TrioOpenAI:
             APIError: on entering the block, when all have failed: a `RaceError` that has the error of each, or the
                 error of the only one.
         """
+        from ._given_calls import check_calls
         from ._race import Race
 
+        check_calls("race", calls)
         return Race(list(calls), stagger)
 
     def with_options(self, **options: Any) -> Self:
@@ -404,7 +410,30 @@ class TrioOpenAI:
         copy._caller.session.cookies = mine.session.cookies
         copy._caller.session.lifetime = mine.session.lifetime
         copy._caller.route = mine.route
+        keep_attributes(self, copy)
         return copy
+
+
+def keep_attributes(client: Any, copy: Any) -> None:
+    """Give a copy of a client what a subclass or the program has added to it.
+
+    What the copy has itself stays. A `cached_property` is left out, since it may have been made of the other options.
+    """
+    classes = type(client).__mro__
+    cached = {name for cls in classes for name, value in vars(cls).items() if isinstance(value, cached_property)}
+    mine = dict(vars(client))
+    for slot in (name for cls in classes for name in _slots(cls) if hasattr(cls, name)):
+        with contextlib.suppress(AttributeError):
+            mine[slot] = object.__getattribute__(client, slot)
+    for name, value in mine.items():
+        if name not in cached and name not in vars(copy):
+            object.__setattr__(copy, name, value)
+
+
+def _slots(cls: type[Any]) -> tuple[str, ...]:
+    slots: Any = vars(cls).get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in names if not name.startswith("__"))
 
 
 def _key(given: str | KeyProvider | Key | None) -> Key | None:
@@ -433,17 +462,28 @@ def _headers(
     return headers
 
 
-def _base_url(given: str | httpx.URL) -> httpx.URL:
+def _base_url(given: str | httpx.URL, name: str) -> httpx.URL:
+    """Return the URL of an argument or of an environment variable of this name.
+
+    Raises:
+        TypeError, ValueError: it cannot be one. The error shows the value without its password.
+    """
+    if not isinstance(given, str | httpx.URL):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} takes a URL, such as {_DEFAULT_BASE_URL!r}, not {type(given).__name__}")
+    shown = repr(shown_text(str(given)))
     try:
         url = httpx.URL(given)
     except httpx.InvalidURL as error:
-        raise ValueError(f"base_url is not a URL: {error}") from None
+        why = str(error) if name == "base_url" else f"{error}, in {shown}"
+        raise ValueError(f"{name} is not a URL: {why}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError("base_url has to begin with http:// or https://, and to name a host")
+        raise ValueError(
+            f"{name} has to begin with http:// or https://, and to name a host, as in {_DEFAULT_BASE_URL}, not {shown}"
+        )
     if "%" in url.host and ":" in url.host:
         url = url.copy_with(host=dialled(url.host))  # as other HTTP clients take it
     if not has_port(url):
-        raise ValueError(f"base_url has a port that is none: {url.port}")
+        raise ValueError(f"{name} has a port that is none: {url.port}, in {shown}")
     return url
 
 

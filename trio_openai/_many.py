@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import attrs
 import trio
 
+from ._given_calls import check_call, check_calls
 from ._nursery import nursery_around_block, raise_all, split_cancelled
 from ._progress import Timings
 from ._request import Session
@@ -160,11 +161,8 @@ class _Batch:
     ) -> None:
         if type(max_concurrent) is not int or max_concurrent < 1:
             raise ValueError("max_concurrent takes a number of streams, at least 1")
-        if not (isinstance(calls, AsyncIterable) or hasattr(calls, "__iter__") or hasattr(calls, "__getitem__")):
-            raise TypeError(
-                f"calls takes a list or another iterable of calls made by an endpoint's call(...), not "
-                f"{type(calls).__name__}"
-            )
+        self._door = "stream_many" if events else "run_many"
+        check_calls(self._door, calls)
         self.progress = _Progress()
         self._calls = calls
         self._with_events = events
@@ -217,8 +215,7 @@ class _Batch:
                     await self._order.admit()
                 await self._room.acquire()
                 call = await supply.take()
-                if not isinstance(call, StreamCall):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's
-                    raise TypeError(f"calls are made by an endpoint's call(...); {call!r} is none")
+                check_call(self._door, call)
                 nursery.start_soon(self._one, call, number)
                 number += 1
         except StopAsyncIteration:

@@ -13,17 +13,21 @@ from typing import Generic
 
 import trio
 
+from ._given_calls import check_call
+from ._misuse import EntersAsync
 from ._nursery import bare_nursery, raise_all, split_cancelled
 from ._stream import StreamCall, StreamT
 from .errors import APIError, RaceError
 
 
-class Race(Generic[StreamT]):
+class Race(EntersAsync, Generic[StreamT]):
     """`async with client.race(...) as stream`."""
 
+    _what = "race(...)"
+
     def __init__(self, calls: Sequence[StreamCall[StreamT]], stagger: float) -> None:
-        if strays := [call for call in calls if not isinstance(call, StreamCall)]:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a race takes calls made by an endpoint's call(...), not {type(strays[0]).__name__}")
+        for call in calls:
+            check_call("race", call)
         if not calls:
             raise ValueError("a race needs at least one call")
         if not 0 <= stagger < math.inf:

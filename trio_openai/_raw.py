@@ -117,12 +117,8 @@ class RawResponse(Generic[T]):
         """
         return decode_json(self.content)
 
-    def parsed_by(self, parse: Callable[[], T]) -> RawResponse[T]:
-        """The same, with another object. Internal."""
-        return attrs.evolve(self, parse=functools.cache(parse))
-
     async def aclose(self) -> None:
-        """Close the stream, if the answer is one. In the blocking client, close what `parse()` gives instead."""
+        """Close the stream, if the answer is one. In the blocking client this is a plain method."""
         if self._stream is not None:
             await self._stream.aclose()
         else:

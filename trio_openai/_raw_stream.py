@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
+from ._misuse import IteratedAsync
 from ._sansio.reader import END, Signal
 from ._sansio.reader_raw import MessageReader, PieceReader
 from .errors import APIError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 
-class Messages:
+class Messages(IteratedAsync):
     """The messages of a stream, each after the event before it and not later than the event that it holds."""
 
     def __init__(self, stream: Stream[Any, Any]) -> None:
@@ -89,7 +90,7 @@ class Pieces:
         self._source.begin_no_more()
 
 
-class RawBytes:
+class RawBytes(IteratedAsync):
     """The bytes of a stream's body, as they come, up to the end of the stream."""
 
     def __init__(self, source: EventSource[Any, Any]) -> None:

@@ -44,6 +44,11 @@ def shown_url(url: httpx.URL) -> httpx.URL:
     return url
 
 
+def shown_text(url: str) -> str:
+    """Return the text of what may not be a URL without what may be its user info, and without its query."""
+    return re.sub(r"(//|^)[^/]*@", r"\1", url.partition("?")[0])
+
+
 def bare_request(request: Any, *, keep_headers: bool = False) -> Any:
     """Return a request with the method and the URL of another one, and nothing that may be secret.
 

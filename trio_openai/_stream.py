@@ -15,6 +15,7 @@ import httpx
 import trio
 
 from ._fanout import Overflow, Subscription
+from ._misuse import EntersAsync, IteratedAsync
 from ._progress import Timings
 from ._pump import Pump
 from ._sansio.reader import Verdict
@@ -71,6 +72,11 @@ class Stream(Generic[EventT, WholeT]):
         self._pump: Pump[EventT] | None = None
         self._next: Callable[[], Awaitable[EventT]] = source.next_event
         self._printable = Printable()
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self):
+            raise TypeError("write `async for event in stream:`; a program without trio uses SyncOpenAI")
 
     async def open(self) -> None:
         """Send the request and wait for the head of the response. The endpoints do this."""
@@ -263,7 +269,7 @@ class Stream(Generic[EventT, WholeT]):
         await self._source.settle(seconds)
 
 
-class View(Generic[PartT]):
+class View(IteratedAsync, Generic[PartT]):
     """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
 
     def __init__(self, source: EventSource[Any, Any], step: Callable[[], Awaitable[PartT | None]]) -> None:
@@ -417,7 +423,7 @@ async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int)
     return stream  # without a checkpoint: whoever gets it can read it before the task has failed
 
 
-class StreamManager(Generic[OpenableT]):
+class StreamManager(EntersAsync, Generic[OpenableT]):
     """The first door: `async with ... .stream(...) as stream`. However the block is left, the stream is closed."""
 
     def __init__(self, make: Callable[[], OpenableT]) -> None:

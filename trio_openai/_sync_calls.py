@@ -6,6 +6,7 @@ else is handed over.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from operator import attrgetter
 from types import TracebackType
@@ -15,9 +16,10 @@ import attrs
 import trio
 
 from ._bytes import ByteStream
-from ._calls import hide_headers
+from ._calls import by_name_only, hide_headers
 from ._client import TrioOpenAI
 from ._endpoints._pages import Listing, Page
+from ._misuse import EntersBlocking
 from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
 from ._portal import Portal, Portals
 from ._raw import RawResponse
@@ -45,6 +47,7 @@ from ._sync_stream import (
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 class _Closable(Protocol):
@@ -55,7 +58,7 @@ SyncT = TypeVar("SyncT", bound=_Closable)
 Wrap = Callable[[OpenableT, Portal[Any], object], SyncT]
 
 
-class SyncStreamManager(Generic[SyncT]):
+class SyncStreamManager(EntersBlocking, Generic[SyncT]):
     """`with ... .stream(...) as stream`. However the block is left, the stream is closed."""
 
     def __init__(self, opening: _Opening[SyncT]) -> None:
@@ -169,15 +172,32 @@ class SyncPage(Generic[_T]):
             yield from page.data
 
 
-def _raw(response: RawResponse[Any], portal: Portal[Any], owner: object) -> RawResponse[Any]:
-    """The same response, whose `parse` gives what a thread can use."""
+class SyncRawResponse(RawResponse[_T_co]):
+    """A `RawResponse` of the blocking client, which is closed without an event loop."""
+
+    def aclose(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Close the stream, if the answer is one. Blocks until that is done."""
+        if self._stream is not None:
+            cast("Any", self.parse()).close()
+
+    close = aclose
+
+
+def _raw(response: RawResponse[Any], portal: Portal[Any], owner: object) -> SyncRawResponse[Any]:
+    """Return the same response, whose `parse` gives what a thread can use."""
 
     def parse() -> Any:
         parsed = response.parse()
         wrap = _WRAPPED.get(parsed.__class__)
         return wrap(parsed, portal, owner) if wrap else parsed
 
-    return response.parsed_by(parse)
+    return SyncRawResponse(
+        http_response=response.http_response,
+        retries_taken=response.retries_taken,
+        elapsed=response.elapsed,
+        parse=functools.cache(parse),
+        stream=response._stream,  # pyright: ignore[reportPrivateUsage]
+    )
 
 
 _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
@@ -268,6 +288,7 @@ class Creating(Endpoint):
 
     if not TYPE_CHECKING:
 
+        @by_name_only
         def create(self, **params: Any) -> Any:
             """Make a call and return the whole answer; with `stream=True`, its stream, for `with` or to `close()`.
 

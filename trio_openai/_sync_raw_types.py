@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from ._endpoints.audio import AnyTranscription
-from ._raw import RawResponse
-from ._sync_calls import SyncPage
+from ._sync_calls import SyncPage, SyncRawResponse
 from ._sync_stream import (
     SyncChatCompletionStream,
     SyncCompletionStream,
@@ -31,25 +30,25 @@ _T = TypeVar("_T")
 StreamT = TypeVar("StreamT", covariant=True)
 WholeT = TypeVar("WholeT", covariant=True)
 
-SyncRaw = Callable[_P, RawResponse[_T]]
+SyncRaw = Callable[_P, SyncRawResponse[_T]]
 
 
 class SyncRawCreating(Protocol[StreamT, WholeT]):
     """Of an endpoint with `create`."""
 
     @overload
-    def create(self, *, stream: Literal[True], **params: Any) -> RawResponse[StreamT]: ...
+    def create(self, *, stream: Literal[True], **params: Any) -> SyncRawResponse[StreamT]: ...
     @overload
-    def create(self, *, stream: Literal[False] | None = None, **params: Any) -> RawResponse[WholeT]: ...
+    def create(self, *, stream: Literal[False] | None = None, **params: Any) -> SyncRawResponse[WholeT]: ...
 
 
 class SyncRawCalled(Protocol[StreamT, WholeT]):
     """Of an endpoint that is called itself."""
 
     @overload
-    def __call__(self, *where: str, stream: Literal[True], **params: Any) -> RawResponse[StreamT]: ...
+    def __call__(self, *where: str, stream: Literal[True], **params: Any) -> SyncRawResponse[StreamT]: ...
     @overload
-    def __call__(self, *where: str, stream: Literal[False] | None = None, **params: Any) -> RawResponse[WholeT]: ...
+    def __call__(self, *where: str, stream: Literal[False] | None = None, **params: Any) -> SyncRawResponse[WholeT]: ...
 
 
 class SyncRawChat(Protocol):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
+from ._misuse import IteratedBlocking
 from ._raw_stream import Pieces
 from ._sansio.reader import END, Signal
 from ._sansio.reader_raw import MessageReader
@@ -19,7 +20,7 @@ Claimed = Callable[[], contextlib.AbstractContextManager[None]]
 """Gives a block in which one thread reads."""
 
 
-class View(Generic[PartT]):
+class View(IteratedBlocking, Generic[PartT]):
     """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
 
     def __init__(self, stream: Stream[Any, Any], step: Callable[[], PartT | None]) -> None:
@@ -40,7 +41,7 @@ class View(Generic[PartT]):
             raise
 
 
-class Messages:
+class Messages(IteratedBlocking):
     """The messages of a stream."""
 
     def __init__(self, stream: Iterator[Any], source: EventSource[Any, Any], claimed: Claimed) -> None:
@@ -71,7 +72,7 @@ class Messages:
             return messages.popleft()
 
 
-class RawBytes:
+class RawBytes(IteratedBlocking):
     """The bytes of a stream's body, as they come, up to the end of the stream."""
 
     def __init__(

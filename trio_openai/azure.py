@@ -29,6 +29,7 @@ from ._client import TrioOpenAI, hidden_proxy
 from ._keys import Key, in_thread
 from ._sansio.policy import Deadlines
 from ._sansio.text import path_segment
+from ._secrets import shown_text
 from .errors import OpenAIError
 
 if TYPE_CHECKING:
@@ -188,7 +189,10 @@ class _Place:
         if not (base_url or endpoint):
             raise ValueError("there is no azure_endpoint: set AZURE_OPENAI_ENDPOINT, or give it to AzureOpenAI")
         if endpoint and not endpoint.lower().startswith(("https://", "http://")):
-            raise ValueError("azure_endpoint has to begin with https://, as in https://mine.openai.azure.com")
+            name = "azure_endpoint" if azure_endpoint else "AZURE_OPENAI_ENDPOINT"
+            raise ValueError(
+                f"{name} has to begin with https://, as in https://mine.openai.azure.com, not {shown_text(endpoint)!r}"
+            )
         if endpoint and endpoint.rstrip("/").endswith("/openai/v1"):
             raise ValueError("a resource's /openai/v1/ is no azure_endpoint: it is a base_url for TrioOpenAI")
         if not version:

@@ -22,14 +22,14 @@ import attrs
 import httpx
 
 from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
-from ._client import TrioOpenAI, hidden_proxy
+from ._client import TrioOpenAI, hidden_proxy, keep_attributes
 from ._keys import Key, KeyProvider, in_thread
 from ._limiter import Limiter
 from ._portal import Portals
 from ._sansio.policy import Deadlines
 from ._secrets import shown_url
 from ._statistics import ClientStatistics, TransportStatistics
-from ._sync_calls import SyncCaller, SyncPage, SyncStreamManager
+from ._sync_calls import SyncCaller, SyncPage, SyncRawResponse, SyncStreamManager
 from ._sync_endpoints import (
     SyncAudio,
     SyncChat,
@@ -69,6 +69,7 @@ __all__ = [
     "SyncPage",
     "SyncParsedChatCompletionStream",
     "SyncParsedResponseStream",
+    "SyncRawResponse",
     "SyncResponseStream",
     "SyncSpeechStream",
     "SyncStream",
@@ -175,6 +176,7 @@ class SyncOpenAI:
         """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
         copy = object.__new__(type(self))
         copy._set_up(self._like, attrs.evolve(self._caller, raw=True))
+        keep_attributes(self, copy)
         return cast("SyncRawClient", copy)
 
     def __repr__(self) -> str:
@@ -254,6 +256,7 @@ class SyncOpenAI:
         copy = object.__new__(type(self))
         caller = attrs.evolve(self._caller, options={**self._caller.options, **options})
         copy._set_up(self._like.with_options(**options), caller)
+        keep_attributes(self, copy)
         return copy
 
 

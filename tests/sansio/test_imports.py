@@ -36,7 +36,7 @@ LAYERS = [
     ["_client"],
     ["_endpoints"],
     ["_tool_run", "_tool_events"],
-    ["_many", "_race"],
+    ["_given_calls", "_many", "_race"],
     ["_calls", "_raw"],
     ["_parsed_stream"],
     ["_stream"],
@@ -56,7 +56,7 @@ LAYERS = [
     ["_reading"],
     ["_lenient"],
     ["_sansio"],
-    ["_hints"],
+    ["_hints", "_misuse"],
     ["types", "errors"],
     ["_late", "_statistics", "_version"],
 ]

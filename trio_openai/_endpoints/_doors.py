@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 import trio
 
-from trio_openai._calls import Caller, Decode, as_object, hide_headers
+from trio_openai._calls import Caller, Decode, as_object, hide_headers, refuse_positional
 from trio_openai._request import Call
 from trio_openai._sansio.dialects import Dialect
 from trio_openai._sansio.text import path_segment
@@ -231,8 +231,7 @@ def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
         return path, params
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if len(where) > len(names):
-        takes = f"{len(names) or 'no'} argument(s), and {len(where)} were given"
-        raise TypeError(f"without a keyword this takes {takes}: give the others by their names, such as model=...")
+        refuse_positional(len(where), len(names))
     rest = dict(params)
     for number, name in enumerate(names):
         if number < len(where) and name in rest:

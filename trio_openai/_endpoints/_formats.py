@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trio_openai._calls import Decode, as_object
+from trio_openai._misuse import format_hint
 from trio_openai.types import WireObject
 
 if TYPE_CHECKING:  # they are imported when a class is given: they need what not everybody has installed
@@ -41,7 +42,7 @@ def text_format(params: Params) -> AnswerFormat[Any] | None:
             "text_format and text both say what the text shall be: give one of them "
             '(with text_format, other members of text as extra_body={"text": ...})'
         )
-    wanted = _format("text_format", given, "a class made by attrs.define")
+    wanted = _format("text_format", given, "a class")
     params["text"] = text = {"format": {"type": "json_schema", **wanted.json_schema}}
     extra = params.get("extra_body")
     if isinstance(extra, Mapping) and isinstance(more := cast("Params", extra).get("text"), Mapping):
@@ -53,8 +54,7 @@ def _format(parameter: str, given: Any, takes: str) -> AnswerFormat[Any]:
     from trio_openai._sansio.schema import is_fielded
 
     if not is_fielded(given):
-        what = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
-        raise TypeError(f"{parameter} takes {takes}, not {what}")
+        raise TypeError(f"{parameter} takes {takes}, not {format_hint(given)}")
     from trio_openai._sansio.structured import answer_format
 
     return answer_format(given)

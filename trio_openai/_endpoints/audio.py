@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
 
 from trio_openai._bytes import ByteStream
-from trio_openai._calls import Caller, Decode, as_bytes, as_object, as_text, hide_headers
+from trio_openai._calls import Caller, Decode, as_bytes, as_object, as_text, by_name_only, hide_headers
 from trio_openai._request import Call
 from trio_openai._sansio.dialects_tagged import SpeechDialect, TranscriptionDialect
 from trio_openai._stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
@@ -124,6 +124,7 @@ class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
             return super()._prepared(path, checked, stream=True)
         return self._caller.prepare("POST", path, checked, stream=False, raw=True)
 
+    @by_name_only
     def stream_bytes(self, **params: Unpack[SpeechParams]) -> StreamManager[ByteStream]:
         """The sound itself, piece by piece, inside an `async with` block: to be played, or written to a file.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from trio_openai._calls import Caller, Decode, as_object, hide_headers
+from trio_openai._calls import Caller, Decode, as_object, by_name_only, hide_headers
 from trio_openai._sansio.dialect_chat import ChatDialect
 from trio_openai._source import EventSource
 from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
@@ -89,6 +89,7 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
         on_error: OnError = ...,
         **params: Unpack[ChatCompletionParams],
     ) -> AbstractAsyncContextManager[ChatToolRun[ChatCompletion]]: ...
+    @by_name_only
     def run_tools(
         self,
         *,

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from trio_openai._calls import Caller, as_object, hide_headers
+from trio_openai._calls import Caller, as_object, by_name_only, hide_headers
 from trio_openai._sansio.dialects_tagged import OtherDialect, decode_base64
 from trio_openai._stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
@@ -34,6 +34,7 @@ class Models(Endpoint):
         @property
         def with_raw_response(self) -> RawModels: ...
 
+    @by_name_only
     def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
         """The models that can be asked: to be awaited for a page, which is all of them, or iterated.
 
@@ -43,6 +44,7 @@ class Models(Endpoint):
         ask = Asking("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
         return listing(self._caller, ask, (), cast("Params", params))
 
+    @by_name_only
     async def retrieve(self, model: str, **params: Unpack[CallParams]) -> Model:
         """What is known of one model.
 
@@ -62,6 +64,7 @@ class Embeddings(Endpoint):
         @property
         def with_raw_response(self) -> RawEmbeddings: ...
 
+    @by_name_only
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
         """The vectors of texts: lists of numbers, unless `encoding_format` says otherwise.
 

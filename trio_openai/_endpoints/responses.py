@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
-from trio_openai._calls import Caller, Decode, as_nothing, as_object, hide_headers
+from trio_openai._calls import Caller, Decode, as_nothing, as_object, by_name_only, hide_headers
 from trio_openai._sansio.dialect_response import ResponseDialect
 from trio_openai._source import EventSource
 from trio_openai._stream import ResponseStream, StreamCall, StreamManager
@@ -46,7 +46,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
     """What is under `client.responses`."""
 
     _path = "/responses"
-    _parameters = Parameters(ResponseParsedParams, items={"tools": response_tool})
+    _parameters = Parameters(ResponseParsedParams, unchecked=("text_format",), items={"tools": response_tool})
     _stream_class = ResponseStream
     _answer = Response
 
@@ -102,6 +102,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         on_error: OnError = ...,
         **params: Unpack[ResponseStreamParams],
     ) -> AbstractAsyncContextManager[ResponseToolRun[Response]]: ...
+    @by_name_only
     def run_tools(
         self,
         *,
@@ -137,6 +138,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
             on_error=on_error,
         )
 
+    @by_name_only
     async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
         """Have the server stop generating a background response.
 
@@ -147,6 +149,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         ask = Asking("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
         return await ask(self._caller, (response_id,), cast("Params", params))
 
+    @by_name_only
     async def delete(self, response_id: str, **params: Unpack[CallParams]) -> None:
         """Have the server forget a response.
 
@@ -253,6 +256,7 @@ class InputItems(Endpoint):
         @property
         def with_raw_response(self) -> RawInputItems: ...
 
+    @by_name_only
     def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:
         """The items of a response's input, in pages: to be awaited for the first one, or iterated for all items.
 

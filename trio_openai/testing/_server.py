@@ -8,9 +8,10 @@ besides is the next request, come early, and is kept for it.
 from __future__ import annotations
 
 import enum
+import inspect
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -183,10 +184,26 @@ def _chooser(script: Script) -> Callable[[RecordedRequest], Reply]:
     if isinstance(script, Reply):
         return lambda _: script
     if callable(script):
-        return script
-    replies = iter(tuple(script))
+        return lambda request: _checked(script(request))
+    if isinstance(script, str | bytes | Mapping) or not isinstance(script, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(_NO_SCRIPT.format(what=type(script).__name__))
+    replies = iter([_checked(reply) for reply in script])
     ended = Reply.error(500, "The script has ended.", code="script_ended", headers={"x-should-retry": "false"})
     return lambda _: next(replies, ended)
+
+
+def _checked(given: Any) -> Reply:
+    if isinstance(given, Reply):
+        return given
+    if inspect.iscoroutine(given):
+        given.close()
+    raise TypeError(_NO_SCRIPT.format(what=type(given).__name__))
+
+
+_NO_SCRIPT = (
+    'ScriptedServer takes a Reply, such as Reply.chat("Hello"), a list of them, or a function from the request '
+    "to a Reply, not {what}"
+)
 
 
 class _Ending(enum.Enum):
