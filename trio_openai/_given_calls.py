@@ -14,7 +14,7 @@ def check_call(door: str, given: object) -> None:
         TypeError: it is something else, such as a coroutine of `create(...)`, a stream, or a dictionary.
     """
     if not isinstance(given, StreamCall):
-        raise TypeError(f"{door} takes calls that have not been made yet: {_instead(given)}")
+        raise TypeError(f"{door} takes calls, each made by an endpoint's call(...): {_instead(given)}")
 
 
 def check_calls(door: str, given: object) -> None:
@@ -26,7 +26,7 @@ def check_calls(door: str, given: object) -> None:
     is_one = isinstance(given, StreamCall)
     if is_one or isinstance(given, Stream | StreamManager) or inspect.iscoroutine(given):
         what = "give them in a list, as in [call, ...]" if is_one else _instead(given)
-        raise TypeError(f"{door} takes several calls: {what}")
+        raise TypeError(f"{door} takes several calls, each made by an endpoint's call(...): {what}")
     if not any(hasattr(given, name) for name in ("__iter__", "__aiter__", "__getitem__")) or isinstance(
         given, str | bytes
     ):

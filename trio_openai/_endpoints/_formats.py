@@ -42,7 +42,7 @@ def text_format(params: Params) -> AnswerFormat[Any] | None:
             "text_format and text both say what the text shall be: give one of them "
             '(with text_format, other members of text as extra_body={"text": ...})'
         )
-    wanted = _format("text_format", given, "a class")
+    wanted = _format("text_format", given, "a class made by attrs.define" if isinstance(given, type) else "a class")
     params["text"] = text = {"format": {"type": "json_schema", **wanted.json_schema}}
     extra = params.get("extra_body")
     if isinstance(extra, Mapping) and isinstance(more := cast("Params", extra).get("text"), Mapping):
