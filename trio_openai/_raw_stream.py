@@ -44,7 +44,8 @@ class Messages(IteratedAsync):
                 self._source.raise_if_closed()
         else:
             try:
-                await anext(self._stream)
+                with self._source.keep(MessageReader).taken():
+                    await anext(self._stream)
             except (StopAsyncIteration, APIError) as error:
                 end = error
         messages = self._source.keep(MessageReader).messages
@@ -139,7 +140,10 @@ class RawBytes(IteratedAsync):
         source = self._source
         if source.hub is not None and source.is_delivering:
             await source.hub.go_on()
-        while not isinstance(event := source.take(), Signal):  # noqa: ASYNC913
-            if source.hub is not None:
+        while True:  # noqa: ASYNC913
+            event = source.take()
+            if isinstance(event, Signal) and not source.reader.has_more:
+                return event  # noqa: ASYNC910
+            if not isinstance(event, Signal) and source.hub is not None:
                 await source.hub.deliver(event)
-        return event  # noqa: ASYNC910
+            await source.pause_after_a_burst()

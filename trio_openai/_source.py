@@ -36,6 +36,7 @@ from ._record import Record
 from ._request import Exchange, is_final
 from ._sansio.dialects import Dialect
 from ._sansio.reader import END, NEED_DATA, Reader, Signal, State
+from ._sansio.reader_raw import NoEventYet
 from .errors import APIConnectionError, APIError
 
 EventT = TypeVar("EventT")
@@ -192,6 +193,13 @@ class EventSource(Connected, Generic[EventT, WholeT]):
             await self._fail_or_restart(error)
 
     # Reading what the events are made of, for `_raw_stream.py`.
+
+    async def pause_after_a_burst(self) -> None:  # noqa: ASYNC910 - only after a burst
+        """Let others run if this task has not for some time."""
+        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
+            return  # noqa: ASYNC910
+        await trio.lowlevel.checkpoint()
+        self._last_pause = time.perf_counter()
 
     def keep(self, reader_class: type[ReaderT]) -> ReaderT:
         """Have a reader of another class, which keeps more.
@@ -379,7 +387,10 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         return failure
 
     async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
-        """Wait for bytes and feed them to the reader."""
+        """Wait for bytes and feed them to the reader. If it has enough for now, only let others run."""
+        if self.reader.has_more:
+            await self._let_others_run()
+            return
         if self._body is None:
             self._body = await self._restart()
         exchange, read = self._exchange, self._body.read
@@ -399,6 +410,26 @@ class EventSource(Connected, Generic[EventT, WholeT]):
             else:
                 self.reader.receive_end()
         self._progress.something_came()
+        self._last_pause = time.perf_counter()
+
+    async def _let_others_run(self) -> None:
+        """Be at a checkpoint amid bytes that hold no event. The deadlines count them as waiting: they are the server's.
+
+        Raises:
+            APITimeoutError: one has passed.
+            NoEventYet: messages have to be taken first.
+        """
+        if self.reader.is_full:
+            raise NoEventYet
+        exchange = self._exchange
+        if exchange.clocks.are_running:
+            exchange.clocks.spend(time.perf_counter() - self._last_pause)
+            try:
+                await exchange.limited(trio.lowlevel.checkpoint)
+            except APIError as error:
+                raise self.reader.fail(error) from None
+        else:
+            await trio.lowlevel.checkpoint()
         self._last_pause = time.perf_counter()
 
     # What can be done about a failure.

@@ -63,7 +63,8 @@ class Messages(IteratedBlocking):
                 self._source.raise_if_closed()
             else:
                 try:
-                    next(self._stream)
+                    with self._source.keep(MessageReader).taken():
+                        next(self._stream)
                 except (StopIteration, APIError) as error:
                     end = error
             messages = self._source.keep(MessageReader).messages
@@ -101,7 +102,7 @@ class RawBytes(IteratedBlocking):
             return pieces.take_held()
         while True:
             pieces.prepare()
-            while not isinstance(signal := self._take(), Signal):
+            while not isinstance(signal := self._take(), Signal) or source.reader.has_more:
                 pass
             piece, is_good = pieces.take()
             if not is_good:

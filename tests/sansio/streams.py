@@ -42,7 +42,9 @@ class Played:
             self.error = error
 
     def _pull(self) -> None:
-        while (event := self.reader.next_event()) not in (NEED_DATA, END):
+        while (event := self.reader.next_event()) not in (NEED_DATA, END) or self.reader.has_more:
+            if event in (NEED_DATA, END):
+                continue
             self.events.append(event)
             self.text += self.reader.dialect.text
 

@@ -364,7 +364,7 @@ def test_done(done: bytes) -> None:
         assert played.verdict == Verdict("done", "[DONE]")
 
 
-@pytest.mark.parametrize("text", ["[DONE", "DONE", "[done]", "[ERROR]", "[]", "1", "null", '"[DONE]"'])
+@pytest.mark.parametrize("text", ["[DONE", "DONE", "[done]", "[ERROR]", "[]", "1", "[DONE]x", "[DONE]: ok", '"[DONE]"'])
 def test_what_is_not_done(text: str) -> None:
     played = chat(CHAT[0], sse(text))
     assert type(played.error) is APIResponseValidationError
@@ -417,15 +417,11 @@ BAD_JSON = {
     "single quotes": b"{'id': 'c1'}",
     "a word": b"ping",
     "HTML": b"<html><body>502</body></html>",
-    "bad UTF-8": b'{"id": "\xff"}',
-    "half a character": b'{"id": "\xf0\x9f"}',
-    "Latin-1": '{"id": "é"}'.encode("latin-1"),
     "UTF-16": '{"id": "c1"}'.encode("utf-16-le"),
     "a control character in a string": b'{"id": "a\x01b"}',
     "a list": b"[]",
     "a number": b"1",
     "a string": b'"ping"',
-    "null": b"null",
     "true": b"true",
     "not a number": b"NaN",
     "far too deep": b"[" * 100_000 + b"]" * 100_000,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_openai._sansio import sse
 from trio_openai._sansio.sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
 from trio_openai.errors import APIError, APIResponseValidationError
 
@@ -33,8 +34,9 @@ def seen(event: ServerSentEvent) -> Seen:
 
 
 def pull(parser: SSEParser) -> Iterator[Seen]:
-    while (event := parser.next_event()) is not None:
-        yield seen(event)
+    while (event := parser.next_event()) is not None or parser.has_more:
+        if event is not None:
+            yield seen(event)
 
 
 def decode(
@@ -267,6 +269,29 @@ def test_what_is_unfinished_never_raises_and_is_taken_once(pieces: list[bytes]) 
     assert parser.take_unfinished() is None
 
 
+@given(_cut_streams(), st.booleans(), st.integers(1, 12), st.integers(1, 3))
+def test_blocks_in_parts_and_work_in_steps_give_the_same_events(
+    pieces: list[bytes], extras: bool, window: int, work: int
+) -> None:
+    stream = b"".join(pieces)
+    whole, cut_off = decode([stream], extras=extras), unfinished([stream])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sse, "_WINDOW", window)
+        patch.setattr(sse, "WORK_AT_ONCE", work)
+        for cut in (pieces, [stream], bytewise(stream)):
+            assert decode(cut, extras=extras) == whole
+            assert unfinished(cut) == cut_off
+
+
+def unfinished(pieces: Iterable[bytes]) -> Seen | None:
+    parser = SSEParser()
+    for piece in pieces:
+        parser.receive_data(piece)
+        list(pull(parser))
+    left = parser.take_unfinished()
+    return left and seen(left)
+
+
 # --------------------------------------------------------------------------------------------- what the end has cut off
 
 
@@ -303,8 +328,8 @@ def test_the_event_that_the_end_cut_off(stream: bytes, expected: Seen | None) ->
 # ------------------------------------------------------------------------------------------------ the limit, and memory
 
 
-def test_the_limit_is_16_mib_unless_set() -> None:
-    assert DEFAULT_LIMIT == 16 * 2**20
+def test_the_limit_is_128_mib_unless_set() -> None:
+    assert DEFAULT_LIMIT == 128 * 2**20
 
 
 def test_an_event_as_large_as_the_limit_is_an_event_however_it_is_cut() -> None:
@@ -390,3 +415,78 @@ def test_a_long_line_in_small_pieces_is_not_quadratic() -> None:
 def test_many_lines_in_small_pieces_are_not_quadratic() -> None:
     events = decode([*[b"data: " + b"x" * 1000 + b"\r\n"] * 8192, b"\r\n"])
     assert [len(event.data or "") for event in events] == [8192 * 1001 - 1]
+
+
+FLOODS: dict[str, bytes] = {
+    "blank lines": b"\n",
+    "blank lines that end with CRLF": b"\r\n",
+    "empty comments": b":\n\n",
+    "comments of one block": b": k\n",
+    "unknown fields": b"x: 1\n\n",
+    "unknown fields of one block": b"x\n",
+    "names, ids and times of one block": b"event: e\nid: 1\nretry: 1\n",
+    "ids": b"id: 1\n\n",
+}
+
+
+@pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
+@pytest.mark.parametrize("extras", [False, True])
+def test_a_call_looks_at_a_bounded_number_of_blocks_and_lines(unit: bytes, extras: bool) -> None:
+    """Count the calls that one megabyte takes: each may look at `WORK_AT_ONCE` lines, or at more empty ones."""
+    parser, size = SSEParser(extras=extras, words=True), 2**20
+    parser.receive_data(unit * (size // len(unit)) + b"\ndata: end\n\n")
+    calls, last = 0, None
+    while parser.has_more:
+        last = parser.next_event() or last
+        calls += 1
+    assert last is not None
+    assert last.data == b"end"
+    lines = (size // len(unit)) * unit.count(b"\n")
+    assert calls >= lines / (20 * sse.WORK_AT_ONCE)
+
+
+@pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
+def test_what_is_no_event_takes_no_memory_beyond_its_bytes(unit: bytes) -> None:
+    parser, size = SSEParser(words=True), 512 * 1024
+    flood = unit * (size // len(unit))
+    tracemalloc.start()
+    try:
+        parser.receive_data(flood)
+        while parser.has_more:
+            parser.next_event()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 768 * 1024  # for the small objects that a window of 64 KiB becomes, however much follows
+
+
+def test_kept_fields_count_with_what_they_take() -> None:
+    """Each takes fifty times its own size, so a block of them reaches the limit earlier."""
+    with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
+        decode([b"x\n" * 2**20], extras=True, limit=32 * 2**20)
+    assert decode([b"x\n" * 2**20 + b"data: a\n\n"], limit=32 * 2**20) == [Seen("a")]
+
+
+@pytest.mark.parametrize("size", [16 * 1024, 64 * 1024, 20 * 2**20])
+@pytest.mark.parametrize("lines", [1, 1000])
+def test_a_large_event_is_held_in_less_than_twice_its_memory(size: int, lines: int) -> None:
+    total = 20 * 2**20
+    line = b"data: " + b"x" * (total // lines) + b"\n"
+    parser = SSEParser()
+    events: list[ServerSentEvent] = []
+    tracemalloc.start()
+    try:
+        for _ in range(lines):
+            for at in range(0, len(line), size):
+                parser.receive_data(line[at : at + size])
+                while parser.has_more:
+                    parser.next_event()
+        parser.receive_data(b"\n")
+        while parser.has_more:
+            events += filter(None, [parser.next_event()])
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(event.data or b"") for event in events] == [(total // lines) * lines + lines - 1]
+    assert peak - (size if size >= total else 0) < 1.5 * total  # without what the test itself holds
+    assert held < 1.1 * total

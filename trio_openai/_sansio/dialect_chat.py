@@ -72,6 +72,9 @@ class ChatDialect:
     def is_answer(self, raw: Raw) -> bool:
         return any(is_object(choice.get("message")) for choice in objects_in(raw.get("choices")))
 
+    def knows(self, name: str) -> bool:
+        return name == "chat.completion.chunk"
+
     def whole_without_end(self) -> bool:
         return not self._snapshot.unfinished(self._choices)
 

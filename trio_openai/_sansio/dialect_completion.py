@@ -107,6 +107,9 @@ class CompletionDialect:
     def is_answer(self, raw: Raw) -> bool:
         return any(type(choice.get("text")) is str for choice in objects_in(raw.get("choices")))
 
+    def knows(self, name: str) -> bool:
+        return name == "text_completion"
+
     def whole_without_end(self) -> bool:
         done = [choice.is_finished for choice in self._choices.values()]
         return len(done) >= self._expected and all(done)

@@ -67,6 +67,9 @@ class ResponseDialect:
     def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
         return False
 
+    def knows(self, name: str) -> bool:
+        return name.startswith("response.")
+
     def whole_without_end(self) -> bool:
         return False
 

@@ -45,7 +45,9 @@ def error_beside_choices(raw: Raw, name: str) -> Reported | None:
     That is an `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM).
     A choice may have the `error` member as well.
     """
-    if raw.get("error") or name == "error" or "error" in (raw.get("object"), raw.get("type")):
+    kind = raw.get("object")
+    is_error = "error" in (kind, raw.get("type")) and kind != "chat.completion.chunk"  # whatever `type` a chunk has
+    if raw.get("error") or name == "error" or is_error:
         return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
     failed = next(filter(has_failed, objects_in(raw.get("choices"))), None)
     return None if failed is None else Reported(api_error(APIError, failed), is_event=True)
@@ -71,7 +73,10 @@ class Dialect(Protocol[EventT, WholeT]):
         ...
 
     def ordinary(self, raw: Raw) -> EventT | None:
-        """The same, in one step for nearly all events: if it reports no error, and the stream goes on; else None."""
+        """The same, in one step for nearly all events: if it reports no error, and the stream goes on; else None.
+
+        It is not told the name, which is anything but `error`: what it returns must not depend on that.
+        """
         ...
 
     def add(self, events: list[Any]) -> None:
@@ -84,6 +89,10 @@ class Dialect(Protocol[EventT, WholeT]):
 
     def is_answer(self, raw: Raw) -> bool:
         """Return whether an object is a whole plain answer, which a server may send in place of a stream."""
+        ...
+
+    def knows(self, name: str) -> bool:
+        """Return whether events of the endpoint have this name. What is no JSON object and has another is skipped."""
         ...
 
     def whole_without_end(self) -> bool:

@@ -96,6 +96,9 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
     def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
         return False
 
+    def knows(self, name: str) -> bool:
+        return name.startswith(("image_", "transcript.", "speech."))
+
     def whole_without_end(self) -> bool:
         return False
 
@@ -287,6 +290,9 @@ class OtherDialect(TaggedDialect[Any, Any]):
         is_error = "error" in (raw.get("type"), raw.get("object"), name)
         is_bare = raw.keys().isdisjoint(("type", "object")) and (is_object(raw.get("error")) or len(raw) == 1)
         return Reported(api_error(APIError, raw)) if is_error or (is_bare and raw.get("error")) else None
+
+    def knows(self, name: str) -> bool:
+        return name in (self._end or ())
 
     def whole_without_end(self) -> bool:
         return self._end is None

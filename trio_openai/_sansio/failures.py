@@ -19,6 +19,8 @@ from .text import printable
 _E = TypeVar("_E", bound=APIError)
 _TEXT_SHOWN = 300  # characters of a message
 _TEXT_READ = 4096  # characters of a body that are looked at for one: patterns on a hostile page could take minutes
+_LINES_READ = 1000  # lines that are looked at for one
+_JSON_START = re.compile(rb"^[ \t]*[{\[]", re.MULTILINE)
 _MOST_NESTED = 5  # messages inside of messages
 
 
@@ -28,6 +30,51 @@ def decode_body(body: bytes) -> object:
         return decode_json(body)
     except ValueError:
         return body.decode(errors="replace").strip() or None
+
+
+def decode_replaced(data: bytes) -> object:
+    """Return the JSON value that the bytes are, or their text. Invalid UTF-8 is replaced, as the HTML standard says."""
+    try:
+        return decode_json(data)
+    except UnicodeDecodeError:
+        text = data.decode(errors="replace")
+    except ValueError:
+        return data.decode(errors="replace")
+    return decode_body(text.encode()) or ""
+
+
+def is_error(said: object) -> bool:
+    """Return whether a decoded body is one of the shapes in which servers report an error."""
+    if is_array(said):
+        return any(map(is_error, said[:1]))
+    if not is_object(said):
+        return False
+    if any(said.get(name) for name in ("error", "detail", "errors")) or said.get("success") is False:
+        return True
+    texts = [said.get(name) for name in ("message", "msg")]
+    return "error" in (said.get("object"), said.get("type")) or any(isinstance(text, str) and text for text in texts)
+
+
+def error_in_text(words: bytes) -> object | None:
+    """Return the error that lines outside of the protocol report; None if they do not.
+
+    It is JSON, with other lines before it or without, or a line `error: ...` as llama.cpp writes it at status 200.
+    """
+    for line in words.split(b"\n", _LINES_READ)[:_LINES_READ]:
+        name, _, value = line.partition(b":")
+        if name == b"error":
+            return decode_body(value) or ""
+    for start in _JSON_START.finditer(words):
+        said = decode_body(words[start.end() - 1 :])
+        if is_error(said):
+            return said
+        break
+    return None
+
+
+def sentence(text: str) -> str:
+    """Return a short line that says what a text or an HTML page does."""
+    return _sentence(text, 0)
 
 
 def api_error(cls: type[_E], said: object, *, prefix: str = "", **fields: Any) -> _E:

@@ -11,8 +11,12 @@ done, truncated, failed or closed for good. What ends it:
 * the user, or a deadline, or the network: the stream that reads for us says so by `fail` and `close`.
 
 What is not an event is passed over: messages without data, keep-alive comments, also those in a `data` field (`data: :
-keepalive`). Bytes after the end are ignored. At the end of the body a last event without its empty line counts if it is
-whole.
+keepalive`), `data: null`, and what is no JSON object and has a name that no event of the endpoint has. Bytes after the
+end are ignored. At the end of the body a last event without its empty line counts if it is whole.
+
+Lines that are no field of the standard may be the words of a server or proxy that gave up. If they are JSON that
+reports an error, the stream fails with it, also if `[DONE]` follows. If no event follows, the error for a cut stream
+quotes them.
 
 Like the parser below it, a reader is pulled: `receive_data`, then `next_event` until it says `NEED_DATA` or `END`. The
 good events before a bad one are handed out first.
@@ -28,9 +32,9 @@ import attrs
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
 
 from .dialects import Dialect, Reported
-from .failures import api_error, decode_body
-from .json import decode_json, is_object, loader_for
-from .sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
+from .failures import api_error, decode_body, decode_replaced, error_in_text, is_error, sentence
+from .json import is_array, is_object, loader_for, objects_in
+from .sse import DEFAULT_LIMIT, WORK_AT_ONCE, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
 
@@ -72,7 +76,9 @@ _NEXT: dict[tuple[State, _Input], State] = {
     **{(state, "close"): State.CLOSED for state in _OPEN},
 }  # a stream that has ended stays as it is
 
+_WORK_OF_A_MESSAGE = 8  # to decode it, measured in lines that are parsed
 _DECODED_AHEAD = 32  # events; decoded ones take several times the memory of their bytes
+_WORDS_KEPT = 64 * 1024
 _HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b":", b"data", b"event", b"id", b"retry")
@@ -113,6 +119,8 @@ class Reader(Generic[EventT]):
         cursor: the last `sequence_number`, of an `exactly_once` reader.
     """
 
+    is_full = False  # whether what it keeps has to be taken before it goes on; see `reader_raw.py`
+
     def __init__(
         self,
         dialect: Dialect[EventT, Any],
@@ -133,11 +141,21 @@ class Reader(Generic[EventT]):
         self._exactly_once = exactly_once
         self._content_type = content_type
         self._limit = limit
-        self._parser = SSEParser(limit=limit, extras=True)
+        self._parser = self._new_parser()
+        self._words = b""  # lines that are no field, and nothing came after them:
+        self._words_at = 0  # then there are still as many events
         self._head = bytearray()
         self._body_ended = False
         self._cut_by = ""
         self._is_plain = False  # the body is no stream but the whole answer
+
+    def _new_parser(self) -> SSEParser:
+        return SSEParser(limit=self._limit, words=True)
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether `next_event` can go on without more bytes, after it has answered `NEED_DATA`."""
+        return self.state in _OPEN and self._parser.has_more
 
     @property
     def dialect(self) -> Dialect[EventT, Any]:
@@ -174,9 +192,13 @@ class Reader(Generic[EventT]):
         """Take the end of the body; `cut_by` says what broke the connection before the end that HTTP announced."""
         self._body_ended = True
         self._cut_by = cut_by
+        self._parser.receive_end()
 
     def next_event(self) -> EventT | Signal:
-        """The next event, `NEED_DATA`, or `END`.
+        """Return the next event, `NEED_DATA`, or `END`.
+
+        One call does a bounded amount of work, whatever the bytes are. If it has found no event by then, it answers
+        `NEED_DATA` while `has_more` is true: let others run, and call it again.
 
         Raises:
             APIError: the server reported an error.
@@ -193,10 +215,13 @@ class Reader(Generic[EventT]):
         if self._reported is not None and not self._reported.may_end:
             raise self.fail(self._reported.error)
         try:
-            while self._parser.has_more and (message := self._parser.next_event()) is not None:
+            parser = self._parser
+            parser.work = WORK_AT_ONCE
+            while parser.has_more and (message := parser.go_on()) is not None:
+                parser.work -= _WORK_OF_A_MESSAGE
                 if (answer := self._interpret(message)) is not None:
                     return answer
-            return self._finish() if self._body_ended else NEED_DATA
+            return self._finish() if self._body_ended and not parser.has_more else NEED_DATA
         except APIResponseValidationError as error:
             raise self.fail(error) from error.__cause__
 
@@ -242,7 +267,7 @@ class Reader(Generic[EventT]):
         """Forget the failure: what is received next is the rest, or more than the rest, by another connection."""
         self.state = _STREAMING if self.events else _OPENING
         self.error = self._reported = None
-        self._parser = SSEParser(limit=self._limit, extras=True)
+        self._parser, self._words = self._new_parser(), b""
         self._body_ended, self._cut_by = False, ""
 
     def replay(self, dialect: Dialect[EventT, Any], record: list[bytes]) -> list[EventT]:
@@ -256,8 +281,9 @@ class Reader(Generic[EventT]):
                 again.resume()
             else:
                 again.receive_data(data)
-            while len(events) < self.events and not isinstance(event := again.next_event(), Signal):
-                events.append(event)
+            while len(events) < self.events and (not isinstance(event := again.next_event(), Signal) or again.has_more):
+                if not isinstance(event, Signal):
+                    events.append(event)
         return events
 
     def close(self) -> None:
@@ -278,9 +304,9 @@ class Reader(Generic[EventT]):
         return END
 
     def _interpret(self, message: ServerSentEvent) -> EventT | Signal | None:
-        """The event that a message holds; None if it holds none."""
-        if message.fields is not None:
-            self._look_for_error_field(message.fields)
+        """Return the event that a message holds; None if it holds none."""
+        if self._parser.words:
+            self._heed(self._parser.words, is_alone=message.data is None)
         if message.data is None:
             return None
         try:
@@ -289,27 +315,63 @@ class Reader(Generic[EventT]):
             return self._not_strict_json(message.event, message.data)
         return self._take(raw, message.event, message.data)
 
-    def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
-        """`[DONE]`, a keep-alive, nothing; or JSON that only Python's own decoder takes."""
-        text = data.strip()
-        if not text or text.startswith(b":"):
-            return None
-        if text.startswith(b"[DONE]"):
-            if self._reported is not None:
+    def _heed(self, words: bytes, *, is_alone: bool) -> None:
+        """Look for an error in lines that are no field, and remember them: they may be the server's last words.
+
+        An event in the same block `is_alone` not, and is handed out before the error.
+        """
+        said = error_in_text(words)
+        if said is not None:
+            self._reported = Reported(api_error(APIError, said), is_event=True)
+            if is_alone:
                 raise self.fail(self._reported.error)
-            return self._end("[DONE]")
-        try:
-            raw = decode_json(data)
-        except ValueError as error:
-            raise self._invalid("an event is not JSON", data) from error
+        before = self._words if self._words_at == self.events else b""
+        self._words, self._words_at = (before + words)[:_WORDS_KEPT], self.events
+
+    def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
+        """Handle `[DONE]`, a keep-alive, the text of an error; or JSON that only Python's own decoder takes."""
+        text = data.strip()
+        if text == b"[DONE]":
+            return self._done()
+        if name == "error":
+            raw: object = decode_replaced(data)
+            if not is_object(raw):
+                raise self.fail(api_error(APIError, raw))
+        elif not text or text.startswith(b":"):
+            return None
+        else:
+            raw = decode_replaced(data)
+            if isinstance(raw, str):
+                self._check_skipped("an event is not JSON", name, data)
+                return None
         return self._take(raw, name, data)
 
+    def _done(self) -> Signal:
+        """End the stream at `[DONE]`, unless an error was reported before it, also one that is no event."""
+        if self._reported is None and self._words_at == self.events and self._words:
+            said = error_in_text(self._words)
+            self._reported = None if said is None else Reported(api_error(APIError, said))
+        if self._reported is not None:
+            raise self.fail(self._reported.error)
+        return self._end("[DONE]")
+
+    def _check_skipped(self, what: str, name: str, data: bytes) -> None:
+        """Raise an error for a message that is no JSON object, unless no event of the endpoint has its name."""
+        if name in ("", "message") or self._dialect.knows(name):
+            raise self._invalid(what, data)
+
     def _take(self, raw: object, name: str, data: bytes) -> EventT | None:
+        dialect = self._dialect
+        if is_array(raw):  # Gemini's compatible endpoint wraps its errors in a list
+            raw = next((item for item in objects_in(raw) if dialect.error(item, name)), raw)
         if not is_object(raw):
-            raise self._invalid("an event is not a JSON object", data)
+            if name == "error":
+                raise self.fail(api_error(APIError, raw))
+            if raw is not None:
+                self._check_skipped("an event is not a JSON object", name, data)
+            return None
         if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
             return None
-        dialect = self._dialect
         reported = dialect.error(raw, name)
         if reported is not None:
             self._reported = reported
@@ -342,20 +404,14 @@ class Reader(Generic[EventT]):
         self.cursor = number if is_new else self.cursor
         return is_new
 
-    def _look_for_error_field(self, fields: list[tuple[str, bytes]]) -> None:
-        """llama.cpp reports an error as an SSE field of that name, at status 200."""
-        for name, value in fields:
-            if name == "error":
-                raise self.fail(api_error(APIError, decode_body(value)))
-
     def _finish(self) -> EventT | Signal:
-        """The body has ended without an end of the stream: judge what came."""
+        """Judge what came: the body has ended without an end of the stream."""
         last = self._parser.take_unfinished()
-        if last is not None and last.fields is not None:
-            self._look_for_error_field(last.fields)
-        if last is not None and last.data is not None and _is_whole(last.data):
+        if last is not None and last.data is not None and (last.event == "error" or _is_whole(last.data)):
             event = self._interpret(last)
             return self._finish() if event is None else event
+        if last is not None and self._parser.words:
+            self._heed(self._parser.words, is_alone=True)
         if self.state is _OPENING:
             if (answer := self._plain_answer()) is not None:
                 return answer
@@ -373,13 +429,20 @@ class Reader(Generic[EventT]):
         return self._take(said, "", b"")
 
     def _truncated(self, how: str) -> StreamTruncatedError:
-        return StreamTruncatedError(f"the stream was cut: {self._cut_by or how}")
+        message = f"the stream was cut: {self._cut_by or how}"
+        words = self._words.decode(errors="replace").strip() if self._words_at == self.events else ""
+        if not words:
+            return StreamTruncatedError(message)
+        said = error_in_text(self._words)
+        if said is not None:
+            self._reported = Reported(api_error(APIError, said))
+        return StreamTruncatedError(f"{message}; the last that the server said: {sentence(words)!r}", body=words)
 
     def _nothing_came(self) -> APIError:
         """Why there was no event at all."""
         head = bytes(self._head)
         said = decode_body(head)
-        if is_object(said) and not said.keys().isdisjoint(("error", "detail", "message")):
+        if is_error(said):
             return api_error(APIError, said)
         if self._looks_like_events(head):
             return self._truncated("it ended before its first event")
@@ -402,8 +465,4 @@ def _may_be_a_field(line: bytes) -> bool:
 
 def _is_whole(data: bytes) -> bool:
     """Whether a last event that lacks its empty line is all there."""
-    try:
-        decode_json(data)
-    except ValueError:
-        return data.strip() == b"[DONE]"
-    return True
+    return data.strip() == b"[DONE]" or not isinstance(decode_replaced(data), str)

@@ -6,11 +6,20 @@ only when somebody has asked, so an ordinary stream pays nothing for them.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Generator
 from typing import Any
 
 from .reader import Reader, Signal
-from .sse import ServerSentEvent
+from .sse import ServerSentEvent, SSEParser
+
+_MOST_MESSAGES = 1000  # a server can send any number without an event
+_MANY_MESSAGES = 100  # after so many they are handed out before the next event
+
+
+class NoEventYet(Exception):  # noqa: N818 - it is no error
+    """Tells whoever iterates messages that there are many, though no event has come."""
 
 
 class MessageReader(Reader[Any]):
@@ -18,14 +27,41 @@ class MessageReader(Reader[Any]):
 
     Attributes:
         messages: those that the HTML standard dispatches: with data, also those that are no event of the API, such as
-            `[DONE]`. A `retry` that came in a block of its own is that of the next message.
+            `[DONE]`. A `retry` that came in a block of its own is that of the next message. If nobody takes them, the
+            latest are kept.
+        are_taken: whether somebody is waiting for them.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.messages: deque[ServerSentEvent] = deque()
+        self.messages: deque[ServerSentEvent] = deque(maxlen=_MOST_MESSAGES)
+        self.are_taken = False
         self._has_handed_out = False
         self._retry: int | None = None
+
+    def _new_parser(self) -> SSEParser:
+        return SSEParser(limit=self._limit, extras=True, words=True)
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether there is something to do before more bytes are needed."""
+        return self.is_full or super().has_more
+
+    @property
+    def is_full(self) -> bool:  # type: ignore[override]
+        """Return whether messages have to be taken first."""
+        return self.are_taken and len(self.messages) >= _MANY_MESSAGES
+
+    @contextlib.contextmanager
+    def taken(self) -> Generator[None]:
+        """A block in which somebody waits for messages. It ends early, without an event, when there are many."""
+        self.are_taken = True
+        try:
+            yield
+        except NoEventYet:
+            pass
+        finally:
+            self.are_taken = False
 
     def next_event(self) -> Any:
         """As every reader's."""

@@ -9,15 +9,24 @@ line is not dispatched; an `id` that holds a NULL is ignored and a good one stay
 digits or ignored; an event that the end of the stream cuts off is dropped (`take_unfinished` hands it to those who know
 better).
 
-Strategy: events are blocks that end with an empty line. Line ends are made LF once a read, and only if there is a CR in
-it; then the whole blocks of a read are found by one `split`, and a block that spans reads is kept as a list of pieces
-and joined once. So every byte is looked at a fixed number of times however the input is cut. `data` stays bytes: the
-JSON decoder checks the UTF-8.
+Events are blocks of lines that end with an empty line. All blocks go through one queue:
+
+* A read is made LF-only, and cut into blocks by one `split`. A block that spans reads is kept in pieces, and joined
+  once.
+* A block over 64 KiB is queued in parts. Its lines are interpreted as they come, so its data is held once, and comments
+  and unknown fields are not held at all.
+* One call does a bounded amount of work, whatever the bytes are. If it finds no event in that time it returns None, and
+  `has_more` stays true: the caller can let others run, and call again.
+
+So every byte is looked at a fixed number of times however the input is cut. `data` stays bytes: the JSON decoder checks
+the UTF-8.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from io import BytesIO
+from typing import Any, Final
 
 import attrs
 
@@ -25,10 +34,17 @@ from trio_openai.errors import APIResponseValidationError
 
 from .json import decode_json
 
-DEFAULT_LIMIT = 16 * 1024 * 1024
+DEFAULT_LIMIT = 128 * 1024 * 1024
 """Bytes that one event may have."""
 
+WORK_AT_ONCE: Final = 400
+"""Blocks or lines that one call looks at: about half a millisecond at the worst."""
+
 _BOM = b"\xef\xbb\xbf"
+_WINDOW = 64 * 1024  # bytes that are cut into blocks at once, and the size from which a block is queued in parts
+_WORDS_KEPT = 64 * 1024  # bytes of lines that are no field
+_FIELD_COST = 150  # bytes of memory that a kept field takes beside its own; it counts as that much of the event
+_COMMENT = ord(":")
 
 
 @attrs.define
@@ -65,67 +81,217 @@ class ServerSentEvent:
         return decode_json(self.data or b"")
 
 
+class _Part(bytes):
+    """A piece of a block that goes on in the next item of the queue. It may end inside a line."""
+
+
+class _Block:
+    """One block while its lines are interpreted.
+
+    Attributes:
+        event: what is known so far, but for the data.
+        words: the lines that are no field of the standard and no comment, as they came.
+        size: the bytes of the parts so far, and what their fields cost.
+        has_parts: whether it came in parts.
+        is_blank: whether there was nothing but comments.
+    """
+
+    # Here and not in `__init__`, since few blocks ever have another value.
+    words: bytearray | None = None
+    size = 0
+    has_parts = False
+    is_blank = True
+    _large: BytesIO | None = None  # the data of the parts so far
+    _open: BytesIO | None = None  # the line that has not ended; `_large` if it is one of data
+
+    def __init__(self, last_id: str, *, extras: bool) -> None:
+        self.event = ServerSentEvent(None, id=last_id)
+        self._extras = extras
+        self._data: list[bytes] = []
+
+    def add_lines(self, lines: list[bytes]) -> None:
+        """Interpret whole lines."""
+        for line in lines:
+            if not line or (line[0] == _COMMENT and not self._extras):
+                continue
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if name == b"data":
+                self._data.append(value)
+            else:
+                self._field(name, value, line)
+
+    def _field(self, name: bytes, value: bytes, line: bytes) -> None:
+        """Take any field but `data`."""
+        event = self.event
+        self.is_blank = self.is_blank and not name
+        if name == b"event":
+            event.event = value.decode(errors="replace")
+        elif name == b"id":
+            if b"\x00" not in value:
+                event.id = value.decode(errors="replace")
+        elif name == b"retry":
+            if value.isdigit() and len(value) < 16:  # bytes.isdigit is ASCII only; int() refuses thousands of digits
+                event.retry = int(value)
+        else:
+            self._unknown(name, value, line)
+
+    def _unknown(self, name: bytes, value: bytes, line: bytes) -> None:
+        if name:
+            self.words = bytearray() if self.words is None else self.words
+            if len(self.words) < _WORDS_KEPT:
+                self.words += line[:_WORDS_KEPT] + b"\n"
+        if self._extras:
+            self.event.fields = self.event.fields or []
+            self.event.fields.append((name.decode(errors="replace"), value))
+            self.size += _FIELD_COST
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last line has not ended."""
+        return self._open is not None
+
+    def add_part(self, lines: list[bytes], *, is_open: bool) -> None:
+        """Interpret the lines of a part. If it `is_open`, the last of them goes on in the next part."""
+        if self._open is not None:
+            self._go_on(lines.pop(0))
+            if not lines and is_open:
+                return
+            self._close()
+        rest = lines.pop() if is_open else b""
+        self.add_lines(lines)
+        if self._data:
+            self._sink().write(b"\n".join(self._data))
+            self._data = []
+        if is_open:
+            self._open = BytesIO()
+            self._go_on(rest)
+
+    def _go_on(self, more: bytes) -> None:
+        """Add to the line that has not ended. As soon as it is known to be one of data, its value joins the data."""
+        line = self._open
+        assert line is not None
+        line.write(more)
+        if line is not self._large and line.tell() < len(b"data: ") + len(more):
+            start = line.getvalue()
+            if len(start) >= len(b"data: ") and start.startswith(b"data:"):
+                self._open = self._sink()
+                self._open.write(start[5:].removeprefix(b" "))
+
+    def _close(self) -> None:
+        line, self._open = self._open, None
+        if line is not None and line is not self._large:
+            self.add_lines([line.getvalue()])
+
+    def _sink(self) -> BytesIO:
+        """Where the next line of data is written."""
+        if self._large is None:
+            self._large = BytesIO()
+        else:
+            self._large.write(b"\n")
+        return self._large
+
+    def finished(self) -> ServerSentEvent:
+        """The event, whose block has ended. Its `data` is None if there was none."""
+        self._close()
+        data, large = self._data, self._large
+        if large is not None:
+            if data:
+                large.write(b"\n" + b"\n".join(data))
+            self.event.data = large.getvalue()  # not a copy
+        elif data:
+            self.event.data = data[0] if len(data) == 1 else b"\n".join(data)
+        self.is_blank = self.is_blank and self.event.data is None
+        return self.event
+
+
 class SSEParser:
-    """A pulled parser: `receive_data`, then `next_event` until it returns None.
+    """A pulled parser: `receive_data`, then `next_event` until it returns None and there is no more.
 
     Args:
         limit: bytes that one event may have; more raises `APIResponseValidationError`, and nothing more is kept.
         extras: also hand out comments and unknown fields, and the blocks that hold nothing else, or only a `retry`.
+        words: also hand out blocks with lines that are no field, for their `words`.
+
+    Attributes:
+        work: how much `go_on` may still do.
+        words: of the block that was handed out last, the lines that are no field, as they came; at most 64 KiB or so.
     """
 
-    def __init__(self, *, limit: int = DEFAULT_LIMIT, extras: bool = False) -> None:
+    def __init__(self, *, limit: int = DEFAULT_LIMIT, extras: bool = False, words: bool = False) -> None:
+        self.work = WORK_AT_ONCE
+        self.words = b""
         self._limit = limit
         self._extras = extras
-        self._blocks: list[bytes] = []  # whole blocks, without the empty line that ended them
+        self._hands_out_words = words
+        self._waiting: deque[bytes] = deque()  # bytes that have not been cut into blocks; the first one
+        self._waiting_at = 0  # from here on
+        self._blocks: list[bytes] = []  # whole blocks, without the empty line that ended them, and parts
         self._at = 0  # those before this one have been pulled
+        self._block: _Block | None = None  # what is being interpreted, if it took more than one call
+        self._large = 0  # blocks in the queue that have parts
         self._tail: list[bytes] = []  # the pieces of the block that has not ended yet
-        self._tail_size = 0
+        self._tail_size = 0  # its bytes, with
+        self._parted = 0  # those of its parts, which have left the tail
         self._started = False  # whether the place of a byte-order mark is behind us
         self._skip_lf = False  # the last read ended with a CR: an LF at the start of the next belongs to it
         self._last_id = ""
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes, cut anywhere. Never raises: an event over the limit is reported by `next_event`, in its turn."""
-        if not self._started:
-            data = self._without_bom(data)
-        if self._skip_lf and data:
-            data = data.removeprefix(b"\n")
-            self._skip_lf = False
-        if b"\r" in data:
-            self._skip_lf = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if data and not self._over_limit():
-            self._split(data)
+        if not self._waiting and len(data) <= _WINDOW:
+            self._cut(data)
+        elif data:
+            self._waiting.append(data)
+
+    def receive_end(self) -> None:
+        """Take the end of the input: what is left has to be looked at before `take_unfinished`."""
+        if self._waiting:
+            self._waiting.append(b"")
+        elif self._tail and not self._over_limit():
+            self._started = True
+            self._queue_part(b"".join(self._tail).removesuffix(b"\n"))
+            self._tail, self._tail_size, self._parted = [], 0, 0
 
     def next_event(self) -> ServerSentEvent | None:
-        """The next event, or None if more bytes are needed.
+        """The next event, or None if more bytes are needed, or if more calls are: then `has_more` is true.
 
         Raises:
             APIResponseValidationError: an event is over the limit. The events before it have been handed out; it and
                 all after it are lost.
         """
-        while self._at < len(self._blocks):
-            block = self._blocks[self._at]
-            self._at += 1
-            if len(block) > self._limit:
+        self.work = WORK_AT_ONCE
+        return self.go_on()
+
+    def go_on(self) -> ServerSentEvent | None:
+        """As `next_event`, as far as there is `work` left."""
+        while self.work > 0:
+            if self._at < len(self._blocks):
+                item = self._blocks[self._at]
+                if (not item or item[0] == _COMMENT) and self._skip_nothing():
+                    continue
+                if (event := self._interpret(item)) is not None:
+                    return event
+            elif self._waiting:
+                self._cut_next()
+            elif self._over_limit():
                 raise self._too_large()
-            event = self._parse(block)
-            if event is not None:
-                return event
-        if self._over_limit():
-            raise self._too_large()
+            else:
+                break
         return None
 
     def plain_data(self, most: int) -> list[bytes]:
         """The data of the next events, as far as each is a line of data and nothing else but its type.
 
         Nearly every event of a stream is such a one. To make an object of it, as `next_event` does, costs five times as
-        much. It stays where it is until `skip`.
+        much. It stays where it is until `skip`. The type `error` is never left out, since it says what the data mean.
         """
         found: list[bytes] = []
+        if self._large or self._block is not None:
+            return found
         for block in self._blocks[self._at : self._at + most]:
             line, newline, rest = block.partition(b"\n")
-            if newline and line[:7] == b"event: ":
+            if newline and line[:7] == b"event: " and line != b"event: error":
                 line, newline, _ = rest.partition(b"\n")
             if newline or line[:6] != b"data: " or len(block) > self._limit:
                 break
@@ -141,7 +307,11 @@ class SSEParser:
     @property
     def has_more(self) -> bool:
         """Whether `next_event` may have something to hand out, or to raise, without more bytes."""
-        return self._at < len(self._blocks) or self._tail_size > self._limit
+        return (
+            self._at < len(self._blocks)
+            or (self._tail_size > self._limit and self._over_limit())
+            or len(self._waiting) > 0
+        )
 
     def take_unfinished(self) -> ServerSentEvent | None:
         """At the end of the input: the event that lacks its empty line, or None if nothing but comments is left.
@@ -149,12 +319,39 @@ class SSEParser:
         By the standard it is dropped. Some servers end their stream without that line, so the reader looks at it; its
         `data` is None if no whole `data` line had come.
         """
-        self._started = True
-        lines = b"".join(self._tail).split(b"\n")
-        self._tail, self._tail_size = [], 0
-        if all(not line or line.startswith(b":") for line in lines):
+        self.receive_end()
+        while self.has_more:
+            self.next_event()
+        block, self._block, self._large = self._block, None, 0
+        if block is None:
             return None
-        return self._parse(b"\n".join(lines)) or ServerSentEvent(None)
+        event = self._dispatched(block)
+        return None if block.is_blank else event or ServerSentEvent(None)
+
+    def _cut_next(self) -> None:
+        """Cut the next bytes that wait into blocks."""
+        data, at = self._waiting[0], self._waiting_at
+        self._waiting_at = at + _WINDOW
+        if self._waiting_at >= len(data):
+            self._waiting.popleft()
+            self._waiting_at = 0
+        self.work -= 1
+        if data:
+            self._cut(data[at : at + _WINDOW])
+        else:
+            self.receive_end()
+
+    def _cut(self, data: bytes) -> None:
+        if not self._started:
+            data = self._without_bom(data)
+        if self._skip_lf and data:
+            data = data.removeprefix(b"\n")
+            self._skip_lf = False
+        if b"\r" in data:
+            self._skip_lf = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if data and not self._over_limit():
+            self._split(data)
 
     def _without_bom(self, data: bytes) -> bytes:
         """Drop the byte-order mark; hold what may still become one."""
@@ -170,15 +367,15 @@ class SSEParser:
         """Cut the blocks off that end in this data; keep the rest for later."""
         del self._blocks[: self._at]
         self._at = 0
-        if self._tail:
-            ended = self._tail[-1].endswith(b"\n") and data.startswith(b"\n")
+        if self._tail_size:
+            ended = bool(self._tail) and self._tail[-1].endswith(b"\n") and data.startswith(b"\n")
             end = 0 if ended else data.find(b"\n\n")
             if end < 0:
                 self._keep(data)
                 return
             self._tail.append(data[:end])
             self._blocks.append(b"".join(self._tail).removesuffix(b"\n" if ended else b""))
-            self._tail, self._tail_size = [], 0
+            self._tail, self._tail_size, self._parted = [], 0, 0
             data = data[end + (1 if ended else 2) :]
         self._blocks += data.split(b"\n\n")
         if rest := self._blocks.pop():
@@ -187,6 +384,15 @@ class SSEParser:
     def _keep(self, piece: bytes) -> None:
         self._tail.append(piece)
         self._tail_size += len(piece)
+        if self._tail_size - self._parted > _WINDOW and not self._over_limit():
+            part = b"".join(self._tail)
+            self._tail = [b"\n"] if part.endswith(b"\n") else []  # with the next byte it may be the end of the block
+            self._queue_part(part.removesuffix(b"\n"))
+
+    def _queue_part(self, part: bytes) -> None:
+        self._large += not self._parted
+        self._parted += len(part)
+        self._blocks.append(_Part(part))
 
     def _over_limit(self) -> bool:
         if self._tail_size == self._limit + 1 and self._tail:
@@ -194,39 +400,67 @@ class SSEParser:
         return self._tail_size > self._limit
 
     def _too_large(self) -> APIResponseValidationError:
-        self._tail = []  # its size stays, so that nothing more is kept
+        self._tail, self._block, self._large = [], None, 0  # the tail's size stays, so that nothing more is kept
         self._tail_size = self._limit + 1
         self._blocks, self._at = [], 0
+        self._waiting.clear()
+        self._waiting_at = 0
         return APIResponseValidationError(
-            f"an event of the stream is larger than the limit of {self._limit} bytes; it was not kept"
+            f"an event of the stream is larger than the limit of {self._limit} bytes, and was not kept; "
+            "TrioOpenAI(max_event_bytes=...) sets the limit"
         )
 
-    def _parse(self, block: bytes) -> ServerSentEvent | None:
-        """Interpret the lines of one block; None if there is nothing to dispatch."""
-        event = ServerSentEvent(None)
-        data: list[bytes] = []
-        for line in block.split(b"\n"):
-            name, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
-            if name == b"data":
-                data.append(value)
-            elif line:
-                self._field(event, name, value)
-        event.id = self._last_id
-        if data:
-            event.data = b"\n".join(data)
-        return event if data or event.fields or (self._extras and event.retry is not None) else None
+    def _skip_nothing(self) -> bool:
+        """Pass over blocks that are empty or one comment, which come by the thousand. Return whether any was."""
+        if self._block is not None or self._large:
+            return False
+        blocks, at = self._blocks, self._at
+        end = min(len(blocks), at + 8 * self.work)
+        comment = 0 if self._extras else _COMMENT
+        while at < end and (not (block := blocks[at]) or (block[0] == comment and b"\n" not in block)):
+            if len(block) > self._limit:
+                break
+            at += 1
+        skipped, self._at = at - self._at, at
+        self.work -= (skipped + 7) // 8
+        return skipped > 0
 
-    def _field(self, event: ServerSentEvent, name: bytes, value: bytes) -> None:
-        """Any field but `data`."""
-        if name == b"event":
-            event.event = value.decode(errors="replace")
-        elif name == b"id":
-            if b"\x00" not in value:
-                self._last_id = value.decode(errors="replace")
-        elif name == b"retry":
-            if value.isdigit() and len(value) < 16:  # bytes.isdigit is ASCII only; int() refuses thousands of digits
-                event.retry = int(value)
-        elif self._extras:
-            event.fields = event.fields or []
-            event.fields.append((name.decode(errors="replace"), value))
+    def _interpret(self, item: bytes) -> ServerSentEvent | None:
+        """Interpret the next block, or a part of one, or as many of its lines as there is work left for."""
+        block = self._block
+        is_part = type(item) is _Part
+        if block is None:
+            block = _Block(self._last_id, extras=self._extras)
+        if block.size + len(item) > self._limit:
+            raise self._too_large()
+        lines = item.split(b"\n", self.work)
+        rest = lines.pop() if len(lines) > self.work else None
+        self.work -= len(lines)
+        if is_part or block.is_open:
+            block.add_part(lines, is_open=is_part and rest is None)
+            block.has_parts = True
+        else:
+            block.add_lines(lines)
+        if rest is not None:
+            block.size += len(item) - len(rest)
+            self._block, self._blocks[self._at] = block, _Part(rest) if is_part else rest
+            return None
+        self._blocks[self._at] = b""  # at once: it may be large
+        self._at += 1
+        if is_part:
+            block.size += len(item)
+            self._block = block
+            return None
+        if block is self._block:
+            self._block = None
+            self._large -= block.has_parts
+        return self._dispatched(block)
+
+    def _dispatched(self, block: _Block) -> ServerSentEvent | None:
+        """The event of a block that has ended; None if nobody has asked for what is in it."""
+        event = block.finished()
+        self._last_id = event.id
+        self.words = b"" if block.words is None else bytes(block.words)
+        if event.data is not None or (self._hands_out_words and self.words):
+            return event
+        return event if event.fields or (self._extras and event.retry is not None) else None

@@ -1,0 +1,313 @@
+"""What servers send that is not quite the protocol: the same outcome wherever it is split, in bounded steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import streams
+from hypothesis import given
+from hypothesis import strategies as st
+from streams import (
+    BROKEN,
+    CLEAN,
+    DONE,
+    FULL_CHAT,
+    FULL_RESPONSES,
+    Played,
+    any_json,
+    chat,
+    chunk,
+    responses,
+    spoiled_streams,
+    sse,
+)
+from test_reader import CHAT, RESPONSES
+
+from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai._sansio.policy import should_retry_reported
+from trio_openai._sansio.reader import NEED_DATA, Reader, Signal
+from trio_openai._sansio.reader_raw import MessageReader
+from trio_openai._sansio.sse import WORK_AT_ONCE
+from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
+
+# ------------------------------------------------------------------------------------- invalid UTF-8, names, last words
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"a\xffb", "a\ufffdb"),
+        (b"\xf0\x9f\x98", "\ufffd"),
+        ("café".encode("latin-1"), "caf\ufffd"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        (b"\xc0\xaf", "\ufffd\ufffd"),
+    ],
+    ids=repr,
+)
+def test_invalid_utf8_inside_an_event_is_replaced(data: bytes, text: str) -> None:
+    body = b"".join([CHAT[0], b'data: {"choices":[{"index":0,"delta":{"content":"' + data + b'"}}]}\n\n', DONE])
+    for pieces in ([body], [body[at : at + 1] for at in range(len(body))]):
+        played = chat(*pieces)
+        assert played.error is None
+        assert played.events[-1].choices[0].delta.content == text
+
+
+@pytest.mark.parametrize("data", ["null", " null "])
+@pytest.mark.parametrize("name", ["", "ping", "message"])
+def test_null_is_skipped(data: str, name: str) -> None:
+    played = chat(CHAT[0], sse(data, name), DONE)
+    assert played.error is None
+    assert len(played.events) == 1
+
+
+@pytest.mark.parametrize("data", ["pong", "17:03", "12", '"text"', "<p>", "{oops"])
+@pytest.mark.parametrize(("make", "stream"), [(chat, CHAT), (responses, RESPONSES)], ids=["chat", "responses"])
+def test_what_is_no_json_object_is_skipped_under_an_unknown_name(
+    make: Callable[..., Played], stream: list[bytes], data: str
+) -> None:
+    played = make(sse(data, "ping"), stream[0], sse(data, "ping"), *stream[1:])
+    assert played.error is None
+    assert played.raws == make(*stream).raws
+
+
+@pytest.mark.parametrize(
+    ("make", "stream", "name"),
+    [
+        (chat, CHAT, "message"),
+        (chat, CHAT, "chat.completion.chunk"),
+        (responses, RESPONSES, "response.output_text.delta"),
+    ],
+)
+def test_a_broken_event_under_a_name_of_the_api_is_not_skipped(
+    make: Callable[..., Played], stream: list[bytes], name: str
+) -> None:
+    assert type(make(stream[0], sse("{oops", name)).error) is APIResponseValidationError
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("model crashed", "model crashed"),
+        ('"model crashed"', "model crashed"),
+        ("<html><title>502 Bad Gateway</title></html>", "502 Bad Gateway"),
+        ('["a", "b"]', "a"),
+        ("null", "the server gave no reason"),
+        ("", "the server gave no reason"),
+        ("503", "503"),
+        ('[{"error": {"message": "busy"}}]', "busy"),
+    ],
+)
+@pytest.mark.parametrize(("make", "stream"), [(chat, CHAT), (responses, RESPONSES)], ids=["chat", "responses"])
+def test_an_event_named_error_is_an_error_whatever_its_data(
+    make: Callable[..., Played], stream: list[bytes], data: str, message: str
+) -> None:
+    for end in (b"", DONE):
+        played = make(stream[0], sse(data, "error"), end)
+        assert type(played.error) is APIError
+        assert played.error.message == message
+        assert played.error.partial is not None
+    assert make(stream[0], sse(data, "error").rstrip() + b"\n").verdict.state == "failed"
+
+
+@pytest.mark.parametrize("code", [503, "overloaded"])
+@pytest.mark.parametrize("make", [chat, responses])
+def test_an_error_in_a_list_is_the_error(make: Callable[..., Played], code: object) -> None:
+    said = {"error": {"message": "too busy", "code": code}}
+    one, other = make(sse([said])).error, make(sse(said)).error
+    assert one is not None
+    assert other is not None
+    assert (
+        (one.message, one.code, type(one)) == (other.message, other.code, type(other)) == ("too busy", code, APIError)
+    )
+    assert should_retry_reported(one)
+
+
+PRETTY = json.dumps({"error": {"message": "out of memory", "code": "oom"}}, indent=2).encode()
+WORDS_WITH_AN_ERROR: dict[str, bytes] = {
+    "over several lines": PRETTY,
+    "in one line": json.dumps(json.loads(PRETTY)).encode(),
+    "with empty lines in it": PRETTY.replace(b"\n", b"\n\n"),
+    "in a list": b"[" + PRETTY + b"]",
+    "after a line of text": b"HTTP/1.1 500 Internal Server Error\n" + PRETTY,
+    "with CRLF": PRETTY.replace(b"\n", b"\r\n"),
+    "in a line of its own name": b'error: {"message": "out of memory", "code": "oom"}',
+}
+
+
+@pytest.mark.parametrize("words", WORDS_WITH_AN_ERROR.values(), ids=WORDS_WITH_AN_ERROR.keys())
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\n" + DONE, b"\n" + DONE], ids=repr)
+@pytest.mark.parametrize(("make", "first"), [(chat, CHAT[0]), (responses, RESPONSES[0])], ids=["chat", "responses"])
+def test_an_error_that_is_no_event_is_raised_also_before_done(
+    make: Callable[..., Played], first: bytes, words: bytes, end: bytes
+) -> None:
+    body = first + words + end
+    for pieces in ([body], [body[at : at + 1] for at in range(len(body))]):
+        played = make(*pieces)
+        assert type(played.error) is APIError
+        assert (played.error.message, played.error.code) == ("out of memory", "oom")
+        assert played.error.partial is not None
+        assert len(played.events) == 1
+
+
+def test_an_event_beside_an_error_that_is_no_event_comes_first() -> None:
+    played = chat(CHAT[0] + PRETTY + b"\n" + sse(chunk("!")) + DONE)
+    assert [event.choices[0].delta.content for event in played.events] == ["Hé", "!"]
+    assert type(played.error) is APIError
+
+
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (b"upstream connect error or disconnect/reset before headers", "upstream connect error"),
+        (b"<html>\n<head><title>504 Gateway Time-out</title></head>\n\n<body>nginx</body></html>", "504 Gateway"),
+        (b"Internal Server Error", "Internal Server Error"),
+        (b'{\n "error": {\n  "message": "cut in the mid', "cut in the mid"),
+    ],
+)
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+def test_the_last_words_of_a_server_are_quoted(words: bytes, quoted: str, end: bytes) -> None:
+    body = CHAT[0] + words + end
+    for pieces in ([body], [body[at : at + 1] for at in range(len(body))]):
+        for cut_by in (CLEAN, BROKEN):
+            played = chat(*pieces, cut_by=cut_by)
+            assert type(played.error) is StreamTruncatedError
+            assert quoted in str(played.error)
+            assert cut_by in str(played.error)
+
+
+def test_words_that_an_event_follows_are_not_the_last() -> None:
+    for more in (CHAT[2], CHAT[2] * 40):
+        assert "x-note" not in str(chat(CHAT[0] + b"x-note: hi\n\n" + more).error)
+
+
+def test_unknown_fields_change_nothing_about_a_whole_stream() -> None:
+    plain = chat(*CHAT)
+    for note in (b"x-note: hi\n", b"note\n", b'{"a": 1}\n', b"[INFO] {}\n", b'"message": "x"\n'):
+        played = chat(*(note + piece for piece in CHAT), *(note + b"\n",))
+        assert (played.raws, played.verdict, played.error) == (plain.raws, plain.verdict, None)
+
+
+# ------------------------------------------------------------------------- the outcome does not depend on the split
+
+_names = st.sampled_from(
+    ["", "", "error", " error", "ping", "message", "response.output_text.delta", "response.failed"]
+)
+_extra_lines = st.sampled_from(["", "", ": k\n", "id: 1\n", "x: y\n", "retry: 5\n", '{"error": "e"}\n', "\n"])
+_datas = (
+    st.sampled_from([chunk("a"), chunk("b", "stop"), chunk("c", type="error"), chunk("d", error={"message": "m"})])
+    | st.sampled_from(
+        [
+            {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "t"},
+            {"type": "error", "message": "m"},
+            {"error": {"message": "m"}},
+            [{"error": {"message": "m"}}],
+            {"type": "response.completed", "response": {"id": "r"}},
+        ]
+    )
+    | st.sampled_from(
+        ["[DONE]", "[DONE]x", "null", "1", "pong", ":", "", "{oops", '{"choices":[{"delta":{"content":"\\ud83e"}}]}']
+    )
+    | any_json
+)
+
+
+@st.composite
+def _bodies(draw: st.DrawFn) -> list[bytes]:
+    blocks: list[bytes] = []
+    for _ in range(draw(st.integers(1, 8))):
+        name, space = draw(_names), draw(st.sampled_from([" ", "", "  "]))
+        data = draw(_datas)
+        text = data if isinstance(data, str) else json.dumps(data)
+        head = f"event:{space}{name}\n" if name else ""
+        blocks.append((draw(_extra_lines) + head + f"data:{space}{text}\n\n").encode(errors="replace"))
+    return blocks
+
+
+def outcome(played: Played) -> tuple[Any, ...]:
+    error = played.error
+    said = None if error is None else (type(error), str(error), error.code, repr(error.partial))
+    return json.dumps(played.raws), played.verdict, played.text, repr(played.snapshot), said
+
+
+@given(_bodies(), st.sampled_from([chat, responses]), st.integers(1, 200), st.booleans())
+def test_the_outcome_does_not_depend_on_the_split(
+    blocks: list[bytes], make: Callable[..., Played], size: int, whole_end: bool
+) -> None:
+    first = {chat: CHAT[0], responses: RESPONSES[0]}[make]
+    body = b"".join([first, *blocks])[: None if whole_end else -1]
+    whole = outcome(make(body))
+    assert outcome(make(first, *([body[len(first) :]] if len(body) > len(first) else []))) == whole
+    assert outcome(make(*(body[at : at + size] for at in range(0, len(body), size)))) == whole
+
+
+@given(_bodies(), st.sampled_from([ChatDialect, ResponseDialect]))
+def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[bytes], make: Callable[[], Any]) -> None:
+    class OneByOne(Reader[Any]):
+        def _decode_ahead(self) -> bool:
+            return False
+
+    first = {ChatDialect: CHAT[0], ResponseDialect: RESPONSES[0]}[make]
+    body = b"".join([first, *blocks])
+    with pytest.MonkeyPatch.context() as patch:
+        ahead = Played(make(), [body])
+        patch.setattr(streams, "Reader", OneByOne)
+        single = Played(make(), [body])
+    assert outcome(ahead) == outcome(single)
+
+
+@given(spoiled_streams(FULL_CHAT) | spoiled_streams(FULL_RESPONSES), st.sampled_from([ChatDialect, ResponseDialect]))
+def test_what_is_ordinary_is_the_same_event_and_no_error(raws: list[Any], make: Callable[[], Any]) -> None:
+    for raw in filter(lambda raw: isinstance(raw, dict), raws):
+        ordinary = make().ordinary(raw)
+        for name in ("", "ping", "response.failed") if ordinary is not None else ():
+            dialect = make()
+            assert dialect.error(raw, name) is None
+            assert repr(dialect.event(raw, name)) == repr(ordinary)
+            assert not dialect.ended
+
+
+# --------------------------------------------------------------------------------------------------------------- floods
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"\n", b":\n\n", b": k\n", b"x: 1\n\n", b"x\n", b"data: : k\n\n", b"data:\n\n", b"data: null\n\n", b"id: 1\n\n"],
+    ids=repr,
+)
+@pytest.mark.parametrize("reader_class", [Reader, MessageReader])
+def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: bytes, reader_class: type[Any]) -> None:
+    """Count the calls: none may go through more than some thousand lines."""
+    reader = reader_class(ChatDialect())
+    reader.receive_data(CHAT[0])
+    assert not isinstance(reader.next_event(), Signal)
+    lines = 100_000
+    reader.receive_data(unit * (lines // unit.count(b"\n")) + b"\n" + sse(chunk("end")))
+    calls = 0
+    while isinstance(event := reader.next_event(), Signal):
+        assert event is NEED_DATA
+        assert reader.has_more
+        calls += 1
+    assert event.choices[0].delta.content == "end"
+    assert calls >= lines / (20 * WORK_AT_ONCE)
+    assert reader.next_event() is NEED_DATA
+    assert not reader.has_more
+
+
+def test_messages_that_are_no_events_do_not_pile_up() -> None:
+    reader = MessageReader(ChatDialect())
+    for _ in range(50):
+        reader.receive_data(b"data: : k\n\n" * 1000)
+        while reader.next_event() is NEED_DATA and reader.has_more:
+            pass
+    assert len(reader.messages) <= 1000
+
+
+def test_the_error_for_a_large_event_names_the_option() -> None:
+    reader: Reader[Any] = Reader(ChatDialect(), limit=1000)
+    reader.receive_data(b"data: " + b"x" * 2000)
+    with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
+        reader.next_event()
