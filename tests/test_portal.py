@@ -68,13 +68,15 @@ def read():
 threading.Thread(target=read, daemon=True).start()
 waiting.wait()
 """,
+    "a client that was never used": "",
+}
+ABANDONED = {
     "a worker's stream": """
 import trio
 async def main():
     await trio.to_thread.run_sync(lambda: next(client.chat.completions.create(stream=True, **CHAT)))
 trio.run(main)
 """,
-    "a client that was never used": "",
     "two clients": """
 for client in (client, SyncOpenAI(api_key="k", base_url=URL)):
     client.chat.completions.create(stream=True, **CHAT)
@@ -103,6 +105,15 @@ def test_a_program_that_forgot_to_close_its_client_ends_in_silence(name: str) ->
         server.wait_closed()
 
 
+@pytest.mark.parametrize("name", ABANDONED)
+def test_an_abandoned_stream_is_closed_with_a_resource_warning(name: str) -> None:
+    with served(STALLED) as server:
+        done = run_program(server, ABANDONED[name])
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "ResourceWarning: a stream was never closed" in done.stderr
+        server.wait_closed()
+
+
 def test_the_end_of_a_program_closes_what_nobody_closed() -> None:
     code = """
 import httpx
@@ -111,7 +122,8 @@ class Client(httpx.AsyncClient):
         print("closed")
         await super().aclose()
 client = SyncOpenAI(api_key="k", base_url=URL, http_client=Client())
-next(client.chat.completions.create(stream=True, **CHAT))
+stream = client.chat.completions.create(stream=True, **CHAT)
+next(stream)
 """
     with served(STALLED) as server:
         done = run_program(server, code)
@@ -155,7 +167,8 @@ def test_a_client_that_nobody_holds_is_closed() -> None:
         assert gone() is None
         next(stream)  # which keeps what it needs
         (thread,) = loop_threads()
-        del stream
+        with pytest.warns(ResourceWarning, match="never closed"):
+            del stream
         gc.collect()
         thread.join()
         server.wait_closed()
@@ -341,6 +354,8 @@ def interrupted(interrupt: InterruptAtLine, use: Callable[[SyncOpenAI], None], c
     return []
 
 
+# An interrupt before the program has the stream in its hands leaves it to the collector, which says so.
+@pytest.mark.filterwarnings("ignore:a stream was never closed:ResourceWarning")
 @pytest.mark.parametrize("use", [streams, breaks, creates])
 def test_an_interrupt_at_any_line_breaks_nothing(use: Callable[[SyncOpenAI], None]) -> None:
     """It comes out bare; the client can be used, closed, and leaves neither a thread nor a connection."""
