@@ -46,7 +46,7 @@ def azure(server: ScriptedServer, **options: Any) -> AzureOpenAI:
 
 async def asked(nursery: trio.Nursery, call: Callable[[AzureOpenAI], Any], **options: Any) -> RecordedRequest:
     """The request that a call sends."""
-    server = await serve(nursery, Reply.json({"data": []}))
+    server = await serve(nursery, Reply.json({"id": "x", "text": "", "choices": [], "output": [], "data": []}))
     async with azure(server, **options) as client:
         await call(client)
     return server.requests[0]

@@ -14,10 +14,10 @@ from ._body import ACCEPTED_CODINGS
 from ._hints import check_in_trio
 from ._http1 import check_headers
 from ._request import Call, Exchange, Session
-from ._sansio.convert import hook_for
+from ._sansio.answers import check_no_error, made_of
 from ._sansio.dialects import Dialect
 from ._sansio.encode import encode_json
-from ._sansio.failures import api_error, decode_body
+from ._sansio.failures import decode_body
 from ._sansio.json import decode_json, is_array, is_object
 from ._sansio.policy import Deadlines
 from ._sansio.text import printable
@@ -230,25 +230,25 @@ class Caller:
 
 
 def as_object(cls: type[_T]) -> Decode[_T]:
-    """A plain answer as an object of a class of the wire."""
+    """Return what makes an object of a wire class of a plain answer. It raises as `made_of` does."""
 
     def decode(content: bytes) -> _T:
         try:
             raw = decode_json(content)
         except ValueError:
             raw = None
-        if not is_object(raw):
-            shown = content[:200].decode(errors="replace")
-            raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
-        if raw.get("error") and raw.keys().isdisjoint(("choices", "output")):
-            raise api_error(APIError, raw)
-        return cast("_T", hook_for(cls)(raw, None))
+        if is_object(raw):
+            return made_of(cls, raw, content)
+        check_no_error(content)
+        shown = content[:200].decode(errors="replace")
+        raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
 
     return decode
 
 
 def as_text(content: bytes) -> str:
-    """A plain answer as text."""
+    """Return a plain answer as text. Raise `APIError` if it is a server's error."""
+    check_no_error(content)
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -257,11 +257,13 @@ def as_text(content: bytes) -> str:
 
 
 def as_nothing(content: bytes) -> None:
-    """A plain answer that says no more than that it was done."""
+    """Return None for an answer that only says it was done. Raise `APIError` if it is a server's error."""
+    check_no_error(content, may_have_message=True)
 
 
 def as_bytes(content: bytes) -> bytes:
-    """A plain answer as it came."""
+    """Return a plain answer as it came. Raise `APIError` if it is a server's error."""
+    check_no_error(content)
     return content
 
 

@@ -69,6 +69,7 @@ CORE_LAYERS = [
     ["deltas_chat", "deltas_response"],
     ["deltas"],
     ["snapshot_chat", "snapshot_response", "window"],
+    ["answers"],
     ["choice_chat"],
     ["items_response"],
     ["parts_response"],

@@ -21,6 +21,7 @@ _TEXT_SHOWN = 300  # characters of a message
 _TEXT_READ = 4096  # characters of a body that are looked at for one: patterns on a hostile page could take minutes
 _LINES_READ = 1000  # lines that are looked at for one
 _JSON_START = re.compile(rb"^[ \t]*[{\[]", re.MULTILINE)
+TEXTS = ("message", "msg", "error_message", "error_msg", "errorMessage")  # where gateways put their words
 _MOST_NESTED = 5  # messages inside of messages
 
 
@@ -51,8 +52,11 @@ def is_error(said: object) -> bool:
         return False
     if any(said.get(name) for name in ("error", "detail", "errors")) or said.get("success") is False:
         return True
-    texts = [said.get(name) for name in ("message", "msg")]
-    return "error" in (said.get("object"), said.get("type")) or any(isinstance(text, str) and text for text in texts)
+    texts = [said.get(name) for name in TEXTS]
+    if isinstance(said.get("title"), str) and "status" in said:  # RFC 9457
+        return True
+    kinds = (said.get("object"), said.get("type"), said.get("status"))
+    return "error" in kinds or any(isinstance(text, str) and text for text in texts)
 
 
 def error_in_text(words: bytes) -> object | None:
@@ -113,7 +117,7 @@ def _error_object(said: object) -> Raw:
 
 
 def _message(about: Raw, depth: int = 0) -> str:
-    for name in ("message", "detail", "msg", "error", "title", "errors"):
+    for name in ("message", "detail", "msg", *TEXTS[2:], "error", "title", "errors"):
         if about.get(name):
             return _sentence(about[name], depth + 1)
     return _shortened(encode_text(about)) if about else ""
