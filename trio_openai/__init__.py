@@ -21,7 +21,8 @@ The way of a byte, and the layers, each of which imports only those below it:
     _source      where its events come from: it reads when somebody asks for one;
                  _progress says when what came; _record keeps the beginning of it;
                  _bytes is the same for an answer that is not made of events
-    _fanout      more readers of the same stream, each with a policy
+    _fanout      more readers of the same stream, each with a policy; _stuck tells
+                 one that nobody will ever serve
     _request     one call: attempts, redirects, errors; the border to httpx
                  _keys the API key on its way into it; _secrets keeps it out of what comes back;
                  _tracebacks what an error does not take along;

@@ -9,14 +9,16 @@ A stream that nobody has subscribed to has no hub, and pays one comparison an ev
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
 
 import trio
 
 from ._sansio.dialects import Dialect
 from ._sansio.text import join_text
+from ._stuck import WORDS, is_unreachable, refer_to
 from .errors import APIError
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         self._run: _Run[EventT] | None = None  # the last one that was sent
         self._broken_by: tuple[str, APIError | None] | None = None
         self._received = self._dropped = self._merged = self._waits = 0
+        self._stream: weakref.ref[Any] | None = None  # in whose block this is
+        self._source: Any = None
 
     async def receive(self) -> EventT:
         """The next event.
@@ -73,6 +77,8 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
                 await trio.lowlevel.checkpoint()
                 event = self._replayed.popleft()
             else:
+                if self._stream is not None and not self._source.is_being_read:
+                    self._refuse_to_hang(self._stream)
                 event = self._taken(await self._receive.receive())
         except trio.EndOfChannel:
             if self._broken_by is None:
@@ -83,6 +89,16 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
             raise trio.ClosedResourceError from None
         self._received += 1
         return event
+
+    def expect_reader(self, stream: object, source: Any) -> None:
+        """Raise in `receive` if it is certain that nobody will ever read the stream. Internal."""
+        self._stream, self._source = refer_to(stream), source
+
+    def _refuse_to_hang(self, stream: weakref.ref[Any]) -> None:
+        waiting = self._receive.statistics()
+        is_empty = not (waiting.current_buffer_used or waiting.tasks_waiting_send)
+        if is_empty and waiting.open_send_channels and is_unreachable(stream):
+            raise RuntimeError(WORDS)
 
     def _taken(self, item: EventT | _Run[EventT]) -> EventT:
         return cast("_Run[EventT]", item).take(self._hub.dialect) if isinstance(item, _Run) else item

@@ -204,7 +204,7 @@ class _Batch:
         self._failure = self._failure or error
         self._scope.cancel()
 
-    async def _dispatch(self, nursery: trio.Nursery) -> None:
+    async def _dispatch(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - as `run`
         """Take calls from the supply while there is room, and start them."""
         supply: _Supply | None = None
         number = 0
@@ -220,16 +220,16 @@ class _Batch:
                 number += 1
         except StopAsyncIteration:
             await trio.lowlevel.checkpoint()
-        except BaseException as error:  # noqa: BLE001 - the user's own, for the one who receives, when the others are done
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, for the one who receives, when the others are done
             cancelled, rest = split_cancelled(error)
             self._failure = self._failure or rest
             if cancelled is not None:
-                raise cancelled from None
+                raise cancelled from None  # noqa: ASYNC104
         finally:
             if supply is not None:
                 await self._clean_up(supply)  # noqa: ASYNC102 - it is shielded and bounded
 
-    async def _clean_up(self, supply: _Supply) -> None:
+    async def _clean_up(self, supply: _Supply) -> None:  # noqa: ASYNC910 - it is
         try:
             await supply.aclose()
         except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, raised at the end of the block
@@ -249,12 +249,12 @@ class _Batch:
                 self._room.release()
                 async with self._order.turn(number):
                     await self._hand_over(result)
-        except BaseException as error:  # noqa: BLE001 - no failure of the API: the user's own, for the one who receives
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - no failure of the API: the user's own, for the one who receives
             cancelled, rest = split_cancelled(error)
             if rest is not None:
                 self._fail(rest)
             if cancelled is not None:
-                raise cancelled from None
+                raise cancelled from None  # noqa: ASYNC104
 
     async def _hand_over(self, result: Result) -> None:
         await self._send.send(Item(result.key, result=result) if self._with_events else result)

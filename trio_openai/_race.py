@@ -87,13 +87,13 @@ class Race(EntersAsync, Generic[StreamT]):
         """Run one call. Whatever is raised that is no failure of the API is kept for `__aenter__`."""
         try:
             await self._run_call(call, number, all_of_them)
-        except BaseException as error:  # noqa: BLE001 - the user's own, raised bare in `__aenter__`
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, raised bare in `__aenter__`
             cancelled, rest = split_cancelled(error)
             if rest is not None:
                 self._crash = self._crash or rest
                 all_of_them.cancel()
             if cancelled is not None:
-                raise cancelled from None
+                raise cancelled from None  # noqa: ASYNC104
 
     async def _run_call(self, call: StreamCall[StreamT], number: int, all_of_them: trio.CancelScope) -> None:  # noqa: ASYNC910
         """Read one stream until it has content."""

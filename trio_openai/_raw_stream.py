@@ -94,8 +94,9 @@ class Pieces:
 class RawBytes(IteratedAsync):
     """The bytes of a stream's body, as they come, up to the end of the stream."""
 
-    def __init__(self, source: EventSource[Any, Any]) -> None:
-        self._source = source
+    def __init__(self, stream: Stream[Any, Any]) -> None:
+        self._stream = stream  # as long as somebody may iterate this, the stream can be read
+        self._source = source = stream.source
         self._pieces = Pieces(source)
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -327,6 +327,11 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         return self.dialect.text if self._text is None else self._text
 
     @property
+    def is_being_read(self) -> bool:
+        """Whether a task is in the middle of a step."""
+        return self._busy
+
+    @property
     def is_heard(self) -> bool:
         """Whether there are subscribers, or were at the end."""
         return self.hub is not None and self.hub.is_heard

@@ -69,6 +69,7 @@ class Stream(Generic[EventT, WholeT]):
 
     def __init__(self, source: EventSource[EventT, WholeT]) -> None:
         self._source = source
+        self.is_in_block = False  # of `stream(...)`, whose manager holds it
         self._pump: Pump[EventT] | None = None
         self._next: Callable[[], Awaitable[EventT]] = source.next_event
         self._printable = Printable()
@@ -157,7 +158,7 @@ class Stream(Generic[EventT, WholeT]):
         """
         from ._raw_stream import RawBytes
 
-        return RawBytes(self._source)
+        return RawBytes(self)
 
     @property
     def text(self) -> str:
@@ -218,12 +219,15 @@ class Stream(Generic[EventT, WholeT]):
 
         Raises:
             ValueError: there is no such policy, or the buffer is negative.
-            RuntimeError: it is too late for a replay.
+            RuntimeError: it is too late for a replay. Also while receiving, if it is certain that nobody will ever read
+                the stream: the task that waits is the only one that could.
         """
         replayed = self._source.replay() if replay else []
         subscription = self._source.subscribe(buffer, overflow, replayed)
         if self._pump is not None:
             self._pump.on_subscribe()
+        elif self.is_in_block:
+            subscription.expect_reader(self, self._source)
         return subscription
 
     @property
@@ -435,6 +439,8 @@ class StreamManager(EntersAsync, Generic[OpenableT]):
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
         self._stream = self._make()
         await self._stream.open()
+        if isinstance(self._stream, Stream):
+            self._stream.is_in_block = True
         return self._stream
 
     async def __aexit__(

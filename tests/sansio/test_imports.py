@@ -58,7 +58,7 @@ LAYERS = [
     ["_sansio"],
     ["_hints", "_misuse"],
     ["types", "errors"],
-    ["_late", "_statistics", "_version"],
+    ["_late", "_statistics", "_stuck", "_version"],
 ]
 CORE_LAYERS = [
     ["reader_raw"],
