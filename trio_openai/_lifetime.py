@@ -150,7 +150,8 @@ class Connected:
         body, self._body = self._body, None
         release = functools.partial(_release, body, self._abandoned())
         try:
-            if _is_safe_here(self._token, sys._getframe(1).f_globals.get("__name__", "")):
+            frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the code in which it was collected
+            if _is_safe_here(self._token, frame.f_globals.get("__name__", "")):
                 release()
             else:
                 self._token.run_sync_soon(release)

@@ -41,13 +41,13 @@ async def bare_nursery() -> AsyncGenerator[trio.Nursery]:
 
 def bare(error: BaseException) -> BaseException:
     """Return the one exception in a group that a nursery made, cancellations aside; else the group."""
-    while isinstance(error, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = error.exceptions
+    while isinstance(error, BaseExceptionGroup):  # pyright: ignore[reportUnknownVariableType]
+        inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
         others = [one for one in inner if not isinstance(one, trio.Cancelled)] or inner[:1]
         if len(others) > 1 or error.message != "Exceptions from Trio nursery":
             break
         error = others[0]
-    return error
+    return error  # pyright: ignore[reportUnknownVariableType]
 
 
 def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseException | None]:

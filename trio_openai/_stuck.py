@@ -43,7 +43,7 @@ def is_unreachable(reference: weakref.ref[Any]) -> bool:
         return False
     if _count(stream) != _OWN + 2 or weakref.getweakrefcount(stream) != 1:  # the local, and the block
         return False
-    return _is_local(stream, sys._getframe(1))
+    return _is_local(stream, sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
 
 
 def _is_local(value: object, frame: FrameType | None) -> bool:
