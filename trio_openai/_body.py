@@ -112,6 +112,8 @@ class ForeignBody:
                 piece = await anext(self._pieces)
             except StopAsyncIteration:
                 self._ended = True
+            if not piece:
+                await trio.lowlevel.checkpoint()  # another transport may have any number of empty ones
         self._unwound = False
         return piece  # noqa: ASYNC910 - not after the end
 

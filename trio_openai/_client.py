@@ -24,6 +24,7 @@ from ._hints import check_http_client, check_in_trio, check_limiter, no_attribut
 from ._keys import Key, KeyProvider
 from ._request import Session
 from ._sansio.policy import DEFAULT_DEADLINES, Deadlines
+from ._sansio.sse import DEFAULT_LIMIT
 from ._secrets import shown_text, shown_url
 from ._slots import Slots
 from ._stream import Stream, StreamCall, StreamManager, StreamT
@@ -86,6 +87,8 @@ class TrioOpenAI:
         follow_cross_origin_redirects: whether to follow a redirect to another scheme, host or port. The prompt goes
             there, the key and your headers do not. By default such a redirect is an error that names the target. A
             redirect from https to http is never followed.
+        max_event_bytes: how large one event of a stream may be, and a compressed response once it is inflated. By
+            default 128 MiB, which is enough for pictures in 4K. More is an `APIResponseValidationError`.
 
     Raises:
         OpenAIError: there is no key.
@@ -109,6 +112,7 @@ class TrioOpenAI:
         trust_env: bool = True,
         limiter: Limiter | None = None,
         follow_cross_origin_redirects: bool = False,
+        max_event_bytes: int = DEFAULT_LIMIT,
     ) -> None:
         proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
@@ -118,10 +122,8 @@ class TrioOpenAI:
         else:
             self.base_url = _base_url(os.environ.get("OPENAI_BASE_URL") or _DEFAULT_BASE_URL, "OPENAI_BASE_URL")
         self.max_retries = _max_retries(max_retries)
-        if not isinstance(max_connections, int | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"max_connections takes a whole number, not {type(max_connections).__name__}")
-        if max_connections is not None and max_connections < 1:
-            raise ValueError("max_connections has to be at least 1")
+        if max_connections is not None:
+            _positive(max_connections, "max_connections")
         self.timeout = DEFAULT_DEADLINES if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         if key is None and not is_loopback(self.base_url.host):
             raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")
@@ -143,6 +145,7 @@ class TrioOpenAI:
             session = _session(http, self.base_url, key, None)
         session.limiter = limiter
         session.may_leave_origin = follow_cross_origin_redirects
+        session.max_event_bytes = _positive(max_event_bytes, "max_event_bytes")
         self._caller = Caller(
             session=session,
             headers=_headers(organization, project, default_headers, login=self.base_url if key is None else None),
@@ -162,6 +165,7 @@ class TrioOpenAI:
             "default_query": default_query,
             "limiter": limiter,
             "follow_cross_origin_redirects": follow_cross_origin_redirects,
+            "max_event_bytes": max_event_bytes,
         }
 
     # The endpoints, but `chat`. Each is imported when it is first used, as are the doors for many calls below: to make
@@ -485,6 +489,15 @@ def _base_url(given: str | httpx.URL, name: str) -> httpx.URL:
     if not has_port(url):
         raise ValueError(f"{name} has a port that is none: {url.port}, in {shown}")
     return url
+
+
+def _positive(given: int, parameter: str) -> int:
+    """Return a number that is at least 1."""
+    if isinstance(given, bool) or not isinstance(given, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{parameter} takes a whole number, not {type(given).__name__}")
+    if given < 1:
+        raise ValueError(f"{parameter} has to be at least 1")
+    return given
 
 
 def _max_retries(given: int) -> int:

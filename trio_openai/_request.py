@@ -29,6 +29,7 @@ from ._sansio import policy
 from ._sansio.failures import api_error, decode_body
 from ._sansio.json import is_object
 from ._sansio.policy import Clocks, Deadlines, Phase
+from ._sansio.sse import DEFAULT_LIMIT
 from ._sansio.text import printable, printable_values, quoted_path
 from ._secrets import Secrets, bare_request, secrets_of
 from ._slots import ONE_BUDGET, Slots
@@ -81,7 +82,7 @@ class Session:
     limiter: Limiter | None = None
     may_leave_origin: bool = False  # by a redirect
     cookies: Any = None  # those that the program has set on its HTTP client, as `httpx.Cookies`
-    max_event_bytes: int = 128 * 1024 * 1024  # of one event, and of a compressed response when it is inflated
+    max_event_bytes: int = DEFAULT_LIMIT  # of one event, and of a compressed response when it is inflated
     lifetime: Lifetime = attrs.field(factory=Lifetime)
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:
@@ -126,6 +127,7 @@ class Exchange:
         self.clocks = Clocks(call.deadlines)
         self.errors = session.errors
         self.lifetime = session.lifetime
+        self.max_event_bytes = session.max_event_bytes
         self._session = session
         self._failed = 0  # attempts since the last success, which the policy counts
         self._next_at = 0.0  # when the next one may begin

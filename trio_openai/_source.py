@@ -217,8 +217,12 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         return cast("ReaderT", self.reader)
 
     def _new_reader(self) -> Reader[EventT]:
-        content_type = self.response.headers.get("content-type", "")
-        return self._reader_class(self._make_dialect(), content_type=content_type, exactly_once=self._may_resume)
+        return self._reader_class(
+            self._make_dialect(),
+            content_type=self.response.headers.get("content-type", ""),
+            limit=self._exchange.max_event_bytes,
+            exactly_once=self._may_resume,
+        )
 
     def begin_no_more(self) -> None:
         """Neither retry it nor resume it: a piece of its body has been handed out."""

@@ -79,6 +79,7 @@ class AzureOptions(TypedDict, total=False):
     trust_env: bool
     limiter: Limiter | None
     follow_cross_origin_redirects: bool
+    max_event_bytes: int
 
 
 class AzureOpenAI(TrioOpenAI):

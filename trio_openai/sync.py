@@ -27,6 +27,7 @@ from ._keys import Key, KeyProvider, in_thread
 from ._limiter import Limiter
 from ._portal import Portals
 from ._sansio.policy import Deadlines
+from ._sansio.sse import DEFAULT_LIMIT
 from ._secrets import shown_url
 from ._statistics import ClientStatistics, TransportStatistics
 from ._sync_calls import SyncCaller, SyncPage, SyncRawResponse, SyncStreamManager
@@ -110,6 +111,7 @@ class SyncOpenAI:
         limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
             another one raises RuntimeError.
         follow_cross_origin_redirects: as for `TrioOpenAI`.
+        max_event_bytes: as for `TrioOpenAI`.
 
     Raises:
         OpenAIError: there is no key.
@@ -133,6 +135,7 @@ class SyncOpenAI:
         trust_env: bool = True,
         limiter: Limiter | None = None,
         follow_cross_origin_redirects: bool = False,
+        max_event_bytes: int = DEFAULT_LIMIT,
     ) -> None:
         proxy = hidden_proxy(proxy)
         key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
@@ -152,6 +155,7 @@ class SyncOpenAI:
             "trust_env": trust_env,
             "limiter": limiter,
             "follow_cross_origin_redirects": follow_cross_origin_redirects,
+            "max_event_bytes": max_event_bytes,
         }
         first = TrioOpenAI(**options)
         self._set_up(first, SyncCaller(Portals(_maker(first, options, TrioOpenAI))))

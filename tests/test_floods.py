@@ -1,0 +1,269 @@
+"""Bytes without events, and very large events: other tasks keep running, deadlines fire, and memory is bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from net_helpers import CHAT, client_over, no_environment, serve
+from sync_helpers import served
+
+from trio_openai import (
+    APIError,
+    APIResponseValidationError,
+    APITimeoutError,
+    AzureOpenAI,
+    Deadlines,
+    StreamTruncatedError,
+    TrioOpenAI,
+    TrioTransport,
+    _source,
+)
+from trio_openai._sansio.sse import WORK_AT_ONCE
+from trio_openai.sync import SyncOpenAI
+from trio_openai.testing import Reply
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_environment(monkeypatch)
+
+
+def chunk(text: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return b"data: " + json.dumps({"object": "chat.completion.chunk", "choices": [choice]}).encode() + b"\n\n"
+
+
+EVENTS = {"content-type": "text/event-stream"}
+DONE = b"data: [DONE]\n\n"
+FLOODS = {
+    "blank lines": b"\n" * 200_000,
+    "empty comments": b":\n\n" * 70_000,
+    "comments of one block": b": k\n" * 70_000 + b"\n",
+    "unknown fields": b"x: 1\n\n" * 50_000,
+    "unknown fields of one block": b"x\n" * 100_000 + b"\n",
+    "keep-alives in the data": b"data: : k\n\n" * 30_000,
+}
+
+
+def stream_of(*pieces: bytes) -> Reply:
+    return Reply(headers=EVENTS, body=pieces)
+
+
+class Flood(httpx.AsyncByteStream):
+    """A body that is there at once, or never ends."""
+
+    def __init__(self, *pieces: bytes, endless: bytes = b"") -> None:
+        self._pieces = pieces
+        self._endless = endless
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC910 - that is what is tested
+        for piece in self._pieces:
+            yield piece
+        while self._endless:
+            await trio.lowlevel.checkpoint()
+            yield self._endless
+
+
+def client_of(body: Flood, **options: Any) -> TrioOpenAI:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=EVENTS, stream=body))
+    return TrioOpenAI(api_key="k" * 20, http_client=httpx.AsyncClient(transport=transport), **options)
+
+
+async def count_turns(turns: list[int]) -> None:
+    while True:
+        turns[0] += 1
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+@pytest.mark.parametrize("way", ["events", "messages", "bytes"])
+async def test_other_tasks_run_amid_bytes_without_events(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, way: str, flood: bytes
+) -> None:
+    """The whole flood comes in one read. Another task has a turn after each step, however fast this machine is."""
+    monkeypatch.setattr(_source, "_BURST_SECONDS", 0.0)
+    turns = [0]
+    nursery.start_soon(count_turns, turns)
+    texts: list[str] = []
+    async with (
+        client_of(Flood(chunk("a") + flood + chunk("b", "stop") + DONE)) as client,
+        client.chat.completions.stream(**CHAT) as stream,
+    ):
+        if way == "events":
+            texts = [event.choices[0].delta.content or "" async for event in stream]
+        elif way == "messages":
+            messages = [message async for message in stream.messages]
+            assert len(messages) == 3 + flood.count(b"data")
+        else:
+            assert b"".join([piece async for piece in stream.raw_bytes]).endswith(DONE)
+        assert stream.snapshot.choices[0].message.content == "ab"
+        assert stream.verdict.state == "done"
+    assert texts in ([], ["a", "b"])
+    assert turns[0] >= flood.count(b"\n") / (20 * WORK_AT_ONCE)
+
+
+async def test_other_tasks_run_amid_the_tiny_events_of_raw_bytes(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_source, "_BURST_SECONDS", 0.0)
+    turns = [0]
+    nursery.start_soon(count_turns, turns)
+    events = b"data: {}\n\n" * 20_000
+    async with client_of(Flood(chunk("a") + events + DONE)) as client, client.chat.completions.stream(**CHAT) as stream:
+        await anext(stream.raw_bytes)
+    assert turns[0] >= 20_000
+
+
+@pytest.mark.parametrize("endless", [b"\n" * 1000, b": k\n\n" * 100, b"x\n" * 100, b"data: null\n\n" * 50], ids=repr)
+@pytest.mark.parametrize("phase", ["first_event", "idle", "total"])
+async def test_a_deadline_passes_amid_bytes_without_events(endless: bytes, phase: str) -> None:
+    deadlines = Deadlines(**{phase: 0.05})
+    with trio.fail_after(20):
+        async with client_of(Flood(endless=endless), max_retries=0) as client:
+            with pytest.raises(APITimeoutError) as info:
+                async with client.chat.completions.stream(**CHAT, timeout=deadlines) as stream:
+                    await anext(stream)
+    assert info.value.phase == phase
+
+
+@pytest.mark.parametrize("endless", [b"\n" * 1000, b": k\n\n" * 100, b"x\n" * 100, b"data: null\n\n" * 50], ids=repr)
+@pytest.mark.parametrize("way", ["events", "messages", "bytes"])
+async def test_a_flood_without_end_can_be_cancelled(endless: bytes, way: str) -> None:
+    async with client_of(Flood(chunk("a"), endless=endless)) as client:
+        with trio.move_on_after(0.05) as scope:
+            async with client.chat.completions.stream(**CHAT) as stream:
+                async for _ in {"events": stream, "messages": stream.messages, "bytes": stream.raw_bytes}[way]:
+                    pass
+    assert scope.cancelled_caught
+
+
+# ------------------------------------------------------------------------------------------------------ max_event_bytes
+
+
+LARGE = stream_of(chunk("x" * 5000), chunk("y", "stop"), DONE)
+
+
+async def test_an_event_over_the_limit_is_an_error_that_names_the_option(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, [LARGE] * 3)
+    client, _ = client_over(server, max_event_bytes=4000)
+    async with client:
+        with pytest.raises(APIResponseValidationError, match=r"4000 bytes.*max_event_bytes"):
+            async with client.chat.completions.stream(**CHAT) as stream:
+                await stream.until_done()
+        larger = client.with_options(max_event_bytes=6000)
+        for client in (larger, larger.with_options(max_retries=1)):
+            async with client.chat.completions.stream(**CHAT) as stream:
+                completion = await stream.get_final_completion()
+            assert len(completion.choices[0].message.content or "") == 5001
+
+
+async def test_azure_has_the_option_too(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, LARGE)
+    http = httpx.AsyncClient(transport=TrioTransport(open_stream=server.open_stream), trust_env=False)
+    options: Any = {"azure_endpoint": "http://azure.test", "api_version": "v", "api_key": "k" * 20, "http_client": http}
+    async with AzureOpenAI(**options, max_event_bytes=4000) as client:
+        with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
+            async with client.chat.completions.stream(**CHAT) as stream:
+                await stream.until_done()
+
+
+def test_the_blocking_client_has_the_option_too() -> None:
+    with served([LARGE] * 2) as server, server.client(max_event_bytes=4000) as client:
+        with (
+            pytest.raises(APIResponseValidationError, match="max_event_bytes"),
+            client.chat.completions.stream(**CHAT) as stream,
+        ):
+            stream.until_done()
+        with client.with_options(max_event_bytes=6000).chat.completions.stream(**CHAT) as stream:
+            stream.until_done()
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+@pytest.mark.parametrize("way", ["events", "messages", "bytes"])
+def test_the_blocking_client_reads_through_bytes_without_events(way: str, flood: bytes) -> None:
+    with (
+        served(stream_of(chunk("a") + flood + chunk("b", "stop") + DONE)) as server,
+        server.client() as client,
+        client.chat.completions.stream(**CHAT) as stream,
+    ):
+        count = sum(1 for _ in {"events": stream, "messages": stream.messages, "bytes": stream.raw_bytes}[way])
+        assert way == "bytes" or count == {"events": 2, "messages": 3 + flood.count(b"data")}[way]
+        assert stream.snapshot.choices[0].message.content == "ab"
+
+
+@pytest.mark.parametrize("cls", [TrioOpenAI, SyncOpenAI])
+@pytest.mark.parametrize(
+    ("bad", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)]
+)
+def test_a_limit_that_is_no_number_of_bytes_is_refused(cls: Any, bad: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="max_event_bytes"):
+        cls(api_key="k" * 20, max_event_bytes=bad)
+
+
+# ------------------------------------------------------------------------------------------------- over every endpoint
+
+
+SAID: dict[str, tuple[bytes, str]] = {
+    "lines of JSON": (b'{\n "error": {\n  "message": "no memory",\n  "code": "oom"\n }\n}\n\n' + DONE, "no memory"),
+    "a list": (b'data: [{"error": {"message": "no memory", "code": "oom"}}]\n\n' + DONE, "no memory"),
+    "plain text": (b"event: error\ndata: no memory\n\n" + DONE, "no memory"),
+    "the field of llama.cpp": (b'error: {"message": "no memory"}\n\n' + DONE, "no memory"),
+}
+STREAMS: dict[str, Any] = {
+    "chat": lambda client: client.chat.completions.stream(**CHAT),
+    "completions": lambda client: client.completions.stream(model="m", prompt="p"),
+    "responses": lambda client: client.responses.stream(model="m", input="i"),
+    "images": lambda client: client.images.generate.stream(model="m", prompt="p"),
+    "speech": lambda client: client.audio.speech.stream(model="m", input="i", voice="v"),
+    "any": lambda client: client.stream_request("POST", "/x", json={}),
+}
+FIRST = {
+    "chat": chunk("a"),
+    "completions": b'data: {"choices":[{"index":0,"text":"a"}]}\n\n',
+    "responses": b'data: {"type":"response.created","response":{"id":"r"}}\n\n',
+    "images": b'data: {"type":"image_generation.partial_image","b64_json":"QQ=="}\n\n',
+    "speech": b'data: {"type":"speech.audio.delta","audio":"QQ=="}\n\n',
+    "any": b'data: {"type":"a"}\n\n',
+}
+
+
+@pytest.mark.parametrize(("said", "message"), SAID.values(), ids=SAID.keys())
+@pytest.mark.parametrize("endpoint", STREAMS)
+@pytest.mark.parametrize("first", [False, True], ids=["at the start", "after an event"])
+async def test_what_a_server_says_is_the_error_at_every_endpoint(
+    nursery: trio.Nursery, endpoint: str, said: bytes, message: str, first: bool
+) -> None:
+    server = await serve(nursery, stream_of((FIRST[endpoint] if first else b"") + said))
+    client, _ = client_over(server, max_retries=0)
+    async with client:
+        with pytest.raises(APIError) as info:
+            async with STREAMS[endpoint](client) as stream:
+                await stream.until_done()
+    assert type(info.value) is APIError
+    assert info.value.message == message
+
+
+@pytest.mark.parametrize("endpoint", STREAMS)
+async def test_last_words_are_quoted_at_every_endpoint(nursery: trio.Nursery, endpoint: str) -> None:
+    page = b"<html>\n<head><title>504 Gateway Time-out</title></head>\n</html>\n"
+    server = await serve(nursery, stream_of(FIRST[endpoint], page))
+    client, _ = client_over(server, max_retries=0)
+    async with client:
+        with pytest.raises(StreamTruncatedError, match="504 Gateway Time-out"):
+            async with STREAMS[endpoint](client) as stream:
+                await stream.until_done()
+
+
+async def test_an_error_in_a_list_is_retried_as_the_object_is(nursery: trio.Nursery, autojump_clock: object) -> None:
+    busy = stream_of(b'data: [{"error": {"message": "busy", "code": 503}}]\n\n')
+    server = await serve(nursery, [busy, busy, stream_of(chunk("a", "stop"), DONE)])
+    client, _ = client_over(server)
+    async with client, client.chat.completions.stream(**CHAT) as stream:
+        assert (await stream.get_final_completion()).choices[0].message.content == "a"
+        assert stream.timings.retries == 2
