@@ -268,8 +268,7 @@ async def test_a_response_that_inflates_to_too_much_names_the_option(
     nursery: trio.Nursery, autojump_clock: object, stream: bool
 ) -> None:
     server = await serve(nursery, BOMB)
-    client, transport = client_over(server, max_retries=3)
-    client._caller.session.max_event_bytes = MIB
+    client, transport = client_over(server, max_retries=3, max_event_bytes=MIB)
     async with client:
         error = await outcome(ask, client, stream=stream)
         assert transport.statistics().active == 0
@@ -283,8 +282,7 @@ async def test_an_error_that_inflates_to_too_much_is_known_by_its_status(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, attrs.evolve(BOMB, status=404))
-    client, _ = client_over(server)
-    client._caller.session.max_event_bytes = MIB // 2
+    client, _ = client_over(server, max_event_bytes=MIB // 2)
     async with client:
         error = await outcome(ask, client, stream=False)
     assert isinstance(error, NotFoundError)

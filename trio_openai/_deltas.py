@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import trio
 
 from ._sansio.deltas import Following, HasParts, Parts
+from ._sansio.reader import END, NEED_DATA
+from ._sansio.replay import Replay
 from ._source import EventSource
 from .types.deltas import ToolCallDone
 
@@ -38,16 +40,39 @@ class Follower(Generic[EventT]):
     ) -> None:
         self._source = source
         self._read = read
-        self._following = Following(_parts_so_far(source, handed_out), handed_out)
+        self._early: Replay[EventT] | None = None  # of what was handed out and has yet to be taken
+        self._parts = self._parts_after(handed_out)
+        self._following = Following(self._parts, handed_out)
+
+    def _parts_after(self, count: int) -> Parts:
+        """Return the parts of the stream after its first events. Of all of them, its own sum knows."""
+        if count == self._source.reader.events:
+            return cast("HasParts", self._source.dialect).parts()
+        dialect, self._early = self._source.first_events(count)
+        return cast("HasParts", dialect).parts()
+
+    async def _catch_up(self) -> None:  # noqa: ASYNC910 - whoever calls this reads next
+        """Take what was handed out before anybody asked. If this is cancelled, the next call goes on with it."""
+        while self._early is not None:
+            await self._source.pause_after_a_burst()
+            event = self._early.next_event() if self._early is not None else END  # another task may have been here
+            if event is END:
+                self._early = None
+            elif event is not NEED_DATA:
+                self._parts.add(event)
 
     async def next_event(self) -> EventT:
-        """The next event, for somebody who does not want its parts."""
+        """Return the next event, for somebody who does not want its parts."""
+        if self._early is not None:
+            await self._catch_up()
         event = await self._read()
         self._following.add(event)
         return event
 
     async def next_delta(self) -> Delta | None:
-        """What the next event says, if anything; or what is left of what the last one said."""
+        """Return what the next event says, if anything; or what is left of what the last one said."""
+        if self._early is not None:
+            await self._catch_up()
         waiting = self._following.waiting
         if waiting:
             await trio.lowlevel.checkpoint()
@@ -66,14 +91,3 @@ class Follower(Generic[EventT]):
         """The same, if it is a tool call that is complete."""
         delta = await self.next_delta()
         return delta if isinstance(delta, ToolCallDone) else None
-
-
-def _parts_so_far(source: EventSource[Any, Any], count: int) -> Parts:
-    """The parts of a stream after its first events; of all of them, its own sum knows."""
-    if count == source.reader.events:
-        return cast("HasParts", source.dialect).parts()
-    dialect, events = source.first_events(count)
-    parts = cast("HasParts", dialect).parts()
-    for event in events:
-        parts.add(event)
-    return parts

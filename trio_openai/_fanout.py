@@ -10,13 +10,14 @@ A stream that nobody has subscribed to has no hub, and pays one comparison an ev
 from __future__ import annotations
 
 import weakref
-from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
 
 import trio
 
 from ._sansio.dialects import Dialect
+from ._sansio.reader import END, NEED_DATA, Signal
+from ._sansio.replay import Replay
 from ._sansio.text import join_text
 from ._stuck import WORDS, is_unreachable, refer_to
 from .errors import APIError
@@ -52,11 +53,11 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
     `__cause__` is the stream's error, after the events that came before. Close it, and the stream forgets it.
     """
 
-    def __init__(self, hub: Hub[EventT], buffer: int, overflow: Overflow, replayed: Iterable[EventT]) -> None:
+    def __init__(self, hub: Hub[EventT], buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> None:
         self._hub = hub
         self._overflow = overflow
         self._buffer = buffer if overflow == "wait" else max(buffer, 1)
-        self._replayed = deque(replayed)
+        self._replay = replay or None  # None after its last event
         self._send, self._receive = trio.open_memory_channel["EventT | _Run[EventT]"](self._buffer)
         self._run: _Run[EventT] | None = None  # the last one that was sent
         self._broken_by: tuple[str, APIError | None] | None = None
@@ -65,7 +66,7 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         self._source: Any = None
 
     async def receive(self) -> EventT:
-        """The next event.
+        """Return the next event.
 
         Raises:
             trio.EndOfChannel: the stream was whole, and this was all of it.
@@ -73,10 +74,8 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
             trio.ClosedResourceError: the subscription was closed.
         """
         try:
-            if self._replayed:
-                await trio.lowlevel.checkpoint()
-                event = self._replayed.popleft()
-            else:
+            event = await self._next_replayed()
+            if event is END:
                 if self._stream is not None and not self._source.is_being_read:
                     self._refuse_to_hang(self._stream)
                 event = self._taken(await self._receive.receive())
@@ -85,10 +84,19 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
                 raise
             message, error = self._broken_by
             raise trio.BrokenResourceError(message) from error
-        except IndexError:  # closed while it was at the checkpoint
-            raise trio.ClosedResourceError from None
         self._received += 1
         return event
+
+    async def _next_replayed(self) -> EventT | Literal[Signal.END]:  # noqa: ASYNC910 - not after the end
+        """Return the next event of the replay, `END` after the last. If this is cancelled, nothing is lost."""
+        while self._replay is not None:
+            await trio.lowlevel.checkpoint()
+            event = self._replay.next_event() if self._replay is not None else END  # it may be closed meanwhile
+            if event is END:
+                self._replay = None
+            elif event is not NEED_DATA:
+                return event
+        return END  # noqa: ASYNC910
 
     def expect_reader(self, stream: object, source: Any) -> None:
         """Raise in `receive` if it is certain that nobody will ever read the stream. Internal."""
@@ -97,7 +105,8 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
     def _refuse_to_hang(self, stream: weakref.ref[Any]) -> None:
         waiting = self._receive.statistics()
         is_empty = not (waiting.current_buffer_used or waiting.tasks_waiting_send)
-        if is_empty and waiting.open_send_channels and is_unreachable(stream):
+        is_open = waiting.open_send_channels and waiting.open_receive_channels
+        if is_empty and is_open and is_unreachable(stream):
             raise RuntimeError(WORDS)
 
     def _taken(self, item: EventT | _Run[EventT]) -> EventT:
@@ -110,7 +119,7 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
 
     def close(self) -> None:
         """Unsubscribe, without a checkpoint. The stream goes on without this subscriber, also if it waits for it."""
-        self._replayed.clear()
+        self._replay = None
         self._receive.close()
         self._hub.forget(self)
 
@@ -196,7 +205,7 @@ class Hub(Generic[EventT]):
         self._full: list[Subscription[EventT]] = []  # who has yet to get it
         self._was_heard = False
 
-    def subscribe(self, buffer: int, overflow: Overflow, replayed: Iterable[EventT]) -> Subscription[EventT]:
+    def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
         """Add a subscriber.
 
         Raises:
@@ -206,7 +215,7 @@ class Hub(Generic[EventT]):
             raise ValueError(f"overflow is one of {', '.join(map(repr, get_args(Overflow)))}, not {overflow!r}")
         if type(buffer) is not int or buffer < 0:
             raise ValueError("buffer takes a number of events, zero or more")
-        subscription = Subscription(self, buffer, overflow, replayed)
+        subscription = Subscription(self, buffer, overflow, replay)
         self.subscriptions.append(subscription)
         return subscription
 

@@ -37,6 +37,7 @@ from ._request import Exchange, is_final
 from ._sansio.dialects import Dialect
 from ._sansio.reader import END, NEED_DATA, Reader, Signal, State
 from ._sansio.reader_raw import NoEventYet
+from ._sansio.replay import Replay
 from .errors import APIConnectionError, APIError
 
 EventT = TypeVar("EventT")
@@ -350,22 +351,22 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         if self._is_cut_short or self.reader.state is State.CLOSED:
             raise trio.ClosedResourceError("this stream has been closed")
 
-    def subscribe(self, buffer: int, overflow: Overflow, replayed: list[EventT]) -> Subscription[EventT]:
+    def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
         """Deliver the events to one more reader, after those to replay."""
         self.hub = self.hub or Hub(self.dialect)
-        subscription = self.hub.subscribe(buffer, overflow, replayed)
+        subscription = self.hub.subscribe(buffer, overflow, replay)
         if self._is_over:
             self._end_subscriptions()
         return subscription
 
-    def replay(self) -> list[EventT]:
-        """All events that have been handed out so far, made anew from the bytes of the body.
+    def replay(self) -> Replay[EventT]:
+        """Return all events that have been handed out so far, to be made anew from the bytes of the body.
 
         Raises:
             RuntimeError: they are too many to have been kept, and nobody had asked for them at the beginning.
         """
         record = self._record.all(": call subscribe(replay=True) earlier", keep=True)
-        return self.reader.replay(self._make_dialect(), record)[: self._delivered]
+        return Replay(self.reader, self._make_dialect(), record, self._delivered)
 
     @property
     def _delivered(self) -> int:
@@ -378,16 +379,16 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         """How many events have been handed out, of those that were read."""
         return self.reader.events - (len(self._ahead) or int(self.is_delivering or self.held is not None))
 
-    def first_events(self, count: int) -> tuple[Dialect[EventT, WholeT], list[EventT]]:
-        """The first so many events, made anew, and a dialect that has heard nothing yet.
+    def first_events(self, count: int) -> tuple[Dialect[EventT, WholeT], Replay[EventT] | None]:
+        """Return a replay of the first so many events, if there are any, and a dialect that has heard nothing yet.
 
         Raises:
             RuntimeError: they have not been kept.
         """
         if not count:
-            return self._make_dialect(), []
+            return self._make_dialect(), None
         words = ", and some of it is read ahead: ask for the first of its deltas before any other event"
-        return self._make_dialect(), self.reader.replay(self._make_dialect(), self._record.all(words))[:count]
+        return self._make_dialect(), Replay(self.reader, self._make_dialect(), self._record.all(words), count)
 
     def failure(self) -> APIError | None:
         """The error that the stream ended with by its own terms, which only its events show."""

@@ -210,8 +210,9 @@ class Stream(Generic[EventT, WholeT]):
                 "drop_oldest", "drop_newest": an event is lost, and counted. "coalesce": adjacent deltas of one kind are
                 merged while they wait, so that no character is lost and no order changed; what cannot be merged is
                 waited for. "fail": the subscription ends with `trio.BrokenResourceError`.
-            replay: begin with the first event of the stream, whenever this is called. Of a stream that nobody has asked
-                to replay, the first 64 KiB are kept.
+            replay: begin with the first event of the stream, whenever this is called. The events are made anew from the
+                bytes of the body while the subscriber receives them. Of a stream that nobody has asked to replay, the
+                first 64 KiB are kept.
 
         Returns:
             A `trio.abc.ReceiveChannel`, which ends as the stream does: cleanly if it was whole, otherwise with
@@ -222,8 +223,8 @@ class Stream(Generic[EventT, WholeT]):
             RuntimeError: it is too late for a replay. Also while receiving, if it is certain that nobody will ever read
                 the stream: the task that waits is the only one that could.
         """
-        replayed = self._source.replay() if replay else []
-        subscription = self._source.subscribe(buffer, overflow, replayed)
+        first = self._source.replay() if replay else None
+        subscription = self._source.subscribe(buffer, overflow, first)
         if self._pump is not None:
             self._pump.on_subscribe()
         elif self.is_in_block:

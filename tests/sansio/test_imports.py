@@ -61,7 +61,7 @@ LAYERS = [
     ["_late", "_statistics", "_stuck", "_version"],
 ]
 CORE_LAYERS = [
-    ["reader_raw"],
+    ["reader_raw", "replay"],
     ["reader"],
     ["dialects_parsed"],
     ["dialect_chat", "dialect_response", "dialect_completion", "dialects_tagged"],

@@ -270,21 +270,9 @@ class Reader(Generic[EventT]):
         self._parser, self._words = self._new_parser(), b""
         self._body_ended, self._cut_by = False, ""
 
-    def replay(self, dialect: Dialect[EventT, Any], record: list[bytes]) -> list[EventT]:
-        """The events handed out so far, made anew from all bytes that were received."""
-        again = Reader(dialect, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
-        events: list[EventT] = []
-        for data in [*record, None]:
-            if data is None:
-                again.receive_end()
-            elif data is NEW_CONNECTION:
-                again.resume()
-            else:
-                again.receive_data(data)
-            while len(events) < self.events and (not isinstance(event := again.next_event(), Signal) or again.has_more):
-                if not isinstance(event, Signal):
-                    events.append(event)
-        return events
+    def anew(self, dialect: Dialect[EventT, Any]) -> Reader[EventT]:
+        """Return a reader that reads the same body from its beginning."""
+        return Reader(dialect, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
 
     def close(self) -> None:
         """End the stream because its user is done with it."""
