@@ -53,9 +53,9 @@ class Follower(Generic[EventT]):
 
     async def _catch_up(self) -> None:  # noqa: ASYNC910 - whoever calls this reads next
         """Take what was handed out before anybody asked. If this is cancelled, the next call goes on with it."""
-        while self._early is not None:
+        while early := self._early:
             await self._source.pause_after_a_burst()
-            event = self._early.next_event() if self._early is not None else END  # another task may have been here
+            event = early.next_event() if self._early is early else END  # another task may have been here
             if event is END:
                 self._early = None
             elif event is not NEED_DATA:

@@ -89,9 +89,9 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
 
     async def _next_replayed(self) -> EventT | Literal[Signal.END]:  # noqa: ASYNC910 - not after the end
         """Return the next event of the replay, `END` after the last. If this is cancelled, nothing is lost."""
-        while self._replay is not None:
+        while replay := self._replay:
             await trio.lowlevel.checkpoint()
-            event = self._replay.next_event() if self._replay is not None else END  # it may be closed meanwhile
+            event = replay.next_event() if self._replay is replay else END  # it may have been closed meanwhile
             if event is END:
                 self._replay = None
             elif event is not NEED_DATA:

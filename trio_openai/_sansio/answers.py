@@ -15,12 +15,18 @@ from trio_openai.types._base import Raw
 from .choice_chat import has_failed
 from .convert import hook_for
 from .failures import TEXTS, api_error, decode_body, is_error
-from .json import is_array, is_object
+from .json import is_array, is_object, objects_in
 
 _T = TypeVar("_T")
 Check = Callable[[Raw], str | None]
 
-_KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+_KINDS: dict[type[object], str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    type(None): "null",
+}
 _WITH_CHOICES = ("ChatCompletion", "Completion")
 _SHOWN = 200  # bytes of the body
 
@@ -44,7 +50,10 @@ def made_of(cls: type[_T], raw: Raw, content: bytes) -> _T:
     if problem is not None:
         raise APIResponseValidationError(f"{problem}: {content[:_SHOWN].decode(errors='replace')!r}", body=raw)
     answer: _T = hook_for(cls)(raw, None)
-    if _answer_of(cls) in _WITH_CHOICES and (failed := next(filter(has_failed, raw["choices"]), None)) is not None:
+    if (
+        _answer_of(cls) in _WITH_CHOICES
+        and (failed := next(filter(has_failed, objects_in(raw["choices"])), None)) is not None
+    ):
         raise api_error(APIError, failed, partial=answer)
     return answer
 
@@ -89,7 +98,8 @@ def _answer_of(cls: type[object]) -> str:
 def _wrong(raw: Raw, name: str, wanted: str, path: str = "") -> str:
     if name not in raw:
         return f"the answer has no field {path + name!r}"
-    kind = _KINDS.get(type(raw[name]), "a number")
+    value: object = raw[name]
+    kind = _KINDS.get(type(value), "a number")
     return f"the answer's field {path + name!r} is {kind}, not {wanted}"
 
 
