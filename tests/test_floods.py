@@ -24,6 +24,8 @@ from trio_openai import (
     TrioTransport,
     _source,
 )
+from trio_openai._sansio.reader import Signal
+from trio_openai._sansio.replay import Replay
 from trio_openai._sansio.sse import WORK_AT_ONCE
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
@@ -267,3 +269,90 @@ async def test_an_error_in_a_list_is_retried_as_the_object_is(nursery: trio.Nurs
     async with client, client.chat.completions.stream(**CHAT) as stream:
         assert (await stream.get_final_completion()).choices[0].message.content == "a"
         assert stream.timings.retries == 2
+
+
+# ----------------------------------------------------------------------------------------------- a replay, step by step
+
+
+async def test_a_replay_makes_its_events_when_they_are_asked_for(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    next_event = Replay.next_event
+
+    def counted(replay: Replay[Any]) -> Any:
+        event = next_event(replay)
+        made.append(event) if not isinstance(event, Signal) else None
+        return event
+
+    monkeypatch.setattr(Replay, "next_event", counted)
+    events = [chunk(f"{number} ") for number in range(3000)]
+    flood = FLOODS["keep-alives in the data"]
+    body = Flood(*events[:1000], *events[1000:2000], flood, *events[2000:], chunk("end", "stop"), DONE)
+    async with client_of(body) as client, client.chat.completions.stream(**CHAT) as stream:
+        first = stream.subscribe(overflow="drop_oldest", replay=True)
+        async for event in stream:
+            if event.choices[0].finish_reason:
+                break
+        late, other = stream.subscribe(replay=True), stream.subscribe(replay=True)
+        assert made == []
+        assert (await late.receive()).choices[0].delta.content == "0 "
+        assert len(made) == 1
+        await stream.until_done()
+        texts = [event.choices[0].delta.content async for event in late]
+        assert texts == [f"{number} " for number in range(1, 3000)] + ["end"]
+        await other.receive()
+        await other.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await other.receive()
+        await first.aclose()
+
+
+async def test_a_replay_has_a_checkpoint_in_every_step(nursery: trio.Nursery) -> None:
+    flood = FLOODS["keep-alives in the data"]
+    body = Flood(chunk("a"), flood, chunk("b", "stop"), DONE)
+    async with client_of(body) as client, client.chat.completions.stream(**CHAT) as stream:
+        stream.subscribe(overflow="drop_oldest", buffer=1, replay=True)
+        await stream.until_done()
+        late = stream.subscribe(replay=True)
+        await late.receive()
+        turns = [0]
+        nursery.start_soon(count_turns, turns)
+        await late.receive()
+        assert turns[0] >= flood.count(b"\n") / (20 * WORK_AT_ONCE)
+        with pytest.raises(trio.EndOfChannel):
+            await late.receive()
+
+
+# ------------------------------------------------------------------------------------------------- nothing secret in it
+
+
+KEY = "sk-secret-0123456789"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "bad key %s \\ud83e", "code": "\\udfff%s"}}',
+        b'data: {"error": {"message": "bad key %s \\ud83e"}}\n\n',
+        b"event: error\ndata: bad key %s \xed\xa0\xbe\n\n",
+        b'{\n "error": {\n  "message": "bad key %s \\ud83e"\n }\n}\n\n' + DONE,
+        chunk("a") + b"bad key %s \xed\xa0\xbe\n\n",
+        chunk("a") + b"\xed\xa0\xbe bad key %s",
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("status", [200, 401, 500])
+async def test_words_with_the_key_and_half_a_character_are_hidden_and_can_be_printed(
+    nursery: trio.Nursery, body: bytes, status: int
+) -> None:
+    said = body.replace(b"%s", KEY.encode())
+    server = await serve(nursery, Reply(status, headers=EVENTS, body=(said,)))
+    client, _ = client_over(server, api_key=KEY, max_retries=0)
+    async with client:
+        with pytest.raises(APIError) as info:
+            async with client.chat.completions.stream(**CHAT) as stream:
+                await stream.until_done()
+    assert "***" in str(info.value)
+    assert KEY not in repr([info.value, vars(info.value)])
+    assert str(info.value).encode()
