@@ -394,17 +394,6 @@ async def test_the_connect_deadline(nursery: trio.Nursery, autojump_clock: objec
     assert elapsed == pytest.approx(2)
 
 
-async def test_waiting_for_a_slot_is_not_waiting_for_the_server(nursery: trio.Nursery, autojump_clock: object) -> None:
-    server = await serve(nursery, Reply.chat("Hi", stream=False, headers={}).sliced(1000))
-    client, _ = client_over(server, max_connections=1, max_retries=0)
-    async with client:
-        stream_holds_the_slot = await client.chat.completions.create(**CHAT, stream=True)
-        async with trio.open_nursery() as waiting:
-            waiting.start_soon(lambda: client.chat.completions.create(**CHAT, timeout=1))
-            await trio.sleep(50)
-            await stream_holds_the_slot.aclose()
-
-
 async def test_the_headers_deadline_counts_from_the_beginning_of_the_request(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:

@@ -135,7 +135,7 @@ async def test_cleanup_that_calls_the_api_leaves_the_exception_of_the_block_alon
 
         async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
             before = lines_of(error)
-            assert isinstance(await outcome(plain, client), APIError)
+            assert isinstance(await outcome(plain, client), APIError)  # noqa: ASYNC102 - a block that a user may write
             assert lines_of(error) == before
 
     async with client:

@@ -253,7 +253,7 @@ async def test_idle_connections_expire_whenever_anything_happens_in_the_pool(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, lambda request: HELLO if request.json().get("stream") else PLAIN)
-    client, transport = client_over(server, keepalive_expiry=30.0)
+    client, _ = client_over(server, keepalive_expiry=30.0)
     async with client:
         stream = await client.chat.completions.create(**CHAT, stream=True)
         await read_plain(client)

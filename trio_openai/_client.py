@@ -425,7 +425,7 @@ def keep_attributes(client: Any, copy: Any) -> None:
     """
     classes = type(client).__mro__
     cached = {name for cls in classes for name, value in vars(cls).items() if isinstance(value, cached_property)}
-    mine = dict(vars(client))
+    mine: dict[str, Any] = {**vars(client)}
     for slot in (name for cls in classes for name in _slots(cls) if hasattr(cls, name)):
         with contextlib.suppress(AttributeError):
             mine[slot] = object.__getattribute__(client, slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any, cast
 
 from ._stream import Stream, StreamCall, StreamManager
 
@@ -25,7 +26,7 @@ def check_calls(door: str, given: object) -> None:
     """
     is_one = isinstance(given, StreamCall)
     if is_one or isinstance(given, Stream | StreamManager) or inspect.iscoroutine(given):
-        what = "give them in a list, as in [call, ...]" if is_one else _instead(given)
+        what = "give them in a list, as in [call, ...]" if is_one else _instead(cast("Any", given))
         raise TypeError(f"{door} takes several calls, each made by an endpoint's call(...): {what}")
     if not any(hasattr(given, name) for name in ("__iter__", "__aiter__", "__getitem__")) or isinstance(
         given, str | bytes

@@ -147,7 +147,7 @@ class Exchange:
             APIConnectionError: it could not be reached.
             trio.ClosedResourceError: the client is closed, before or while this waits.
         """
-        response: httpx.Response = await self.lifetime.run(self._retried, self._opened)
+        response = await self.lifetime.run(lambda: self._retried(self._opened))
         if self.lifetime.is_closed:  # in the last moment
             try:
                 await body_of(response).aclose()
@@ -161,7 +161,7 @@ class Exchange:
 
         Raises: as `open`.
         """
-        return await self.lifetime.run(self._retried, self._fetched)
+        return await self.lifetime.run(lambda: self._retried(self._fetched))
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         while True:

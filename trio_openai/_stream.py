@@ -438,11 +438,11 @@ class StreamManager(EntersAsync, Generic[OpenableT]):
     async def __aenter__(self) -> OpenableT:
         if self._stream is not None:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
-        self._stream = self._make()
-        await self._stream.open()
-        if isinstance(self._stream, Stream):
-            self._stream.is_in_block = True
-        return self._stream
+        self._stream = stream = self._make()
+        await stream.open()
+        if isinstance(opened := cast("Any", stream), Stream):
+            opened.is_in_block = True
+        return stream
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -76,8 +76,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     Args:
         max_connections: exchanges at a time; further requests wait for a slot, in order of arrival.
-        keepalive_expiry: seconds that an idle connection is kept. It is closed at the first request or end of a response
-            after that: the pool has no task of its own, which would outlive every scope.
+        keepalive_expiry: seconds that an idle connection is kept. It is closed at the first request or end of a
+            response after that: the pool has no task of its own, which would outlive every scope.
         ssl_context: for `https`; by default one is made when first needed, which verifies certificates against
             `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
         uds: path of a Unix socket to connect to, whatever the URL's host.
