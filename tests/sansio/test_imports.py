@@ -78,6 +78,7 @@ CORE_LAYERS = [
     ["tools"],
     ["structured"],
     ["arguments", "coalesce", "convert", "encode", "failures", "partial", "policy", "schema", "socks", "sse"],
+    ["large"],
     ["json"],
     ["json_deep", "text"],
 ]

@@ -22,6 +22,7 @@ _TEXT_READ = 4096  # characters of a body that are looked at for one: patterns o
 _LINES_READ = 1000  # lines that are looked at for one
 _JSON_START = re.compile(rb"^[ \t]*[{\[]", re.MULTILINE)
 TEXTS = ("message", "msg", "error_message", "error_msg", "errorMessage")  # where gateways put their words
+_ERROR_WORD = re.compile(rb'"(?:errors?|detail|message|msg|success|object|type)"')  # see `is_error`
 _MOST_NESTED = 5  # messages inside of messages
 
 
@@ -68,12 +69,9 @@ def error_in_text(words: bytes) -> object | None:
         name, _, value = line.partition(b":")
         if name == b"error":
             return decode_body(value) or ""
-    for start in _JSON_START.finditer(words):
-        said = decode_body(words[start.end() - 1 :])
-        if is_error(said):
-            return said
-        break
-    return None
+    start = _JSON_START.search(words)
+    said = decode_body(words[start.end() - 1 :]) if start and _ERROR_WORD.search(words) else None
+    return said if is_error(said) else None
 
 
 def sentence(text: str) -> str:

@@ -33,7 +33,8 @@ from trio_openai.errors import APIError, APIResponseValidationError, StreamTrunc
 
 from .dialects import Dialect, Reported
 from .failures import api_error, decode_body, decode_replaced, error_in_text, is_error, sentence
-from .json import is_array, is_object, loader_for, objects_in
+from .json import is_object, loader_for, objects_in
+from .large import put_strings_back, shown, take_strings_out
 from .sse import DEFAULT_LIMIT, WORK_AT_ONCE, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
@@ -142,7 +143,8 @@ class Reader(Generic[EventT]):
         self._content_type = content_type
         self._limit = limit
         self._parser = self._new_parser()
-        self._words = b""  # lines that are no field, and nothing came after them:
+        self._strings: dict[str, str] = {}  # long ones of the event that is being decoded
+        self._words = bytearray()  # lines that are no field, and nothing came after them:
         self._words_at = 0  # then there are still as many events
         self._head = bytearray()
         self._body_ended = False
@@ -150,7 +152,7 @@ class Reader(Generic[EventT]):
         self._is_plain = False  # the body is no stream but the whole answer
 
     def _new_parser(self) -> SSEParser:
-        return SSEParser(limit=self._limit, words=True)
+        return SSEParser(limit=self._limit, words=True, pieces=True)
 
     @property
     def has_more(self) -> bool:
@@ -267,7 +269,7 @@ class Reader(Generic[EventT]):
         """Forget the failure: what is received next is the rest, or more than the rest, by another connection."""
         self.state = _STREAMING if self.events else _OPENING
         self.error = self._reported = None
-        self._parser, self._words = self._new_parser(), b""
+        self._parser, self._words = self._new_parser(), bytearray()
         self._body_ended, self._cut_by = False, ""
 
     def anew(self, dialect: Dialect[EventT, Any]) -> Reader[EventT]:
@@ -295,13 +297,19 @@ class Reader(Generic[EventT]):
         """Return the event that a message holds; None if it holds none."""
         if self._parser.words:
             self._heed(self._parser.words, is_alone=message.data is None)
-        if message.data is None:
+        if self._parser.pieces:
+            self._take_strings_out(message)
+        if (data := message.data) is None:
             return None
         try:
-            raw = loader_for((message.data,))(message.data)
+            raw = loader_for((data,))(data)
         except ValueError:
-            return self._not_strict_json(message.event, message.data)
-        return self._take(raw, message.event, message.data)
+            return self._not_strict_json(message.event, data)
+        return self._take(raw, message.event, data)
+
+    def _take_strings_out(self, message: ServerSentEvent) -> None:
+        """Decode the long strings of a large event; `_take` puts them into the rest."""
+        message.data, self._strings = take_strings_out(self._parser.pieces)
 
     def _heed(self, words: bytes, *, is_alone: bool) -> None:
         """Look for an error in lines that are no field, and remember them: they may be the server's last words.
@@ -313,8 +321,10 @@ class Reader(Generic[EventT]):
             self._reported = Reported(api_error(APIError, said), is_event=True)
             if is_alone:
                 raise self.fail(self._reported.error)
-        before = self._words if self._words_at == self.events else b""
-        self._words, self._words_at = (before + words)[:_WORDS_KEPT], self.events
+        if self._words_at != self.events:
+            self._words, self._words_at = bytearray(), self.events
+        if len(self._words) < _WORDS_KEPT:
+            self._words += words
 
     def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
         """Handle `[DONE]`, a keep-alive, the text of an error; or JSON that only Python's own decoder takes."""
@@ -337,7 +347,7 @@ class Reader(Generic[EventT]):
     def _done(self) -> Signal:
         """End the stream at `[DONE]`, unless an error was reported before it, also one that is no event."""
         if self._reported is None and self._words_at == self.events and self._words:
-            said = error_in_text(self._words)
+            said = error_in_text(bytes(self._words))
             self._reported = None if said is None else Reported(api_error(APIError, said))
         if self._reported is not None:
             raise self.fail(self._reported.error)
@@ -345,19 +355,28 @@ class Reader(Generic[EventT]):
 
     def _check_skipped(self, what: str, name: str, data: bytes) -> None:
         """Raise an error for a message that is no JSON object, unless no event of the endpoint has its name."""
+        strings, self._strings = self._strings, {}
         if name in ("", "message") or self._dialect.knows(name):
-            raise self._invalid(what, data)
+            raise self._invalid(what, shown(data, strings))
+
+    def _skip(self, raw: object, name: str, data: bytes) -> None:
+        """Pass over what is no JSON object, unless that is an error."""
+        if name == "error":
+            raise self.fail(api_error(APIError, raw))
+        if raw is not None:
+            self._check_skipped("an event is not a JSON object", name, data)
 
     def _take(self, raw: object, name: str, data: bytes) -> EventT | None:
         dialect = self._dialect
-        if is_array(raw):  # Gemini's compatible endpoint wraps its errors in a list
-            raw = next((item for item in objects_in(raw) if dialect.error(item, name)), raw)
-        if not is_object(raw):
-            if name == "error":
-                raise self.fail(api_error(APIError, raw))
-            if raw is not None:
-                self._check_skipped("an event is not a JSON object", name, data)
-            return None
+        if self._strings:
+            data = shown(data, self._strings)
+            raw, self._strings = put_strings_back(raw, self._strings), {}
+        if not is_object(raw):  # Gemini's compatible endpoint wraps its errors in a list
+            errors = [item for item in objects_in(raw) if dialect.error(item, name)]
+            if not errors:
+                self._skip(raw, name, data)
+                return None
+            raw = errors[0]
         if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
             return None
         reported = dialect.error(raw, name)
@@ -395,6 +414,8 @@ class Reader(Generic[EventT]):
     def _finish(self) -> EventT | Signal:
         """Judge what came: the body has ended without an end of the stream."""
         last = self._parser.take_unfinished()
+        if last is not None and self._parser.pieces:
+            self._take_strings_out(last)
         if last is not None and last.data is not None and (last.event == "error" or _is_whole(last.data)):
             event = self._interpret(last)
             return self._finish() if event is None else event
@@ -421,7 +442,7 @@ class Reader(Generic[EventT]):
         words = self._words.decode(errors="replace").strip() if self._words_at == self.events else ""
         if not words:
             return StreamTruncatedError(message)
-        said = error_in_text(self._words)
+        said = error_in_text(bytes(self._words))
         if said is not None:
             self._reported = Reported(api_error(APIError, said))
         return StreamTruncatedError(f"{message}; the last that the server said: {sentence(words)!r}", body=words)

@@ -25,6 +25,7 @@ the UTF-8.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ import attrs
 from trio_openai.errors import APIResponseValidationError
 
 from .json import decode_json
+from .large import LARGE
 
 DEFAULT_LIMIT = 128 * 1024 * 1024
 """Bytes that one event may have."""
@@ -44,6 +46,7 @@ _BOM = b"\xef\xbb\xbf"
 _WINDOW = 64 * 1024  # bytes that are cut into blocks at once, and the size from which a block is queued in parts
 _WORDS_KEPT = 64 * 1024  # bytes of lines that are no field
 _FIELD_COST = 150  # bytes of memory that a kept field takes beside its own; it counts as that much of the event
+_SMALL = 1024  # bytes of pieces that are put together
 _COMMENT = ord(":")
 
 
@@ -85,6 +88,30 @@ class _Part(bytes):
     """A piece of a block that goes on in the next item of the queue. It may end inside a line."""
 
 
+class _Pieces:
+    """Bytes that grow, without a copy of what came before."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece."""
+        self.size += len(piece)
+        if self.pieces and len(self.pieces[-1]) + len(piece) < _SMALL:
+            piece = self.pieces.pop() + piece
+        self.pieces.append(piece)
+
+    def joined(self) -> bytes:
+        """Return all pieces as one, which they are from now on. They are given up one by one, as they are copied."""
+        whole, pieces = BytesIO(), self.pieces
+        pieces.reverse()
+        while pieces:
+            whole.write(pieces.pop())
+        self.pieces = [whole.getvalue()]  # this does not copy
+        return self.pieces[0]
+
+
 class _Block:
     """One block while its lines are interpreted.
 
@@ -94,6 +121,7 @@ class _Block:
         size: the bytes of the parts so far, and what their fields cost.
         has_parts: whether it came in parts.
         is_blank: whether there was nothing but comments.
+        pieces: the data of a large event, if they were asked for.
     """
 
     # Here and not in `__init__`, since few blocks ever have another value.
@@ -101,8 +129,9 @@ class _Block:
     size = 0
     has_parts = False
     is_blank = True
-    _large: BytesIO | None = None  # the data of the parts so far
-    _open: BytesIO | None = None  # the line that has not ended; `_large` if it is one of data
+    pieces: Sequence[bytes] = ()
+    _large: _Pieces | None = None  # the data of the parts so far
+    _open: _Pieces | None = None  # the line that has not ended; `_large` if it is one of data
 
     def __init__(self, last_id: str, *, extras: bool) -> None:
         self.event = ServerSentEvent(None, id=last_id)
@@ -164,7 +193,7 @@ class _Block:
             self._sink().write(b"\n".join(self._data))
             self._data = []
         if is_open:
-            self._open = BytesIO()
+            self._open = _Pieces()
             self._go_on(rest)
 
     def _go_on(self, more: bytes) -> None:
@@ -172,8 +201,8 @@ class _Block:
         line = self._open
         assert line is not None
         line.write(more)
-        if line is not self._large and line.tell() < len(b"data: ") + len(more):
-            start = line.getvalue()
+        if line is not self._large and line.size < len(b"data: ") + len(more):
+            start = line.joined()
             if len(start) >= len(b"data: ") and start.startswith(b"data:"):
                 self._open = self._sink()
                 self._open.write(start[5:].removeprefix(b" "))
@@ -181,24 +210,30 @@ class _Block:
     def _close(self) -> None:
         line, self._open = self._open, None
         if line is not None and line is not self._large:
-            self.add_lines([line.getvalue()])
+            self.add_lines([line.joined()])
 
-    def _sink(self) -> BytesIO:
+    def _sink(self) -> _Pieces:
         """Where the next line of data is written."""
         if self._large is None:
-            self._large = BytesIO()
+            self._large = _Pieces()
         else:
             self._large.write(b"\n")
         return self._large
 
-    def finished(self) -> ServerSentEvent:
-        """The event, whose block has ended. Its `data` is None if there was none."""
+    def finished(self, *, keep_pieces: bool = False) -> ServerSentEvent:
+        """Return the event, whose block has ended. Its `data` is None if there was none.
+
+        Args:
+            keep_pieces: whether to leave the data of a large event in `pieces`; then its `data` is empty.
+        """
         self._close()
         data, large = self._data, self._large
         if large is not None:
             if data:
                 large.write(b"\n" + b"\n".join(data))
-            self.event.data = large.getvalue()  # not a copy
+            is_kept = keep_pieces and large.size >= LARGE
+            self.pieces = large.pieces if is_kept else ()
+            self.event.data = b"" if is_kept else large.joined()
         elif data:
             self.event.data = data[0] if len(data) == 1 else b"\n".join(data)
         self.is_blank = self.is_blank and self.event.data is None
@@ -212,15 +247,21 @@ class SSEParser:
         limit: bytes that one event may have; more raises `APIResponseValidationError`, and nothing more is kept.
         extras: also hand out comments and unknown fields, and the blocks that hold nothing else, or only a `retry`.
         words: also hand out blocks with lines that are no field, for their `words`.
+        pieces: hand out the data of an event over one megabyte in `pieces`, and `b""` in its `data`.
 
     Attributes:
         work: how much `go_on` may still do.
         words: of the block that was handed out last, the lines that are no field, as they came; at most 64 KiB or so.
+        pieces: the data of the event that was handed out last, if it was large. Whoever takes them empties the list.
     """
 
-    def __init__(self, *, limit: int = DEFAULT_LIMIT, extras: bool = False, words: bool = False) -> None:
+    def __init__(
+        self, *, limit: int = DEFAULT_LIMIT, extras: bool = False, words: bool = False, pieces: bool = False
+    ) -> None:
         self.work = WORK_AT_ONCE
         self.words = b""
+        self.pieces: list[bytes] = []
+        self._keep_pieces = pieces
         self._limit = limit
         self._extras = extras
         self._hands_out_words = words
@@ -239,10 +280,19 @@ class SSEParser:
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes, cut anywhere. Never raises: an event over the limit is reported by `next_event`, in its turn."""
-        if not self._waiting and len(data) <= _WINDOW:
-            self._cut(data)
-        elif data:
-            self._waiting.append(data)
+        if self._waiting or len(data) > _WINDOW:
+            self._waiting.extend((data,) if data else ())
+            return
+        if not self._started:
+            data = self._without_bom(data)
+        if self._skip_lf and data:
+            data = data.removeprefix(b"\n")
+            self._skip_lf = False
+        if b"\r" in data:
+            self._skip_lf = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if data and not self._over_limit():
+            self._split(data)
 
     def receive_end(self) -> None:
         """Take the end of the input: what is left has to be looked at before `take_unfinished`."""
@@ -310,7 +360,7 @@ class SSEParser:
         return (
             self._at < len(self._blocks)
             or (self._tail_size > self._limit and self._over_limit())
-            or len(self._waiting) > 0
+            or bool(self._waiting)
         )
 
     def take_unfinished(self) -> ServerSentEvent | None:
@@ -336,22 +386,12 @@ class SSEParser:
             self._waiting.popleft()
             self._waiting_at = 0
         self.work -= 1
+        waiting, self._waiting = self._waiting, deque()  # so that these bytes do not wait again
         if data:
-            self._cut(data[at : at + _WINDOW])
+            self.receive_data(data[at : at + _WINDOW])
         else:
             self.receive_end()
-
-    def _cut(self, data: bytes) -> None:
-        if not self._started:
-            data = self._without_bom(data)
-        if self._skip_lf and data:
-            data = data.removeprefix(b"\n")
-            self._skip_lf = False
-        if b"\r" in data:
-            self._skip_lf = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if data and not self._over_limit():
-            self._split(data)
+        self._waiting = waiting
 
     def _without_bom(self, data: bytes) -> bytes:
         """Drop the byte-order mark; hold what may still become one."""
@@ -458,8 +498,10 @@ class SSEParser:
 
     def _dispatched(self, block: _Block) -> ServerSentEvent | None:
         """The event of a block that has ended; None if nobody has asked for what is in it."""
-        event = block.finished()
+        event = block.finished(keep_pieces=self._keep_pieces)
         self._last_id = event.id
+        if block.pieces:
+            self.pieces = list(block.pieces)
         self.words = b"" if block.words is None else bytes(block.words)
         if event.data is not None or (self._hands_out_words and self.words):
             return event
