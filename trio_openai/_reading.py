@@ -13,6 +13,9 @@ class Reading:
 
     def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
         self.done = trio.Event()
+        # Whoever cancels waits for an event of its own. `trio.Event.set` fails if one of several tasks that it wakes is
+        # cancelled meanwhile, which an instrument can do; in a system task that would end the whole run.
+        self._ended = trio.Event()
         self._read = read
         self._scope = trio.CancelScope()
         self._data = b""
@@ -29,11 +32,12 @@ class Reading:
             self._error = error
         finally:
             self.done.set()
+            self._ended.set()
 
     async def cancel(self) -> None:
         """Cancel the read, and wait for its end."""
         self._scope.cancel()
-        await self.done.wait()
+        await self._ended.wait()
 
     def result(self) -> bytes:
         """Return the bytes, or raise what reading raised."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import pkgutil
+import sys
 from typing import Any
 
 import attrs
@@ -27,7 +28,9 @@ def all_classes() -> list[type[WireObject]]:
     classes: list[type[WireObject]] = [WireObject]
     for cls in classes:  # which grows meanwhile
         classes += [sub for sub in cls.__subclasses__() if sub.__module__.startswith("trio_openai.")]
-    return sorted(set(classes), key=lambda cls: cls.__name__)
+    # Classes with slots are made twice. The first one may still be there, until it is collected.
+    public = {cls for cls in classes if getattr(sys.modules[cls.__module__], cls.__name__) is cls}
+    return sorted(public, key=lambda cls: cls.__name__)
 
 
 CLASSES = all_classes()
