@@ -105,6 +105,7 @@ def test_a_picture_takes_less_than_twice_its_memory_from_bytes_to_event(size: in
     total = 16 * 2**20
     body = b'data: {"type":"image_generation.completed","b64_json":"' + b"A" * total + b'","created_at":1}\n\n'
     reader: Reader[Any] = Reader(ImageDialect(1))
+    event: Any = None
     tracemalloc.start()
     try:
         for at in range(0, len(body), size):

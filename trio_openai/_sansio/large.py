@@ -11,6 +11,7 @@ of a string but numbers, and before those stands no quote.
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from typing import Any
 
 from .json import is_array, is_object
@@ -20,10 +21,35 @@ LARGE = 1024 * 1024
 
 _NAME = "long string taken out of this event by trio_openai: "  # a server that sends this gets what it asks for
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
+_SMALL = 1024  # bytes of pieces that are put together
 _LEAST = 16 * 1024  # bytes of a piece that may be the middle of a string
 _SHOWN = 200  # characters
 _LOOKED_BACK = 256 * 1024  # bytes before it in which its quote is looked for: more than two pieces have
 _START = re.compile(rb"(?:data:[\w/+.-]+;base64,)?[\w+/=-]*", re.ASCII)
+
+
+class Pieces:
+    """Bytes that grow, without a copy of what came before."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece."""
+        self.size += len(piece)
+        if self.pieces and len(self.pieces[-1]) + len(piece) < _SMALL:
+            piece = self.pieces.pop() + piece
+        self.pieces.append(piece)
+
+    def joined(self) -> bytes:
+        """Return all pieces as one, which they are from now on. They are given up one by one, as they are copied."""
+        whole, pieces = BytesIO(), self.pieces
+        pieces.reverse()
+        while pieces:
+            whole.write(pieces.pop())
+        self.pieces = [whole.getvalue()]  # this does not copy
+        return self.pieces[0]
 
 
 def take_strings_out(pieces: list[bytes]) -> tuple[bytes, dict[str, str]]:
@@ -59,7 +85,7 @@ def _is_middle(piece: bytes) -> bool:
 def _opened_at(text: bytearray) -> int | None:
     """Return where the string begins that is open at the end of the text; None if it has more than base64 in it."""
     at = text.rfind(b'"', max(len(text) - _LOOKED_BACK, 0))
-    if at < 0 or text[at - 1 : at] == b"\\" or not _START.fullmatch(text, at + 1):
+    if at < 0 or bytes(text[at - 1 : at]) == b"\\" or not _START.fullmatch(text, at + 1):
         return None
     return at + 1
 
@@ -107,6 +133,7 @@ def put_strings_back(value: object, strings: dict[str, str]) -> Any:
             members = list(place.items())
             place.clear()
             place.update((strings.get(key, key), inner) for key, inner in members)
+        key: Any
         for key, inner in place.items() if is_object(place) else enumerate(place):
             if isinstance(inner, str):
                 place[key] = strings.get(inner, inner)

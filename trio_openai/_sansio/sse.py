@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, Final
 
 import attrs
@@ -34,7 +33,7 @@ import attrs
 from trio_openai.errors import APIResponseValidationError
 
 from .json import decode_json
-from .large import LARGE
+from .large import LARGE, Pieces
 
 DEFAULT_LIMIT = 128 * 1024 * 1024
 """Bytes that one event may have."""
@@ -46,7 +45,6 @@ _BOM = b"\xef\xbb\xbf"
 _WINDOW = 64 * 1024  # bytes that are cut into blocks at once, and the size from which a block is queued in parts
 _WORDS_KEPT = 64 * 1024  # bytes of lines that are no field
 _FIELD_COST = 150  # bytes of memory that a kept field takes beside its own; it counts as that much of the event
-_SMALL = 1024  # bytes of pieces that are put together
 _COMMENT = ord(":")
 
 
@@ -88,30 +86,6 @@ class _Part(bytes):
     """A piece of a block that goes on in the next item of the queue. It may end inside a line."""
 
 
-class _Pieces:
-    """Bytes that grow, without a copy of what came before."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.size = 0
-
-    def write(self, piece: bytes) -> None:
-        """Add a piece."""
-        self.size += len(piece)
-        if self.pieces and len(self.pieces[-1]) + len(piece) < _SMALL:
-            piece = self.pieces.pop() + piece
-        self.pieces.append(piece)
-
-    def joined(self) -> bytes:
-        """Return all pieces as one, which they are from now on. They are given up one by one, as they are copied."""
-        whole, pieces = BytesIO(), self.pieces
-        pieces.reverse()
-        while pieces:
-            whole.write(pieces.pop())
-        self.pieces = [whole.getvalue()]  # this does not copy
-        return self.pieces[0]
-
-
 class _Block:
     """One block while its lines are interpreted.
 
@@ -130,8 +104,8 @@ class _Block:
     has_parts = False
     is_blank = True
     pieces: Sequence[bytes] = ()
-    _large: _Pieces | None = None  # the data of the parts so far
-    _open: _Pieces | None = None  # the line that has not ended; `_large` if it is one of data
+    _large: Pieces | None = None  # the data of the parts so far
+    _open: Pieces | None = None  # the line that has not ended; `_large` if it is one of data
 
     def __init__(self, last_id: str, *, extras: bool) -> None:
         self.event = ServerSentEvent(None, id=last_id)
@@ -193,7 +167,7 @@ class _Block:
             self._sink().write(b"\n".join(self._data))
             self._data = []
         if is_open:
-            self._open = _Pieces()
+            self._open = Pieces()
             self._go_on(rest)
 
     def _go_on(self, more: bytes) -> None:
@@ -212,10 +186,10 @@ class _Block:
         if line is not None and line is not self._large:
             self.add_lines([line.joined()])
 
-    def _sink(self) -> _Pieces:
+    def _sink(self) -> Pieces:
         """Where the next line of data is written."""
         if self._large is None:
-            self._large = _Pieces()
+            self._large = Pieces()
         else:
             self._large.write(b"\n")
         return self._large
