@@ -110,8 +110,9 @@ def test_a_picture_takes_less_than_twice_its_memory_from_bytes_to_event(size: in
     try:
         for at in range(0, len(body), size):
             reader.receive_data(body[at : at + size])
-            while isinstance(event := reader.next_event(), Signal) and reader.has_more:
+            while isinstance(pulled := reader.next_event(), Signal) and reader.has_more:
                 pass
+            event = pulled
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
