@@ -26,9 +26,9 @@ class CannedStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        head, self._head = self._head, b""
-        if head:
-            await trio.lowlevel.checkpoint()
+        if self._head:
+            await trio.lowlevel.checkpoint()  # before the bytes are taken: a cancelled read loses nothing
+            head, self._head = self._head, b""
             return head
         await self._gate.wait()  # a checkpoint, open or not
         return next(self._pieces, b"")

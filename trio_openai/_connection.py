@@ -354,10 +354,13 @@ class Connection:
             await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
 
     def may_block(self, request: httpx.Request) -> bool:
-        """Return whether sending may wait for the server to read. What is short fits into a socket's buffer."""
+        """Return whether sending may wait for the server to read. What is short fits into a socket's buffer.
+
+        A short request is never watched for an early answer, also over a stream that is no socket: the watching read is
+        cancelled afterwards, and a stream of the program's own may lose bytes by that.
+        """
         body = request.stream
-        is_short = isinstance(body, httpx.ByteStream) and sum(map(len, body)) <= _SMALL_BODY
-        return not (is_short and _socket_under(self.stream) is not None)
+        return not (isinstance(body, httpx.ByteStream) and sum(map(len, body)) <= _SMALL_BODY)
 
     def check(self) -> None:
         """Raise if what came is not HTTP, or not the whole of it."""
