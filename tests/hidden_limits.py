@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -96,6 +98,37 @@ class FixedMinutes:
 
     def throughput(self, now: float, seconds: float) -> float:
         return self._limit(now) / 60.0
+
+
+class NoLimit:
+    """Lets everything in, but what a rule refuses whatever the load.
+
+    Args:
+        refuses: tells from the time whether a request is refused.
+    """
+
+    def __init__(self, refuses: Callable[[float], bool] = lambda _: False) -> None:
+        self._refuses = refuses
+
+    def admits(self, now: float) -> tuple[bool, dict[str, str]]:
+        return not self._refuses(now), {}
+
+    def left(self) -> None:
+        pass
+
+    def throughput(self, now: float, seconds: float) -> float:
+        return math.inf
+
+
+def at_random(share: float, seed: int) -> NoLimit:
+    """Refuse this share of the requests."""
+    chance = random.Random(seed)
+    return NoLimit(lambda _: chance.random() < share)
+
+
+def outages(*spans: tuple[float, float]) -> NoLimit:
+    """Refuse everything within these times."""
+    return NoLimit(lambda now: any(since <= now < until for since, until in spans))
 
 
 def figures(limit: float, left: int, reset: float) -> dict[str, str]:

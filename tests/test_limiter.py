@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, TokenBucket
+from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, TokenBucket, at_random
 from net_helpers import CHAT, client_over, serve
 from sync_helpers import served
 
@@ -118,6 +118,7 @@ def spread(random: random.Random) -> float:
         (lambda: Concurrency(20), spread, by_run_many),
         (lambda: TokenBucket(300, 5, told="retry-after"), even, by_run_many),
         (lambda: TokenBucket(300, 30, told=""), spread, by_streams),
+        (lambda: TokenBucket(300, 1, told=""), even, by_streams),
         (lambda: TokenBucket(300, 300, told="x-ratelimit"), spread, by_run_many),
         (lambda: FixedMinutes(300, told="retry-after"), even, by_run_many),
     ],
@@ -128,6 +129,7 @@ def spread(random: random.Random) -> float:
         "20 at a time",
         "300 a minute, bursts of 5, with retry-after",
         "300 a minute, bursts of 30",
+        "300 a minute, strictly spaced",
         "300 a minute, bursts of 300, with x-ratelimit",
         "300 in each minute, with retry-after",
     ],
@@ -150,6 +152,19 @@ async def test_a_hidden_limit_is_used_to_four_fifths_and_less_than_one_in_fifty_
     used, refused = limited.figures(60.0, 240.0, 2.0)
     assert used > 0.8
     assert refused < 0.02
+
+
+@pytest.mark.parametrize("drive", [by_run_many, by_streams])
+async def test_refusals_at_random_cost_little_throughput(
+    nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch, drive: Any
+) -> None:
+    """Of 60 requests at a time, each of which takes a second."""
+    monkeypatch.setattr("random.random", random.Random(2).random)  # the client's jitter
+    limited = LimitedServer(at_random(0.01, 1), lambda: 1.0)
+    client, _ = client_over(await serve(nursery, limited), limiter=AdaptiveLimiter())
+    async with client:
+        await drive(client, 120.0)
+    assert sum(admitted for at, admitted in limited.answers if 30.0 <= at < 120.0) > 0.8 * 60 * 90
 
 
 async def test_without_a_limiter_more_than_half_of_the_requests_are_refused(

@@ -294,9 +294,10 @@ class AdaptiveStatistics:
 class AdaptiveLimiter:
     """Finds out how much a server takes, and keeps just below it.
 
-    It limits the attempts in flight: the limit grows by one while all goes well, and shrinks by a factor at a 429 or
-    503. It remembers where that was, and seldom goes there again. It waits as long as `retry-after` says, and keeps to
-    what `x-ratelimit-*` say. A 429 with the code `insufficient_quota` counts for nothing: less of it would not help.
+    It limits the attempts in flight: the limit grows while all goes well, and shrinks by a factor at a 429 or 503. It
+    remembers where that was, and seldom goes there again. Refusals that come at random, whatever the load, and outages
+    that are over do not slow it down. It waits as long as `retry-after` says, and keeps to what `x-ratelimit-*` say. A
+    429 with the code `insufficient_quota` counts for nothing: less of it would not help.
 
     Attempts begin in the order in which they come. Use one limiter for what the server counts together, most often a
     model. It belongs to one run of trio.

@@ -29,6 +29,7 @@ class Flight:
         began: when.
         tokens: what it was thought to use.
         spent: the tokens of all attempts up to this one.
+        gap: seconds since the attempt before it began.
     """
 
     serial: int
@@ -36,6 +37,7 @@ class Flight:
     began: float
     tokens: int
     spent: float = 0.0
+    gap: float = math.inf
 
 
 @attrs.define
@@ -71,6 +73,11 @@ class Bucket:
         latest = max(self._full_at, now + _LONGEST_DEBT)
         self.take(difference, now)
         self._full_at = min(self._full_at, latest)
+
+    def stretch(self, period: float) -> None:
+        """Change the period. If it grows, the next unit comes as much later."""
+        self._full_at += max(period - self.period, 0.0)
+        self.period = period
 
     def resize(self, a_minute: float | None, now: float) -> None:
         """Change the figure. What was used up stays used up."""

@@ -1,0 +1,171 @@
+"""Refusals that no limit explains, and limits of the time between two requests: what is left of the throughput."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hidden_limits import NoLimit, TokenBucket, at_random, outages
+from window_simulation import LENGTHS, SECONDS, Simulation
+
+from trio_openai._sansio.limits import Flight
+from trio_openai._sansio.randomness import Randomness
+from trio_openai._sansio.spacing import Spacing
+
+Length = Callable[[random.Random], float]
+WORK: dict[str, tuple[int, Length]] = {  # workers, and seconds of an attempt
+    "60 of half a second": (60, lambda _: 0.48),
+    "120 of a second": (120, lambda _: 0.98),
+    "12 of a second": (12, lambda _: 0.98),
+    "60 of very different lengths": (60, lambda r: r.expovariate(2.0)),
+    "20 of one to nine seconds": (20, lambda r: r.uniform(1.0, 9.0)),
+}
+
+
+def throughput(hidden: NoLimit, work: str, since: float, until: float, seed: int = 1) -> float:
+    """Return the share of the answers a second that the same workers get where nothing is refused."""
+    workers, length = WORK[work]
+    free, faulty = Simulation(NoLimit(), length, workers, seed), Simulation(hidden, length, workers, seed)
+    free.run(120.0)
+    faulty.run(until)
+    return faulty.throughput(since, until) / free.throughput(30.0, 120.0)
+
+
+# Refusals at random.
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("share", "least"), [(0.005, 0.8), (0.01, 0.8), (0.02, 0.7), (0.03, 0.5)])
+@pytest.mark.parametrize("work", WORK)
+def test_refusals_at_random_cost_little_throughput(work: str, share: float, least: float, seed: int) -> None:
+    assert throughput(at_random(share, seed), work, 30.0, 180.0, seed) > least
+
+
+def test_more_of_them_cost_little_as_well_where_few_requests_run() -> None:
+    assert throughput(at_random(0.05, 1), "12 of a second", 30.0, 180.0) > 0.5
+
+
+# Outages.
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_short_outages_again_and_again_cost_little_throughput(work: str) -> None:
+    spans = [(at, at + 0.5) for at in range(8, 200, 9)]
+    assert throughput(outages(*spans), work, 30.0, 180.0) > 0.75
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 5.0, 10.0, 30.0, 60.0, 200.0])
+@pytest.mark.parametrize("work", WORK)
+def test_it_is_back_within_twenty_seconds_of_an_outage(work: str, seconds: float) -> None:
+    end = 60.0 + seconds
+    assert throughput(outages((60.0, end)), work, end + 20.0, end + 60.0) > 0.9
+
+
+def test_it_is_back_after_one_outage_as_after_the_next() -> None:
+    hidden = outages((60.0, 70.0), (200.0, 230.0), (500.0, 501.0))
+    assert throughput(hidden, "120 of a second", 521.0, 560.0) > 0.9
+
+
+# Requests that have to be spaced.
+
+
+@pytest.mark.parametrize("told", ["", "retry-after"])
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("a_minute", [300, 600, 1500, 3000])
+def test_requests_that_have_to_be_spaced_are_spaced_as_the_server_wants(a_minute: int, length: str, told: str) -> None:
+    """The server refuses whatever comes sooner after the last one than its rate says."""
+    simulation = Simulation(TokenBucket(a_minute, 1, told=told), LENGTHS[length], workers=300, seed=1)
+    simulation.run(360.0)
+    used, refused = simulation.score(60.0, 360.0, SECONDS[length])
+    assert used > 0.8
+    assert refused < 0.02
+
+
+def gap(seconds: float, serial: int = 1) -> Flight:
+    return Flight(serial, 1, 0.0, 0, 0.0, seconds)
+
+
+def test_a_refusal_below_the_least_gap_tells_of_spacing_and_two_above_it_speak_against_it() -> None:
+    spacing = Spacing()
+    spacing.answered(gap(0.5))
+
+    def judged(seconds: float, answers: int = 10) -> bool:
+        spacing.judge(gap(seconds), answers)
+        return spacing.is_likely
+
+    assert not judged(0.2, answers=2), "too few answers"
+    assert judged(0.2)
+    assert spacing.slowed(10.0) == 9.0
+    assert spacing.slowed(2.1) == pytest.approx(0.97 / 0.5)
+    assert [judged(seconds) for seconds in (0.6, 0.2, 0.6, 0.2)] == [False, True, False, False]
+
+
+def test_the_gap_after_a_refused_attempt_counts_from_the_one_before_it() -> None:
+    spacing = Spacing()
+    assert spacing.begin(1.0) == float("inf")
+    assert spacing.begin(1.25) == 0.25
+    spacing.refused(Flight(2, 1, 1.25, 0, 0.0, 0.25), is_latest=True)
+    assert spacing.begin(2.0) == 1.0
+
+
+# Leaps.
+
+
+def surprised() -> Randomness:
+    randomness = Randomness()
+    assert not randomness.is_suspected(10, agrees=False)
+    assert randomness.is_suspected(10, agrees=False)
+    randomness.leap()
+    return randomness
+
+
+def test_a_leap_in_which_hardly_any_is_refused_tells_of_refusals_at_random() -> None:
+    randomness = surprised()
+    assert not randomness.leap_refused(20)
+    while not randomness.leap_answered():
+        pass
+    assert randomness.is_likely
+    assert 0.01 < randomness.share < 0.03
+    assert randomness.explains()
+
+
+def test_a_leap_in_which_many_are_refused_fails_and_the_next_one_comes_later() -> None:
+    randomness = surprised()
+    assert [randomness.leap_refused(begun) for begun in (2, 4, 6, 8)] == [False, False, False, True]
+    assert not randomness.is_likely
+    assert not randomness.is_leaping
+    for _ in range(199):
+        assert not randomness.is_suspected(10, agrees=False)
+        randomness.answered()
+    randomness.answered()
+    assert randomness.is_suspected(10, agrees=False)
+
+
+def test_a_setback_where_the_limit_was_known_to_be_is_no_surprise() -> None:
+    randomness = Randomness()
+    for _ in range(20):
+        assert not randomness.is_suspected(10, agrees=False)
+        assert not randomness.is_suspected(10, agrees=True)
+        assert not randomness.is_suspected(0, agrees=False), "it belongs to the one before"
+
+
+def test_many_refusals_at_once_are_looked_at_again() -> None:
+    randomness = surprised()
+    while not randomness.leap_answered():
+        pass
+    assert randomness.explains()
+    assert randomness.explains()
+    assert randomness.looks_again()
+
+
+def test_a_few_refusals_too_many_for_long_tell_of_a_limit() -> None:
+    randomness = surprised()
+    while not randomness.leap_answered():
+        pass
+    verdicts: list[bool] = []
+    for _ in range(60):
+        for _ in range(9):
+            randomness.answered()
+        verdicts.append(randomness.explains())
+    assert not all(verdicts)
