@@ -43,6 +43,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from . import policy
 from .limits import Allowance, Bucket, Flight, reset_of
@@ -87,6 +88,10 @@ _SHORTEST = 0.001  # seconds, for that average
 _IDLE = 1.0  # seconds without an attempt, though one could have begun: they tell nothing of the server
 
 
+_Known: TypeAlias = tuple[float, float, int, float]
+"""The limit, what of it is safe, the debt, and the rate."""
+
+
 class Window:
     """How many attempts may be in flight, and when the next may begin; see above.
 
@@ -116,7 +121,7 @@ class Window:
 
     def _begin_anew(self, limit: float) -> None:
         self.limit = self._bounded(limit)
-        self.rate = math.inf  # a second
+        self.rate: float = math.inf  # a second
         self._safe = math.inf  # the limit that is not known to be too high
         self._fast = True  # the limit grows with every answer
         self._debt = 0  # answers that are to come before more is tried
@@ -138,10 +143,10 @@ class Window:
         self._had_outage = False
         self._first_refused = self._last_refused = 0  # of the setbacks in a row
         self._between: list[int] = []  # attempts that began meanwhile and were answered
-        self._before = (self.limit, self._safe, self._debt, self.rate)  # the setback
+        self._before: _Known = (self.limit, math.inf, 0, math.inf)  # the setback
         self._refused_rate = self._held_rate = math.inf  # when it was last refused, and after that
         self._leapt_from = 0  # the number of the last attempt before a leap
-        self._landing = (self.limit, self._safe, self.rate, self._debt)  # what holds if it fails
+        self._landing: _Known = (self.limit, math.inf, 0, math.inf)  # what holds if it fails
 
     def ready_at(self, tokens: int, now: float) -> float:
         """When an attempt may begin; `inf` if another one has to end first."""
@@ -225,7 +230,7 @@ class Window:
         if self._setbacks or not random.explains():
             return False
         if random.looks_again():  # under the same load
-            self._leapt_from, self._landing = self._begun, (_SHRINK * self.limit, self.limit, self.rate, 0)
+            self._leapt_from, self._landing = self._begun, (_SHRINK * self.limit, self.limit, 0, self.rate)
         self._random_refusals += 1
         return True
 
@@ -357,11 +362,11 @@ class Window:
 
     def _leap(self) -> None:
         self._randomness.leap()
-        self._leapt_from, self._landing = self._begun, (self.limit, self._safe, self.rate, self._debt)
+        self._leapt_from, self._landing = self._begun, (self.limit, self._safe, self._debt, self.rate)
         self.limit, self._safe, self.rate = self._bounded(2.0 * self.limit), math.inf, 2.0 * self.rate
 
     def _land(self, now: float) -> None:
-        limit, self._safe, self.rate, self._debt = self._landing
+        limit, self._safe, self._debt, self.rate = self._landing
         self.limit, self._fast, self._shrunk_by = self._bounded(limit), False, self._begun
         self.paused_until = max(self.paused_until, now + min(self._mean, _PAUSE))
 
