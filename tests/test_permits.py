@@ -446,3 +446,44 @@ def test_a_request_recorded_by_the_server_is_the_same_with_a_limiter() -> None:
     for limiter in (None, Watcher()):
         trio.run(ask, limiter)
     assert recorded[0] == recorded[1]
+
+
+# A limiter that raises.
+
+
+class Raising(Watcher):
+    """Raises at every second attempt: where it is asked, or where it is told."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+        self._asked = 0
+
+    async def acquire(self, attempt: Attempt) -> Any:
+        self._asked += 1
+        if self._asked % 2:
+            return await super().acquire(attempt)
+        if self._where == "acquire":
+            raise ZeroDivisionError(self._where)
+        return self
+
+    def settle(self, _: Outcome) -> None:
+        raise ZeroDivisionError(self._where)
+
+
+@pytest.mark.parametrize("where", ["acquire", "settle"])
+@pytest.mark.parametrize("use", [plain, block, block_left_early, block_never_read, a_response, settled])
+async def test_a_limiter_that_raises_loses_no_slot_and_no_other_settlement(
+    nursery: trio.Nursery, autojump_clock: object, where: str, use: Callable[[TrioOpenAI], Awaitable[None]]
+) -> None:
+    reply = RESPONSE if use is a_response else PLAIN if use is plain else HELLO
+    limiter = Raising(where)
+    client, transport = client_over(await serve(nursery, reply), limiter=limiter)
+    async with client:
+        for _ in range(3):
+            await use(client)
+            with pytest.raises(ZeroDivisionError, match=where):
+                await use(client)
+            assert transport.statistics().active == 0
+            assert client.statistics().open_streams == 0
+    assert len(limiter.told()) == 3
