@@ -115,7 +115,7 @@ def _stream_of(client: Any, plan: Plan) -> Any:
 async def _trio_openai_h11(url: str, plan: Plan, tally: Tally) -> None:
     import h11_parser
 
-    from trio_openai import _transport
+    from trio_openai._http import transport as _transport
 
     # In this process only, which measures nothing else.
     _transport.ResponseParser = h11_parser.ResponseParser  # type: ignore[attr-defined,assignment]

@@ -1,4 +1,4 @@
-"""h11 behind the seam of `trio_openai/_http1.py`: a `ResponseParser` with the same attributes and methods.
+"""h11 behind the seam of `trio_openai/_http/http1.py`: a `ResponseParser` with the same attributes and methods.
 
 It reads the same responses the same way, so the two libraries can be compared in the parser's place, and alone.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import h11
 
-from trio_openai._http1 import MAX_HEADER_BYTES, Headers, ProtocolError
+from trio_openai._http.http1 import MAX_HEADER_BYTES, Headers, ProtocolError
 
 
 class ResponseParser:
-    """Reads one response; see the class of that name in `trio_openai._http1`."""
+    """Reads one response; see the class of that name in `trio_openai._http.http1`."""
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
         self.status: int | None = None

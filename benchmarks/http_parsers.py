@@ -19,7 +19,7 @@ from _report import Table, comparison, entries, failures, parser, publish, table
 from _runner import available, run
 from _wire import CHAT, HEAD
 
-from trio_openai import _http1
+from trio_openai._http import http1 as _http1
 
 _PARSERS: dict[str, Callable[[], Any]] = {"httptools": _http1.ResponseParser, "h11": h11_parser.ResponseParser}
 _PER_READ = (1, 20)

@@ -23,8 +23,8 @@ from _machine import cores, pin
 from _report import Table, parser, publish, table
 from _wire import CHAT, WIRES, chunked
 
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
 
 _MIB = 1024 * 1024
 _READ_SIZE = 64 * 1024

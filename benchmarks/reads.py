@@ -19,7 +19,7 @@ import trio.testing
 from _machine import cores, pin
 from _report import Table, parser, publish, table
 
-from trio_openai._connection import reader_of
+from trio_openai._http.connection import reader_of
 
 _PIECE = b"x" * 330
 _READ_SIZE = 64 * 1024

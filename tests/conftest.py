@@ -16,9 +16,9 @@ settings.register_profile(
 )
 settings.load_profile("same_every_time")
 
-# CI runs some tests over every library that can decode JSON: see `trio_openai/_sansio/json.py`.
+# CI runs some tests over every library that can decode JSON: see `trio_openai/_wire/json.py`.
 if backend := os.environ.get("TRIO_OPENAI_JSON"):
-    from trio_openai._sansio.json import use_backend
+    from trio_openai._wire.json import use_backend
 
     use_backend(backend)  # type: ignore[arg-type]
 

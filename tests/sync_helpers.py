@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import trio
 
-import trio_openai._portal
+import trio_openai._sync.portal
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import ScriptedServer
 from trio_openai.testing._server import Script
@@ -104,7 +104,7 @@ def wait_until_waiting(thread: int) -> None:
     while looks < _LOOKS:
         time.sleep(0)  # let it run
         frame = sys._current_frames()[thread]
-        waits = frame.f_code is trio_openai._portal.Portal.run.__code__
+        waits = frame.f_code is trio_openai._sync.portal.Portal.run.__code__
         looks = looks + 1 if waits and frame.f_lasti == place else 0
         place = frame.f_lasti
 

@@ -302,7 +302,7 @@ def test_ctrl_c_at_any_step_comes_out_bare(act: Any, before: bool) -> None:
 
 
 async def test_two_failures_of_one_block_are_one_group(nursery: trio.Nursery) -> None:
-    from trio_openai._nursery import nursery_around_block
+    from trio_openai._http.nursery import nursery_around_block
 
     async def fail_late() -> None:
         try:

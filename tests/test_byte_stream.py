@@ -188,7 +188,7 @@ class Watched(io.FileIO):
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
-    monkeypatch.setattr("trio_openai._bytes.io.FileIO", Watched)
+    monkeypatch.setattr("trio_openai._stream.bytes.io.FileIO", Watched)
     monkeypatch.setattr(Watched, "threads", [])
     monkeypatch.setattr(Watched, "fails", None)
     return Watched

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from trio_openai._cli import main
-from trio_openai._demo import endpoints, together
-from trio_openai._demo.together import Row
-from trio_openai._demo.view import Column, Line, LiveView, Table, make_view, one_line, tail
+from trio_openai._cli.demo import endpoints, together
+from trio_openai._cli.demo.together import Row
+from trio_openai._cli.demo.view import Column, Line, LiveView, Table, make_view, one_line, tail
+from trio_openai._cli.main import main
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
 KEY = "sk-a-secret-of-mine"
@@ -63,7 +63,7 @@ def test_help_names_the_demo_and_loads_no_more_than_it_needs(capsys: pytest.Capt
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     assert "stream six prompts at once" in capsys.readouterr().out
-    code = "import sys, trio_openai._cli; sys.exit('trio_openai._demo' in sys.modules)"
+    code = "import sys, trio_openai._cli.main; sys.exit('trio_openai._cli.demo' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -16,7 +16,7 @@ from every_client import Kind
 from net_helpers import CHAT, client_over, no_environment, outcome, serve, watch
 
 from trio_openai import Deadlines, TrioOpenAI, TrioTransport
-from trio_openai._limiter import Attempt, Outcome
+from trio_openai._limits.limiter import Attempt, Outcome
 from trio_openai.testing import Reply
 from trio_openai.testing._memory import MemoryStream
 

@@ -16,7 +16,7 @@ from every_client import certificates
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIError, APIResponseValidationError, NotFoundError, RateLimitError, TrioOpenAI
-from trio_openai._body import decoded
+from trio_openai._http.codings import decoded
 from trio_openai.testing import Reply
 
 HELLO = Reply.chat("Hello there.")

@@ -11,13 +11,7 @@ import trio.testing
 from endpoint_helpers import CASES, NAMES, SPEECH, TRANSCRIPT, Case, image_events, text_piece
 from net_helpers import client_over, no_environment, outcome, serve
 
-from trio_openai import (
-    APIError,
-    APIResponseValidationError,
-    StreamTruncatedError,
-    TrioOpenAI,
-    UnknownEvent,
-)
+from trio_openai import APIError, APIResponseValidationError, StreamTruncatedError, TrioOpenAI, UnknownEvent
 from trio_openai.testing import Cut, RecordedRequest, Reply, ScriptedServer, Stall
 from trio_openai.types import (
     Completion,

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("little_to_collect")
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-    monkeypatch.setattr("trio_openai._sansio.policy.delay", lambda *_: 0.0)  # before another attempt
+    monkeypatch.setattr("trio_openai._wire.retries.delay", lambda *_: 0.0)  # before another attempt
 
 
 @pytest.fixture

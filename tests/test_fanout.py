@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, serve
 
 from trio_openai import APIError, ChatCompletionStream, StreamTruncatedError, Subscription, TrioOpenAI
-from trio_openai._fanout import Hub
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai._sansio.snapshot_chat import ChatSnapshot
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.snapshot import ChatSnapshot
+from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._stream.fanout import Hub
 from trio_openai.testing import Cut, Reply, Stall
 from trio_openai.types import ChatCompletionChunk
 

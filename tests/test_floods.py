@@ -22,11 +22,11 @@ from trio_openai import (
     StreamTruncatedError,
     TrioOpenAI,
     TrioTransport,
-    _source,
 )
-from trio_openai._sansio.reader import Signal
-from trio_openai._sansio.replay import Replay
-from trio_openai._sansio.sse import WORK_AT_ONCE
+from trio_openai._stream import source as _source
+from trio_openai._wire.reader import Signal
+from trio_openai._wire.replay import Replay
+from trio_openai._wire.sse import WORK_AT_ONCE
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
 

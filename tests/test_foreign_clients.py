@@ -16,14 +16,7 @@ import trio.testing
 from every_client import certificates
 from net_helpers import CHAT, no_environment, outcome, serve, watch
 
-from trio_openai import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    StreamTruncatedError,
-    TrioOpenAI,
-    TrioTransport,
-)
+from trio_openai import APIConnectionError, APIError, APIStatusError, StreamTruncatedError, TrioOpenAI, TrioTransport
 from trio_openai.testing import Reply, Reset, ScriptedServer, Stall
 
 HELLO = Reply.chat("Hello there, you.")

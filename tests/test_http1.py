@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from trio_openai._http1 import ProtocolError, ResponseParser, check_headers, serialize
+from trio_openai._http.http1 import ProtocolError, ResponseParser, check_headers, serialize
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
 LENGTH = HEAD + b"content-length: 11\r\n\r\nhello world"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIConnectionError, TrioOpenAI
-from trio_openai._http1 import ProtocolError, ResponseParser
+from trio_openai._http.http1 import ProtocolError, ResponseParser
 from trio_openai.testing import Reply
 
 OK = b"HTTP/1.1 200 OK\r\n"

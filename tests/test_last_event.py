@@ -12,7 +12,7 @@ import trio.testing
 from net_helpers import CHAT, CancelAtStep, client_over, serve
 
 from trio_openai import TrioOpenAI
-from trio_openai._limiter import Attempt, Outcome
+from trio_openai._limits.limiter import Attempt, Outcome
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply, ScriptedServer
 

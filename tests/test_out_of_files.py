@@ -14,7 +14,7 @@ import trio.testing
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIConnectionError, APITimeoutError, Deadlines, TrioOpenAI
-from trio_openai._connection import is_out_of_files, reason_of
+from trio_openai._http.byte_streams import is_out_of_files, reason_of
 from trio_openai.testing import Reply, ScriptedServer
 from trio_openai.testing._memory import MemoryStream
 

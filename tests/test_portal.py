@@ -26,7 +26,7 @@ from net_helpers import CHAT, no_environment
 from sync_helpers import ThreadedServer, loop_threads, served, signal_when_waiting
 
 import trio_openai
-from trio_openai._portal import Portals
+from trio_openai._sync.portal import Portals
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply, Stall
 
@@ -34,7 +34,7 @@ HELLO = Reply.chat("Hello there, friend!")
 STALLED = attrs.evolve(HELLO, body=(*HELLO.body[:3], Stall()))
 OURS = [
     str(Path(trio_openai.__file__).parent / name)
-    for name in ("sync.py", "_sync_stream.py", "_sync_views.py", "_portal.py")
+    for name in ("sync.py", "_sync/stream.py", "_sync/views.py", "_sync/portal.py")
 ]
 
 
@@ -138,12 +138,12 @@ def test_a_program_that_fails_ends_with_its_own_error() -> None:
 
 def test_ctrl_c_ends_a_program_that_waits() -> None:
     code = """
-import signal, threading, time, trio_openai._portal
+import signal, threading, time, trio_openai._sync.portal
 def interrupt(main=threading.get_ident()):
     seen = 0
     while seen < 200:
         time.sleep(0)
-        seen = seen + 1 if sys._current_frames()[main].f_code is trio_openai._portal.Portal.run.__code__ else 0
+        seen = seen + 1 if sys._current_frames()[main].f_code is trio_openai._sync.portal.Portal.run.__code__ else 0
     signal.pthread_kill(main, signal.SIGINT)
 with client.chat.completions.stream(**CHAT) as stream:
     next(stream), next(stream), next(stream)

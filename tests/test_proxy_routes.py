@@ -15,13 +15,9 @@ from proxy_helpers import (
 )
 from test_secrets import assert_hidden
 
-from trio_openai import (
-    APIConnectionError,
-    TrioOpenAI,
-    TrioTransport,
-)
-from trio_openai._connection import dialled, without_zone
-from trio_openai._proxy import Proxy, from_environment
+from trio_openai import APIConnectionError, TrioOpenAI, TrioTransport
+from trio_openai._http.byte_streams import dialled, without_zone
+from trio_openai._http.proxy import Proxy, from_environment
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
 

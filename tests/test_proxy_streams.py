@@ -26,14 +26,7 @@ from sweep_places import CountedStream, Place, Scenario, World
 from test_secrets import assert_hidden
 from test_sweep import block, block_left_early
 
-from trio_openai import (
-    APIConnectionError,
-    APITimeoutError,
-    Deadlines,
-    StreamTruncatedError,
-    TrioOpenAI,
-    TrioTransport,
-)
+from trio_openai import APIConnectionError, APITimeoutError, Deadlines, StreamTruncatedError, TrioOpenAI, TrioTransport
 from trio_openai.testing import Reply, ScriptedServer
 
 HELLO = Reply.chat("Hello there, you.")

@@ -10,7 +10,7 @@ import trio
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIStatusError, TrioOpenAI
-from trio_openai._redirects import Redirects
+from trio_openai._http.redirects import Redirects
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import RecordedRequest, Reply

@@ -13,7 +13,7 @@ from test_content_codings import Steps
 from test_resume import ALL, server_that_breaks
 from test_resume import ASK as RESPONSE
 
-from trio_openai._sansio.reader import Reader
+from trio_openai._wire.reader import Reader
 from trio_openai.testing import Reply
 
 TEXT = " ".join(f"word{number}" for number in range(180))

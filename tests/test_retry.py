@@ -25,7 +25,7 @@ from trio_openai import (
     TrioOpenAI,
     TrioTransport,
 )
-from trio_openai._sansio import policy
+from trio_openai._wire import retries
 from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, ScriptedServer, Stall
 
 HELLO = Reply.chat("Hello there.")
@@ -56,27 +56,27 @@ async def attempts(server: ScriptedServer, *, stream: bool = False, **options: A
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529, 599])
 def test_statuses_that_are_retried(status: int) -> None:
-    assert policy.should_retry_status(status, {}, None, 0.0)
-    assert not policy.should_retry_status(status, {"x-should-retry": "false"}, None, 0.0)
+    assert retries.should_retry_status(status, {}, None, 0.0)
+    assert not retries.should_retry_status(status, {"x-should-retry": "false"}, None, 0.0)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 410, 413, 418, 422])
 def test_statuses_that_are_not_retried(status: int) -> None:
-    assert not policy.should_retry_status(status, {}, None, 0.0)
-    assert policy.should_retry_status(status, {"x-should-retry": "true"}, None, 0.0)
-    assert not policy.should_retry_status(status, {"x-should-retry": "maybe"}, None, 0.0)
+    assert not retries.should_retry_status(status, {}, None, 0.0)
+    assert retries.should_retry_status(status, {"x-should-retry": "true"}, None, 0.0)
+    assert not retries.should_retry_status(status, {"x-should-retry": "maybe"}, None, 0.0)
 
 
 def test_a_used_up_quota_is_not_retried() -> None:
-    assert not policy.should_retry_status(429, {}, "insufficient_quota", 0.0)
-    assert policy.should_retry_status(429, {}, "rate_limit_exceeded", 0.0)
+    assert not retries.should_retry_status(429, {}, "insufficient_quota", 0.0)
+    assert retries.should_retry_status(429, {}, "rate_limit_exceeded", 0.0)
 
 
 def test_a_wait_of_more_than_two_minutes_is_not_waited() -> None:
     for headers in ({"retry-after": "120.5"}, {"retry-after-ms": "120500"}, {"retry-after": "1e999"}):
-        assert not policy.should_retry_status(429, headers, None, 0.0)
-        assert not policy.should_retry_status(429, {**headers, "x-should-retry": "true"}, None, 0.0)
-    assert policy.should_retry_status(429, {"retry-after": "120"}, None, 0.0)
+        assert not retries.should_retry_status(429, headers, None, 0.0)
+        assert not retries.should_retry_status(429, {**headers, "x-should-retry": "true"}, None, 0.0)
+    assert retries.should_retry_status(429, {"retry-after": "120"}, None, 0.0)
 
 
 NOW = 1_700_000_000.0
@@ -96,7 +96,7 @@ NOW = 1_700_000_000.0
 )
 def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: float) -> None:
     for random in (0.0, 0.999):
-        assert policy.delay(0, headers, random, NOW) == pytest.approx(seconds)
+        assert retries.delay(0, headers, random, NOW) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -115,25 +115,25 @@ def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: floa
     ],
 )
 def test_without_a_usable_word_from_the_server_the_wait_doubles_up_to_eight_seconds(headers: dict[str, str]) -> None:
-    for retries, most in enumerate((0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)):
-        assert policy.delay(retries, headers, 0.0, NOW) == most
-        assert policy.delay(retries, headers, 0.5, NOW) == pytest.approx(most * 0.875)
-        assert policy.delay(retries, headers, math.nextafter(1.0, 0.0), NOW) >= most * 0.75
-    assert policy.delay(10**9, headers, 0.0, NOW) == 8.0
+    for taken, most in enumerate((0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)):
+        assert retries.delay(taken, headers, 0.0, NOW) == most
+        assert retries.delay(taken, headers, 0.5, NOW) == pytest.approx(most * 0.875)
+        assert retries.delay(taken, headers, math.nextafter(1.0, 0.0), NOW) >= most * 0.75
+    assert retries.delay(10**9, headers, 0.0, NOW) == 8.0
 
 
 @given(st.text(max_size=40), st.text(max_size=20), st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
 def test_no_header_makes_the_arithmetic_fail_or_the_wait_unreasonable(
-    after: str, milliseconds: str, retries: int, random: float
+    after: str, milliseconds: str, taken: int, random: float
 ) -> None:
     headers = {"retry-after": after, "retry-after-ms": milliseconds}
-    policy.should_retry_status(429, headers, None, NOW)
-    assert 0 < policy.delay(retries, headers, random, NOW) <= 120
+    retries.should_retry_status(429, headers, None, NOW)
+    assert 0 < retries.delay(taken, headers, random, NOW) <= 120
 
 
 @given(st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3}:\d{1,3} (GMT|[+-]\d{1,9})"))
 def test_no_date_makes_the_arithmetic_fail(date: str) -> None:
-    assert 0 < policy.delay(0, {"retry-after": date}, 0.0, NOW) <= 120
+    assert 0 < retries.delay(0, {"retry-after": date}, 0.0, NOW) <= 120
 
 
 # Over the wire.

@@ -19,8 +19,8 @@ from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 import trio_openai
 from trio_openai import APIError, Deadlines, TrioOpenAI
-from trio_openai._keys import Key
-from trio_openai._request import Call
+from trio_openai._http.api_key import Key
+from trio_openai._http.exchange import Call
 from trio_openai.testing import Cut, RecordedRequest, Reply, Reset, Stall
 
 SECRET = "sk-proj-9f8e7d6c5b4a"

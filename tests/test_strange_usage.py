@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, serve
 
 from trio_openai import AdaptiveLimiter, Attempt, Outcome, RateLimiter
-from trio_openai._sansio.limits import Rates
-from trio_openai._sansio.usage import bounded, count_of, estimated_tokens, used_tokens
+from trio_openai._limits.rate import Rates
+from trio_openai._wire.usage import bounded, count_of, estimated_tokens, used_tokens
 from trio_openai.testing import Reply
 
 STRANGE: dict[str, Any] = {

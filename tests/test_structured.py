@@ -15,13 +15,8 @@ import trio.testing
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 from sync_helpers import served
 
-from trio_openai import (
-    ParsedChatCompletionStream,
-    ParsedResponseStream,
-    StreamTruncatedError,
-    Unparsed,
-)
-from trio_openai._sansio.structured import answer_format
+from trio_openai import ParsedChatCompletionStream, ParsedResponseStream, StreamTruncatedError, Unparsed
+from trio_openai._protocols.structured.answer_format import answer_format
 from trio_openai.sync import SyncParsedChatCompletionStream, SyncParsedResponseStream
 from trio_openai.testing import Cut, Pause, Reply, Stall
 from trio_openai.types import ParsedChatCompletion, ParsedResponse
@@ -426,7 +421,7 @@ async def main():
         nursery.cancel_scope.cancel()
 
 trio.run(main)
-names = ["types.responses", "types.parsed", "_parsed_stream", "_sansio.schema", "_endpoints.responses"]
+names = ["types.responses", "types.parsed", "_stream.parsed", "_protocols.structured.schema", "_endpoints.responses"]
 print(sorted({"msgspec", "jiter", *("trio_openai." + name for name in names)} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

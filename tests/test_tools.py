@@ -122,7 +122,8 @@ def test_a_program_without_functions_as_tools_does_not_import_what_makes_them() 
         "import sys, trio_openai\n"
         "client = trio_openai.TrioOpenAI(api_key='k')\n"
         "client.chat.completions.stream(model='m', messages=[], tools=[{'type': 'web_search'}])\n"
-        "names = ['_sansio.tools', '_sansio.conversation', '_tool_run', '_sansio.structured', 'types.responses']\n"
+        "names = ['_tools.tool', '_tools.conversation', '_tools.run', 'types.responses']\n"
+        "names += ['_protocols.structured.answer_format']\n"
         "print(sorted({'msgspec', *('trio_openai.' + name for name in names)} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -359,7 +359,7 @@ async def test_a_request_leaves_no_cyclic_garbage(nursery: trio.Nursery) -> None
         try:
             for _ in range(20):
                 await read_stream(client)
-            left = [thing for thing in gc.get_objects() if type(thing).__module__ == "trio_openai._http1"]
+            left = [thing for thing in gc.get_objects() if type(thing).__module__ == "trio_openai._http.http1"]
         finally:
             gc.enable()
     assert len(left) <= 2

@@ -22,7 +22,7 @@ import trio.testing
 from net_helpers import cancel_everywhere, client_over, no_environment, outcome, serve
 
 from trio_openai import APIConnectionError, APITimeoutError, TrioOpenAI
-from trio_openai._upload import SizedFile, Upload
+from trio_openai._http.multipart import SizedFile, Upload
 from trio_openai.testing import RecordedRequest, Reply
 
 SAID = Reply.json({"text": "Hello."})
@@ -478,7 +478,7 @@ async def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(nursery: 
         return really(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trio_openai._upload.os.open", replaced)
+        patch.setattr("trio_openai._http.multipart.os.open", replaced)
         assert "is a pipe" in str(await refusal(nursery, path))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from hidden_limits import HiddenLimit
 
-from trio_openai._sansio import policy
-from trio_openai._sansio.limits import Flight
-from trio_openai._sansio.window import Window
+from trio_openai._limits.adaptive import Window
+from trio_openai._limits.rate import Flight
+from trio_openai._wire import retries
 
 _UNIX = 1_700_000_000.0
 
@@ -82,7 +82,7 @@ class Simulation:
         if status == 200 or attempts == 2:
             self._line.append(0)
         else:
-            self._at(now + policy.delay(attempts, headers, self._random.random(), _UNIX), self._again, attempts + 1)
+            self._at(now + retries.delay(attempts, headers, self._random.random(), _UNIX), self._again, attempts + 1)
         self._begin(now)
 
     def _again(self, now: float, attempts: int) -> None:

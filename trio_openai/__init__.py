@@ -1,46 +1,26 @@
 """A trio-native, structured-concurrency streaming client for OpenAI-compatible APIs.
 
-The way of a byte, and the layers, each of which imports only those below it:
+The folders, from the top down. Each imports only what is below it, and says in its `__init__.py` what to read first:
 
-    sync         the client for threads; not imported here. _sync_endpoints are
-                 its endpoints, _sync_calls their way to those below,
-                 _sync_stream its streams, _sync_views other ways to iterate one,
-                 _portal the way into a loop
-    azure        the client of a resource on Azure; imported when it is used
+    _cli         the command line and its demo
+    testing      a scripted server for tests; local, a model on this machine
+    sync         the client for threads; _sync, what is behind it
+    azure        the client of a resource on Azure
     _client      the client and its options
-    _endpoints   what the API offers, by its names
-    _tool_run    a model and the tools that it calls; what happens is in _tool_events
-    _many, _race  many calls for many answers, or for one; in a _nursery;
-                 _given_calls checks them
-    _calls       parameters to a request, a plain answer to an object;
-                 _raw an answer with all that HTTP says about it
-    _stream      the stream a program holds; _parsed_stream, one whose answer is to
-                 be an object of a class
-    _deltas      its parts, for who asks for them; _raw_stream what its events are made of
-    _pump        a task in the caller's nursery that reads one
-    _source      where its events come from: it reads when somebody asks for one;
-                 _progress says when what came; _record keeps the beginning of it;
-                 _bytes is the same for an answer that is not made of events
-    _fanout      more readers of the same stream, each with a policy; _stuck tells
-                 one that nobody will ever serve
-    _request     one call: attempts, redirects, errors; the border to httpx
-                 _keys the API key on its way into it; _secrets keeps it out of what comes back;
-                 _tracebacks what an error does not take along;
-                 _redirects which ones are followed
-    _lifetime    what ends with a client, or with the last reference to a stream
-    _limiter     when an attempt may begin; _permits what a call's attempts say to it
-    _body        the body of a response, whoever's transport it came through;
-                 _upload the files in a request's, read while they are sent
-    _transport   httpx's transport interface over trio streams, and the pool
-    _proxy       which proxy a URL goes through, and how
-    _slots       waits for a free slot of a pool
-    _connection, _http1  opens, writes and closes a stream; speaks HTTP
-    _reading             a read in a task of its own
-    _lenient             repairs responses of sloppy gateways
-    _sansio      bytes to events, events to snapshots, errors, policy: no I/O
-    _misuse      methods and checks for typical mistakes, whose errors say what to write
-    _hints       what to do in place of what another client has: words of errors
-    types, errors
+    _endpoints   what the API offers, under its own names
+    _tools       a model and the functions that it calls
+    _concurrent  many calls for many answers, or for one
+    _request     parameters to a request, a response to an object
+    _stream      what a program iterates, and who else gets the events
+    _http        attempts, the pool, connections, HTTP/1.1, proxies, uploads
+    _limits      when an attempt may begin
+    _protocols   each API's events and what they add up to: no I/O
+    _wire        SSE, JSON, the life of a stream, retries: no I/O
+    types        the objects that the API sends and takes
+    errors       what can go wrong
+
+A byte goes from the socket through `_http/connection.py` to `_stream/source.py`, which feeds `_wire/reader.py` and
+hands out typed events.
 
 A name is imported when it is first asked for, so that a program, and `--help`, pays for what it uses.
 """
@@ -50,14 +30,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._late import finder
+from ._lazy_names import import_name
 
 if TYPE_CHECKING:
-    from ._bytes import ByteStream
-    from ._client import TrioOpenAI
+    from ._client.client import TrioOpenAI
+    from ._concurrent.many import Item, Items, ManyStatistics, Result
+    from ._deadlines import Deadlines
     from ._endpoints._pages import Listing, Page
-    from ._fanout import Subscription
-    from ._limiter import (
+    from ._http.transport import TrioTransport
+    from ._limits.limiter import (
         AdaptiveLimiter,
         AdaptiveStatistics,
         Attempt,
@@ -67,16 +48,12 @@ if TYPE_CHECKING:
         RateLimiter,
         RateStatistics,
     )
-    from ._many import Item, Items, ManyStatistics, Result
-    from ._parsed_stream import ParsedChatCompletionStream, ParsedResponseStream
-    from ._progress import Timings
-    from ._raw import RawResponse
-    from ._sansio.policy import Deadlines
-    from ._sansio.reader import Verdict
-    from ._sansio.sse import ServerSentEvent
-    from ._sansio.tools import Tool
+    from ._request.raw_response import RawResponse
     from ._statistics import ClientStatistics, SubscriptionStatistics, TransportStatistics
-    from ._stream import (
+    from ._stream.bytes import ByteStream
+    from ._stream.fanout import Subscription
+    from ._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
+    from ._stream.stream import (
         ChatCompletionStream,
         CompletionStream,
         ImageStream,
@@ -86,10 +63,13 @@ if TYPE_CHECKING:
         StreamCall,
         TranscriptionStream,
     )
-    from ._tool_events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
-    from ._tool_run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
-    from ._transport import TrioTransport
+    from ._stream.timings import Timings
+    from ._tools.events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
+    from ._tools.run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
+    from ._tools.tool import Tool
     from ._version import __version__
+    from ._wire.reader import Verdict
+    from ._wire.sse import ServerSentEvent
     from .azure import AzureOpenAI
     from .errors import (
         APIConnectionError,
@@ -185,20 +165,50 @@ __all__ = [
     "__version__",
 ]
 
-# Where they are, in the order in which to look.
-_MODULES = (
-    *("_version", "errors", "_client", "_stream", "_fanout", "_limiter", "_many", "_bytes", "_endpoints._pages"),
-    *("_statistics", "_sansio.sse", "_sansio.tools", "_raw", "azure", "_parsed_stream", "_tool_run", "types"),
-)
+# Where each public name is. It is imported when it is first asked for.
+_NAMES = {
+    "_client.client": "TrioOpenAI",
+    "_concurrent.many": "Item Items ManyStatistics Result",
+    "_endpoints._pages": "Listing Page",
+    "_http.transport": "TrioTransport",
+    "_limits.limiter": "AdaptiveLimiter AdaptiveStatistics Attempt Limiter Outcome Permit RateLimiter RateStatistics",
+    "_request.raw_response": "RawResponse",
+    "_statistics": "ClientStatistics SubscriptionStatistics TransportStatistics",
+    "_stream.bytes": "ByteStream",
+    "_stream.fanout": "Subscription",
+    "_stream.parsed": "ParsedChatCompletionStream ParsedResponseStream",
+    "_stream.stream": (
+        "ChatCompletionStream CompletionStream ImageStream ResponseStream SpeechStream Stream StreamCall "
+        "TranscriptionStream"
+    ),
+    "_stream.timings": "Timings",
+    "_tools.events": "RoundDone RoundEvent RoundStarted RunEvent ToolDone ToolFailed ToolStarted",
+    "_tools.run": "ChatToolRun ResponseToolRun ToolRun ToolRunStatistics",
+    "_tools.tool": "Tool",
+    "_version": "__version__",
+    "_deadlines": "Deadlines",
+    "_wire.reader": "Verdict",
+    "_wire.sse": "ServerSentEvent",
+    "azure": "AzureOpenAI",
+    "errors": (
+        "APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError "
+        "AuthenticationError BadRequestError ConflictError InternalServerError NotFoundError OpenAIError "
+        "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
+        "UnprocessableEntityError"
+    ),
+    "types": "NamedEvent UnknownEvent Unparsed",
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = ("errors", "types")
 
 if not TYPE_CHECKING:  # a checker would take any name for an attribute
-    _find = finder(globals(), _MODULES, "_misuse")
 
     def __getattr__(name: str) -> object:
-        """A name that has not been asked for yet."""
-        return importlib.import_module(f"{__name__}.{name}") if name in _SUBMODULES else _find(name)
+        """Import a public name when it is first asked for (PEP 562)."""
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        return import_name(globals(), _MODULE_OF, name, hints="_stream.mistakes")
 
     def __dir__() -> list[str]:
-        """What there is to be asked for."""
+        """List the public names, also those that are not imported yet."""
         return sorted({*globals(), *__all__, *_SUBMODULES})

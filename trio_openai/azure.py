@@ -24,17 +24,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
 import attrs
 import httpx
 
-from ._calls import HiddenHeaders, NotGiven
-from ._client import TrioOpenAI, hidden_proxy
-from ._keys import Key, in_thread
-from ._sansio.policy import Deadlines
-from ._sansio.text import path_segment
-from ._secrets import shown_text
+from trio_openai._deadlines import Deadlines
+
+from ._client.client import TrioOpenAI, hidden_proxy
+from ._http.api_key import Key, in_thread
+from ._http.secrets import shown_text
+from ._request.calls import HiddenHeaders, NotGiven
+from ._wire.text import path_segment
 from .errors import OpenAIError
 
 if TYPE_CHECKING:
-    from ._limiter import Limiter
-    from ._proxy import Proxy
+    from ._http.proxy import Proxy
+    from ._limits.limiter import Limiter
 
 __all__ = ["AzureOpenAI"]
 

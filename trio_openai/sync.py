@@ -6,8 +6,8 @@
                 print(text, end="")
 
 Behind it is a `TrioOpenAI` in a trio loop: in the loop that is running already if the call comes from a worker of
-`trio.to_thread.run_sync`, else in one that runs in a thread of its own. `_portal.py` has the way there,
-`_sync_stream.py` the streams, `_sync_endpoints.py` the endpoints, each of which is made by `_sync_calls.py` of its
+`trio.to_thread.run_sync`, else in one that runs in a thread of its own. `_sync/portal.py` has the way there,
+`_sync/stream.py` the streams, `_sync/endpoints.py` the endpoints, each of which is made by `_sync/calls.py` of its
 counterpart's name.
 """
 
@@ -21,26 +21,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 import attrs
 import httpx
 
-from ._calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
-from ._client import TrioOpenAI, hidden_proxy, keep_attributes
-from ._keys import Key, KeyProvider, in_thread
-from ._limiter import Limiter
-from ._portal import Portals
-from ._sansio.policy import Deadlines
-from ._sansio.sse import DEFAULT_LIMIT
-from ._secrets import shown_url
+from trio_openai._deadlines import Deadlines
+
+from ._client.client import TrioOpenAI, hidden_proxy, keep_attributes
+from ._http.api_key import Key, KeyProvider, in_thread
+from ._http.secrets import shown_url
+from ._limits.limiter import Limiter
+from ._request.calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._statistics import ClientStatistics, TransportStatistics
-from ._sync_calls import SyncCaller, SyncPage, SyncRawResponse, SyncStreamManager
-from ._sync_endpoints import (
-    SyncAudio,
-    SyncChat,
-    SyncCompletions,
-    SyncEmbeddings,
-    SyncImages,
-    SyncModels,
-    SyncResponses,
-)
-from ._sync_stream import (
+from ._sync.calls import SyncCaller, SyncPage, SyncRawResponse, SyncStreamManager
+from ._sync.endpoints import SyncAudio, SyncChat, SyncCompletions, SyncEmbeddings, SyncImages, SyncModels, SyncResponses
+from ._sync.portal import Portals
+from ._sync.stream import (
     SyncByteStream,
     SyncChatCompletionStream,
     SyncCompletionStream,
@@ -52,13 +44,14 @@ from ._sync_stream import (
     SyncStream,
     SyncTranscriptionStream,
 )
+from ._wire.sse import DEFAULT_LIMIT
 from .azure import AzureOpenAI, AzureOptions, hide_secrets
 from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 if TYPE_CHECKING:
-    from ._proxy import Proxy
-    from ._sync_raw_types import SyncRawClient
+    from ._http.proxy import Proxy
+    from ._sync.raw_types import SyncRawClient
 
 __all__ = [
     "SyncAzureOpenAI",

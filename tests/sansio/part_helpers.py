@@ -6,8 +6,8 @@ from typing import Any
 
 from streams import DONE, Json, Played, chat, responses, sse
 
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
 from trio_openai.types.deltas import Delta
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai._sansio.reader import END, NEED_DATA, Reader, Verdict
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._wire.reader import END, NEED_DATA, Reader, Verdict
 from trio_openai.errors import APIError
 
 Json = dict[str, Any]

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._sansio.schema import schema_name
-from trio_openai._sansio.structured import answer_format
+from trio_openai._protocols.structured.answer_format import answer_format
+from trio_openai._protocols.structured.schema import schema_name
 from trio_openai.types import Unparsed
 from trio_openai.types.parsed import Said
 

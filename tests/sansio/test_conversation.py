@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trio_openai._sansio.conversation import ChatConversation, ResponseConversation, is_whole
-from trio_openai._sansio.convert import hook_for
+from trio_openai._tools.conversation import ChatConversation, ResponseConversation, is_whole
+from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
 
 

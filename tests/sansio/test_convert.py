@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import FULL_CHAT, FULL_RESPONSES, ODD_VALUES, Json, any_json, paths, spoiled, texts
 
-from trio_openai._sansio.convert import hook_for
-from trio_openai._sansio.json import decode_json, encode_text, is_array, is_object, objects_in
+from trio_openai._wire.convert import hook_for
+from trio_openai._wire.json import decode_json, encode_text, is_array, is_object, objects_in
 from trio_openai.types import (
     ChatCompletionChunk,
     ChoiceDelta,

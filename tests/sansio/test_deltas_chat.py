@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from part_helpers import said, said_by, said_in_chat
 from streams import DONE, FULL_CHAT, Json, chat, chunk, delta, spoiled_streams, sse
 
-from trio_openai._sansio.arguments import ObjectScan
-from trio_openai._sansio.dialect_chat import ChatDialect
+from trio_openai._protocols.chat.arguments import ObjectScan
+from trio_openai._protocols.chat.protocol import ChatDialect
 from trio_openai.types import ContentDelta, ContentDone, ToolCallDone
 
 

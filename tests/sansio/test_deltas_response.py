@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from part_helpers import said, said_by, said_in_response
 from streams import FULL_RESPONSES, Json, Played, responses, spoiled_streams, sse
 
-from trio_openai._sansio.dialect_response import ResponseDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
 from trio_openai.types import ContentDone, ToolCallDone
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import any_json
 
-from trio_openai._sansio.failures import api_error, decode_body
+from trio_openai._wire.failures import api_error, decode_body
 from trio_openai.errors import (
     APIError,
     APIStatusError,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from streams import any_json
 
 import trio_openai.types
-from trio_openai._sansio.convert import hook_for
-from trio_openai._sansio.json import decode_json
-from trio_openai._sansio.structured import answer_format
+from trio_openai._protocols.structured.answer_format import answer_format
+from trio_openai._wire.convert import hook_for
+from trio_openai._wire.json import decode_json
 from trio_openai.types import ParsedChatCompletion, ParsedResponse
 from trio_openai.types._base import Raw, WireObject
 

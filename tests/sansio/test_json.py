@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import any_json, texts
 
-from trio_openai._sansio import json as seam
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.encode import encode_json
-from trio_openai._sansio.json import BACKENDS, decode_json, decode_strictly, decode_text, has_long_integer, use_backend
-from trio_openai._sansio.json_deep import MAX_DEPTH, decode_deep
-from trio_openai._sansio.reader import END, Reader
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._wire import json as seam
+from trio_openai._wire.encode import encode_json
+from trio_openai._wire.json import BACKENDS, decode_json, decode_strictly, decode_text, has_long_integer, use_backend
+from trio_openai._wire.json_deep import MAX_DEPTH, decode_deep
+from trio_openai._wire.reader import END, Reader
 
 
 @pytest.fixture(params=BACKENDS, autouse=True)

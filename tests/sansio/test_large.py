@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import DONE, chat, chunk, responses
 
-from trio_openai._sansio import large, sse
-from trio_openai._sansio.dialects_tagged import ImageDialect
-from trio_openai._sansio.json import decode_json
-from trio_openai._sansio.large import put_strings_back, take_strings_out
-from trio_openai._sansio.reader import Reader, Signal
+from trio_openai._protocols.tagged import ImageDialect
+from trio_openai._wire import large, sse
+from trio_openai._wire.json import decode_json
+from trio_openai._wire.large import put_strings_back, take_strings_out
+from trio_openai._wire.reader import Reader, Signal
 from trio_openai.errors import APIError, APIResponseValidationError
 
 PICTURE = "iVBORw0KGgo/+A" * (3 * 2**20 // 14)

@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._sansio.limits import (
-    Allowance,
-    Bucket,
-    Flight,
-    Rates,
-    duration,
-    reset_of,
-)
-from trio_openai._sansio.usage import estimated_tokens, tokens_of_answer, used_tokens
+from trio_openai._limits.rate import Allowance, Bucket, Flight, Rates, duration, reset_of
+from trio_openai._wire.usage import estimated_tokens, tokens_of_answer, used_tokens
 
 # What headers say.
 

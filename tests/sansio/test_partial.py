@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_openai._sansio.partial import PartialAnswer, read_partial
-from trio_openai._sansio.text import unfenced, utf8
+from trio_openai._protocols.structured.partial import PartialAnswer, read_partial
+from trio_openai._wire.text import unfenced, utf8
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -129,7 +129,7 @@ def test_a_look_at_every_piece_is_not_quadratic(monkeypatch: pytest.MonkeyPatch)
         read.append(len(text))
         return read_partial(text)
 
-    monkeypatch.setattr("trio_openai._sansio.partial.read_partial", counted)
+    monkeypatch.setattr("trio_openai._protocols.structured.partial.read_partial", counted)
     text = orjson.dumps({"rows": ["abcdefgh"] * 3000}).decode()
     partial, pieces = PartialAnswer(), list[str]()
     for at in range(0, len(text), 4):

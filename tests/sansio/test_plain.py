@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import FULL_CHAT, FULL_RESPONSES, ODD_VALUES, Json, any_json, paths, spoiled
 
-from trio_openai._sansio.convert import converter, hook_for
-from trio_openai._sansio.encode import encode_json
+from trio_openai._wire.convert import converter, hook_for
+from trio_openai._wire.encode import encode_json
 from trio_openai.types import (
     ChatCompletion,
     ChatCompletionChunk,

@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._sansio.policy import (
-    DEFAULT_DEADLINES,
-    Clocks,
-    Deadlines,
-    delay,
-    headers_of,
-    retry_after,
-    should_retry_reported,
-    should_retry_status,
-)
+from trio_openai._deadlines import DEFAULT_DEADLINES, Clocks, Deadlines
+from trio_openai._wire.retries import delay, headers_of, retry_after, should_retry_reported, should_retry_status
 from trio_openai.errors import APIError, RateLimitError
 
 NOW = 1_700_000_000.0

@@ -26,10 +26,10 @@ from streams import (
     texts,
 )
 
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.dialect_completion import CompletionDialect
-from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai._sansio.reader import END, NEED_DATA, Reader, State, Verdict
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.completions import CompletionDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._wire.reader import END, NEED_DATA, Reader, State, Verdict
 from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
 
 CHAT = [

@@ -26,12 +26,12 @@ from streams import (
 )
 from test_reader import CHAT, RESPONSES
 
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai._sansio.policy import should_retry_reported
-from trio_openai._sansio.reader import NEED_DATA, Reader, Signal
-from trio_openai._sansio.reader_raw import MessageReader
-from trio_openai._sansio.sse import WORK_AT_ONCE
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._wire.reader import NEED_DATA, Reader, Signal
+from trio_openai._wire.reader_raw import MessageReader
+from trio_openai._wire.retries import should_retry_reported
+from trio_openai._wire.sse import WORK_AT_ONCE
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
 
 # ------------------------------------------------------------------------------------- invalid UTF-8, names, last words

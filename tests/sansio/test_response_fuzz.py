@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai._sansio.parts_response import PLACES
+from trio_openai._protocols.responses.parts import PLACES
+from trio_openai._protocols.responses.protocol import ResponseDialect
 from trio_openai.types import ToolCallDone
 
 names: st.SearchStrategy[Any] = st.sampled_from(["a", "b", "", None, 5, True, [], {}, "\ud83d", "\u00e9"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from part_helpers import said_in_chat
 from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, paths, spoiled, sse
 
-from trio_openai._sansio.convert import hook_for
+from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ToolCall
 
 

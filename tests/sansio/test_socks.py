@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._sansio.socks import SocksError, login_message, negotiate
+from trio_openai._http.socks import SocksError, login_message, negotiate
 
 
 def play(answers: bytes, host: str = "api.test", login: memoryview | None = None) -> list[bytes]:

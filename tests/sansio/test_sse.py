@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._sansio import sse
-from trio_openai._sansio.sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
+from trio_openai._wire import sse
+from trio_openai._wire.sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
 from trio_openai.errors import APIError, APIResponseValidationError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._sansio.text import has_lone_half, join_text, printable, utf8
+from trio_openai._wire.text import has_lone_half, join_text, printable, utf8
 
 HIGH, LOW = "\ud83d", "\ude00"
 CUT_TEXT = st.text(st.sampled_from(["a", "é", HIGH, LOW, "\U0001f680", "\ufeff"]), max_size=8)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from part_helpers import said, said_in_chat
 from streams import DONE, Json, chat, delta, sse
 
-from trio_openai._sansio.arguments import Arguments
-from trio_openai._sansio.coalesce import chat_delta
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._sansio.tool_calls import ToolCalls
+from trio_openai._protocols.chat.arguments import Arguments
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.tool_calls import ToolCalls
+from trio_openai._wire.coalesce import chat_delta
 from trio_openai.types import ToolCallDone
 
 Call = tuple[Any, Any, str]

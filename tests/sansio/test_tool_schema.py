@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from trio_openai import Tool
-from trio_openai._sansio.tools import text_of, tool_of
+from trio_openai._tools.tool import text_of, tool_of
 
 
 class Unit(enum.Enum):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_openai import types
-from trio_openai._sansio.convert import hook_for
+from trio_openai._wire.convert import hook_for
 from trio_openai.types import (
     AnnotationURLCitation,
     ApplyPatchUpdateFile,

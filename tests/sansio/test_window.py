@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from window_simulation import LENGTHS, SECONDS, Simulation
 
-from trio_openai._sansio.limits import Flight
-from trio_openai._sansio.window import Window
+from trio_openai._limits.adaptive import Window
+from trio_openai._limits.rate import Flight
 
 UNIX = 1_700_000_000.0
 

@@ -9,9 +9,9 @@ import pytest
 from hidden_limits import NoLimit, TokenBucket, at_random, outages
 from window_simulation import LENGTHS, SECONDS, Simulation
 
-from trio_openai._sansio.limits import Flight
-from trio_openai._sansio.randomness import Randomness
-from trio_openai._sansio.spacing import Spacing
+from trio_openai._limits.randomness import Randomness
+from trio_openai._limits.rate import Flight
+from trio_openai._limits.spacing import Spacing
 
 Length = Callable[[random.Random], float]
 WORK: dict[str, tuple[int, Length]] = {  # workers, and seconds of an attempt

@@ -1,8 +1,6 @@
-"""What the API offers, by its names.
+"""What the API offers, under its own names.
 
-`_doors` has the ways to call an endpoint, `_parameters` checks what it is given, `_pages` is for lists. The other files
-are the endpoints: each says its path, the types of its parameters and answers, and the dialect of its stream. The
-client imports them one by one, when they are first used.
+May import `_tools`, `_concurrent`, `_request` and everything below them. Each endpoint's file gives its path, its
+parameters, its answer and the protocol of its stream. `_doors.py` has the ways to call an endpoint, `_parameters.py`
+checks what a call is given, and `_pages.py` is for lists. Start reading in `chat.py`.
 """
-
-from __future__ import annotations

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 import trio
 
-from trio_openai._calls import Caller, Decode, as_object, hide_headers, refuse_positional
-from trio_openai._request import Call
-from trio_openai._sansio.dialects import Dialect
-from trio_openai._sansio.text import path_segment
-from trio_openai._source import EventSource
-from trio_openai._stream import StreamCall, StreamManager, StreamT, start
+from trio_openai._http.session import Call
+from trio_openai._request.calls import Caller, Decode, as_object, hide_headers, refuse_positional
+from trio_openai._stream.source import EventSource
+from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, start
+from trio_openai._wire.protocol import Dialect
+from trio_openai._wire.text import path_segment
 
 from ._parameters import Parameters
 
@@ -44,12 +44,12 @@ class Endpoint:
         @property
         def with_raw_response(self) -> Any:
             """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
-            from trio_openai._raw import RawCaller
+            from trio_openai._request.raw_response import RawCaller
 
             return type(self)(RawCaller.like(self._caller))
 
         def __getattr__(self, name: str) -> Any:
-            from trio_openai._hints import no_attribute
+            from trio_openai._request.hints import no_attribute
 
             raise no_attribute(self, name)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from trio_openai._calls import Decode, as_object
-from trio_openai._misuse import format_hint
+from trio_openai._request.calls import Decode, as_object
+from trio_openai._stream.mistakes import format_hint
 from trio_openai.types import WireObject
 
 if TYPE_CHECKING:  # they are imported when a class is given: they need what not everybody has installed
-    from trio_openai._sansio.structured import AnswerFormat
+    from trio_openai._protocols.structured.answer_format import AnswerFormat
     from trio_openai.types import ParsedChatCompletion, ParsedResponse
 
 Params = dict[str, Any]
@@ -51,11 +51,11 @@ def text_format(params: Params) -> AnswerFormat[Any] | None:
 
 
 def _format(parameter: str, given: Any, takes: str) -> AnswerFormat[Any]:
-    from trio_openai._sansio.schema import is_fielded
+    from trio_openai._protocols.structured.schema import is_fielded
 
     if not is_fielded(given):
         raise TypeError(f"{parameter} takes {takes}, not {format_hint(given)}")
-    from trio_openai._sansio.structured import answer_format
+    from trio_openai._protocols.structured.answer_format import answer_format
 
     return answer_format(given)
 

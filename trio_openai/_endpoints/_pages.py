@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import attrs
 import trio
 
-from trio_openai._calls import Caller
+from trio_openai._request.calls import Caller
 
 from ._doors import Asking, Params
 

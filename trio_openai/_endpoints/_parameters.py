@@ -14,8 +14,8 @@ from typing import Any, TypeGuard, cast
 
 import attrs
 
-from trio_openai._sansio.json import is_array
-from trio_openai._sansio.policy import Deadlines
+from trio_openai._deadlines import Deadlines
+from trio_openai._wire.json import is_array
 from trio_openai.types._base import WireObject
 from trio_openai.types.params import CallParams
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from trio_openai._raw import RawResponse
-from trio_openai._stream import ChatCompletionStream as ChatStream
-from trio_openai._stream import CompletionStream, ImageStream, ResponseStream, SpeechStream, TranscriptionStream
+from trio_openai._request.raw_response import RawResponse
+from trio_openai._stream.stream import ChatCompletionStream as ChatStream
+from trio_openai._stream.stream import CompletionStream, ImageStream, ResponseStream, SpeechStream, TranscriptionStream
 from trio_openai.types import (
     ChatCompletion,
     Completion,

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from trio_openai._stream import Stream
+from trio_openai._stream.stream import Stream
 from trio_openai.types._base import WireObject
 
 from ._parameters import Parameters
 
 if TYPE_CHECKING:  # imported with the first tool
-    from trio_openai._sansio.conversation import Conversation
-    from trio_openai._sansio.tools import Tool
-    from trio_openai._tool_run import OnError, RunT
+    from trio_openai._tools.conversation import Conversation
+    from trio_openai._tools.run import OnError, RunT
+    from trio_openai._tools.tool import Tool
 
 DEFAULT_ROUNDS = 10
 DEFAULT_TOOLS_AT_A_TIME = 10
@@ -29,7 +29,7 @@ def chat_tool(given: object) -> object:
     """
     if isinstance(given, Mapping | WireObject):
         return cast("object", given)
-    from trio_openai._sansio.tools import tool_of  # most programs need none of it
+    from trio_openai._tools.tool import tool_of  # most programs need none of it
 
     return tool_of(given).for_chat()
 
@@ -38,7 +38,7 @@ def response_tool(given: object) -> object:
     """An item of `tools` as Responses take it. Raises the same."""
     if isinstance(given, Mapping | WireObject):
         return cast("object", given)
-    from trio_openai._sansio.tools import tool_of
+    from trio_openai._tools.tool import tool_of
 
     return tool_of(given).for_responses()
 
@@ -59,7 +59,7 @@ def run(
     Raises:
         TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
     """
-    from trio_openai._tool_run import Plan, running
+    from trio_openai._tools.run import Plan, running
 
     for name, number in (("max_rounds", max_rounds), ("max_concurrent", max_concurrent)):
         if type(number) is not int or number < 1:
@@ -82,7 +82,7 @@ def run(
 
 def _toolbox(given: object) -> tuple[dict[str, Tool], list[object]]:
     """The tools that can be called, by name; and all that are sent."""
-    from trio_openai._sansio.tools import tool_of
+    from trio_openai._tools.tool import tool_of
 
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
         raise TypeError("run_tools takes tools, a list of functions")

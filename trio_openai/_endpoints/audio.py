@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
 
-from trio_openai._bytes import ByteStream
-from trio_openai._calls import Caller, Decode, as_bytes, as_object, as_text, by_name_only, hide_headers
-from trio_openai._request import Call
-from trio_openai._sansio.dialects_tagged import SpeechDialect, TranscriptionDialect
-from trio_openai._stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
+from trio_openai._http.session import Call
+from trio_openai._protocols.tagged import SpeechDialect, TranscriptionDialect
+from trio_openai._request.calls import Caller, Decode, as_bytes, as_object, as_text, by_name_only, hide_headers
+from trio_openai._stream.bytes import ByteStream
+from trio_openai._stream.stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
 from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
 from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from trio_openai._calls import Caller, Decode, as_object, by_name_only, hide_headers
-from trio_openai._sansio.dialect_chat import ChatDialect
-from trio_openai._source import EventSource
-from trio_openai._stream import ChatCompletionStream, StreamCall, StreamManager
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._request.calls import Caller, Decode, as_object, by_name_only, hide_headers
+from trio_openai._stream.source import EventSource
+from trio_openai._stream.stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
@@ -22,8 +22,8 @@ from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
 if TYPE_CHECKING:
     import trio
 
-    from trio_openai._parsed_stream import ParsedChatCompletionStream
-    from trio_openai._tool_run import ChatToolRun, OnError
+    from trio_openai._stream.parsed import ParsedChatCompletionStream
+    from trio_openai._tools.run import ChatToolRun, OnError
     from trio_openai.types import ParsedChatCompletion
 
     from ._raw_types import RawChat
@@ -57,8 +57,8 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
         wanted = chat_format(params)
         if wanted is None:
             return ChatCompletionStream, lambda: ChatDialect(choices)
-        from trio_openai._parsed_stream import ParsedChatCompletionStream
-        from trio_openai._sansio.dialects_parsed import ParsedChatDialect
+        from trio_openai._protocols.structured.protocols import ParsedChatDialect
+        from trio_openai._stream.parsed import ParsedChatCompletionStream
 
         return ParsedChatCompletionStream, lambda: ParsedChatDialect(wanted.judge, choices)
 
@@ -118,8 +118,8 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
             TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
         """
         hide_headers(params)
-        from trio_openai._sansio.conversation import ChatConversation
-        from trio_openai._tool_run import ChatToolRun
+        from trio_openai._tools.conversation import ChatConversation
+        from trio_openai._tools.run import ChatToolRun
 
         if params.get("n") not in (None, 1):
             raise ValueError("run_tools goes on with one choice: leave n out")

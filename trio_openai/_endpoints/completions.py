@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from trio_openai._sansio.dialect_completion import CompletionDialect
-from trio_openai._sansio.json import is_array
-from trio_openai._stream import CompletionStream, StreamCall, StreamManager
+from trio_openai._protocols.completions import CompletionDialect
+from trio_openai._stream.stream import CompletionStream, StreamCall, StreamManager
+from trio_openai._wire.json import is_array
 from trio_openai.types import Completion
 from trio_openai.types.params import CompletionParams
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from trio_openai._calls import Caller
-from trio_openai._sansio.dialects_tagged import ImageDialect
-from trio_openai._stream import ImageStream, StreamCall, StreamManager
+from trio_openai._protocols.tagged import ImageDialect
+from trio_openai._request.calls import Caller
+from trio_openai._stream.stream import ImageStream, StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
 from trio_openai.types.params import ImageEditParams, ImageGenerateParams
 

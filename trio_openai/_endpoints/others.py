@@ -8,9 +8,9 @@ from array import array
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from trio_openai._calls import Caller, as_object, by_name_only, hide_headers
-from trio_openai._sansio.dialects_tagged import OtherDialect, decode_base64
-from trio_openai._stream import Stream, StreamManager
+from trio_openai._protocols.tagged import OtherDialect, decode_base64
+from trio_openai._request.calls import Caller, as_object, by_name_only, hide_headers
+from trio_openai._stream.stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
 from trio_openai.types.params import CallParams, EmbeddingParams

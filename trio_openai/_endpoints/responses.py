@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
-from trio_openai._calls import Caller, Decode, as_nothing, as_object, by_name_only, hide_headers
-from trio_openai._sansio.dialect_response import ResponseDialect
-from trio_openai._source import EventSource
-from trio_openai._stream import ResponseStream, StreamCall, StreamManager
+from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._request.calls import Caller, Decode, as_nothing, as_object, by_name_only, hide_headers
+from trio_openai._stream.source import EventSource
+from trio_openai._stream.stream import ResponseStream, StreamCall, StreamManager
 from trio_openai.types import Response, ResponseItem, ResponseItemList
 from trio_openai.types.params import (
     CallParams,
@@ -30,8 +30,8 @@ from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, run
 if TYPE_CHECKING:
     import trio
 
-    from trio_openai._parsed_stream import ParsedResponseStream
-    from trio_openai._tool_run import OnError, ResponseToolRun
+    from trio_openai._stream.parsed import ParsedResponseStream
+    from trio_openai._tools.run import OnError, ResponseToolRun
     from trio_openai.types import ParsedResponse
 
     from ._raw_types import RawInputItems, RawResponses
@@ -59,8 +59,8 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         wanted = text_format(params)
         if wanted is None:
             return ResponseStream, ResponseDialect
-        from trio_openai._parsed_stream import ParsedResponseStream
-        from trio_openai._sansio.dialects_parsed import ParsedResponseDialect
+        from trio_openai._protocols.structured.protocols import ParsedResponseDialect
+        from trio_openai._stream.parsed import ParsedResponseStream
 
         return ParsedResponseStream, lambda: ParsedResponseDialect(wanted.judge)
 
@@ -123,8 +123,8 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
             TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
         """
         hide_headers(params)
-        from trio_openai._sansio.conversation import ResponseConversation
-        from trio_openai._tool_run import ResponseToolRun
+        from trio_openai._tools.conversation import ResponseConversation
+        from trio_openai._tools.run import ResponseToolRun
 
         opening = functools.partial(self._opening, ())
         return run(

@@ -5,555 +5,123 @@ default), and `raw` holds the object as it came, fields that are not known here 
 that is not known here is an `UnknownEvent` or `UnknownItem`. The module of a class does not matter to a program: import
 it from here.
 
-Only a chat's objects come along with the library. The others, which are ten times as many, are made when one of them is
-first asked for: to make a class takes longer than to stream a hundred events.
+Each class is made when it is first asked for: to make all of them takes longer than to stream a hundred events.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_openai._late import finder
-
-from ._base import NamedEvent, Raw, Unknown, UnknownEvent, WireObject
-from .chat import (
-    Annotation,
-    Audio,
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatCompletionMessage,
-    ChatCompletionTokenLogprob,
-    Choice,
-    ChoiceDelta,
-    ChoiceLogprobs,
-    ChunkChoice,
-    CompletionTokensDetails,
-    CompletionUsage,
-    CustomTool,
-    Function,
-    PromptTokensDetails,
-    ToolCall,
-    ToolCallDelta,
-    TopLogprob,
-    UrlCitation,
-)
+from trio_openai._lazy_names import import_name
 
 if TYPE_CHECKING:
-    from .audio import (
-        Speech,
-        SpeechAudioDeltaEvent,
-        SpeechAudioDoneEvent,
-        SpeechStreamEvent,
-        SpeechUsage,
-        Transcription,
-        TranscriptionDiarized,
-        TranscriptionDiarizedSegment,
-        TranscriptionLanguage,
-        TranscriptionSegment,
-        TranscriptionStreamEvent,
-        TranscriptionTextDeltaEvent,
-        TranscriptionTextDoneEvent,
-        TranscriptionTokenDetails,
-        TranscriptionUsage,
-        TranscriptionUsageDuration,
-        TranscriptionUsageTokens,
-        TranscriptionVerbose,
-        TranscriptionWord,
-    )
-    from .completions import (
-        Completion,
-        CompletionChoice,
-        CompletionLogprobs,
-    )
-    from .deltas import (
-        CallKind,
-        ContentDelta,
-        ContentDone,
-        Delta,
-        PartDelta,
-        PartDone,
-        ReasoningDelta,
-        ReasoningDone,
-        RefusalDelta,
-        RefusalDone,
-        ToolCallArgumentsDelta,
-        ToolCallDone,
-    )
-    from .images import (
-        Image,
-        ImageEditCompletedEvent,
-        ImageEditPartialImageEvent,
-        ImageEvent,
-        ImageGenCompletedEvent,
-        ImageGenPartialImageEvent,
-        ImagesResponse,
-        ImagesTokensDetails,
-        ImageStreamEvent,
-        ImagesUsage,
-    )
-    from .others import (
-        CreateEmbeddingResponse,
-        Embedding,
-        EmbeddingUsage,
-        Model,
-        ModelList,
-        ResponseInputContent,
-        ResponseInputFile,
-        ResponseInputImage,
-        ResponseInputMessageItem,
-        ResponseInputText,
-        ResponseItem,
-        ResponseItemList,
-    )
-    from .params import (
-        CallParams,
-        ChatCompletionParams,
-        CompletionParams,
-        EmbeddingParams,
-        FileContent,
-        FileInput,
-        ImageEditParams,
-        ImageGenerateParams,
-        InputItemListParams,
-        JSONObject,
-        PageParams,
-        ResponseParams,
-        ResponseRetrieveParams,
-        ResponseStreamParams,
-        SpeechParams,
-        TranscriptionParams,
-        TranscriptionStreamParams,
-    )
-    from .parsed import (
-        ParsedChatCompletion,
-        ParsedResponse,
-        Unparsed,
-    )
-    from .response_items import (
-        AdditionalTools,
-        AnnotationContainerFileCitation,
-        AnnotationFileCitation,
-        AnnotationFilePath,
-        AnnotationURLCitation,
-        ApplyPatchCreateFile,
-        ApplyPatchDeleteFile,
-        ApplyPatchOperation,
-        ApplyPatchUpdateFile,
-        CallerDirect,
-        CallerProgram,
-        CodeInterpreterOutput,
-        CodeInterpreterOutputImage,
-        CodeInterpreterOutputLogs,
-        ComputerScreenshot,
-        FileSearchResult,
-        ImageGenerationCall,
-        ImageGenerationCallError,
-        ImageModerationDetails,
-        ImageSvgUsage,
-        LocalShellCall,
-        LocalShellCallAction,
-        LocalShellCallOutput,
-        McpApprovalRequest,
-        McpApprovalResponse,
-        McpCall,
-        McpHTTPError,
-        McpListTools,
-        McpListToolsTool,
-        McpProtocolError,
-        McpToolCallError,
-        McpToolExecutionError,
-        MessageContent,
-        OutputItem,
-        Program,
-        ProgramOutput,
-        ReasoningContent,
-        ReasoningSummary,
-        ResponseAnnotation,
-        ResponseApplyPatchToolCall,
-        ResponseApplyPatchToolCallOutput,
-        ResponseCodeInterpreterToolCall,
-        ResponseCompactionItem,
-        ResponseComputerToolCall,
-        ResponseComputerToolCallOutputItem,
-        ResponseContainerReference,
-        ResponseContentPart,
-        ResponseCustomToolCall,
-        ResponseCustomToolCallOutputItem,
-        ResponseFileSearchToolCall,
-        ResponseFunctionShellToolCall,
-        ResponseFunctionShellToolCallOutput,
-        ResponseFunctionToolCall,
-        ResponseFunctionToolCallOutputItem,
-        ResponseFunctionWebSearch,
-        ResponseLocalEnvironment,
-        ResponseLogprob,
-        ResponseOutputItem,
-        ResponseOutputMessage,
-        ResponseOutputRefusal,
-        ResponseOutputText,
-        ResponseReasoningItem,
-        ResponseReasoningSummary,
-        ResponseReasoningText,
-        ResponseToolSearchCall,
-        ResponseToolSearchOutputItem,
-        SafetyCheck,
-        ShellAction,
-        ShellEnvironment,
-        ShellOutcome,
-        ShellOutcomeExit,
-        ShellOutcomeTimeout,
-        ShellOutput,
-        ToolCaller,
-        ToolItem,
-        UnknownItem,
-        WebSearchAction,
-        WebSearchActionFind,
-        WebSearchActionOpenPage,
-        WebSearchActionSearch,
-        WebSearchSource,
-    )
-    from .responses import (
-        IncompleteDetails,
-        InputTokensDetails,
-        OutputTokensDetails,
-        Response,
-        ResponseAudioDeltaEvent,
-        ResponseAudioDoneEvent,
-        ResponseAudioTranscriptDeltaEvent,
-        ResponseAudioTranscriptDoneEvent,
-        ResponseCodeInterpreterCallCodeDeltaEvent,
-        ResponseCodeInterpreterCallCodeDoneEvent,
-        ResponseCodeInterpreterCallCompletedEvent,
-        ResponseCodeInterpreterCallInProgressEvent,
-        ResponseCodeInterpreterCallInterpretingEvent,
-        ResponseCommandEvent,
-        ResponseCompactionCompactingEvent,
-        ResponseCompletedEvent,
-        ResponseContentDeltaEvent,
-        ResponseContentEvent,
-        ResponseContentPartAddedEvent,
-        ResponseContentPartDoneEvent,
-        ResponseConversation,
-        ResponseCreatedEvent,
-        ResponseCustomToolCallInputDeltaEvent,
-        ResponseCustomToolCallInputDoneEvent,
-        ResponseError,
-        ResponseErrorEvent,
-        ResponseEvent,
-        ResponseFailedEvent,
-        ResponseFileSearchCallCompletedEvent,
-        ResponseFileSearchCallInProgressEvent,
-        ResponseFileSearchCallSearchingEvent,
-        ResponseFunctionCallArgumentsDeltaEvent,
-        ResponseFunctionCallArgumentsDoneEvent,
-        ResponseImageGenCallCompletedEvent,
-        ResponseImageGenCallGeneratingEvent,
-        ResponseImageGenCallInProgressEvent,
-        ResponseImageGenCallPartialImageEvent,
-        ResponseIncompleteEvent,
-        ResponseInProgressEvent,
-        ResponseItemDeltaEvent,
-        ResponseItemEvent,
-        ResponseLifecycleEvent,
-        ResponseMcpCallArgumentsDeltaEvent,
-        ResponseMcpCallArgumentsDoneEvent,
-        ResponseMcpCallCompletedEvent,
-        ResponseMcpCallFailedEvent,
-        ResponseMcpCallInProgressEvent,
-        ResponseMcpListToolsCompletedEvent,
-        ResponseMcpListToolsFailedEvent,
-        ResponseMcpListToolsInProgressEvent,
-        ResponseOutputEvent,
-        ResponseOutputItemAddedEvent,
-        ResponseOutputItemDoneEvent,
-        ResponseOutputTextAnnotationAddedEvent,
-        ResponseQueuedEvent,
-        ResponseReasoningSummaryPartAddedEvent,
-        ResponseReasoningSummaryPartDoneEvent,
-        ResponseReasoningSummaryTextDeltaEvent,
-        ResponseReasoningSummaryTextDoneEvent,
-        ResponseReasoningTextDeltaEvent,
-        ResponseReasoningTextDoneEvent,
-        ResponseRefusalDeltaEvent,
-        ResponseRefusalDoneEvent,
-        ResponseShellCallCommandAddedEvent,
-        ResponseShellCallCommandDeltaEvent,
-        ResponseShellCallCommandDoneEvent,
-        ResponseShellCallOutputContentDeltaEvent,
-        ResponseShellCallOutputContentDoneEvent,
-        ResponseStreamEvent,
-        ResponseSummaryEvent,
-        ResponseTextDeltaEvent,
-        ResponseTextDoneEvent,
-        ResponseUsage,
-        ResponseWebSearchCallCompletedEvent,
-        ResponseWebSearchCallInProgressEvent,
-        ResponseWebSearchCallSearchingEvent,
-        ShellOutputDelta,
-    )
+    from ._base import *
+    from .audio import *
+    from .chat import *
+    from .completions import *
+    from .deltas import *
+    from .images import *
+    from .others import *
+    from .params import *
+    from .parsed import *
+    from .response_items import *
+    from .responses import *
 
-__all__ = [
-    "AdditionalTools",
-    "Annotation",
-    "AnnotationContainerFileCitation",
-    "AnnotationFileCitation",
-    "AnnotationFilePath",
-    "AnnotationURLCitation",
-    "ApplyPatchCreateFile",
-    "ApplyPatchDeleteFile",
-    "ApplyPatchOperation",
-    "ApplyPatchUpdateFile",
-    "Audio",
-    "CallKind",
-    "CallParams",
-    "CallerDirect",
-    "CallerProgram",
-    "ChatCompletion",
-    "ChatCompletionChunk",
-    "ChatCompletionMessage",
-    "ChatCompletionParams",
-    "ChatCompletionTokenLogprob",
-    "Choice",
-    "ChoiceDelta",
-    "ChoiceLogprobs",
-    "ChunkChoice",
-    "CodeInterpreterOutput",
-    "CodeInterpreterOutputImage",
-    "CodeInterpreterOutputLogs",
-    "Completion",
-    "CompletionChoice",
-    "CompletionLogprobs",
-    "CompletionParams",
-    "CompletionTokensDetails",
-    "CompletionUsage",
-    "ComputerScreenshot",
-    "ContentDelta",
-    "ContentDone",
-    "CreateEmbeddingResponse",
-    "CustomTool",
-    "Delta",
-    "Embedding",
-    "EmbeddingParams",
-    "EmbeddingUsage",
-    "FileContent",
-    "FileInput",
-    "FileSearchResult",
-    "Function",
-    "Image",
-    "ImageEditCompletedEvent",
-    "ImageEditParams",
-    "ImageEditPartialImageEvent",
-    "ImageEvent",
-    "ImageGenCompletedEvent",
-    "ImageGenPartialImageEvent",
-    "ImageGenerateParams",
-    "ImageGenerationCall",
-    "ImageGenerationCallError",
-    "ImageModerationDetails",
-    "ImageStreamEvent",
-    "ImageSvgUsage",
-    "ImagesResponse",
-    "ImagesTokensDetails",
-    "ImagesUsage",
-    "IncompleteDetails",
-    "InputItemListParams",
-    "InputTokensDetails",
-    "JSONObject",
-    "LocalShellCall",
-    "LocalShellCallAction",
-    "LocalShellCallOutput",
-    "McpApprovalRequest",
-    "McpApprovalResponse",
-    "McpCall",
-    "McpHTTPError",
-    "McpListTools",
-    "McpListToolsTool",
-    "McpProtocolError",
-    "McpToolCallError",
-    "McpToolExecutionError",
-    "MessageContent",
-    "Model",
-    "ModelList",
-    "NamedEvent",
-    "OutputItem",
-    "OutputTokensDetails",
-    "PageParams",
-    "ParsedChatCompletion",
-    "ParsedResponse",
-    "PartDelta",
-    "PartDone",
-    "Program",
-    "ProgramOutput",
-    "PromptTokensDetails",
-    "Raw",
-    "ReasoningContent",
-    "ReasoningDelta",
-    "ReasoningDone",
-    "ReasoningSummary",
-    "RefusalDelta",
-    "RefusalDone",
-    "Response",
-    "ResponseAnnotation",
-    "ResponseApplyPatchToolCall",
-    "ResponseApplyPatchToolCallOutput",
-    "ResponseAudioDeltaEvent",
-    "ResponseAudioDoneEvent",
-    "ResponseAudioTranscriptDeltaEvent",
-    "ResponseAudioTranscriptDoneEvent",
-    "ResponseCodeInterpreterCallCodeDeltaEvent",
-    "ResponseCodeInterpreterCallCodeDoneEvent",
-    "ResponseCodeInterpreterCallCompletedEvent",
-    "ResponseCodeInterpreterCallInProgressEvent",
-    "ResponseCodeInterpreterCallInterpretingEvent",
-    "ResponseCodeInterpreterToolCall",
-    "ResponseCommandEvent",
-    "ResponseCompactionCompactingEvent",
-    "ResponseCompactionItem",
-    "ResponseCompletedEvent",
-    "ResponseComputerToolCall",
-    "ResponseComputerToolCallOutputItem",
-    "ResponseContainerReference",
-    "ResponseContentDeltaEvent",
-    "ResponseContentEvent",
-    "ResponseContentPart",
-    "ResponseContentPartAddedEvent",
-    "ResponseContentPartDoneEvent",
-    "ResponseConversation",
-    "ResponseCreatedEvent",
-    "ResponseCustomToolCall",
-    "ResponseCustomToolCallInputDeltaEvent",
-    "ResponseCustomToolCallInputDoneEvent",
-    "ResponseCustomToolCallOutputItem",
-    "ResponseError",
-    "ResponseErrorEvent",
-    "ResponseEvent",
-    "ResponseFailedEvent",
-    "ResponseFileSearchCallCompletedEvent",
-    "ResponseFileSearchCallInProgressEvent",
-    "ResponseFileSearchCallSearchingEvent",
-    "ResponseFileSearchToolCall",
-    "ResponseFunctionCallArgumentsDeltaEvent",
-    "ResponseFunctionCallArgumentsDoneEvent",
-    "ResponseFunctionShellToolCall",
-    "ResponseFunctionShellToolCallOutput",
-    "ResponseFunctionToolCall",
-    "ResponseFunctionToolCallOutputItem",
-    "ResponseFunctionWebSearch",
-    "ResponseImageGenCallCompletedEvent",
-    "ResponseImageGenCallGeneratingEvent",
-    "ResponseImageGenCallInProgressEvent",
-    "ResponseImageGenCallPartialImageEvent",
-    "ResponseInProgressEvent",
-    "ResponseIncompleteEvent",
-    "ResponseInputContent",
-    "ResponseInputFile",
-    "ResponseInputImage",
-    "ResponseInputMessageItem",
-    "ResponseInputText",
-    "ResponseItem",
-    "ResponseItemDeltaEvent",
-    "ResponseItemEvent",
-    "ResponseItemList",
-    "ResponseLifecycleEvent",
-    "ResponseLocalEnvironment",
-    "ResponseLogprob",
-    "ResponseMcpCallArgumentsDeltaEvent",
-    "ResponseMcpCallArgumentsDoneEvent",
-    "ResponseMcpCallCompletedEvent",
-    "ResponseMcpCallFailedEvent",
-    "ResponseMcpCallInProgressEvent",
-    "ResponseMcpListToolsCompletedEvent",
-    "ResponseMcpListToolsFailedEvent",
-    "ResponseMcpListToolsInProgressEvent",
-    "ResponseOutputEvent",
-    "ResponseOutputItem",
-    "ResponseOutputItemAddedEvent",
-    "ResponseOutputItemDoneEvent",
-    "ResponseOutputMessage",
-    "ResponseOutputRefusal",
-    "ResponseOutputText",
-    "ResponseOutputTextAnnotationAddedEvent",
-    "ResponseParams",
-    "ResponseQueuedEvent",
-    "ResponseReasoningItem",
-    "ResponseReasoningSummary",
-    "ResponseReasoningSummaryPartAddedEvent",
-    "ResponseReasoningSummaryPartDoneEvent",
-    "ResponseReasoningSummaryTextDeltaEvent",
-    "ResponseReasoningSummaryTextDoneEvent",
-    "ResponseReasoningText",
-    "ResponseReasoningTextDeltaEvent",
-    "ResponseReasoningTextDoneEvent",
-    "ResponseRefusalDeltaEvent",
-    "ResponseRefusalDoneEvent",
-    "ResponseRetrieveParams",
-    "ResponseShellCallCommandAddedEvent",
-    "ResponseShellCallCommandDeltaEvent",
-    "ResponseShellCallCommandDoneEvent",
-    "ResponseShellCallOutputContentDeltaEvent",
-    "ResponseShellCallOutputContentDoneEvent",
-    "ResponseStreamEvent",
-    "ResponseStreamParams",
-    "ResponseSummaryEvent",
-    "ResponseTextDeltaEvent",
-    "ResponseTextDoneEvent",
-    "ResponseToolSearchCall",
-    "ResponseToolSearchOutputItem",
-    "ResponseUsage",
-    "ResponseWebSearchCallCompletedEvent",
-    "ResponseWebSearchCallInProgressEvent",
-    "ResponseWebSearchCallSearchingEvent",
-    "SafetyCheck",
-    "ShellAction",
-    "ShellEnvironment",
-    "ShellOutcome",
-    "ShellOutcomeExit",
-    "ShellOutcomeTimeout",
-    "ShellOutput",
-    "ShellOutputDelta",
-    "Speech",
-    "SpeechAudioDeltaEvent",
-    "SpeechAudioDoneEvent",
-    "SpeechParams",
-    "SpeechStreamEvent",
-    "SpeechUsage",
-    "ToolCall",
-    "ToolCallArgumentsDelta",
-    "ToolCallDelta",
-    "ToolCallDone",
-    "ToolCaller",
-    "ToolItem",
-    "TopLogprob",
-    "Transcription",
-    "TranscriptionDiarized",
-    "TranscriptionDiarizedSegment",
-    "TranscriptionLanguage",
-    "TranscriptionParams",
-    "TranscriptionSegment",
-    "TranscriptionStreamEvent",
-    "TranscriptionStreamParams",
-    "TranscriptionTextDeltaEvent",
-    "TranscriptionTextDoneEvent",
-    "TranscriptionTokenDetails",
-    "TranscriptionUsage",
-    "TranscriptionUsageDuration",
-    "TranscriptionUsageTokens",
-    "TranscriptionVerbose",
-    "TranscriptionWord",
-    "Unknown",
-    "UnknownEvent",
-    "UnknownItem",
-    "Unparsed",
-    "UrlCitation",
-    "WebSearchAction",
-    "WebSearchActionFind",
-    "WebSearchActionOpenPage",
-    "WebSearchActionSearch",
-    "WebSearchSource",
-    "WireObject",
-]
+# Where each public name is. It is imported when it is first asked for.
+_NAMES = {
+    "_base": "NamedEvent Raw Unknown UnknownEvent WireObject",
+    "chat": (
+        "Annotation Audio ChatCompletion ChatCompletionChunk ChatCompletionMessage ChatCompletionTokenLogprob "
+        "Choice ChoiceDelta ChoiceLogprobs ChunkChoice CompletionTokensDetails CompletionUsage CustomTool "
+        "Function PromptTokensDetails ToolCall ToolCallDelta TopLogprob UrlCitation"
+    ),
+    "completions": "Completion CompletionChoice CompletionLogprobs",
+    "deltas": (
+        "CallKind ContentDelta ContentDone Delta PartDelta PartDone ReasoningDelta ReasoningDone RefusalDelta "
+        "RefusalDone ToolCallArgumentsDelta ToolCallDone"
+    ),
+    "parsed": "ParsedChatCompletion ParsedResponse Unparsed",
+    "audio": (
+        "Speech SpeechAudioDeltaEvent SpeechAudioDoneEvent SpeechStreamEvent SpeechUsage Transcription "
+        "TranscriptionDiarized TranscriptionDiarizedSegment TranscriptionLanguage TranscriptionSegment "
+        "TranscriptionStreamEvent TranscriptionTextDeltaEvent TranscriptionTextDoneEvent "
+        "TranscriptionTokenDetails TranscriptionUsage TranscriptionUsageDuration TranscriptionUsageTokens "
+        "TranscriptionVerbose TranscriptionWord"
+    ),
+    "images": (
+        "Image ImageEditCompletedEvent ImageEditPartialImageEvent ImageEvent ImageGenCompletedEvent "
+        "ImageGenPartialImageEvent ImageStreamEvent ImagesResponse ImagesTokensDetails ImagesUsage"
+    ),
+    "others": (
+        "CreateEmbeddingResponse Embedding EmbeddingUsage Model ModelList ResponseInputContent "
+        "ResponseInputFile ResponseInputImage ResponseInputMessageItem ResponseInputText ResponseItem "
+        "ResponseItemList"
+    ),
+    "params": (
+        "CallParams ChatCompletionParams CompletionParams EmbeddingParams FileContent FileInput "
+        "ImageEditParams ImageGenerateParams InputItemListParams JSONObject PageParams ResponseParams "
+        "ResponseRetrieveParams ResponseStreamParams SpeechParams TranscriptionParams "
+        "TranscriptionStreamParams"
+    ),
+    "response_items": (
+        "AdditionalTools AnnotationContainerFileCitation AnnotationFileCitation AnnotationFilePath "
+        "AnnotationURLCitation ApplyPatchCreateFile ApplyPatchDeleteFile ApplyPatchOperation "
+        "ApplyPatchUpdateFile CallerDirect CallerProgram CodeInterpreterOutput CodeInterpreterOutputImage "
+        "CodeInterpreterOutputLogs ComputerScreenshot FileSearchResult ImageGenerationCall "
+        "ImageGenerationCallError ImageModerationDetails ImageSvgUsage LocalShellCall LocalShellCallAction "
+        "LocalShellCallOutput McpApprovalRequest McpApprovalResponse McpCall McpHTTPError McpListTools "
+        "McpListToolsTool McpProtocolError McpToolCallError McpToolExecutionError MessageContent OutputItem "
+        "Program ProgramOutput ReasoningContent ReasoningSummary ResponseAnnotation "
+        "ResponseApplyPatchToolCall ResponseApplyPatchToolCallOutput ResponseCodeInterpreterToolCall "
+        "ResponseCompactionItem ResponseComputerToolCall ResponseComputerToolCallOutputItem "
+        "ResponseContainerReference ResponseContentPart ResponseCustomToolCall "
+        "ResponseCustomToolCallOutputItem ResponseFileSearchToolCall ResponseFunctionShellToolCall "
+        "ResponseFunctionShellToolCallOutput ResponseFunctionToolCall ResponseFunctionToolCallOutputItem "
+        "ResponseFunctionWebSearch ResponseLocalEnvironment ResponseLogprob ResponseOutputItem "
+        "ResponseOutputMessage ResponseOutputRefusal ResponseOutputText ResponseReasoningItem "
+        "ResponseReasoningSummary ResponseReasoningText ResponseToolSearchCall ResponseToolSearchOutputItem "
+        "SafetyCheck ShellAction ShellEnvironment ShellOutcome ShellOutcomeExit ShellOutcomeTimeout "
+        "ShellOutput ToolCaller ToolItem UnknownItem WebSearchAction WebSearchActionFind "
+        "WebSearchActionOpenPage WebSearchActionSearch WebSearchSource"
+    ),
+    "responses": (
+        "IncompleteDetails InputTokensDetails OutputTokensDetails Response ResponseAudioDeltaEvent "
+        "ResponseAudioDoneEvent ResponseAudioTranscriptDeltaEvent ResponseAudioTranscriptDoneEvent "
+        "ResponseCodeInterpreterCallCodeDeltaEvent ResponseCodeInterpreterCallCodeDoneEvent "
+        "ResponseCodeInterpreterCallCompletedEvent ResponseCodeInterpreterCallInProgressEvent "
+        "ResponseCodeInterpreterCallInterpretingEvent ResponseCommandEvent ResponseCompactionCompactingEvent "
+        "ResponseCompletedEvent ResponseContentDeltaEvent ResponseContentEvent ResponseContentPartAddedEvent "
+        "ResponseContentPartDoneEvent ResponseConversation ResponseCreatedEvent "
+        "ResponseCustomToolCallInputDeltaEvent ResponseCustomToolCallInputDoneEvent ResponseError "
+        "ResponseErrorEvent ResponseEvent ResponseFailedEvent ResponseFileSearchCallCompletedEvent "
+        "ResponseFileSearchCallInProgressEvent ResponseFileSearchCallSearchingEvent "
+        "ResponseFunctionCallArgumentsDeltaEvent ResponseFunctionCallArgumentsDoneEvent "
+        "ResponseImageGenCallCompletedEvent ResponseImageGenCallGeneratingEvent "
+        "ResponseImageGenCallInProgressEvent ResponseImageGenCallPartialImageEvent ResponseInProgressEvent "
+        "ResponseIncompleteEvent ResponseItemDeltaEvent ResponseItemEvent ResponseLifecycleEvent "
+        "ResponseMcpCallArgumentsDeltaEvent ResponseMcpCallArgumentsDoneEvent ResponseMcpCallCompletedEvent "
+        "ResponseMcpCallFailedEvent ResponseMcpCallInProgressEvent ResponseMcpListToolsCompletedEvent "
+        "ResponseMcpListToolsFailedEvent ResponseMcpListToolsInProgressEvent ResponseOutputEvent "
+        "ResponseOutputItemAddedEvent ResponseOutputItemDoneEvent ResponseOutputTextAnnotationAddedEvent "
+        "ResponseQueuedEvent ResponseReasoningSummaryPartAddedEvent ResponseReasoningSummaryPartDoneEvent "
+        "ResponseReasoningSummaryTextDeltaEvent ResponseReasoningSummaryTextDoneEvent "
+        "ResponseReasoningTextDeltaEvent ResponseReasoningTextDoneEvent ResponseRefusalDeltaEvent "
+        "ResponseRefusalDoneEvent ResponseShellCallCommandAddedEvent ResponseShellCallCommandDeltaEvent "
+        "ResponseShellCallCommandDoneEvent ResponseShellCallOutputContentDeltaEvent "
+        "ResponseShellCallOutputContentDoneEvent ResponseStreamEvent ResponseSummaryEvent "
+        "ResponseTextDeltaEvent ResponseTextDoneEvent ResponseUsage ResponseWebSearchCallCompletedEvent "
+        "ResponseWebSearchCallInProgressEvent ResponseWebSearchCallSearchingEvent ShellOutputDelta"
+    ),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-_LATER = ("deltas", "completions", "others", "images", "audio", "response_items", "responses", "parsed", "params")
+if not TYPE_CHECKING:  # checkers take the names from the star imports above
+    __all__ = list(_MODULE_OF)
 
-if not TYPE_CHECKING:  # a checker would take any name for a class
-    __getattr__ = finder(globals(), _LATER)
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first asked for."""
+        return import_name(globals(), _MODULE_OF, name)
+
+    def __dir__() -> list[str]:
+        """List the public names, also those that are not imported yet."""
+        return sorted({*globals(), *__all__})

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Required, TypeAlias, TypedDict
 from ._base import WireObject
 
 if TYPE_CHECKING:
-    from trio_openai._sansio.policy import Deadlines
+    from trio_openai._deadlines import Deadlines
 
 JSONObject: TypeAlias = Mapping[str, Any] | WireObject
 """A dictionary of what JSON can say, or an object off the wire, such as the message of an earlier answer."""

@@ -1,7 +1,7 @@
 """Answers that were asked for in the shape of a class: the whole answer with `parsed`, and what stands there if not.
 
-How a class becomes a schema, and a text an object of the class, is said in `_sansio/schema.py` and
-`_sansio/structured.py`; an object here is given that as a function.
+How a class becomes a schema, and a text an object of the class, is said in `_protocols/structured/schema.py` and
+`_protocols/structured/answer_format.py`; an object here is given that as a function.
 """
 
 from __future__ import annotations

@@ -1,0 +1,252 @@
+"""The structure of the package: imports go down, folder by folder, and the core does no I/O."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import trio_openai
+
+ROOT = Path(trio_openai.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+# From the top down. A folder stands for everything in it. Those in one row do not import each other.
+LAYERS = [
+    ["__main__"],
+    ["_cli"],
+    ["testing", "local"],
+    ["sync"],
+    ["_sync"],
+    ["__init__"],
+    ["azure"],
+    ["_client"],
+    ["_endpoints"],
+    ["_tools"],
+    ["_concurrent"],
+    ["_request"],
+    ["_stream"],
+    ["_http"],
+    ["_limits"],
+    ["_protocols"],
+    ["_wire"],
+    ["types"],
+    ["errors"],
+    ["_deadlines", "_lazy_names", "_statistics", "_version"],
+]
+SANS_IO_FOLDERS = ("_deadlines", "_protocols", "_wire", "types", "errors")
+SANS_IO_FILES = (
+    "_http.socks",
+    "_limits.adaptive",
+    "_limits.rate",
+    "_tools.conversation",
+    "_tools.sent_back",
+    "_tools.tool",
+)
+FORBIDDEN = {
+    *("trio", "httpx", "httpx2", "anyio", "asyncio", "socket", "ssl", "selectors", "threading", "httptools", "h11"),
+    *("time", "datetime", "random", "secrets", "uuid", "os", "subprocess", "logging", "warnings"),
+}
+FOLDERS = sorted(path.parent for path in MODULES if path.name == "__init__.py" and path.parent != ROOT)
+
+
+def name_of(path: Path) -> str:
+    """Return the module's name below `trio_openai`; `__init__` for the package itself."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path): path for path in MODULES}
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def imports(path: Path, *, lazy: bool = True, typing: bool = True) -> frozenset[str]:
+    """Return the absolute names of the modules that a file imports.
+
+    Args:
+        path: the file.
+        lazy: also those imported inside functions.
+        typing: also those imported for type checkers only.
+    """
+    found: set[str] = set()
+    nodes: list[ast.AST] = [parsed(path)]
+    while nodes:
+        for child in ast.iter_child_nodes(nodes.pop()):
+            if isinstance(child, ast.Import):
+                found |= {alias.name for alias in child.names}
+            elif isinstance(child, ast.ImportFrom):
+                found |= from_import(child, path)
+            elif (typing or not is_type_checking(child)) and (lazy or not is_function(child)):
+                nodes.append(child)
+    return frozenset(found)
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def from_import(node: ast.ImportFrom, path: Path) -> set[str]:
+    package = ("trio_openai", *path.relative_to(ROOT).parent.parts)
+    base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+    module = ".".join(filter(None, (base, node.module)))
+    known = {f"trio_openai.{name}" for name in NAMES}
+    inside = {f"{module}.{alias.name}" for alias in node.names if f"{module}.{alias.name}" in known}
+    return inside or {module}
+
+
+def own_imports(path: Path, *, late: bool = True) -> set[str]:
+    """Return the modules of the package that a file imports, by their names below it."""
+    found = {name for name in imports(path, lazy=late, typing=late) if name.partition(".")[0] == "trio_openai"}
+    return {name.partition(".")[2] or "__init__" for name in found}
+
+
+def layer_of(name: str) -> int:
+    folder = name.partition(".")[0]
+    for number, members in enumerate(LAYERS):
+        if folder in members:
+            return number
+    raise LookupError(f"{folder} is in no layer: add it to LAYERS in {__file__}, and to docs/design.md")
+
+
+def test_imports_go_down() -> None:
+    """Also those for type checkers: who reads a file never has to look at a folder above it."""
+    for path in MODULES:
+        own = name_of(path)
+        for imported in own_imports(path):
+            if imported.partition(".")[0] != own.partition(".")[0]:
+                assert layer_of(own) < layer_of(imported), f"{own} imports {imported}, which is above it"
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Only a function, and what is for type checkers, may import what imports its module."""
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"{' -> '.join((*above, name))} is a cycle"
+        if name not in done and name in NAMES:
+            for imported in sorted(own_imports(NAMES[name], late=False) - {name}):
+                visit(imported, (*above, name))
+            done.add(name)
+
+    for name in NAMES:
+        visit(name, ())
+
+
+def test_the_core_imports_no_io_no_clock_and_no_chance() -> None:
+    core = [path for path in MODULES if name_of(path).partition(".")[0] in SANS_IO_FOLDERS]
+    for path in [*core, *(NAMES[name] for name in SANS_IO_FILES)]:
+        used = {name.partition(".")[0] for name in imports(path, typing=False)}
+        assert used.isdisjoint(FORBIDDEN), f"{name_of(path)} imports {used & FORBIDDEN}"
+
+
+def test_every_layer_exists() -> None:
+    present = {name.partition(".")[0] for name in NAMES}
+    assert {member for members in LAYERS for member in members} == present
+
+
+def test_every_folder_says_what_it_is_for_what_it_may_import_and_where_to_start_reading() -> None:
+    for folder in FOLDERS:
+        text = " ".join((ast.get_docstring(parsed(folder / "__init__.py")) or "").split())
+        if folder.name.startswith("_") and folder.parent == ROOT:
+            assert "May import" in text, folder
+            start = re.search(r"Start reading in `([\w/]+\.py)`", text)
+            assert start, folder
+            assert (folder / start[1]).is_file(), start[1]
+
+
+def test_only_the_border_imports_httpx() -> None:
+    """The stream knows httpx only for the type of its `response`."""
+    users = {name for name, path in NAMES.items() if "httpx" in imports(path, typing=False)}
+    others = {name for name in users if name.partition(".")[0] not in ("_http", "_client", "_cli", "testing", "local")}
+    assert others <= {
+        "sync",
+        "azure",
+        "_request.calls",
+        "_stream.stream",
+        "_stream.source",
+        "_sync.calls",
+        "_sync.stream",
+    }
+
+
+def test_only_one_module_knows_which_library_decodes_json() -> None:
+    users = {name for name, path in NAMES.items() if "orjson" in imports(path)}
+    assert users == {"_wire.json"}
+    assert not [path for path in MODULES if path.stem != "json" and "preconf.orjson" in path.read_text("utf-8")]
+
+
+def run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
+    """As a package of its own: the surface is not there either."""
+    assert run(
+        "import sys, types\n"
+        f"package = types.ModuleType('trio_openai'); package.__path__ = [{str(ROOT)!r}]\n"
+        "sys.modules['trio_openai'] = package\n"
+        "sys.modules.update(dict.fromkeys(['trio', 'httpx', 'anyio', 'asyncio', 'httptools']))\n"
+        "from trio_openai._wire import reader, retries\n"
+        "from trio_openai._protocols.chat import protocol\n"
+        "r = reader.Reader(protocol.ChatDialect())\n"
+        "r.receive_data(b'data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\\n\\ndata: [DONE]\\n\\n')\n"
+        "while r.next_event() is not reader.END: pass\n"
+        "print(r.verdict, r.dialect.snapshot().choices[0].message.content)\n"
+    ) == "done by [DONE] Hi"  # fmt: skip
+
+
+def test_importing_the_library_imports_nothing_heavy() -> None:
+    ours = [
+        *("testing", "local", "azure", "_request.raw_response", "_stream.raw", "_http.proxy", "_concurrent.many"),
+        *("_limits.limiter", "_http.multipart", "_tools.run"),
+    ]
+    heavy = [*(f"trio_openai.{name}" for name in ours), "openai", "pydantic", "asyncio", "xllamacpp", "h11", "msgspec"]
+    use = "import sys, trio_openai; trio_openai.TrioOpenAI(api_key='none').chat.completions.stream; "
+    assert run(f"{use}print(*set({heavy}) & set(sys.modules))") == ""
+
+
+def test_the_library_runs_where_there_is_no_orjson_and_no_msgspec() -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys({missing}))\n"
+        "import trio_openai; trio_openai.TrioOpenAI(api_key='none').chat.completions.stream\n"
+        "from trio_openai._wire.json import backend, decode_json\n"
+        "print(backend(), decode_json(b'[1, NaN]'))"
+    )
+    assert run(program.format(missing="['orjson']")) == "msgspec [1, nan]"
+    assert run(program.format(missing="['orjson', 'msgspec']")) == "stdlib [1, nan]"
+
+
+def test_importing_the_library_says_nothing() -> None:
+    assert run("import warnings; warnings.simplefilter('error'); from trio_openai import *") == ""
+
+
+@pytest.mark.parametrize("package", ["trio_openai", "trio_openai.types"])
+def test_the_table_of_public_names_is_what_type_checkers_see(package: str) -> None:
+    path = NAMES["__init__" if package == "trio_openai" else "types"]
+    importlib.import_module(package)
+    block = next(node for node in parsed(path).body if is_type_checking(node))
+    table = vars(sys.modules[package])["_MODULE_OF"]
+    named = {}
+    for node in ast.walk(block):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                public = [name for name, module in table.items() if module == node.module]
+                named |= dict.fromkeys(public if alias.name == "*" else [alias.name], node.module)
+    assert named == table

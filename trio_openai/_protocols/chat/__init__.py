@@ -1,0 +1,1 @@
+"""Chat Completions. May import `_wire` and `types`. Start reading in `protocol.py`."""

@@ -1,0 +1,107 @@
+"""Chat Completions, as a dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from trio_openai._wire import coalesce
+from trio_openai._wire.convert import hook_for
+from trio_openai._wire.json import is_object, objects_in
+from trio_openai._wire.protocol import Reported, error_beside_choices
+from trio_openai._wire.usage import used_tokens
+from trio_openai.errors import APIError
+from trio_openai.types._base import Raw
+from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDelta
+
+from .snapshot import ChatSnapshot
+
+if TYPE_CHECKING:
+    from trio_openai._protocols.deltas import Parts
+
+
+class ChatDialect:
+    """Chat Completions: ends with `[DONE]`, or with the body once every choice has its finish reason.
+
+    Args:
+        choices: how many choices were asked for (the parameter `n`).
+    """
+
+    ended = False  # only `[DONE]` and the end of the body say so
+
+    def __init__(self, choices: int = 1) -> None:
+        self._choices = choices
+        self._snapshot = ChatSnapshot()
+        self._hook: Callable[[Raw, object], ChatCompletionChunk] = hook_for(ChatCompletionChunk)
+
+    @property
+    def text(self) -> str:
+        return self._snapshot.text
+
+    @property
+    def has_content(self) -> bool:
+        return self._snapshot.has_content
+
+    def event(self, raw: Raw, name: str) -> ChatCompletionChunk:  # noqa: ARG002
+        """Make a chunk; of a whole completion, the messages are its deltas."""
+        chunk = self._hook(raw, None)
+        if raw.get("object") == "chat.completion":
+            for choice in chunk.choices:
+                if "delta" not in choice.raw and is_object(message := choice.raw.get("message")):
+                    choice.delta = hook_for(ChoiceDelta)(message, None)
+        return chunk
+
+    def ordinary(self, raw: Raw) -> ChatCompletionChunk | None:
+        if "error" in raw or raw.get("object") != "chat.completion.chunk":
+            return None
+        try:
+            for choice in raw["choices"]:
+                if "error" in choice:
+                    return None
+        except (KeyError, TypeError):
+            return None
+        return self._hook(raw, None)
+
+    def add(self, events: list[ChatCompletionChunk]) -> None:
+        self._snapshot.add(events)
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
+        return error_beside_choices(raw, name)
+
+    def is_answer(self, raw: Raw) -> bool:
+        return any(is_object(choice.get("message")) for choice in objects_in(raw.get("choices")))
+
+    def knows(self, name: str) -> bool:
+        return name == "chat.completion.chunk"
+
+    def whole_without_end(self) -> bool:
+        return not self._snapshot.unfinished(self._choices)
+
+    @property
+    def reason(self) -> str | None:
+        return self._snapshot.finish_reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._snapshot.usage)
+
+    def failure(self) -> APIError | None:
+        return None
+
+    def snapshot(self) -> ChatCompletion:
+        return self._snapshot.snapshot()
+
+    def parts(self) -> Parts:
+        from .deltas import ChatParts
+
+        return ChatParts(self._snapshot.choices)
+
+    def resume_path(self) -> str | None:
+        return None
+
+    def delta_of(self, event: ChatCompletionChunk) -> tuple[Hashable, str] | None:
+        return coalesce.chat_delta(event.raw)
+
+    def with_delta(self, event: ChatCompletionChunk, text: str) -> ChatCompletionChunk:
+        return self._hook(coalesce.with_chat_delta(event.raw, text), None)

@@ -1,0 +1,139 @@
+"""Chat Completions: what the chunks so far add up to.
+
+Rules, where servers differ:
+
+* choices are told apart by `index` (0 if there is none), in any order;
+* of tool calls, `tool_calls.py` says which piece belongs to which;
+* the role is the first one; the finish reason is the last that is not null or empty;
+* the last usage that is not all zero wins, wherever it stood (a chunk with choices, one of its own, `x_groq`); null
+  never erases it;
+* content as a list of parts (Mistral) is its text, and the `thinking` parts are reasoning;
+* a message in place of a delta counts like a delta. Of a whole completion that is sent as one event, only the fields
+  count of which no delta has said anything, since it repeats the others;
+* of any other field (of the chunk, of a choice, of a message or of a delta) the last value that is not null counts;
+  lists in a delta are concatenated;
+* text is kept in pieces and joined when somebody looks, so a stream costs O(n).
+
+A snapshot is one JSON object like that of `create()`, and the typed objects are views of it, so `raw` is complete at
+every level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trio_openai._wire.convert import hook_for
+from trio_openai._wire.json import is_object
+from trio_openai.types._base import Raw
+from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from .choice import ChatChoice, keep_last
+
+_FIRST = ("id", "created", "model")
+_LAST = ("system_fingerprint", "service_tier")
+_USUAL = frozenset((*_FIRST, *_LAST, "object", "choices", "usage", "obfuscation"))
+_COUNTS = ("total_tokens", "completion_tokens", "prompt_tokens")
+
+
+class ChatSnapshot:
+    """Adds chunks up. `add` folds some in; `snapshot` builds the completion so far.
+
+    Attributes:
+        text: what the last chunk added to the text of choice 0.
+        has_content: anything that the model produced has arrived.
+        usage: the last usage that is not all zero, as it was sent.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.has_content = False
+        self.usage: Raw | None = None
+        self._head: Raw = {"object": "chat.completion"}
+        self._is_named = False  # the head has all of `_FIRST`
+        self._choices: dict[int, ChatChoice] = {}
+
+    def add(self, chunks: list[ChatCompletionChunk]) -> None:
+        """Fold in one chunk or more, in the order in which they came."""
+        text, known = "", self._choices
+        for chunk in chunks:
+            raw, text = chunk.raw, ""
+            choices: list[Raw] | None = raw.get("choices")
+            if type(choices) is list:
+                for said in choices:
+                    if type(said) is dict:
+                        index = said.get("index")
+                        if type(index) is not int:
+                            index = 0
+                        choice = known.get(index) or known.setdefault(index, ChatChoice(index))
+                        text += choice.add(said, raw)
+                        if choice.has_content:
+                            self.has_content = True
+            if raw.get("usage"):
+                self._add_usage(raw["usage"])
+            if not _USUAL.issuperset(raw):
+                self._add_extra(raw)
+        self.text = text
+        self._add_head(chunks)
+
+    def _add_head(self, chunks: list[ChatCompletionChunk]) -> None:
+        """Fold in what describes the whole completion: of some fields the first value counts, of some the last."""
+        head = self._head
+        if not self._is_named:
+            for name in _FIRST:
+                for raw in (chunk.raw for chunk in chunks if name in chunk.raw):
+                    head[name] = head.get(name) or raw[name]
+            self._is_named = all(map(head.get, _FIRST))
+        last = chunks[-1].raw if chunks else head
+        for name in _LAST:
+            if value := last.get(name) or (len(chunks) > 1 and _last(chunks, name)):
+                head[name] = value
+
+    def _add_usage(self, usage: object) -> None:
+        if is_object(usage) and any(map(usage.get, _COUNTS)):
+            self.usage = usage
+
+    def _add_extra(self, raw: Raw) -> None:
+        for key, value in raw.items():
+            if key not in _USUAL:
+                keep_last(self._head, key, value)
+        if not is_object(raw.get("usage")) and is_object(groq := raw.get("x_groq")):
+            self._add_usage(groq.get("usage"))
+
+    @property
+    def choices(self) -> Iterable[ChatChoice]:
+        """The choices so far, in the order in which they began."""
+        return self._choices.values()
+
+    def unfinished(self, expected: int) -> bool:
+        """Return whether one of the choices seen, or of the `expected` number of them, is not finished."""
+        return len(self._choices) < expected or not all(choice.is_finished for choice in self._choices.values())
+
+    @property
+    def finish_reason(self) -> str | None:
+        """That of the first choice."""
+        return self._choices[min(self._choices)].finish_reason if self._choices else None
+
+    @property
+    def pieces(self) -> list[str]:
+        """The text of choice 0, in a list that grows."""
+        choice = self._choices.get(0)
+        return choice.texts["content"] if choice else []
+
+    def as_raw(self) -> Raw:
+        """Return the completion so far as a JSON object, which later chunks do not change."""
+        raw = {**self._head, "choices": [self._choices[index].as_raw() for index in sorted(self._choices)]}
+        return raw if self.usage is None else {**raw, "usage": self.usage}
+
+    def snapshot(self) -> ChatCompletion:
+        """Return the completion so far, an object of its own: later chunks do not change it."""
+        made: ChatCompletion = hook_for(ChatCompletion)(self.as_raw(), None)
+        return made
+
+
+def _last(chunks: list[ChatCompletionChunk], name: str) -> Any:
+    """Return the last value that is neither null nor empty; None if there is none."""
+    for chunk in reversed(chunks):
+        if value := chunk.raw.get(name):
+            return value
+    return None

@@ -1,0 +1,229 @@
+"""The parts of a response.
+
+* A part is a text of an output item (a message's, a refusal's, reasoning's or a summary's of it), or an item that is a
+  tool call. Which item an event speaks of is found as the snapshot does.
+* It is done with its own `done` event, with its item's, or with the response, whichever comes first. A tool call's id
+  and name have to be known by then, or it waits for the next of these.
+* What no delta brought is one all the same, when the part is done. Of an item's kind of text that had deltas, its end
+  brings no more; nor does the response's end of a kind that has been heard, since indexes and ids may change meanwhile.
+* A response that failed or was cancelled ends nothing: the parts were cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container
+from typing import Any
+
+from trio_openai._protocols.parts import CONTENT, REASONING, REFUSAL, Part, TextKind, TextPart
+from trio_openai._wire.json import is_array, is_object
+from trio_openai.types._base import Raw
+from trio_openai.types.deltas import CallKind, Delta, ToolCallArgumentsDelta, ToolCallDone
+
+from .items import Item, Items
+from .parts import PLACES, Place, texts_in
+from .snapshot import DELTAS, DONES, TERMINAL, LastDelta
+
+_TEXTS: dict[str, TextKind] = {
+    "output_text": CONTENT,
+    "refusal": REFUSAL,
+    "reasoning_text": REASONING,
+    "reasoning_summary_text": REASONING,
+}
+_TOOLS: dict[str, CallKind] = {
+    "function_call_arguments": "function",
+    "custom_tool_call_input": "custom",
+    "mcp_call_arguments": "mcp",
+}
+_KINDS: dict[Place, TextKind | CallKind] = {
+    place: _TEXTS.get(place.family) or _TOOLS[place.family]
+    for place in PLACES
+    if place.family in _TEXTS or place.family in _TOOLS
+}
+_TOOL_ITEMS = {place.item_type: place for place in _KINDS if place.family in _TOOLS}
+_CUT = ("response.failed", "response.cancelled")
+
+
+class ResponseParts:
+    """The parts of one response.
+
+    Args:
+        before: events that have come already.
+    """
+
+    def __init__(self, before: list[Raw]) -> None:
+        self._items = Items()
+        self._parts: dict[Item, dict[tuple[Place, int], _Part]] = {}
+        self._open: dict[Item, dict[tuple[Place, int], _Part]] = {}  # of these, those that are not over
+        self._kinds: dict[Item, set[object]] = {}  # of these
+        self._is_cut = False
+        self._numbers = itertools.count()
+        self._last: tuple[LastDelta, _Part] | None = None  # if that was the last event
+        for raw in before:
+            self._add(raw, raw["type"])
+
+    def add(self, event: Any) -> list[Delta]:
+        """Take an event. Returns what it says, in order."""
+        raw: Raw = event.raw
+        if self._last is not None:
+            last, part = self._last
+            if last.is_followed_by(raw):
+                return [part.add(raw["delta"])] if raw["delta"] else []
+            self._last = None
+        return self._add(raw, name if type(name := raw.get("type") or event.type) is str else "")
+
+    def end(self) -> list[Delta]:
+        """The stream is whole: the parts that were not known to be."""
+        return [] if self._is_cut else [event for item in [*self._open] for event in self._end_of(item)]
+
+    def _add(self, raw: Raw, kind: str) -> list[Delta]:
+        if place := DELTAS.get(kind):
+            return self._add_delta(raw, place) if place in _KINDS else []
+        if place := DONES.get(kind):
+            return self._add_done(raw, place) if place in _KINDS else []
+        if kind in ("response.output_item.added", "response.output_item.done"):
+            return self._add_item(raw, done=kind == "response.output_item.done")
+        self._is_cut = self._is_cut or kind in _CUT
+        return self._add_response(raw.get("response")) if kind in TERMINAL and not self._is_cut else []
+
+    def _add_delta(self, raw: Raw, place: Place) -> list[Delta]:
+        value = raw.get("delta")
+        if type(value) is not str or not value:
+            return []
+        item, index = self._items.find(raw, place.item_type), place.index_in(raw)
+        part = self._part(item, place, index)
+        if part is None or (part.is_over and isinstance(part, TextPart)):
+            part = self._begin(item, place, index)
+        if part.is_over:
+            return []
+        self._last = (LastDelta(place, raw, []), part) if "type" in raw else None
+        return [part.add(value)]
+
+    def _add_done(self, raw: Raw, place: Place) -> list[Delta]:
+        value = raw.get(place.field)
+        item = self._items.find(raw, place.item_type)
+        return self._add_whole(item, place, place.index_in(raw), value if type(value) is str else "")
+
+    def _add_whole(self, item: Item, place: Place, index: int, text: str, *, is_new: bool = True) -> list[Delta]:
+        """The end of a text, and all of it, if the server has said so. `is_new`: it may have had no delta."""
+        part = self._part(item, place, index)
+        if part is None and text and is_new:
+            part = self._begin(item, place, index)
+        if part is None or part.is_over:
+            return []
+        said = part.end_with(text)
+        if part.is_known:
+            self._open[item].pop((place, index), None)
+        return said
+
+    def _add_item(self, raw: Raw, *, done: bool) -> list[Delta]:
+        body = raw.get("item")
+        if not is_object(body):
+            return []
+        item = self._items.find(raw, "", body, begins=not done)
+        (item.finish if done else item.begin)(body)
+        heard = {*self._kinds.get(item, ())}
+        self._begin_tool(item)
+        return [*self._add_texts(item, body, heard), *self._end_of(item)] if done else []
+
+    def _begin_tool(self, item: Item) -> None:
+        """If it is a tool call, it is a part, also one without arguments."""
+        kind = item.raw.get("type")
+        place = _TOOL_ITEMS.get(kind) if type(kind) is str else None
+        if place is not None and self._part(item, place, 0) is None:
+            self._begin(item, place, 0)
+
+    def _add_texts(self, item: Item, body: Raw, heard: Container[object]) -> list[Delta]:
+        """The texts of a whole item; of the kinds that were heard before, only those that are under way."""
+        return [
+            event
+            for place, index, text in texts_in(body)
+            for event in self._add_whole(item, place, index, text, is_new=_KINDS[place] not in heard)
+        ]
+
+    def _add_response(self, response: object) -> list[Delta]:
+        """Take the whole response. What it leaves out has ended all the same."""
+        output: list[Any] = value if is_object(response) and is_array(value := response.get("output")) else []
+        heard: set[object] = {kind for kinds in self._kinds.values() for kind in kinds}
+        made: list[Delta] = []
+        for item, index in self._items.matched(output):
+            body = None if index is None else output[index]
+            if index is None:
+                made += self._end_of(item) if item is not None else []
+            elif is_object(body) and (item is not None or _is_named(body) or not heard):  # else it may have been heard
+                made += self._add_last(item or Item({}), index, body, heard)
+        return [*made, *self.end()]
+
+    def _add_last(self, item: Item, index: int, body: Raw, heard: Container[object]) -> list[Delta]:
+        """Take an item of the whole response."""
+        item.index = index if item.index is None else item.index
+        item.finish(body)
+        self._begin_tool(item)
+        return self._add_texts(item, body, heard)
+
+    def _end_of(self, item: Item) -> list[Delta]:
+        return [part.end() for part in self._open.pop(item, {}).values()]
+
+    def _part(self, item: Item, place: Place, index: int) -> _Part | None:
+        return self._parts.get(item, {}).get((place, index))
+
+    def _begin(self, item: Item, place: Place, index: int) -> _Part:
+        kind = _KINDS[place]
+        if item not in self._parts:
+            self._parts[item], self._kinds[item] = {}, set()
+        at = item.index if item.index is not None else len(self._parts) - 1
+        number = next(self._numbers)
+        part = _ToolCall(item, kind, at, number) if isinstance(kind, str) else TextPart(kind, 0, at, number)
+        self._parts[item][place, index] = part
+        self._open.setdefault(item, {})[place, index] = part
+        self._kinds[item].add(kind)
+        return part
+
+
+class _ToolCall(Part):
+    """A tool call that is on its way."""
+
+    __slots__ = ("_item", "_kind")
+
+    is_call = True
+
+    def __init__(self, item: Item, kind: CallKind, index: int, number: int) -> None:
+        super().__init__(0, index, number)
+        self._item = item
+        self._kind: CallKind = kind
+
+    def add(self, text: str) -> Delta:
+        """Take a piece of its arguments."""
+        self._pieces.append(text)
+        place = 0, self._index, self._number, self._pieces, len(self._pieces)
+        return ToolCallArgumentsDelta(text, *place, self._id, self._name)
+
+    def end(self) -> Delta:
+        """It is done."""
+        self.is_over = True
+        name = self._id or self._item.raw.get("id")
+        return ToolCallDone(name, self._name, self.text, self._kind, 0, self._index, self._number)
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether its id and its name are known."""
+        return bool(self._id and self._name)
+
+    @property
+    def _id(self) -> Any:
+        """What answers it. An item without a `call_id` is answered by its own id, but only once it is whole."""
+        raw = self._item.raw
+        call_id = None if self._kind == "mcp" else raw.get("call_id")
+        return call_id or (raw.get("id") if self._kind == "mcp" or self._item.done else None)
+
+    @property
+    def _name(self) -> Any:
+        return self._item.raw.get("name")
+
+
+_Part = TextPart | _ToolCall
+
+
+def _is_named(body: Raw) -> bool:
+    """Return whether an item says which one it is."""
+    return type(body.get("call_id") or body.get("id")) is str

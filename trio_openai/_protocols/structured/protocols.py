@@ -1,0 +1,48 @@
+"""The two dialects for answers in the shape of a class. Only what the events add up to is another: it can be parsed."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._wire.convert import Hook, hook_for
+from trio_openai.types.parsed import Judge, ParsedChatCompletion, ParsedResponse
+
+T = TypeVar("T")
+
+
+class ParsedChatDialect(ChatDialect, Generic[T]):
+    """Chat Completions. `judge` makes the object of the class."""
+
+    def __init__(self, judge: Judge[T], choices: int = 1) -> None:
+        super().__init__(choices)
+        self._judge = judge
+
+    @property
+    def pieces(self) -> list[str]:
+        """The text of the answer, in a list that grows."""
+        return self._snapshot.pieces
+
+    def snapshot(self) -> ParsedChatCompletion[T]:
+        hook: Hook = hook_for(ParsedChatCompletion)
+        made: ParsedChatCompletion[T] = hook(self._snapshot.as_raw(), None)
+        return made.judged_by(self._judge, is_whole=False)
+
+
+class ParsedResponseDialect(ResponseDialect, Generic[T]):
+    """Responses. `judge` makes the object of the class."""
+
+    def __init__(self, judge: Judge[T]) -> None:
+        super().__init__()
+        self._judge = judge
+
+    @property
+    def pieces(self) -> list[str]:
+        """The text of the answer, in a list that grows."""
+        return self._snapshot.pieces
+
+    def snapshot(self) -> ParsedResponse[T]:
+        hook: Hook = hook_for(ParsedResponse)
+        made: ParsedResponse[T] = hook(super().snapshot().raw, None)
+        return made.judged_by(self._judge, is_whole=False)

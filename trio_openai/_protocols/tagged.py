@@ -1,0 +1,300 @@
+"""Streams whose events say their `type`: images, transcriptions, speech, and any other endpoint.
+
+They end with an event that says so, or with `[DONE]`; the end of the body alone is a cut.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Hashable
+from typing import Any, Generic, TypeVar
+
+from trio_openai._wire.convert import hook_for
+from trio_openai._wire.failures import api_error
+from trio_openai._wire.json import is_object, objects_in
+from trio_openai._wire.protocol import Reported
+from trio_openai._wire.text import join_text
+from trio_openai._wire.usage import used_tokens
+from trio_openai.errors import APIError, APIResponseValidationError
+from trio_openai.types._base import NamedEvent, Raw
+from trio_openai.types.audio import (
+    Speech,
+    SpeechAudioDeltaEvent,
+    SpeechAudioDoneEvent,
+    SpeechStreamEvent,
+    Transcription,
+    TranscriptionDiarizedSegment,
+    TranscriptionStreamEvent,
+    TranscriptionTextDeltaEvent,
+    TranscriptionTextDoneEvent,
+)
+from trio_openai.types.images import (
+    Image,
+    ImageEditCompletedEvent,
+    ImageEvent,
+    ImageGenCompletedEvent,
+    ImagesResponse,
+    ImageStreamEvent,
+)
+
+EventT = TypeVar("EventT")
+WholeT = TypeVar("WholeT")
+
+
+class TaggedDialect(ABC, Generic[EventT, WholeT]):
+    """What such streams have in common.
+
+    Args:
+        event_type: the class of the events, or the union of their classes.
+    """
+
+    def __init__(self, event_type: Any) -> None:
+        self.text = ""
+        self.ended = False
+        self.has_content = False
+        self._reason: str | None = None
+        self._usage: object = None
+        self._hook: Callable[[Raw, object], EventT] = hook_for(event_type)
+
+    def ordinary(self, raw: Raw) -> None:
+        """None is decoded ahead: there are few."""
+
+    def add(self, events: list[EventT]) -> None:
+        """Each has been added up when it was made, which is when it is handed out."""
+
+    def event(self, raw: Raw, name: str) -> EventT:
+        """Make the event, and add it up."""
+        event = self._made(raw, name)
+        self.text = self._add(event)
+        self._usage = raw.get("usage") or self._usage
+        if self.ended:
+            self._reason = str(raw.get("type", name))
+        return event
+
+    def _made(self, raw: Raw, name: str) -> EventT:
+        event: Any = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
+        event.raw = raw  # as it was sent
+        made: EventT = event
+        return made
+
+    @abstractmethod
+    def _add(self, event: EventT) -> str:
+        """Fold an event in; return the text that it adds. Sets `ended` and `has_content`."""
+
+    @abstractmethod
+    def snapshot(self) -> WholeT:
+        """What the events so far add up to."""
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """Find an `error` event, an object of no type with an `error`, or an object that is one (vLLM)."""
+        is_error = "error" in (raw.get("type"), raw.get("object"), name) or ("type" not in raw and raw.get("error"))
+        return Reported(api_error(APIError, raw)) if is_error else None
+
+    def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
+        return False
+
+    def knows(self, name: str) -> bool:
+        return name.startswith(("image_", "transcript.", "speech."))
+
+    def whole_without_end(self) -> bool:
+        return False
+
+    @property
+    def reason(self) -> str | None:
+        return self._reason
+
+    @property
+    def tokens(self) -> int | None:
+        return used_tokens(self._usage)
+
+    def failure(self) -> APIError | None:
+        return None
+
+    def resume_path(self) -> str | None:
+        return None
+
+    def delta_of(self, event: Any) -> tuple[Hashable, str] | None:  # noqa: ARG002
+        return None
+
+    def with_delta(self, event: Any, text: str) -> EventT:
+        return self._hook({**event.raw, "delta": text}, None)
+
+
+class ImageDialect(TaggedDialect[ImageStreamEvent, ImagesResponse]):
+    """Pictures: ends when all are completed.
+
+    Until a picture is, the latest sketch of it stands for it in the snapshot.
+
+    Args:
+        pictures: how many were asked for (the parameter `n`).
+    """
+
+    def __init__(self, pictures: int = 1) -> None:
+        super().__init__(ImageStreamEvent)
+        self._expected = pictures
+        self._completed: list[ImageGenCompletedEvent | ImageEditCompletedEvent] = []
+        self._sketch: ImageEvent | None = None
+
+    def _add(self, event: ImageStreamEvent) -> str:
+        if isinstance(event, ImageGenCompletedEvent | ImageEditCompletedEvent):
+            self._completed.append(event)
+            self._sketch = None
+            self.ended = len(self._completed) >= self._expected
+        elif isinstance(event, ImageEvent):
+            self._sketch = event
+        self.has_content = self.has_content or isinstance(event, ImageEvent)
+        return ""
+
+    def snapshot(self) -> ImagesResponse:
+        events: list[ImageEvent] = [*self._completed, *([self._sketch] if self._sketch is not None else [])]
+        whole = ImagesResponse(data=[Image(b64_json=event.b64_json) for event in events])
+        if events:
+            last = events[-1]
+            whole.created, whole.background, whole.size = last.created_at, last.background, last.size
+            whole.output_format, whole.quality = last.output_format, last.quality
+        if self._completed:
+            whole.usage, whole.safety_identifier = self._completed[-1].usage, self._completed[-1].safety_identifier
+        return whole
+
+
+class TranscriptionDialect(TaggedDialect[TranscriptionStreamEvent, Transcription]):
+    """The text of a recording: ends with the event that has all of it.
+
+    vLLM sends chunks like those of a chat instead: the text is in `choices[].delta.content`, and a finish reason is the
+    end, unless more text follows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(TranscriptionStreamEvent)
+        self._texts: list[str] = []
+        self._segments: list[Raw] = []
+        self._done: Raw = {}
+        self._is_finished = False
+
+    def _add(self, event: TranscriptionStreamEvent) -> str:
+        if isinstance(event, TranscriptionTextDeltaEvent):
+            return self._add_text(event.delta)
+        if isinstance(event, TranscriptionDiarizedSegment):
+            self._segments.append(event.raw)
+            self.has_content = True
+        elif isinstance(event, TranscriptionTextDoneEvent):
+            self.ended = True
+            self._done = event.raw
+            if not self._texts:
+                return self._add_text(event.text)
+        else:
+            return join_text(map(self._add_choice, objects_in(event.raw.get("choices"))))
+        return ""
+
+    def _add_choice(self, choice: Raw) -> str:
+        """Fold in a chunk like those of a chat."""
+        delta = choice.get("delta")
+        text = self._add_text(delta.get("content")) if is_object(delta) else ""
+        if reason := choice.get("finish_reason"):
+            self._is_finished, self._reason = True, str(reason)
+        return text
+
+    def _add_text(self, text: object) -> str:
+        if type(text) is not str:
+            return ""
+        self._texts.append(text)
+        if text:
+            self.has_content, self._is_finished = True, False
+        return text
+
+    def whole_without_end(self) -> bool:
+        return self._is_finished
+
+    def snapshot(self) -> Transcription:
+        raw = {name: value for name, value in self._done.items() if name != "type"}
+        raw["text"] = given if type(given := raw.get("text")) is str and given else join_text(self._texts)
+        if self._segments:
+            raw["segments"] = list(self._segments)
+        if is_object(self._usage):
+            raw.setdefault("usage", self._usage)
+        whole: Transcription = hook_for(Transcription)(raw, None)
+        return whole
+
+    def delta_of(self, event: Any) -> tuple[Hashable, str] | None:
+        if not isinstance(event, TranscriptionTextDeltaEvent) or type(event.delta) is not str or event.logprobs:
+            return None
+        return event.raw.get("segment_id"), event.delta
+
+
+class SpeechDialect(TaggedDialect[SpeechStreamEvent, Speech]):
+    """Sound in pieces of base64: ends with the event that has the usage."""
+
+    def __init__(self) -> None:
+        super().__init__(SpeechStreamEvent)
+        self._pieces: list[bytes] = []
+        self._done: SpeechAudioDoneEvent | None = None
+
+    def _add(self, event: SpeechStreamEvent) -> str:
+        if isinstance(event, SpeechAudioDeltaEvent):
+            self._pieces.append(decode_base64(event.audio))
+            self.has_content = self.has_content or bool(self._pieces[-1])
+        elif isinstance(event, SpeechAudioDoneEvent):
+            self.ended = True
+            self._done = event
+        return ""
+
+    def snapshot(self) -> Speech:
+        return Speech(audio=b"".join(self._pieces), usage=self._done.usage if self._done else None)
+
+
+def decode_base64(text: object) -> bytes:
+    """What base64 text stands for.
+
+    Raises:
+        APIResponseValidationError: it is no such text.
+    """
+    try:
+        return base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except (binascii.Error, ValueError) as error:
+        shown = str(text)[:200]
+        raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
+
+
+class OtherDialect(TaggedDialect[Any, Any]):
+    """Any other endpoint. What has been added up is the latest event.
+
+    Args:
+        event_type: the class of the events, or None for `NamedEvent`.
+        end: names or types of the events that end the stream; None if the end of the body does.
+    """
+
+    def __init__(self, event_type: Any, end: Collection[str] | None) -> None:
+        super().__init__(event_type or dict)
+        self._is_plain = event_type is None
+        self._end = end
+        self._last: Any = None
+
+    def event(self, raw: Raw, name: str) -> Any:
+        self._last = NamedEvent(raw, name) if self._is_plain else self._made(raw, name)
+        self.has_content = True
+        self._usage = raw.get("usage") or self._usage
+        kind = raw.get("type")
+        for word in (kind, name):
+            if self._end and isinstance(word, str) and word in self._end:
+                self.ended, self._reason = True, word
+        return self._last
+
+    def _add(self, event: Any) -> str:  # noqa: ARG002 - `event` does it all
+        return ""
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """An `error` event, or an object that says what it is by an `error` alone."""
+        is_error = "error" in (raw.get("type"), raw.get("object"), name)
+        is_bare = raw.keys().isdisjoint(("type", "object")) and (is_object(raw.get("error")) or len(raw) == 1)
+        return Reported(api_error(APIError, raw)) if is_error or (is_bare and raw.get("error")) else None
+
+    def knows(self, name: str) -> bool:
+        return name in (self._end or ())
+
+    def whole_without_end(self) -> bool:
+        return self._end is None
+
+    def snapshot(self) -> Any:
+        return self._last

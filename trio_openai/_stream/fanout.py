@@ -1,0 +1,260 @@
+"""Fan-out: whoever reads a stream also hands its events to the subscribers, in order.
+
+A subscription is a memory channel with a policy for when it is full. Delivery never waits where it can help it: every
+subscriber is offered the event first, and only then are those waited for that have to get it and have no room. There is
+no task: backpressure goes through to the reader and, since it does not read on, to the server.
+
+A stream that nobody has subscribed to has no hub, and pays one comparison an event.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
+
+import trio
+
+from trio_openai._wire.protocol import Dialect
+from trio_openai._wire.reader import END, NEED_DATA, Signal
+from trio_openai._wire.replay import Replay
+from trio_openai._wire.text import join_text
+from trio_openai.errors import APIError
+
+from .stuck import WORDS, is_unreachable, refer_to
+
+if TYPE_CHECKING:
+    from trio_openai._statistics import SubscriptionStatistics
+
+EventT = TypeVar("EventT")
+
+Overflow = Literal["wait", "drop_oldest", "drop_newest", "coalesce", "fail"]
+
+
+class _Run(Generic[EventT]):
+    """Adjacent deltas of one kind on their way to a slow subscriber. The text is joined when it is taken: O(n)."""
+
+    __slots__ = ("event", "kind", "pieces", "taken")
+
+    def __init__(self, event: EventT, kind: Hashable, text: str) -> None:
+        self.event = event
+        self.kind = kind
+        self.pieces = [text]
+        self.taken = False
+
+    def take(self, dialect: Dialect[EventT, object]) -> EventT:
+        self.taken = True
+        return self.event if len(self.pieces) == 1 else dialect.with_delta(self.event, join_text(self.pieces))
+
+
+class Subscription(trio.abc.ReceiveChannel[EventT]):
+    """One subscriber's end of a stream. Made by `Stream.subscribe`.
+
+    It ends like the stream did: cleanly if the stream was whole, otherwise with `trio.BrokenResourceError`, whose
+    `__cause__` is the stream's error, after the events that came before. Close it, and the stream forgets it.
+    """
+
+    def __init__(self, hub: Hub[EventT], buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> None:
+        self._hub = hub
+        self._overflow = overflow
+        self._buffer = buffer if overflow == "wait" else max(buffer, 1)
+        self._replay = replay or None  # None after its last event
+        self._send, self._receive = trio.open_memory_channel["EventT | _Run[EventT]"](self._buffer)
+        self._run: _Run[EventT] | None = None  # the last one that was sent
+        self._broken_by: tuple[str, APIError | None] | None = None
+        self._received = self._dropped = self._merged = self._waits = 0
+        self._stream: weakref.ref[Any] | None = None  # in whose block this is
+        self._source: Any = None
+
+    async def receive(self) -> EventT:
+        """Return the next event.
+
+        Raises:
+            trio.EndOfChannel: the stream was whole, and this was all of it.
+            trio.BrokenResourceError: it was not; or this subscriber fell behind, with `overflow="fail"`.
+            trio.ClosedResourceError: the subscription was closed.
+        """
+        try:
+            event = await self._next_replayed()
+            if event is END:
+                if self._stream is not None and not self._source.is_being_read:
+                    self._refuse_to_hang(self._stream)
+                event = self._taken(await self._receive.receive())
+        except trio.EndOfChannel:
+            if self._broken_by is None:
+                raise
+            message, error = self._broken_by
+            raise trio.BrokenResourceError(message) from error
+        self._received += 1
+        return event
+
+    async def _next_replayed(self) -> EventT | Literal[Signal.END]:  # noqa: ASYNC910 - not after the end
+        """Return the next event of the replay, `END` after the last. If this is cancelled, nothing is lost."""
+        while replay := self._replay:
+            await trio.lowlevel.checkpoint()
+            event = replay.next_event() if self._replay is replay else END  # it may have been closed meanwhile
+            if event is END:
+                self._replay = None
+            elif event is not NEED_DATA:
+                return event
+        return END  # noqa: ASYNC910
+
+    def expect_reader(self, stream: object, source: Any) -> None:
+        """Raise in `receive` if it is certain that nobody will ever read the stream. Internal."""
+        self._stream, self._source = refer_to(stream), source
+
+    def _refuse_to_hang(self, stream: weakref.ref[Any]) -> None:
+        waiting = self._receive.statistics()
+        is_empty = not (waiting.current_buffer_used or waiting.tasks_waiting_send)
+        is_open = waiting.open_send_channels and waiting.open_receive_channels
+        if is_empty and is_open and is_unreachable(stream):
+            raise RuntimeError(WORDS)
+
+    def _taken(self, item: EventT | _Run[EventT]) -> EventT:
+        return cast("_Run[EventT]", item).take(self._hub.dialect) if isinstance(item, _Run) else item
+
+    async def aclose(self) -> None:
+        """Unsubscribe. Idempotent."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Unsubscribe, without a checkpoint. The stream goes on without this subscriber, also if it waits for it."""
+        self._replay = None
+        self._receive.close()
+        self._hub.forget(self)
+
+    def statistics(self) -> SubscriptionStatistics:
+        """What became of the events so far."""
+        from trio_openai._statistics import SubscriptionStatistics
+
+        return SubscriptionStatistics(
+            received=self._received,
+            buffered=self._send.statistics().current_buffer_used,
+            buffer=self._buffer,
+            dropped=self._dropped,
+            merged=self._merged,
+            waits=self._waits,
+        )
+
+    # For the hub.
+
+    def offer(self, event: EventT) -> bool:
+        """Deliver an event without waiting. False if it has to be waited for."""
+        item: EventT | _Run[EventT] = event
+        if self._overflow == "coalesce":
+            if (delta := self._hub.dialect.delta_of(event)) is None:
+                self._run = None
+            elif self._merge(event, *delta):
+                return True
+            else:
+                item = self._run = _Run(event, *delta)
+        try:
+            self._send.send_nowait(item)
+        except trio.WouldBlock:
+            return self._offer_to_full(item)
+        except trio.BrokenResourceError:
+            self._hub.forget(self)
+        return True
+
+    def _merge(self, event: EventT, kind: Hashable, text: str) -> bool:
+        run = self._run
+        if run is None or run.taken or run.kind != kind:
+            return False
+        run.event = event
+        run.pieces.append(text)
+        self._merged += 1
+        return True
+
+    def _offer_to_full(self, item: EventT | _Run[EventT]) -> bool:
+        if self._overflow == "drop_oldest":
+            self._receive.receive_nowait()
+            self._send.send_nowait(item)
+            self._dropped += 1
+        elif self._overflow == "drop_newest":
+            self._dropped += 1
+        elif self._overflow == "fail":
+            self._dropped += 1
+            self._hub.forget(self)
+            self.end(f"this subscriber fell behind: its buffer of {self._buffer} events was full", None)
+        else:
+            return False
+        return True
+
+    async def push(self, event: EventT) -> None:
+        """Deliver an event that was offered in vain. A cancellation delivers nothing."""
+        self._waits += 1
+        item = self._run if self._overflow == "coalesce" and self._run is not None else event
+        try:
+            await self._send.send(item)
+        except trio.BrokenResourceError:  # it was closed, and has been forgotten
+            await trio.lowlevel.checkpoint()
+
+    def end(self, broken_by: str, error: APIError | None) -> None:
+        """Let it end, after what it has in its buffer."""
+        self._broken_by = (broken_by, error) if broken_by else None
+        self._send.close()
+
+
+class Hub(Generic[EventT]):
+    """The subscribers of one stream."""
+
+    def __init__(self, dialect: Dialect[EventT, object]) -> None:
+        self.dialect = dialect
+        self.subscriptions: list[Subscription[EventT]] = []
+        self._event: EventT | None = None  # what is being delivered
+        self._full: list[Subscription[EventT]] = []  # who has yet to get it
+        self._was_heard = False
+
+    def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
+        """Add a subscriber.
+
+        Raises:
+            ValueError: there is no such policy, or the buffer is negative.
+        """
+        if overflow not in get_args(Overflow):
+            raise ValueError(f"overflow is one of {', '.join(map(repr, get_args(Overflow)))}, not {overflow!r}")
+        if type(buffer) is not int or buffer < 0:
+            raise ValueError("buffer takes a number of events, zero or more")
+        subscription = Subscription(self, buffer, overflow, replay)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def forget(self, subscription: Subscription[EventT]) -> None:
+        """Deliver nothing to a subscriber any more."""
+        if subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether there are subscribers, or were at the end."""
+        return bool(self.subscriptions) or self._was_heard
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether a delivery was cancelled, so that `go_on` has to come next."""
+        return bool(self._full)
+
+    async def deliver(self, event: EventT) -> None:  # noqa: ASYNC910 - the reader is at a checkpoint for every event
+        """Hand an event to everybody. Waits for those only that have no room. If that is cancelled: `go_on`."""
+        self._full = [one for one in self.subscriptions[:] if not one.offer(event)]
+        if self._full:
+            self._event = event
+            await self.go_on()
+
+    async def go_on(self) -> EventT:
+        """Go on with the delivery that was cancelled. Returns its event."""
+        event = cast("EventT", self._event)
+        while self._full:  # noqa: ASYNC913 - somebody is in it
+            await self._full[0].push(event)
+            self._full.pop(0)
+        return event  # noqa: ASYNC910
+
+    def end(self, is_whole: bool, error: APIError | None) -> None:
+        """End all subscriptions as the stream ended: cleanly only for those who have got its last event."""
+        cut = "the stream was closed before its end"
+        how = "" if is_whole else f"the stream failed: {error}" if error else cut
+        for subscription in self.subscriptions:
+            subscription.end(how or (cut if subscription in self._full else ""), error)
+        self._was_heard = self.is_heard
+        self.subscriptions = []

@@ -1,0 +1,314 @@
+"""The way of a call of the blocking client: from a method to its counterpart in the loop, and back.
+
+What the counterpart returns is wrapped for a thread if it is a stream, a page of a list, or a stream of bytes; anything
+else is handed over.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from operator import attrgetter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, cast
+
+import attrs
+import trio
+
+from trio_openai._client.client import TrioOpenAI
+from trio_openai._endpoints._pages import Listing, Page
+from trio_openai._request.calls import by_name_only, hide_headers
+from trio_openai._request.raw_response import RawResponse
+from trio_openai._stream.bytes import ByteStream
+from trio_openai._stream.mistakes import EntersBlocking
+from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
+from trio_openai._stream.stream import (
+    ChatCompletionStream,
+    CompletionStream,
+    ImageStream,
+    OpenableT,
+    ResponseStream,
+    SpeechStream,
+    StreamManager,
+    TranscriptionStream,
+)
+
+from .portal import Portal, Portals
+from .stream import (
+    SyncByteStream,
+    SyncChatCompletionStream,
+    SyncCompletionStream,
+    SyncImageStream,
+    SyncParsedChatCompletionStream,
+    SyncParsedResponseStream,
+    SyncResponseStream,
+    SyncSpeechStream,
+    SyncTranscriptionStream,
+)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+SyncT = TypeVar("SyncT", bound=_Closable)
+Wrap = Callable[[OpenableT, Portal[Any], object], SyncT]
+
+
+class SyncStreamManager(EntersBlocking, Generic[SyncT]):
+    """`with ... .stream(...) as stream`. However the block is left, the stream is closed."""
+
+    def __init__(self, opening: _Opening[SyncT]) -> None:
+        self._opening = opening
+        self._stream: SyncT | None = None
+
+    def __enter__(self) -> SyncT:
+        if self._opening.has_begun:
+            raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
+        self._stream = stream = self._opening.run()
+        return stream
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._stream is not None
+        self._stream.close()
+
+
+# The way of a call: from a method here to its counterpart in the loop.
+
+
+@attrs.frozen(eq=False)
+class SyncCaller:
+    """What a client's endpoints share: where its calls run, and the options that `with_options` has changed."""
+
+    portals: Portals[TrioOpenAI]
+    options: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    raw: bool = False  # whether answers are to be `RawResponse`s
+
+    def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
+        """The client in a loop; to be called there."""
+        client = portal.resident.with_options(**self.options) if self.options else portal.resident
+        return cast("TrioOpenAI", client.with_raw_response) if self.raw else client
+
+    def ask(self, ask: Callable[[TrioOpenAI], Awaitable[Any]]) -> Any:
+        """Make a call and wait for what comes of it."""
+        return _Opening[Any](self, ask).run()
+
+    def manager(
+        self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT] | None
+    ) -> SyncStreamManager[SyncT]:
+        """What opens a stream."""
+        return SyncStreamManager(_Opening(self, lambda client: find(client).__aenter__(), wrap))
+
+
+class _Opening(Generic[SyncT]):
+    """What was asked for, on its way from the loop to the thread."""
+
+    def __init__(
+        self,
+        caller: SyncCaller,
+        ask: Callable[[TrioOpenAI], Awaitable[Any]],
+        wrap: Wrap[Any, SyncT] | None = None,
+    ) -> None:
+        self.has_begun = False
+        self._caller, self._ask, self._wrap = caller, ask, wrap
+        self._made: Any = None
+
+    def run(self) -> SyncT:
+        """Get it. Nothing of it is left if that is interrupted."""
+        self.has_begun = True
+        return self._caller.portals.run(self._open, undo=self._close)
+
+    async def _open(self, portal: Portal[TrioOpenAI]) -> SyncT:
+        self._made = made = await self._ask(self._caller.client(portal))
+        wrap: Any = self._wrap or _WRAPPED.get(made.__class__)
+        wrapped: SyncT = wrap(made, portal, self._caller) if wrap else made
+        return wrapped
+
+    async def _close(self) -> None:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        if hasattr(self._made, "aclose"):
+            await self._made.aclose()
+
+
+class SyncPage(Generic[_T]):
+    """A page of a list. Iterate it for its items and those of the pages after it.
+
+    Attributes:
+        data: its items.
+        has_more: whether there is another one, as the server says.
+    """
+
+    def __init__(self, page: Page[_T], portal: Portal[Any], owner: object) -> None:
+        self.data = page.data
+        self.has_more = page.has_more
+        self._page, self._portal, self._owner = page, portal, owner
+
+    def __repr__(self) -> str:
+        return f"SyncPage(data={self.data!r}, has_more={self.has_more})"
+
+    def has_next_page(self) -> bool:
+        """Whether there is another page."""
+        return self._page.has_next_page()
+
+    def get_next_page(self) -> SyncPage[_T]:
+        """The next page.
+
+        Raises:
+            RuntimeError: there is none.
+            APIError: it failed.
+        """
+        return SyncPage(self._portal.run(self._page.get_next_page), self._portal, self._owner)
+
+    def __iter__(self) -> Iterator[_T]:
+        page = self
+        yield from page.data
+        while page.has_next_page():
+            page = page.get_next_page()
+            yield from page.data
+
+
+class SyncRawResponse(RawResponse[_T_co]):
+    """A `RawResponse` of the blocking client, which is closed without an event loop."""
+
+    def aclose(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Close the stream, if the answer is one. Blocks until that is done."""
+        if self._stream is not None:
+            cast("Any", self.parse()).close()
+
+    close = aclose
+
+
+def _raw(response: RawResponse[Any], portal: Portal[Any], owner: object) -> SyncRawResponse[Any]:
+    """Return the same response, whose `parse` gives what a thread can use."""
+
+    def parse() -> Any:
+        parsed = response.parse()
+        wrap = _WRAPPED.get(parsed.__class__)
+        return wrap(parsed, portal, owner) if wrap else parsed
+
+    return SyncRawResponse(
+        http_response=response.http_response,
+        retries_taken=response.retries_taken,
+        elapsed=response.elapsed,
+        parse=functools.cache(parse),
+        stream=response._stream,  # pyright: ignore[reportPrivateUsage]
+    )
+
+
+_WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
+    ByteStream: SyncByteStream,
+    ChatCompletionStream: SyncChatCompletionStream,
+    CompletionStream: SyncCompletionStream,
+    ImageStream: SyncImageStream,
+    Page: SyncPage,
+    ParsedChatCompletionStream: SyncParsedChatCompletionStream,
+    ParsedResponseStream: SyncParsedResponseStream,
+    RawResponse: _raw,
+    ResponseStream: SyncResponseStream,
+    SpeechStream: SyncSpeechStream,
+    TranscriptionStream: SyncTranscriptionStream,
+}
+
+
+class Endpoint:
+    """What is under an attribute of the client."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self.caller = caller
+
+    if not TYPE_CHECKING:  # a checker finds its type in each endpoint's own class
+
+        @property
+        def with_raw_response(self) -> Any:
+            """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
+            return type(self)(attrs.evolve(self.caller, raw=True))
+
+        def __getattr__(self, name: str) -> Any:
+            from trio_openai._request.hints import no_attribute
+
+            raise no_attribute(self, name)
+
+
+class Streamed(Generic[_P, SyncT]):
+    """A method whose counterpart gives the manager of a stream."""
+
+    def __init__(
+        self,
+        find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]],
+        wrap: Wrap[OpenableT, SyncT] | None = None,
+    ) -> None:
+        self._find, self._wrap = find, wrap
+
+    def __get__(self, endpoint: Endpoint, owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
+        def call(*args: _P.args, **params: _P.kwargs) -> SyncStreamManager[SyncT]:
+            hide_headers(params)
+            return endpoint.caller.manager(lambda client: self._find(client)(*args, **params), self._wrap)
+
+        return call
+
+
+class _Awaited(Generic[_P, _T]):
+    """A method whose counterpart is awaited; `_T` is what comes of it for a thread."""
+
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[Any]]]) -> None:
+        self._find = find
+
+    def __get__(self, endpoint: Endpoint, owner: object) -> Callable[_P, _T]:
+        def call(*args: _P.args, **params: _P.kwargs) -> _T:
+            hide_headers(params)
+            answer: _T = endpoint.caller.ask(lambda client: self._find(client)(*args, **params))
+            return answer
+
+        return call
+
+
+class Plain(_Awaited[_P, _T]):
+    """A method whose counterpart gives its answer."""
+
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[_T]]]) -> None:
+        super().__init__(find)
+
+
+class Paged(_Awaited[_P, SyncPage[_T]], Generic[_P, _T]):
+    """A method whose counterpart gives a list in pages."""
+
+    def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Listing[_T]]]) -> None:
+        super().__init__(find)
+
+
+class Creating(Endpoint):
+    """An endpoint with `create`."""
+
+    _name: ClassVar[str]  # of its counterpart, from the client on
+
+    if not TYPE_CHECKING:
+
+        @by_name_only
+        def create(self, **params: Any) -> Any:
+            """Make a call and return the whole answer; with `stream=True`, its stream, for `with` or to `close()`.
+
+            Raises:
+                TypeError, ValueError: a parameter cannot be sent.
+                APIError: it failed.
+            """
+            hide_headers(params)
+            return self.caller.ask(lambda client: attrgetter(self._name)(client).create(**params))
+
+
+class Called(Endpoint):
+    """An endpoint that is called itself."""
+
+    _name: ClassVar[str]
+
+    if not TYPE_CHECKING:
+
+        def __call__(self, *where: str, **params: Any) -> Any:
+            """As `create` of other endpoints."""
+            hide_headers(params)
+            return self.caller.ask(lambda client: attrgetter(self._name)(client)(*where, **params))

@@ -1,0 +1,152 @@
+"""What a model said to its tools, in a form that strict servers accept in the next request.
+
+Servers check what they are sent more strictly than what they send themselves. So in what goes back:
+
+* arguments are a JSON object. Blank ones become `{}`. Anything else is kept as text in an object, where the model can
+  see what it wrote (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/fine-grained-tool-streaming).
+* every call has an id that is a string, and no two calls of a round share one;
+* names have only the characters that the API allows.
+
+What is fine already goes back as it came.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+
+from trio_openai._protocols.structured import answer_format as structured
+from trio_openai._wire.json import encode_text, is_object
+from trio_openai._wire.text import utf8
+from trio_openai.types._base import Raw
+from trio_openai.types.deltas import ToolCallDone
+
+INVALID_JSON = "INVALID_JSON"
+"""The member that holds arguments that were no JSON object."""
+
+_FORBIDDEN = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 64
+_ITEM_TYPES = {"function": "function_call", "custom": "custom_tool_call"}
+
+Description = tuple[str, str, str, str]
+"""A call's kind, id, name and text."""
+
+
+def arguments_to_send(call: ToolCallDone) -> str:
+    """Return a call's arguments as the text of a JSON object; of a custom tool, its text."""
+    text = utf8(call.arguments).decode()
+    if call.kind == "custom":
+        return text
+    if not text.strip():
+        return "{}"
+    value = _decoded(text)
+    if not is_object(value):
+        return encode_text({INVALID_JSON: text})
+    return text if text.strip().startswith("{") else encode_text(value)
+
+
+def _decoded(text: str) -> object:
+    try:
+        return structured.decoded(text)
+    except ValueError:
+        return None
+
+
+def name_to_send(name: object) -> str:
+    """Return a tool's name with only the characters that the API allows."""
+    return _FORBIDDEN.sub("_", _text(name))[:_LONGEST_NAME] or "unknown"
+
+
+def name_to_show(name: object) -> str:
+    """Return what the server sent as a tool's name, for an error message. Never raises."""
+    try:
+        return f"{name!r:.100}"
+    except RecursionError:
+        return "(nested too deeply)"
+
+
+def distinct_ids(given: Sequence[object], used: set[str]) -> list[str]:
+    """Return one id for each call of a round: the server's own, unless that is none or was there before.
+
+    Args:
+        given: what the server sent as the ids.
+        used: every id of the conversation so far, which a new id must not repeat. The ids of this round are added.
+    """
+    ids: dict[str, None] = {}
+    numbers = itertools.count(2)
+    for place, name in enumerate(map(_text, given)):
+        base = chosen = name or f"call_{place}"
+        while chosen in ids or (chosen != name and chosen in used):
+            chosen = f"{base}_{next(numbers)}"
+        ids[chosen] = None
+    used.update(ids)
+    return list(ids)
+
+
+def _text(value: object) -> str:
+    """A string that can be sent, or an empty one for what is no string."""
+    return utf8(value).decode().strip() if isinstance(value, str) else ""
+
+
+# --------------------------------------------------------------------------------------------------- items of Responses
+
+
+def id_of(call: ToolCallDone, item: Raw | None) -> str:
+    """Return what the output of a call has to name, as the server sent it; empty if it sent nothing."""
+    return _id_of_item(item) if item is not None else _text(call.id)
+
+
+def _id_of_item(item: Raw) -> str:
+    """The item's `call_id`, or its own id where a server sends none."""
+    return _text(item.get("call_id")) or _text(item.get("id"))
+
+
+def items_of_calls(items: list[Raw], calls: Sequence[ToolCallDone]) -> list[int | None]:
+    """Return the place of each call's item in the output, or None if the output lacks it.
+
+    Servers change ids and order between events. So a call is looked for by all that is known of it first, then by its
+    id, then by what is called, and at last by its kind alone. Each item is taken once.
+    """
+    found: dict[int, int] = {}
+    free = {place: _described(item) for place, item in enumerate(items) if item.get("type") in _ITEM_TYPES.values()}
+    sought = {number: _sought(call) for number, call in enumerate(calls)}
+    for key in _KEYS:
+        waiting: defaultdict[tuple[str, ...], deque[int]] = defaultdict(deque)
+        for place, description in free.items():
+            waiting[key(description)].append(place)
+        for number in [*sought]:
+            if places := waiting.get(key(sought[number])):
+                found[number] = places.popleft()
+                del sought[number], free[found[number]]
+    return [found.get(number) for number in range(len(calls))]
+
+
+_KEYS: tuple[Callable[[Description], tuple[str, ...]], ...] = (
+    lambda description: description,
+    lambda description: description[:2],
+    lambda description: (description[0], *description[2:]),
+    lambda description: description[:1],
+)
+
+
+def _described(item: Raw) -> Description:
+    text = item.get("input" if item["type"] == "custom_tool_call" else "arguments")
+    return item["type"], _id_of_item(item), _text(item.get("name")), _text(text)
+
+
+def _sought(call: ToolCallDone) -> Description:
+    return _ITEM_TYPES.get(call.kind, ""), _text(call.id), _text(call.name), _text(call.arguments)
+
+
+def item_to_send(call: ToolCallDone, call_id: str, item: Raw | None) -> Raw:
+    """Return the item of a call as it goes back. `item` is what the server sent, if it did."""
+    text = "input" if call.kind == "custom" else "arguments"
+    wanted: Raw = {
+        "type": _ITEM_TYPES[call.kind],
+        "call_id": call_id,
+        "name": name_to_send(call.name),
+        text: arguments_to_send(call),
+    }
+    return {**(item or {}), **wanted}

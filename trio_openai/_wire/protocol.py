@@ -1,0 +1,130 @@
+"""What differs from one streaming endpoint to the next: the type of its events, what they add up to, how it ends.
+
+A dialect serves one stream and holds what that stream has added up to. The reader asks it three things of an event's
+JSON object: what event it is, whether it reports an error, and whether it ends the stream; and, when the body ends
+without saying so, whether what came is whole. To make an event and to add it up are two things, since the events of one
+read are decoded together, and each belongs to the sum when it has been handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from trio_openai._wire.failures import has_failed
+from trio_openai.errors import APIError
+from trio_openai.types._base import Raw
+
+from .failures import api_error
+from .json import objects_in
+
+EventT = TypeVar("EventT", covariant=True)
+WholeT = TypeVar("WholeT", covariant=True)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Reported:
+    """An error that the server reported inside the stream.
+
+    Attributes:
+        error: what to raise.
+        is_event: whether the object is also an event to hand over first, since it holds more than the error.
+        may_end: whether an event that ends the stream may still follow and take the error's place.
+    """
+
+    error: APIError
+    is_event: bool = False
+    may_end: bool = False
+
+
+def error_beside_choices(raw: Raw, name: str) -> Reported | None:
+    """Return the error that an event named `name` reports, if it does.
+
+    That is an `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM).
+    A choice may have the `error` member as well.
+    """
+    kind = raw.get("object")
+    is_error = "error" in (kind, raw.get("type")) and kind != "chat.completion.chunk"  # whatever `type` a chunk has
+    if raw.get("error") or name == "error" or is_error:
+        return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
+    failed = next(filter(has_failed, objects_in(raw.get("choices"))), None)
+    return None if failed is None else Reported(api_error(APIError, failed), is_event=True)
+
+
+class Dialect(Protocol[EventT, WholeT]):
+    """One endpoint's way of streaming."""
+
+    ended: bool  # whether the last event that was made was the stream's end, by its own terms
+
+    @property
+    def text(self) -> str:
+        """What the last event adds to the main text."""
+        ...
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything that the model produced has arrived: text, reasoning, a refusal, a tool call, audio."""
+        ...
+
+    def event(self, raw: Raw, name: str) -> EventT:
+        """Make the typed event of an SSE message named `name`."""
+        ...
+
+    def ordinary(self, raw: Raw) -> EventT | None:
+        """The same, in one step for nearly all events: if it reports no error, and the stream goes on; else None.
+
+        It is not told the name, which is anything but `error`: what it returns must not depend on that.
+        """
+        ...
+
+    def add(self, events: list[Any]) -> None:
+        """Add events up, one or more."""
+        ...
+
+    def error(self, raw: Raw, name: str) -> Reported | None:
+        """The error that an object reports, if it does."""
+        ...
+
+    def is_answer(self, raw: Raw) -> bool:
+        """Return whether an object is a whole plain answer, which a server may send in place of a stream."""
+        ...
+
+    def knows(self, name: str) -> bool:
+        """Return whether events of the endpoint have this name. What is no JSON object and has another is skipped."""
+        ...
+
+    def whole_without_end(self) -> bool:
+        """Whether what came is whole, though nothing said that it was the end."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why the model stopped, as the wire says it."""
+        ...
+
+    @property
+    def tokens(self) -> int | None:
+        """The tokens that were used, if the stream has said so."""
+        ...
+
+    def failure(self) -> APIError | None:
+        """The error that a stream ended with by its own terms, which only its events show."""
+        ...
+
+    def snapshot(self) -> WholeT:
+        """What the events so far add up to."""
+        ...
+
+    def resume_path(self) -> str | None:
+        """Where the rest of a stream that broke can be had."""
+        ...
+
+    def delta_of(self, event: Any) -> tuple[Hashable, str] | None:
+        """What kind of delta an event is and its text, if it is that and nothing else."""
+        ...
+
+    def with_delta(self, event: Any, text: str) -> EventT:
+        """The event with another text in place of its delta's."""
+        ...

@@ -1,0 +1,477 @@
+"""From Server-Sent Events to the events of a stream, and the verdict on how it ended.
+
+A stream lives by the table `_NEXT`: it is opening until its first event, streaming until something ends it, and then
+done, truncated, failed or closed for good. What ends it:
+
+* the end that its dialect knows (an event that carries the finished response), or `data: [DONE]`: done;
+* the end of the body: done if what came is whole all the same (every choice finished) and the body was not cut, else
+  truncated;
+* the end of a body that is the whole answer as plain JSON, which counts as one event: done;
+* an error that the server reports inside the stream, or bytes that are not the protocol: failed;
+* the user, or a deadline, or the network: the stream that reads for us says so by `fail` and `close`.
+
+What is not an event is passed over: messages without data, keep-alive comments, also those in a `data` field (`data: :
+keepalive`), `data: null`, and what is no JSON object and has a name that no event of the endpoint has. Bytes after the
+end are ignored. At the end of the body a last event without its empty line counts if it is whole.
+
+Lines that are no field of the standard may be the words of a server or proxy that gave up. If they are JSON that
+reports an error, the stream fails with it, also if `[DONE]` follows. If no event follows, the error for a cut stream
+quotes them.
+
+Like the parser below it, a reader is pulled: `receive_data`, then `next_event` until it says `NEED_DATA` or `END`. The
+good events before a bad one are handed out first.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import attrs
+
+from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
+
+from .failures import api_error, decode_body, decode_replaced, error_in_text, is_error, sentence
+from .json import is_object, loader_for, objects_in
+from .large import put_strings_back, shown, take_strings_out
+from .protocol import Dialect, Reported
+from .sse import DEFAULT_LIMIT, WORK_AT_ONCE, ServerSentEvent, SSEParser
+
+EventT = TypeVar("EventT")
+
+
+class State(Enum):
+    """Where a stream stands."""
+
+    OPENING = "opening"
+    STREAMING = "streaming"
+    DONE = "done"
+    TRUNCATED = "truncated"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class Signal(Enum):
+    """What `next_event` answers when it has no event."""
+
+    NEED_DATA = "need data"
+    END = "end"
+
+
+NEED_DATA: Final = Signal.NEED_DATA
+END: Final = Signal.END
+
+NEW_CONNECTION: Final = b""
+"""Between the pieces of a recorded body: what follows came by another connection, after `resume`."""
+
+_Input = Literal["event", "end", "cut", "error", "close"]
+
+# Before Python 3.12, to look a member of an enumeration up takes as long as three calls.
+_OPENING, _STREAMING = State.OPENING, State.STREAMING
+_OPEN = (_OPENING, _STREAMING)
+_NEXT: dict[tuple[State, _Input], State] = {
+    **{(state, "event"): _STREAMING for state in _OPEN},
+    **{(state, "end"): State.DONE for state in _OPEN},
+    **{(state, "cut"): State.TRUNCATED for state in _OPEN},
+    **{(state, "error"): State.FAILED for state in _OPEN},
+    **{(state, "close"): State.CLOSED for state in _OPEN},
+}  # a stream that has ended stays as it is
+
+_WORK_OF_A_MESSAGE = 8  # to decode it, measured in lines that are parsed
+_DECODED_AHEAD = 32  # events; decoded ones take several times the memory of their bytes
+_WORDS_KEPT = 64 * 1024
+_HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b":", b"data", b"event", b"id", b"retry")
+
+
+@attrs.frozen
+class Verdict:
+    """How a stream ended, as data.
+
+    Attributes:
+        state: `open`, `done`, `truncated`, `failed` or `closed` (by the user, before its end).
+        by: what made it done: `finish_reason`, `[DONE]`, `terminal_event`, or `end_of_body` where nothing else is the
+            end; otherwise None.
+        reason: why the model stopped, as the wire says it (`stop`, `length`, `response.completed`), or None.
+    """
+
+    state: str
+    by: str | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        """A phrase such as `done by [DONE] (stop)`."""
+        return self.state + (f" by {self.by}" if self.by else "") + (f" ({self.reason})" if self.reason else "")
+
+
+class Reader(Generic[EventT]):
+    """The lifecycle of one stream.
+
+    Args:
+        dialect: the endpoint's way of streaming.
+        content_type: of the response, for the message if it is no event stream.
+        limit: bytes that one event may have.
+        exactly_once: whether to go by the events' `sequence_number`: an event that comes twice is skipped, a missing
+            one is an error. Events without a number are passed on.
+
+    Attributes:
+        events: how many have been handed out.
+        cursor: the last `sequence_number`, of an `exactly_once` reader.
+    """
+
+    is_full = False  # whether what it keeps has to be taken before it goes on; see `reader_raw.py`
+
+    def __init__(
+        self,
+        dialect: Dialect[EventT, Any],
+        *,
+        content_type: str = "",
+        limit: int = DEFAULT_LIMIT,
+        exactly_once: bool = False,
+    ) -> None:
+        self.state = _OPENING
+        self._dialect = dialect
+        self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
+        self._to_add: list[EventT] = []  # handed out, not added up
+        self.events = 0
+        self.error: APIError | None = None  # what the stream failed with; raised again at every pull
+        self.ended_by: str | None = None
+        self._reported: Reported | None = None
+        self.cursor: int | None = None
+        self._exactly_once = exactly_once
+        self._content_type = content_type
+        self._limit = limit
+        self._parser = self._new_parser()
+        self._strings: dict[str, str] = {}  # long ones of the event that is being decoded
+        self._words = bytearray()  # lines that are no field, and nothing came after them:
+        self._words_at = 0  # then there are still as many events
+        self._head = bytearray()
+        self._body_ended = False
+        self._cut_by = ""
+        self._is_plain = False  # the body is no stream but the whole answer
+
+    def _new_parser(self) -> SSEParser:
+        return SSEParser(limit=self._limit, words=True, pieces=True)
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether `next_event` can go on without more bytes, after it has answered `NEED_DATA`."""
+        return self.state in _OPEN and self._parser.has_more
+
+    @property
+    def dialect(self) -> Dialect[EventT, Any]:
+        """The dialect, which knows what the events handed out so far add up to."""
+        self.add_up()
+        return self._dialect
+
+    def add_up(self) -> None:
+        """Add up the events that have been handed out. Several at once cost less: so it is done once a read."""
+        if self._to_add:
+            events, self._to_add = self._to_add, []
+            self._dialect.add(events)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How it ended, or that it has not."""
+        state = "open" if self.state in _OPEN else self.state.value
+        return Verdict(state, self.ended_by, self.dialect.reason)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of the body. Never raises."""
+        if self.state is _OPENING:
+            self._keep_head(data)
+        self._parser.receive_data(data)
+
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the first bytes of the body; all of them if it may be a JSON object instead of a stream."""
+        start = bytes(self._head[:64] or data[:64])
+        most = self._limit if start.removeprefix(_BOM).lstrip()[:1] == b"{" else _HEAD_KEPT
+        if len(self._head) < most:
+            self._head += data[: most - len(self._head)]
+
+    def receive_end(self, *, cut_by: str = "") -> None:
+        """Take the end of the body; `cut_by` says what broke the connection before the end that HTTP announced."""
+        self._body_ended = True
+        self._cut_by = cut_by
+        self._parser.receive_end()
+
+    def next_event(self) -> EventT | Signal:
+        """Return the next event, `NEED_DATA`, or `END`.
+
+        One call does a bounded amount of work, whatever the bytes are. If it has found no event by then, it answers
+        `NEED_DATA` while `has_more` is true: let others run, and call it again.
+
+        Raises:
+            APIError: the server reported an error.
+            StreamTruncatedError: the body ended, and what came is not whole.
+            APIResponseValidationError: what came is not the protocol.
+        """
+        if self.state not in _OPEN:
+            return self._after_end()
+        if self._ready or self._decode_ahead():
+            event = self._ready.pop()
+            self.events += 1
+            self._to_add.append(event)
+            return event
+        if self._reported is not None and not self._reported.may_end:
+            raise self.fail(self._reported.error)
+        try:
+            parser = self._parser
+            parser.work = WORK_AT_ONCE
+            while parser.has_more and (message := parser.go_on()) is not None:
+                parser.work -= _WORK_OF_A_MESSAGE
+                if (answer := self._interpret(message)) is not None:
+                    return answer
+            return self._finish() if self._body_ended and not parser.has_more else NEED_DATA
+        except APIResponseValidationError as error:
+            raise self.fail(error) from error.__cause__
+
+    def _decode_ahead(self) -> bool:
+        """Decode the next events together, up to the first that is out of the ordinary. Returns whether there is one.
+
+        An event costs half of what it costs by the long way.
+        """
+        parser = self._parser
+        if not parser.has_more or self.state is not _STREAMING or self._reported is not None or self._exactly_once:
+            return False
+        self.add_up()
+        ordinary, ready = self._dialect.ordinary, self._ready
+        batch = parser.plain_data(_DECODED_AHEAD)
+        loads = loader_for(batch)
+        for data in batch:
+            try:
+                raw = loads(data)
+            except ValueError:
+                break
+            event = ordinary(raw) if is_object(raw) else None
+            if event is None:
+                break
+            ready.append(event)
+        parser.skip(len(ready))
+        ready.reverse()
+        return bool(ready)
+
+    def fail(self, error: APIError) -> APIError:
+        """End the stream with an error, unless it has ended. Return what to raise, with what had arrived in `partial`.
+
+        If the server had reported an error before, that is the one: what followed is only its consequence.
+        """
+        if self.state in _OPEN:
+            error = self._reported.error if self._reported else error
+            if error.partial is None and self.state is not _OPENING:
+                error.partial = self.dialect.snapshot()
+            self.error = error
+            self._enter("cut" if isinstance(error, StreamTruncatedError) else "error")
+        return self.error or error
+
+    def resume(self) -> None:
+        """Forget the failure: what is received next is the rest, or more than the rest, by another connection."""
+        self.state = _STREAMING if self.events else _OPENING
+        self.error = self._reported = None
+        self._parser, self._words = self._new_parser(), bytearray()
+        self._body_ended, self._cut_by = False, ""
+
+    def anew(self, dialect: Dialect[EventT, Any]) -> Reader[EventT]:
+        """Return a reader that reads the same body from its beginning."""
+        return Reader(dialect, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
+
+    def close(self) -> None:
+        """End the stream because its user is done with it."""
+        self._enter("close")
+
+    def _enter(self, what: _Input) -> None:
+        self.state = _NEXT.get((self.state, what), self.state)
+
+    def _after_end(self) -> Signal:
+        if self.error is not None:
+            raise self.error
+        return END
+
+    def _end(self, by: str) -> Signal:
+        self.ended_by = by
+        self._enter("end")
+        return END
+
+    def _interpret(self, message: ServerSentEvent) -> EventT | Signal | None:
+        """Return the event that a message holds; None if it holds none."""
+        if self._parser.words:
+            self._heed(self._parser.words, is_alone=message.data is None)
+        if self._parser.pieces:
+            self._take_strings_out(message)
+        if (data := message.data) is None:
+            return None
+        try:
+            raw = loader_for((data,))(data)
+        except ValueError:
+            return self._not_strict_json(message.event, data)
+        return self._take(raw, message.event, data)
+
+    def _take_strings_out(self, message: ServerSentEvent) -> None:
+        """Decode the long strings of a large event; `_take` puts them into the rest."""
+        message.data, self._strings = take_strings_out(self._parser.pieces)
+
+    def _heed(self, words: bytes, *, is_alone: bool) -> None:
+        """Look for an error in lines that are no field, and remember them: they may be the server's last words.
+
+        An event in the same block `is_alone` not, and is handed out before the error.
+        """
+        said = error_in_text(words)
+        if said is not None:
+            self._reported = Reported(api_error(APIError, said), is_event=True)
+            if is_alone:
+                raise self.fail(self._reported.error)
+        if self._words_at != self.events:
+            self._words, self._words_at = bytearray(), self.events
+        if len(self._words) < _WORDS_KEPT:
+            self._words += words
+
+    def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
+        """Handle `[DONE]`, a keep-alive, the text of an error; or JSON that only Python's own decoder takes."""
+        text = data.strip()
+        if text == b"[DONE]":
+            return self._done()
+        if name == "error":
+            raw: object = decode_replaced(data)
+            if not is_object(raw):
+                raise self.fail(api_error(APIError, raw))
+        elif not text or text.startswith(b":"):
+            return None
+        else:
+            raw = decode_replaced(data)
+            if isinstance(raw, str):
+                self._check_skipped("an event is not JSON", name, data)
+                return None
+        return self._take(raw, name, data)
+
+    def _done(self) -> Signal:
+        """End the stream at `[DONE]`, unless an error was reported before it, also one that is no event."""
+        if self._reported is None and self._words_at == self.events and self._words:
+            said = error_in_text(bytes(self._words))
+            self._reported = None if said is None else Reported(api_error(APIError, said))
+        if self._reported is not None:
+            raise self.fail(self._reported.error)
+        return self._end("[DONE]")
+
+    def _check_skipped(self, what: str, name: str, data: bytes) -> None:
+        """Raise an error for a message that is no JSON object, unless no event of the endpoint has its name."""
+        strings, self._strings = self._strings, {}
+        if name in ("", "message") or self._dialect.knows(name):
+            raise self._invalid(what, shown(data, strings))
+
+    def _skip(self, raw: object, name: str, data: bytes) -> None:
+        """Pass over what is no JSON object, unless that is an error."""
+        if name == "error":
+            raise self.fail(api_error(APIError, raw))
+        if raw is not None:
+            self._check_skipped("an event is not a JSON object", name, data)
+
+    def _take(self, raw: object, name: str, data: bytes) -> EventT | None:
+        dialect = self._dialect
+        if self._strings:
+            data = shown(data, self._strings)
+            raw, self._strings = put_strings_back(raw, self._strings), {}
+        if not is_object(raw):  # Gemini's compatible endpoint wraps its errors in a list
+            errors = [item for item in objects_in(raw) if dialect.error(item, name)]
+            if not errors:
+                self._skip(raw, name, data)
+                return None
+            raw = errors[0]
+        if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
+            return None
+        reported = dialect.error(raw, name)
+        if reported is not None:
+            self._reported = reported
+            if not reported.is_event or (reported.may_end and self.state is _OPENING):
+                raise self.fail(reported.error)
+        event = dialect.event(raw, name)
+        self._to_add.append(event)
+        self.events += 1
+        if self.state is _OPENING:
+            self._enter("event")
+            self._head.clear()
+        if dialect.ended:
+            self._reported = None
+            self._end("terminal_event")
+        return event
+
+    def _is_next(self, number: object, data: bytes) -> bool:
+        """Return whether to pass an event on: not if its number says that it has come before.
+
+        An event without a number, such as a keep-alive, is passed on and leaves the cursor where it is.
+
+        Raises:
+            APIResponseValidationError: the number says that events before it are missing.
+        """
+        if type(number) is not int:
+            return True
+        if self.cursor is not None and number > self.cursor + 1:
+            raise self._invalid(f"the stream left out what comes after event {self.cursor}", data)
+        is_new = self.cursor is None or number > self.cursor
+        self.cursor = number if is_new else self.cursor
+        return is_new
+
+    def _finish(self) -> EventT | Signal:
+        """Judge what came: the body has ended without an end of the stream."""
+        last = self._parser.take_unfinished()
+        if last is not None and self._parser.pieces:
+            self._take_strings_out(last)
+        if last is not None and last.data is not None and (last.event == "error" or _is_whole(last.data)):
+            event = self._interpret(last)
+            return self._finish() if event is None else event
+        if last is not None and self._parser.words:
+            self._heed(self._parser.words, is_alone=True)
+        if self.state is _OPENING:
+            if (answer := self._plain_answer()) is not None:
+                return answer
+            raise self.fail(self._nothing_came())
+        if self._is_plain or (last is None and not self._cut_by and self.dialect.whole_without_end()):
+            return self._end("end_of_body" if self.dialect.reason is None else "finish_reason")
+        raise self.fail(self._truncated("it ended before the answer was whole"))
+
+    def _plain_answer(self) -> EventT | None:
+        """Return the one event of a body that is a plain JSON answer: some servers ignore `stream=True`."""
+        said = decode_body(bytes(self._head.removeprefix(_BOM))) if not self._cut_by else None
+        if not is_object(said) or not self._dialect.is_answer(said):
+            return None
+        self._is_plain = True
+        return self._take(said, "", b"")
+
+    def _truncated(self, how: str) -> StreamTruncatedError:
+        message = f"the stream was cut: {self._cut_by or how}"
+        words = self._words.decode(errors="replace").strip() if self._words_at == self.events else ""
+        if not words:
+            return StreamTruncatedError(message)
+        said = error_in_text(bytes(self._words))
+        if said is not None:
+            self._reported = Reported(api_error(APIError, said))
+        return StreamTruncatedError(f"{message}; the last that the server said: {sentence(words)!r}", body=words)
+
+    def _nothing_came(self) -> APIError:
+        """Why there was no event at all."""
+        head = bytes(self._head)
+        said = decode_body(head)
+        if is_error(said):
+            return api_error(APIError, said)
+        if self._looks_like_events(head):
+            return self._truncated("it ended before its first event")
+        return self._invalid(f"the answer is not an event stream but {self._content_type or 'of no named type'}", head)
+
+    def _looks_like_events(self, head: bytes) -> bool:
+        if "event-stream" in self._content_type:  # then only what is plainly something else is none
+            return not head.lstrip().startswith((b"<", b"{", b"["))
+        return all(map(_may_be_a_field, head.removeprefix(_BOM).splitlines()))
+
+    def _invalid(self, what: str, data: bytes) -> APIResponseValidationError:
+        shown = data[:200].decode(errors="replace")
+        return APIResponseValidationError(f"{what}: {shown!r}", body=data[:_HEAD_KEPT].decode(errors="replace"))
+
+
+def _may_be_a_field(line: bytes) -> bool:
+    """Whether a line is one of an event stream, or the beginning of one."""
+    return line.startswith(_FIELDS) or any(field.startswith(line) for field in (*_FIELDS, _BOM))
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a last event that lacks its empty line is all there."""
+    return data.strip() == b"[DONE]" or not isinstance(decode_replaced(data), str)
