@@ -50,11 +50,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    return (
-        float(text)
-        if text and re.fullmatch(r"\s*[+-]?\d+(\.\d*)?(e[+-]?\d+)?\s*", text, re.ASCII | re.IGNORECASE)
-        else None
-    )
+    """Return a header's value as a number, or None if it is none."""
+    return float(text) if text and _NUMBER.fullmatch(text) else None
 
 
 def should_retry_status(status: int, headers: Mapping[str, str], code: object, now: float) -> bool:
