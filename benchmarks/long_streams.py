@@ -23,14 +23,14 @@ from _machine import cores, pin
 from _report import Table, parser, publish, table
 from _wire import CHAT, WIRES, chunked
 
-from trio_openai._protocols.chat.protocol import ChatDialect
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 
 _MIB = 1024 * 1024
 _READ_SIZE = 64 * 1024
 _EVENT_SIZE = 16 * 1024  # of a large stream's
 _PIECE_SIZE = 1024  # of a large event
-_DIALECTS: dict[str, Callable[[], Any]] = {"chat": ChatDialect, "responses": ResponseDialect}
+_PROTOCOLS: dict[str, Callable[[], Any]] = {"chat": ChatProtocol, "responses": ResponseProtocol}
 _REPEATS = 3
 
 
@@ -120,16 +120,16 @@ def adding_us(api: str, together: int, count: int) -> float:
 
     They are few and added again and again: an event is added up right after it was made, when it is in the cache.
     """
-    make, wire = _DIALECTS[api], WIRES[api]
-    dialect, source = make(), make()
+    make, wire = _PROTOCOLS[api], WIRES[api]
+    protocol, source = make(), make()
     for block in wire.opening:
-        dialect.add([source.event(_raw(block), "")])
+        protocol.add([source.event(_raw(block), "")])
     events = [source.event(_raw(block), "") for block in (wire.event(i, " river") for i in range(_DISTINCT))]
     parts = [events[i : i + together] for i in range(0, _DISTINCT, together)]
     began = time.process_time()
     for _ in range(count // _DISTINCT):
         for part in parts:
-            dialect.add(part)
+            protocol.add(part)
     return (time.process_time() - began) / count * 1e6
 
 

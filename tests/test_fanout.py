@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, serve
 
 from trio_openai import APIError, ChatCompletionStream, StreamTruncatedError, Subscription, TrioOpenAI
-from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.chat.snapshot import ChatSnapshot
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._stream.fanout import Hub
 from trio_openai.testing import Cut, Reply, Stall
 from trio_openai.types import ChatCompletionChunk
@@ -285,11 +285,11 @@ def event_of(kind: str, index: int, text: str) -> dict[str, Any]:
 )
 def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, bool]], buffer: int) -> None:
     """Whenever the subscriber takes events, and however few it holds."""
-    dialect = ChatDialect()
+    protocol = ChatProtocol()
     plain, merged = ChatSnapshot(), ChatSnapshot()
 
     async def deliver() -> None:
-        hub: Hub[ChatCompletionChunk] = Hub(dialect)
+        hub: Hub[ChatCompletionChunk] = Hub(protocol)
         subscription = hub.subscribe(buffer, "coalesce", [])
         taken: list[ChatCompletionChunk] = []
 
@@ -297,7 +297,7 @@ def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, b
             taken.append(await subscription.receive())
 
         for kind, index, text, take_one in script:
-            event = dialect.event(event_of(kind, index, text), "")
+            event = protocol.event(event_of(kind, index, text), "")
             plain.add([event])
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hub.deliver, event)
@@ -315,26 +315,26 @@ def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, b
 
 def test_a_delta_with_fields_that_the_api_does_not_have_is_not_merged() -> None:
     """Merging keeps the fields of the last event only, and so would lose these."""
-    dialect = ResponseDialect()
+    protocol = ResponseProtocol()
     plain = {"type": "response.output_text.delta", "delta": "a", "obfuscation": "x", "sequence_number": 1}
-    assert dialect.delta_of(dialect.event(plain, "")) is not None
-    assert dialect.delta_of(dialect.event({**plain, "citations": ["u"]}, "")) is None
+    assert protocol.delta_of(protocol.event(plain, "")) is not None
+    assert protocol.delta_of(protocol.event({**plain, "citations": ["u"]}, "")) is None
 
 
 def test_responses_deltas_merge_by_item_and_part() -> None:
-    dialect = ResponseDialect()
+    protocol = ResponseProtocol()
 
     def delta(text: str, number: int, **more: Any) -> Any:
         place = {"item_id": "i", "output_index": 0, "content_index": 0, "sequence_number": number, **more}
-        return dialect.event({"type": "response.output_text.delta", "delta": text, "logprobs": [], **place}, "")
+        return protocol.event({"type": "response.output_text.delta", "delta": text, "logprobs": [], **place}, "")
 
     first, second, other = delta("a", 1), delta("b", 2), delta("c", 3, content_index=1)
-    assert dialect.delta_of(first) is not None
-    assert dialect.delta_of(first)[0] == dialect.delta_of(second)[0] != dialect.delta_of(other)[0]  # type: ignore[index]
-    merged = dialect.with_delta(second, "ab")
+    assert protocol.delta_of(first) is not None
+    assert protocol.delta_of(first)[0] == protocol.delta_of(second)[0] != protocol.delta_of(other)[0]  # type: ignore[index]
+    merged = protocol.with_delta(second, "ab")
     assert (merged.delta, merged.sequence_number) == ("ab", 2)
-    assert dialect.delta_of(dialect.event({"type": "response.created", "response": {"id": "r"}}, "")) is None
-    assert dialect.delta_of(delta("a", 1, logprobs=[{"token": "a"}])) is None
+    assert protocol.delta_of(protocol.event({"type": "response.created", "response": {"id": "r"}}, "")) is None
+    assert protocol.delta_of(delta("a", 1, logprobs=[{"token": "a"}])) is None
 
 
 async def test_the_same_error_reaches_the_reader_and_every_subscriber(

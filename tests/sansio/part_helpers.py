@@ -6,27 +6,27 @@ from typing import Any
 
 from streams import DONE, Json, Played, chat, responses, sse
 
-from trio_openai._protocols.chat.protocol import ChatDialect
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types.deltas import Delta
 
 
-def said(dialect: Any, events: list[Any], *, to_the_end: bool = True) -> list[Delta]:
+def said(protocol: Any, events: list[Any], *, to_the_end: bool = True) -> list[Delta]:
     """What the events of a stream say, and its end."""
-    parts = dialect.parts()
+    parts = protocol.parts()
     made = [delta for event in events for delta in parts.add(event)]
     return made + parts.end() if to_the_end else made
 
 
 def said_by(played: Played) -> list[Delta]:
     """What a stream says; its end only if it is whole."""
-    fresh = ChatDialect() if isinstance(played.reader.dialect, ChatDialect) else ResponseDialect()
+    fresh = ChatProtocol() if isinstance(played.reader.protocol, ChatProtocol) else ResponseProtocol()
     return said(fresh, played.events, to_the_end=played.error is None)
 
 
 def said_in_chat(*chunks: Json, to_the_end: bool = True) -> list[Delta]:
-    return said(ChatDialect(), chat(*map(sse, chunks), cut_by=None).events, to_the_end=to_the_end)
+    return said(ChatProtocol(), chat(*map(sse, chunks), cut_by=None).events, to_the_end=to_the_end)
 
 
 def said_in_response(*events: Json, to_the_end: bool = True) -> list[Delta]:
-    return said(ResponseDialect(), responses(*map(sse, events), DONE, cut_by=None).events, to_the_end=to_the_end)
+    return said(ResponseProtocol(), responses(*map(sse, events), DONE, cut_by=None).events, to_the_end=to_the_end)

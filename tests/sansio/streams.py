@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from trio_openai._protocols.chat.protocol import ChatDialect
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._wire.reader import END, NEED_DATA, Reader, Verdict
 from trio_openai.errors import APIError
 
@@ -25,9 +25,13 @@ class Played:
     """A reader that was fed to the end, and what came out."""
 
     def __init__(
-        self, dialect: Any, pieces: Iterable[bytes], cut_by: str | None = CLEAN, content_type: str = "text/event-stream"
+        self,
+        protocol: Any,
+        pieces: Iterable[bytes],
+        cut_by: str | None = CLEAN,
+        content_type: str = "text/event-stream",
     ) -> None:
-        self.reader: Reader[Any] = Reader(dialect, content_type=content_type)
+        self.reader: Reader[Any] = Reader(protocol, content_type=content_type)
         self.events: list[Any] = []
         self.text = ""
         self.error: APIError | None = None
@@ -46,7 +50,7 @@ class Played:
             if event in (NEED_DATA, END):
                 continue
             self.events.append(event)
-            self.text += self.reader.dialect.text
+            self.text += self.reader.protocol.text
 
     @property
     def raws(self) -> list[Any]:
@@ -58,15 +62,15 @@ class Played:
 
     @property
     def snapshot(self) -> Any:
-        return self.reader.dialect.snapshot()
+        return self.reader.protocol.snapshot()
 
 
 def chat(*pieces: bytes, n: int = 1, **options: Any) -> Played:
-    return Played(ChatDialect(n), pieces, **options)
+    return Played(ChatProtocol(n), pieces, **options)
 
 
 def responses(*pieces: bytes, **options: Any) -> Played:
-    return Played(ResponseDialect(), pieces, **options)
+    return Played(ResponseProtocol(), pieces, **options)
 
 
 def sse(data: Any, name: str = "") -> bytes:

@@ -13,7 +13,7 @@ from part_helpers import said, said_by, said_in_chat
 from streams import DONE, FULL_CHAT, Json, chat, chunk, delta, spoiled_streams, sse
 
 from trio_openai._protocols.chat.arguments import ObjectScan
-from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai.types import ContentDelta, ContentDone, ToolCallDone
 
 
@@ -327,10 +327,10 @@ def test_whoever_comes_late_gets_what_is_new_and_whole_parts(
     pieces, _ = answer
     events = chat(*(sse(delta(**fields)) for fields in pieces), sse(finish()), DONE).events
     at = data.draw(st.integers(0, len(events)))
-    dialect = ChatDialect()
-    dialect.add(events[:at])
-    late = said(dialect, events[at:])
-    early = said(ChatDialect(), events)[len(said(ChatDialect(), events[:at], to_the_end=False)) :]
+    protocol = ChatProtocol()
+    protocol.add(events[:at])
+    late = said(protocol, events[at:])
+    early = said(ChatProtocol(), events)[len(said(ChatProtocol(), events[:at], to_the_end=False)) :]
     assert [d.delta for d in late if hasattr(d, "delta")] == [d.delta for d in early if hasattr(d, "delta")]
     assert dones(late) == dones(early)
     assert [d.snapshot for d in late if hasattr(d, "snapshot")] == [d.snapshot for d in early if hasattr(d, "snapshot")]
@@ -340,7 +340,7 @@ def test_whoever_comes_late_gets_what_is_new_and_whole_parts(
 def test_nothing_that_a_server_sends_makes_it_fail(stream: list[Any]) -> None:
     played = chat(*map(sse, stream), DONE)
     deltas = said_by(played)
-    late = said(played.reader.dialect, [], to_the_end=played.error is None)
+    late = said(played.reader.protocol, [], to_the_end=played.error is None)
     assert all(delta.type for delta in [*deltas, *late])
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from part_helpers import said, said_by, said_in_response
 from streams import FULL_RESPONSES, Json, Played, responses, spoiled_streams, sse
 
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types import ContentDone, ToolCallDone
 
 
@@ -371,13 +371,13 @@ def test_whoever_comes_late_gets_what_is_new_and_whole_parts(
 ) -> None:
     events = responses(*map(sse, [*answer[0], ended()])).events
     at = data.draw(st.integers(0, len(events)))
-    dialect = ResponseDialect()
-    dialect.add(events[:at])
-    late = said(dialect, events[at:])
-    early = said(ResponseDialect(), events)
+    protocol = ResponseProtocol()
+    protocol.add(events[:at])
+    late = said(protocol, events[at:])
+    early = said(ResponseProtocol(), events)
     wholes = {done.index: text_of(done) for done in early if done.type.endswith(".done")}
     assert all(text_of(done) == wholes[done.index] for done in late if done.type.endswith(".done"))
-    new = early[len(said(ResponseDialect(), events[:at], to_the_end=False)) :]
+    new = early[len(said(ResponseProtocol(), events[:at], to_the_end=False)) :]
     assert {done.index for done in new if done.type.endswith(".done")} <= {done.index for done in late}
     assert [d.delta for d in late if hasattr(d, "delta")] == [d.delta for d in new if hasattr(d, "delta")]
 
@@ -386,7 +386,7 @@ def test_whoever_comes_late_gets_what_is_new_and_whole_parts(
 def test_nothing_that_a_server_sends_makes_it_fail(stream: list[Any]) -> None:
     played = responses(*map(sse, stream))
     deltas = said_by(played)
-    late = said(played.reader.dialect, [], to_the_end=played.error is None)
+    late = said(played.reader.protocol, [], to_the_end=played.error is None)
     calls = [delta.part for delta in deltas if isinstance(delta, ToolCallDone)]
     assert len(calls) == len(set(calls))
     assert all(delta.type for delta in late)

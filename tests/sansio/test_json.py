@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import any_json, texts
 
-from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._wire import json as seam
 from trio_openai._wire.encode import encode_json
 from trio_openai._wire.json import BACKENDS, decode_json, decode_strictly, decode_text, has_long_integer, use_backend
@@ -190,11 +190,11 @@ def test_not_a_number_is_sent_as_null() -> None:
 
 def test_events_have_large_integers_wherever_they_come_in_a_stream() -> None:
     number = 98765432109876543210987
-    reader = Reader(ChatDialect())
+    reader = Reader(ChatProtocol())
     chunk = b'data: {"created":%d,"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' % number
     reader.receive_data(chunk * 3 + b"data: [DONE]\n\n")
     events: list[Any] = []
     while (event := reader.next_event()) is not END:
         events.append(event)
     assert [event.created for event in events] == [number] * 3
-    assert reader.dialect.snapshot().created == number
+    assert reader.protocol.snapshot().created == number

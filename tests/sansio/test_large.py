@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import DONE, chat, chunk, responses
 
-from trio_openai._protocols.tagged import ImageDialect
+from trio_openai._protocols.tagged import ImageProtocol
 from trio_openai._wire import large, sse
 from trio_openai._wire.json import decode_json
 from trio_openai._wire.large import put_strings_back, take_strings_out
@@ -107,7 +107,7 @@ def test_a_large_event_that_is_an_error(body: bytes, error: type[Exception]) -> 
 def test_a_picture_takes_less_than_twice_its_memory_from_bytes_to_event(size: int) -> None:
     total = 16 * 2**20
     body = b'data: {"type":"image_generation.completed","b64_json":"' + b"A" * total + b'","created_at":1}\n\n'
-    reader: Reader[Any] = Reader(ImageDialect(1))
+    reader: Reader[Any] = Reader(ImageProtocol(1))
     event: Any = None
     tracemalloc.start()
     try:

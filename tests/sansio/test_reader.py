@@ -26,9 +26,9 @@ from streams import (
     texts,
 )
 
-from trio_openai._protocols.chat.protocol import ChatDialect
-from trio_openai._protocols.completions import CompletionDialect
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.completions import CompletionProtocol
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._wire.reader import END, NEED_DATA, Reader, State, Verdict
 from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
 
@@ -73,7 +73,7 @@ RESPONSES = [
 
 
 def test_a_new_stream_is_open() -> None:
-    reader: Reader[Any] = Reader(ChatDialect())
+    reader: Reader[Any] = Reader(ChatProtocol())
     assert reader.state is State.OPENING
     assert reader.next_event() is NEED_DATA
     assert reader.verdict == Verdict("open")
@@ -81,7 +81,7 @@ def test_a_new_stream_is_open() -> None:
 
 
 def test_after_its_first_event_it_streams() -> None:
-    reader: Reader[Any] = Reader(ChatDialect())
+    reader: Reader[Any] = Reader(ChatProtocol())
     reader.receive_data(CHAT[0])
     assert reader.next_event().raw["choices"][0]["delta"] == {"content": "Hé"}
     assert reader.state is State.STREAMING
@@ -91,7 +91,7 @@ def test_after_its_first_event_it_streams() -> None:
 
 
 def test_comments_do_not_open_it() -> None:
-    reader: Reader[Any] = Reader(ChatDialect())
+    reader: Reader[Any] = Reader(ChatProtocol())
     reader.receive_data(b": OPENROUTER PROCESSING\n\nid: 1\n\nevent: ping\n\nretry: 5\n\ndata:\n\n")
     assert reader.next_event() is NEED_DATA
     assert reader.state is State.OPENING
@@ -238,20 +238,20 @@ def test_an_error_before_the_first_event_has_no_partial() -> None:
 # ------------------------------------------------------------------------------------------- cut at every byte position
 
 
-def fold(dialect: Any, raws: list[Any]) -> Any:
-    dialect.add([dialect.event(raw, "") for raw in raws])
-    return dialect.snapshot()
+def fold(protocol: Any, raws: list[Any]) -> Any:
+    protocol.add([protocol.event(raw, "") for raw in raws])
+    return protocol.snapshot()
 
 
-def check_prefix(played: Played, whole: Played, dialect: Any) -> None:
+def check_prefix(played: Played, whole: Played, protocol: Any) -> None:
     """What holds wherever a stream is cut."""
     assert played.raws == whole.raws[: len(played.events)]
     assert played.verdict.state in ("done", "truncated")
     if played.verdict.state == "truncated":
         assert type(played.error) is StreamTruncatedError
-        expected = fold(dialect, played.raws) if played.events else None
+        expected = fold(protocol, played.raws) if played.events else None
         assert played.error.partial == expected
-    assert played.snapshot == fold(type(dialect)(), played.raws)
+    assert played.snapshot == fold(type(protocol)(), played.raws)
 
 
 @pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
@@ -261,7 +261,7 @@ def test_a_chat_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: 
     boundaries = {len(b"".join(CHAT[:4])), len(b"".join(CHAT[:5]))}  # of events: nothing half is left over
     for at in range(len(body) + 1):
         played = chat(body[:at], cut_by=cut_by)
-        check_prefix(played, whole, ChatDialect())
+        check_prefix(played, whole, ChatProtocol())
         if body[:at].rstrip().endswith(b"data: [DONE]"):
             assert played.verdict == Verdict("done", "[DONE]", "stop"), at
         elif cut_by or at < finished:
@@ -276,7 +276,7 @@ def test_a_responses_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut
     complete = len(body.rstrip())
     for at in range(len(body) + 1):
         played = responses(body[:at], cut_by=cut_by)
-        check_prefix(played, whole, ResponseDialect())
+        check_prefix(played, whole, ResponseProtocol())
         assert played.verdict.state == ("done" if at >= complete else "truncated"), at
 
 
@@ -440,7 +440,7 @@ def test_what_is_not_a_json_object_is_a_validation_error_after_the_good_events(
     assert type(played.error) is APIResponseValidationError
     assert len(played.events) == 1
     assert played.verdict.state == "failed"
-    assert played.error.partial == fold(type(played.reader.dialect)(), played.raws)
+    assert played.error.partial == fold(type(played.reader.protocol)(), played.raws)
     assert len(str(played.error)) < 1000
 
 
@@ -525,7 +525,7 @@ def test_deep_nesting_in_a_response_is_never_an_error_that_is_not_ours(template:
         played = responses(RESPONSES[0], sse(template.replace("%s", deep)), RESPONSES[3], DONE)
         assert len(played.events) >= 1
         assert repr(played.snapshot)
-        played.reader.dialect.failure()
+        played.reader.protocol.failure()
         assert len(str(played.error)) < 1000
 
 
@@ -558,7 +558,7 @@ def test_values_that_cannot_be_written_as_json_are_no_reason_to_crash(template: 
 
 
 def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> None:
-    reader: Reader[Any] = Reader(ChatDialect(), limit=1000)
+    reader: Reader[Any] = Reader(ChatProtocol(), limit=1000)
     reader.receive_data(CHAT[0] + b"data: " + b"x" * 2000)
     assert reader.next_event().choices[0].delta.content == "Hé"
     with pytest.raises(APIResponseValidationError, match="limit of 1000 bytes") as info:
@@ -732,7 +732,7 @@ def test_an_error_event_and_then_response_failed_is_the_failed_response() -> Non
     assert played.verdict == Verdict("done", "terminal_event", "response.failed")
     assert played.snapshot.error.message == "overloaded"
     assert played.snapshot.output_text == "Hé"
-    failure = played.reader.dialect.failure()
+    failure = played.reader.protocol.failure()
     assert failure is not None
     assert "overloaded" in failure.message
     assert failure.code == "busy"
@@ -759,7 +759,7 @@ def test_a_failed_response_without_a_reason_says_so() -> None:
     for response in ({"status": "failed"}, {"status": "failed", "error": None}, {"status": "failed", "error": {}}):
         failure = responses(
             RESPONSES[0], sse({"type": "response.failed", "response": response})
-        ).reader.dialect.failure()
+        ).reader.protocol.failure()
         assert failure is not None
         assert failure.message == "the response failed: the server gave no reason"
 
@@ -768,7 +768,7 @@ def test_a_failed_response_without_a_reason_says_so() -> None:
 def test_only_a_failed_response_is_a_failure(kind: str) -> None:
     played = responses(RESPONSES[0], sse({"type": kind, "response": {"status": kind[9:]}}))
     assert played.verdict == Verdict("done", "terminal_event", kind)
-    assert played.reader.dialect.failure() is None
+    assert played.reader.protocol.failure() is None
 
 
 def test_a_type_that_only_the_name_of_the_message_says() -> None:
@@ -803,7 +803,7 @@ def check_any(played: Played, sent: list[Any]) -> None:
     assert (played.error is None) == (played.verdict.state == "done")
     assert repr(played.snapshot)
     assert isinstance(str(played.verdict), str)
-    played.reader.dialect.failure()
+    played.reader.protocol.failure()
 
 
 @given(spoiled_streams(FULL_CHAT), st.integers(1, 300))
@@ -876,5 +876,5 @@ def test_other_json_is_no_answer() -> None:
 
 def test_a_plain_legacy_completion_is_a_stream_with_one_event() -> None:
     plain = {"object": "text_completion", "choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}]}
-    played = Played(CompletionDialect(), [json.dumps(plain).encode()])
+    played = Played(CompletionProtocol(), [json.dumps(plain).encode()])
     assert (played.raws, played.text, str(played.verdict)) == ([plain], "Hi", "done by finish_reason (stop)")

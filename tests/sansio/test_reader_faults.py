@@ -26,8 +26,8 @@ from streams import (
 )
 from test_reader import CHAT, RESPONSES
 
-from trio_openai._protocols.chat.protocol import ChatDialect
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._wire.reader import NEED_DATA, Reader, Signal
 from trio_openai._wire.reader_raw import MessageReader
 from trio_openai._wire.retries import should_retry_reported
@@ -244,13 +244,13 @@ def test_the_outcome_does_not_depend_on_the_split(
     assert outcome(make(*(body[at : at + size] for at in range(0, len(body), size)))) == whole
 
 
-@given(_bodies(), st.sampled_from([ChatDialect, ResponseDialect]))
+@given(_bodies(), st.sampled_from([ChatProtocol, ResponseProtocol]))
 def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[bytes], make: Callable[[], Any]) -> None:
     class OneByOne(Reader[Any]):
         def _decode_ahead(self) -> bool:
             return False
 
-    first = {ChatDialect: CHAT[0], ResponseDialect: RESPONSES[0]}[make]
+    first = {ChatProtocol: CHAT[0], ResponseProtocol: RESPONSES[0]}[make]
     body = b"".join([first, *blocks])
     with pytest.MonkeyPatch.context() as patch:
         ahead = Played(make(), [body])
@@ -259,15 +259,15 @@ def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[by
     assert outcome(ahead) == outcome(single)
 
 
-@given(spoiled_streams(FULL_CHAT) | spoiled_streams(FULL_RESPONSES), st.sampled_from([ChatDialect, ResponseDialect]))
+@given(spoiled_streams(FULL_CHAT) | spoiled_streams(FULL_RESPONSES), st.sampled_from([ChatProtocol, ResponseProtocol]))
 def test_what_is_ordinary_is_the_same_event_and_no_error(raws: list[Any], make: Callable[[], Any]) -> None:
     for raw in filter(lambda raw: isinstance(raw, dict), raws):
         ordinary = make().ordinary(raw)
         for name in ("", "ping", "response.failed") if ordinary is not None else ():
-            dialect = make()
-            assert dialect.error(raw, name) is None
-            assert repr(dialect.event(raw, name)) == repr(ordinary)
-            assert not dialect.ended
+            protocol = make()
+            assert protocol.error(raw, name) is None
+            assert repr(protocol.event(raw, name)) == repr(ordinary)
+            assert not protocol.ended
 
 
 # --------------------------------------------------------------------------------------------------------------- floods
@@ -281,7 +281,7 @@ def test_what_is_ordinary_is_the_same_event_and_no_error(raws: list[Any], make: 
 @pytest.mark.parametrize("reader_class", [Reader, MessageReader])
 def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: bytes, reader_class: type[Any]) -> None:
     """Count the calls: none may go through more than some thousand lines."""
-    reader = reader_class(ChatDialect())
+    reader = reader_class(ChatProtocol())
     reader.receive_data(CHAT[0])
     assert not isinstance(reader.next_event(), Signal)
     lines = 100_000
@@ -298,7 +298,7 @@ def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: byte
 
 
 def test_messages_that_are_no_events_do_not_pile_up() -> None:
-    reader = MessageReader(ChatDialect())
+    reader = MessageReader(ChatProtocol())
     for _ in range(50):
         reader.receive_data(b"data: : k\n\n" * 1000)
         while reader.next_event() is NEED_DATA and reader.has_more:
@@ -307,7 +307,7 @@ def test_messages_that_are_no_events_do_not_pile_up() -> None:
 
 
 def test_the_error_for_a_large_event_names_the_option() -> None:
-    reader: Reader[Any] = Reader(ChatDialect(), limit=1000)
+    reader: Reader[Any] = Reader(ChatProtocol(), limit=1000)
     reader.receive_data(b"data: " + b"x" * 2000)
     with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
         reader.next_event()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_openai._protocols.responses.parts import PLACES
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types import ToolCallDone
 
 names: st.SearchStrategy[Any] = st.sampled_from(["a", "b", "", None, 5, True, [], {}, "\ud83d", "\u00e9"])
@@ -82,21 +82,21 @@ last_event = st.builds(
 def test_whatever_is_in_the_events_nothing_raises_and_no_earlier_snapshot_changes(
     begun: list[dict[str, Any]], last: list[dict[str, Any]]
 ) -> None:
-    dialect, before = ResponseDialect(), [json.dumps(raw) for raw in begun + last]
-    following = dialect.parts()
+    protocol, before = ResponseProtocol(), [json.dumps(raw) for raw in begun + last]
+    following = protocol.parts()
     said, snapshots, made = [], [], []
     for text in before:
-        event = dialect.event(json.loads(text), "")
-        dialect.add([event])
+        event = protocol.event(json.loads(text), "")
+        protocol.add([event])
         said += following.add(event)
-        snapshot = dialect.snapshot()
+        snapshot = protocol.snapshot()
         snapshots.append((snapshot, json.dumps(snapshot.raw)))
         made.append(event.raw)
-        assert repr((snapshot, snapshot.output, snapshot.output_text, dialect.text, dialect.tokens))
-        assert dialect.parts().end() is not None
-        assert (dialect.resume_path() or "").isascii()
+        assert repr((snapshot, snapshot.output, snapshot.output_text, protocol.text, protocol.tokens))
+        assert protocol.parts().end() is not None
+        assert (protocol.resume_path() or "").isascii()
     said += following.end()
-    dialect.failure()
+    protocol.failure()
     calls = [delta.part for delta in said if isinstance(delta, ToolCallDone)]
     assert len(calls) == len(set(calls))
     assert [json.dumps(snapshot.raw) for snapshot, _ in snapshots] == [raw for _, raw in snapshots]

@@ -43,7 +43,7 @@ def piece(index: int | None = None, id: str | None = None, name: str | None = No
 
 
 def test_nothing_adds_up_to_an_empty_completion() -> None:
-    played = Played(chat().reader.dialect, [])
+    played = Played(chat().reader.protocol, [])
     assert played.snapshot == ChatCompletion(object="chat.completion")
     assert played.snapshot.choices == []
 
@@ -156,13 +156,13 @@ def test_the_reason_of_the_stream_is_that_of_the_first_choice() -> None:
 
 
 def test_a_snapshot_is_an_object_of_its_own() -> None:
-    dialect = chat().reader.dialect
+    protocol = chat().reader.protocol
 
     def add(raw: Any) -> None:
-        dialect.add([dialect.event(raw, "")])
+        protocol.add([protocol.event(raw, "")])
 
     add(delta(content="a", tool_calls=[piece(0, "call_1", "f", "{")]))
-    before = dialect.snapshot()
+    before = protocol.snapshot()
     add(delta(content="b", tool_calls=[piece(0, args="}"), piece(1, "call_2", "g")]))
     add({"choices": [{"index": 1, "delta": {}}], "usage": {"total_tokens": 3}})
     assert before.choices[0].message.content == "a"
@@ -483,11 +483,11 @@ def test_raw_is_the_whole_accumulated_object_at_every_level() -> None:
 
 
 def test_the_raw_of_a_snapshot_is_not_changed_by_later_chunks() -> None:
-    dialect = chat().reader.dialect
-    dialect.add([dialect.event(delta(images=[1], annotations=[{"type": "a"}]), "")])
-    before = dialect.snapshot()
+    protocol = chat().reader.protocol
+    protocol.add([protocol.event(delta(images=[1], annotations=[{"type": "a"}]), "")])
+    before = protocol.snapshot()
     kept = json.dumps(before.raw)
-    dialect.add([dialect.event(delta(images=[2], annotations=[{"type": "b"}], content="x"), "")])
+    protocol.add([protocol.event(delta(images=[2], annotations=[{"type": "b"}], content="x"), "")])
     assert json.dumps(before.raw) == kept
 
 
@@ -589,13 +589,13 @@ def test_an_error_in_a_choice_fails_the_stream_and_keeps_the_work(error: Any, is
 
 def test_many_choices_in_one_event_are_looked_at_once() -> None:
     """Choices without content must not make every later event slower."""
-    dialect = chat().reader.dialect
+    protocol = chat().reader.protocol
     choices = [{"index": 10**9 + number, "delta": {"role": "assistant"}} for number in range(20_000)]
-    dialect.add([dialect.event({"choices": choices}, "")])
+    protocol.add([protocol.event({"choices": choices}, "")])
     for _ in range(20_000):
-        dialect.add([dialect.event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, "")])
-        assert not dialect.has_content
-    assert len(dialect.snapshot().choices) == 20_001
+        protocol.add([protocol.event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, "")])
+        assert not protocol.has_content
+    assert len(protocol.snapshot().choices) == 20_001
 
 
 # When content has arrived
@@ -616,8 +616,8 @@ def test_many_choices_in_one_event_are_looked_at_once() -> None:
     ids=str,
 )
 def test_what_counts_as_content(fields: Json) -> None:
-    assert chat(sse(delta(**fields))).reader.dialect.has_content
-    assert chat(sse(delta(index=1, **fields))).reader.dialect.has_content
+    assert chat(sse(delta(**fields))).reader.protocol.has_content
+    assert chat(sse(delta(index=1, **fields))).reader.protocol.has_content
 
 
 @pytest.mark.parametrize(
@@ -626,7 +626,7 @@ def test_what_counts_as_content(fields: Json) -> None:
     ids=str,
 )
 def test_what_does_not(fields: Json) -> None:
-    assert not chat(sse(delta(**fields))).reader.dialect.has_content
+    assert not chat(sse(delta(**fields))).reader.protocol.has_content
 
 
 # The whole of it

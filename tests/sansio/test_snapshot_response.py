@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from part_helpers import said_in_response
 from streams import FULL_RESPONSES, ODD_VALUES, Json, Played, paths, responses, spoiled, spoiled_streams, sse
 
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types import (
     ContentDone,
     Response,
@@ -124,12 +124,12 @@ def test_ids_of_the_response_may_change() -> None:
 
 
 def test_a_snapshot_does_not_change_with_later_events() -> None:
-    dialect = responses().reader.dialect
-    dialect.add([dialect.event(raw, "") for raw in (CREATED, added(0, EMPTY), text_delta("Hel"))])
-    before = dialect.snapshot()
+    protocol = responses().reader.protocol
+    protocol.add([protocol.event(raw, "") for raw in (CREATED, added(0, EMPTY), text_delta("Hel"))])
+    before = protocol.snapshot()
     annotation = event("output_text.annotation.added", annotation={"type": "url_citation"}, annotation_index=0)
     later = (annotation, text_delta("lo"), text_done("Hello"), added(1, {**EMPTY, "id": "m2"}))
-    dialect.add([dialect.event(raw, "") for raw in later])
+    protocol.add([protocol.event(raw, "") for raw in later])
     assert before.output_text == "Hel"
     assert len(before.output) == 1
     assert not before.output[0].content[0].annotations
@@ -689,7 +689,7 @@ def test_halves_of_a_character_in_two_deltas_are_joined() -> None:
     ids=lambda raw: raw["type"],
 )
 def test_what_counts_as_content(raw: Json) -> None:
-    assert play(CREATED, raw, ended=False).reader.dialect.has_content
+    assert play(CREATED, raw, ended=False).reader.protocol.has_content
 
 
 @pytest.mark.parametrize(
@@ -705,7 +705,7 @@ def test_what_counts_as_content(raw: Json) -> None:
     ids=lambda raw: raw["type"],
 )
 def test_what_does_not(raw: Json) -> None:
-    assert not play(raw, ended=False).reader.dialect.has_content
+    assert not play(raw, ended=False).reader.protocol.has_content
 
 
 # The whole of it
@@ -742,7 +742,7 @@ def check_odd(played: Played, least: int, what: object) -> None:
     assert len(played.events) >= least, what
     assert repr(played.snapshot)
     assert isinstance(played.snapshot.output_text, str), what
-    played.reader.dialect.failure()
+    played.reader.protocol.failure()
 
 
 @given(spoiled_streams(FULL_RESPONSES), st.integers(1, 300))
@@ -799,14 +799,14 @@ FLOODS: dict[str, list[Json]] = {
 
 @pytest.mark.parametrize("events", FLOODS.values(), ids=FLOODS)
 def test_any_number_of_items_and_parts_costs_what_their_bytes_do(events: list[Json]) -> None:
-    dialect = ResponseDialect()
-    parts = dialect.parts()
+    protocol = ResponseProtocol()
+    parts = protocol.parts()
     for raw in [CREATED, *events, end()]:
-        made = dialect.event(raw, "")
-        dialect.add([made])
+        made = protocol.event(raw, "")
+        protocol.add([made])
         parts.add(made)
-    output = dialect.snapshot().output
-    late = dialect.parts()
+    output = protocol.snapshot().output
+    late = protocol.parts()
     assert len(late.end()) >= 0
     assert all(item.raw for item in output)
 

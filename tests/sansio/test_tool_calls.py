@@ -13,7 +13,7 @@ from part_helpers import said, said_in_chat
 from streams import DONE, Json, chat, delta, sse
 
 from trio_openai._protocols.chat.arguments import Arguments
-from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.chat.tool_calls import ToolCalls
 from trio_openai._wire.coalesce import chat_delta
 from trio_openai.types import ToolCallDone
@@ -50,9 +50,9 @@ def made(*chunks: Json) -> list[Call]:
     assert sorted(map(repr, reported)) == sorted(map(repr, in_snapshot))
     for chunk in range(len(chunks)):  # whoever asks for the deltas late hears the same of what is not done yet
         events = chat(*map(sse, chunks)).events
-        dialect = ChatDialect()
-        dialect.add(events[:chunk])
-        late = [(d.id, d.name, d.arguments) for d in said(dialect, events[chunk:]) if isinstance(d, ToolCallDone)]
+        protocol = ChatProtocol()
+        protocol.add(events[:chunk])
+        late = [(d.id, d.name, d.arguments) for d in said(protocol, events[chunk:]) if isinstance(d, ToolCallDone)]
         early = done(*chunks[:chunk], to_the_end=False)
         assert late == reported[len(early) :]
     return in_snapshot
@@ -241,12 +241,12 @@ ODD_NAMES: list[Any] = [0, 1, 1.5, True, [], ["f"], {}, {"a": 1}, "\ud83d", "", 
 )
 def test_the_snapshot_and_the_deltas_agree_whatever_comes(pieces: list[Json], finishes: set[int]) -> None:
     chunks = [calls(raw, finish="tool_calls" if at in finishes else None) for at, raw in enumerate(pieces)]
-    dialect = ChatDialect()
-    events = [dialect.event(raw, "") for raw in chunks]
-    dialect.add(events)
-    deltas = said(ChatDialect(), events)
+    protocol = ChatProtocol()
+    events = [protocol.event(raw, "") for raw in chunks]
+    protocol.add(events)
+    deltas = said(ChatProtocol(), events)
     reported = sorted(repr((d.id, d.name, d.arguments)) for d in deltas if isinstance(d, ToolCallDone))
-    snapshot = dialect.snapshot()
+    snapshot = protocol.snapshot()
     message = snapshot.choices[0].message if snapshot.choices else None
     in_snapshot = [
         repr((c.id, called.name, (called.input if c.custom else called.arguments) or ""))
@@ -262,11 +262,11 @@ def test_values_nested_deeply_in_place_of_ids_names_and_texts_are_no_crash() -> 
     whole = {"index": 0, "id": deep, "type": deep, "function": {"name": deep, "arguments": deep}, "more": deep}
     fields = dict.fromkeys(("role", "content", "refusal", "reasoning", "reasoning_content", "audio", "other"), deep)
     for raw in (calls(whole, whole), delta(**fields, function_call={"name": deep}), calls(whole, finish="tool_calls")):
-        events = [ChatDialect().event(raw, "")] * 3
-        dialect = ChatDialect()
-        dialect.add(events)
-        assert dialect.snapshot().choices[0].message.role == "assistant"
-        assert all(d.type for d in said(ChatDialect(), events))
+        events = [ChatProtocol().event(raw, "")] * 3
+        protocol = ChatProtocol()
+        protocol.add(events)
+        assert protocol.snapshot().choices[0].message.role == "assistant"
+        assert all(d.type for d in said(ChatProtocol(), events))
 
 
 def test_halves_of_a_character_in_two_pieces_are_joined() -> None:

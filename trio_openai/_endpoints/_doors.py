@@ -17,7 +17,7 @@ from trio_openai._http.session import Call
 from trio_openai._request.calls import Caller, Decode, as_object, hide_headers, refuse_positional
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, start
-from trio_openai._wire.protocol import Dialect
+from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.text import path_segment
 
 from ._parameters import Parameters
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WholeT = TypeVar("WholeT")
 Params = dict[str, Any]
-MakeDialect = Callable[[], Dialect[Any, Any]]
+MakeProtocol = Callable[[], StreamProtocol[Any, Any]]
 
 DEFAULT_BUFFER = 64
 """Events that a task may read ahead of whoever iterates the stream."""
@@ -75,13 +75,13 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
 
     # What an endpoint may have of its own.
 
-    def _dialect(self, params: Params) -> MakeDialect:
-        """What makes the dialect of a stream that was asked for with these parameters."""
+    def _protocol(self, params: Params) -> MakeProtocol:
+        """What makes the protocol of a stream that was asked for with these parameters."""
         raise NotImplementedError
 
-    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], StreamT], MakeDialect]:
-        """What makes such a stream, and what makes its dialect."""
-        return self._stream_class, self._dialect(params)
+    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], StreamT], MakeProtocol]:
+        """What makes such a stream, and what makes its protocol."""
+        return self._stream_class, self._protocol(params)
 
     def _decode(self, params: Params) -> Decode[WholeT]:  # noqa: ARG002
         """What makes an object of the plain answer."""
@@ -91,9 +91,9 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
         """Check and encode the parameters of a stream. Returns what makes it, as often as that is wanted."""
         caller = self._caller
         path, checked = self._checked(where, params)
-        make_stream, make_dialect = self._kind(checked)
+        make_stream, make_protocol = self._kind(checked)
         call = self._prepared(path, checked, stream=True)
-        return lambda: make_stream(caller.source(call, make_dialect))
+        return lambda: make_stream(caller.source(call, make_protocol))
 
     # What all have in common.
 

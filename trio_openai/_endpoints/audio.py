@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
 
 from trio_openai._http.session import Call
-from trio_openai._protocols.tagged import SpeechDialect, TranscriptionDialect
+from trio_openai._protocols.tagged import SpeechProtocol, TranscriptionProtocol
 from trio_openai._request.calls import Caller, Decode, as_bytes, as_object, as_text, by_name_only, hide_headers
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
@@ -46,8 +46,8 @@ class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
     _parameters = Parameters(TranscriptionStreamParams, unchecked=_files)
     _stream_class = TranscriptionStream
 
-    def _dialect(self, params: Params) -> Callable[[], TranscriptionDialect]:  # noqa: ARG002
-        return TranscriptionDialect
+    def _protocol(self, params: Params) -> Callable[[], TranscriptionProtocol]:  # noqa: ARG002
+        return TranscriptionProtocol
 
     def _decode(self, params: Params) -> Decode[AnyTranscription]:
         wanted = params.get("response_format")
@@ -113,8 +113,8 @@ class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
     _stream_class = SpeechStream
     _asks_for_stream: ClassVar[Mapping[str, Any]] = {"stream_format": "sse"}
 
-    def _dialect(self, params: Params) -> Callable[[], SpeechDialect]:  # noqa: ARG002
-        return SpeechDialect
+    def _protocol(self, params: Params) -> Callable[[], SpeechProtocol]:  # noqa: ARG002
+        return SpeechProtocol
 
     def _decode(self, params: Params) -> Decode[bytes]:  # noqa: ARG002
         return as_bytes

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from trio_openai._protocols.chat.protocol import ChatDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._request.calls import Caller, Decode, as_object, by_name_only, hide_headers
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeProtocol, Params, streamed
 from ._formats import as_parsed, chat_format
 from ._parameters import Parameters
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
@@ -52,15 +52,15 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
     _stream_class = ChatCompletionStream
     _answer = ChatCompletion
 
-    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ChatCompletionStream], MakeDialect]:
+    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ChatCompletionStream], MakeProtocol]:
         choices = params.get("n") or 1
         wanted = chat_format(params)
         if wanted is None:
-            return ChatCompletionStream, lambda: ChatDialect(choices)
-        from trio_openai._protocols.structured.protocols import ParsedChatDialect
+            return ChatCompletionStream, lambda: ChatProtocol(choices)
+        from trio_openai._protocols.structured.protocols import ParsedChatProtocol
         from trio_openai._stream.parsed import ParsedChatCompletionStream
 
-        return ParsedChatCompletionStream, lambda: ParsedChatDialect(wanted.judge, choices)
+        return ParsedChatCompletionStream, lambda: ParsedChatProtocol(wanted.judge, choices)
 
     def _decode(self, params: Params) -> Decode[ChatCompletion]:
         wanted = chat_format(params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from trio_openai._protocols.completions import CompletionDialect
+from trio_openai._protocols.completions import CompletionProtocol
 from trio_openai._stream.stream import CompletionStream, StreamCall, StreamManager
 from trio_openai._wire.json import is_array
 from trio_openai.types import Completion
@@ -26,9 +26,9 @@ class Completions(CreatingEndpoint[CompletionStream, Completion]):
     _stream_class = CompletionStream
     _answer = Completion
 
-    def _dialect(self, params: Params) -> Callable[[], CompletionDialect]:
+    def _protocol(self, params: Params) -> Callable[[], CompletionProtocol]:
         choices = _prompts(params["prompt"]) * (params.get("n") or 1)
-        return lambda: CompletionDialect(choices)
+        return lambda: CompletionProtocol(choices)
 
     if TYPE_CHECKING:
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from trio_openai._protocols.tagged import ImageDialect
+from trio_openai._protocols.tagged import ImageProtocol
 from trio_openai._request.calls import Caller
 from trio_openai._stream.stream import ImageStream, StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
@@ -38,9 +38,9 @@ class _ImageEndpoint(CalledEndpoint[ImageStream, ImagesResponse]):
     _stream_class = ImageStream
     _answer = ImagesResponse
 
-    def _dialect(self, params: Params) -> Callable[[], ImageDialect]:
+    def _protocol(self, params: Params) -> Callable[[], ImageProtocol]:
         pictures = params.get("n") or 1
-        return lambda: ImageDialect(pictures)
+        return lambda: ImageProtocol(pictures)
 
 
 class GenerateImages(_ImageEndpoint):

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from trio_openai._protocols.tagged import OtherDialect, decode_base64
+from trio_openai._protocols.tagged import OtherProtocol, decode_base64
 from trio_openai._request.calls import Caller, as_object, by_name_only, hide_headers
 from trio_openai._stream.stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
@@ -140,4 +140,4 @@ def stream_request(
         raise TypeError("end takes the name or type of an event, several of them, or None")
     checked = _NOTHING_ELSE.check(params)
     call = caller.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
-    return StreamManager(lambda: Stream(caller.source(call, lambda: OtherDialect(event_type, ends))))
+    return StreamManager(lambda: Stream(caller.source(call, lambda: OtherProtocol(event_type, ends))))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._request.calls import Caller, Decode, as_nothing, as_object, by_name_only, hide_headers
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import ResponseStream, StreamCall, StreamManager
@@ -21,7 +21,7 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, MakeDialect, Params, streamed
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, MakeProtocol, Params, streamed
 from ._formats import as_parsed, text_format
 from ._pages import Listing, listing
 from ._parameters import Parameters
@@ -55,23 +55,23 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         self.retrieve = RetrieveResponse(caller)
         self.input_items = InputItems(caller)
 
-    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeDialect]:
+    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeProtocol]:
         wanted = text_format(params)
         if wanted is None:
-            return ResponseStream, ResponseDialect
-        from trio_openai._protocols.structured.protocols import ParsedResponseDialect
+            return ResponseStream, ResponseProtocol
+        from trio_openai._protocols.structured.protocols import ParsedResponseProtocol
         from trio_openai._stream.parsed import ParsedResponseStream
 
-        return ParsedResponseStream, lambda: ParsedResponseDialect(wanted.judge)
+        return ParsedResponseStream, lambda: ParsedResponseProtocol(wanted.judge)
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
         caller, (path, checked) = self._caller, self._checked(where, params)
         resume = checked.pop("resume", False)
         if resume and not checked.get("background"):
             raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
-        make_stream, make_dialect = self._kind(checked)
+        make_stream, make_protocol = self._kind(checked)
         call = self._prepared(path, checked, stream=True)
-        return lambda: make_stream(caller.source(call, make_dialect, resume=resume))
+        return lambda: make_stream(caller.source(call, make_protocol, resume=resume))
 
     def _decode(self, params: Params) -> Decode[Response]:
         if params.pop("resume", None):
@@ -218,8 +218,8 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
     _stream_class = ResponseStream
     _answer = Response
 
-    def _dialect(self, params: Params) -> Callable[[], ResponseDialect]:  # noqa: ARG002
-        return ResponseDialect
+    def _protocol(self, params: Params) -> Callable[[], ResponseProtocol]:  # noqa: ARG002
+        return ResponseProtocol
 
     if TYPE_CHECKING:
 

@@ -61,7 +61,7 @@ class _Choice:
         return {**raw, "logprobs": copied(self._logprobs)} if self._logprobs else raw
 
 
-class CompletionDialect:
+class CompletionProtocol:
     """Completions: ends with `[DONE]`, or with the body once every choice has its finish reason.
 
     Args:

@@ -32,7 +32,7 @@ class Parts(Protocol):
 
 
 class HasParts(Protocol):
-    """A dialect whose streams have parts."""
+    """A protocol whose streams have parts."""
 
     def parts(self) -> Parts:
         """Those of a stream, as if it had been fed with all the events so far."""

@@ -43,7 +43,7 @@ EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 
 
-class TaggedDialect(ABC, Generic[EventT, WholeT]):
+class TaggedProtocol(ABC, Generic[EventT, WholeT]):
     """What such streams have in common.
 
     Args:
@@ -122,7 +122,7 @@ class TaggedDialect(ABC, Generic[EventT, WholeT]):
         return self._hook({**event.raw, "delta": text}, None)
 
 
-class ImageDialect(TaggedDialect[ImageStreamEvent, ImagesResponse]):
+class ImageProtocol(TaggedProtocol[ImageStreamEvent, ImagesResponse]):
     """Pictures: ends when all are completed.
 
     Until a picture is, the latest sketch of it stands for it in the snapshot.
@@ -159,7 +159,7 @@ class ImageDialect(TaggedDialect[ImageStreamEvent, ImagesResponse]):
         return whole
 
 
-class TranscriptionDialect(TaggedDialect[TranscriptionStreamEvent, Transcription]):
+class TranscriptionProtocol(TaggedProtocol[TranscriptionStreamEvent, Transcription]):
     """The text of a recording: ends with the event that has all of it.
 
     vLLM sends chunks like those of a chat instead: the text is in `choices[].delta.content`, and a finish reason is the
@@ -223,7 +223,7 @@ class TranscriptionDialect(TaggedDialect[TranscriptionStreamEvent, Transcription
         return event.raw.get("segment_id"), event.delta
 
 
-class SpeechDialect(TaggedDialect[SpeechStreamEvent, Speech]):
+class SpeechProtocol(TaggedProtocol[SpeechStreamEvent, Speech]):
     """Sound in pieces of base64: ends with the event that has the usage."""
 
     def __init__(self) -> None:
@@ -257,7 +257,7 @@ def decode_base64(text: object) -> bytes:
         raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
 
 
-class OtherDialect(TaggedDialect[Any, Any]):
+class OtherProtocol(TaggedProtocol[Any, Any]):
     """Any other endpoint. What has been added up is the latest event.
 
     Args:

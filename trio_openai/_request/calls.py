@@ -20,7 +20,7 @@ from trio_openai._stream.source import EventSource, EventT, WholeT
 from trio_openai._wire.encode import encode_json
 from trio_openai._wire.failures import decode_body
 from trio_openai._wire.json import decode_json, is_array, is_object
-from trio_openai._wire.protocol import Dialect
+from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.text import printable
 from trio_openai.errors import APIError, APIResponseValidationError
 
@@ -200,10 +200,10 @@ class Caller:
         return Exchange(self.session, call)
 
     def source(
-        self, call: Call, make_dialect: Callable[[], Dialect[EventT, WholeT]], *, resume: bool = False
+        self, call: Call, make_protocol: Callable[[], StreamProtocol[EventT, WholeT]], *, resume: bool = False
     ) -> EventSource[EventT, WholeT]:
         """A stream of a call's events, to be opened."""
-        return EventSource(self.exchange(call), make_dialect, resume=resume)
+        return EventSource(self.exchange(call), make_protocol, resume=resume)
 
     async def answer(self, call: Call, decode: Decode[_T]) -> _T:
         """Make a call and read its whole answer.

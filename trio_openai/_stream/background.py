@@ -66,7 +66,7 @@ class Pump(Generic[EventT]):
         try:
             while True:
                 event = await self._source.next_event()
-                await self._put(event, self._source.dialect.text)
+                await self._put(event, self._source.protocol.text)
         except (StopAsyncIteration, trio.ClosedResourceError):
             await trio.lowlevel.checkpoint()  # those who read will be told
         except APIError as error:

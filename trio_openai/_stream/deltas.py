@@ -48,9 +48,9 @@ class Follower(Generic[EventT]):
     def _parts_after(self, count: int) -> Parts:
         """Return the parts of the stream after its first events. Of all of them, its own sum knows."""
         if count == self._source.reader.events:
-            return cast("HasParts", self._source.dialect).parts()
-        dialect, self._early = self._source.first_events(count)
-        return cast("HasParts", dialect).parts()
+            return cast("HasParts", self._source.protocol).parts()
+        protocol, self._early = self._source.first_events(count)
+        return cast("HasParts", protocol).parts()
 
     async def _catch_up(self) -> None:  # noqa: ASYNC910 - whoever calls this reads next
         """Take what was handed out before anybody asked. If this is cancelled, the next call goes on with it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
 
 import trio
 
-from trio_openai._wire.protocol import Dialect
+from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.reader import END, NEED_DATA, Signal
 from trio_openai._wire.replay import Replay
 from trio_openai._wire.text import join_text
@@ -42,9 +42,9 @@ class _Run(Generic[EventT]):
         self.pieces = [text]
         self.taken = False
 
-    def take(self, dialect: Dialect[EventT, object]) -> EventT:
+    def take(self, protocol: StreamProtocol[EventT, object]) -> EventT:
         self.taken = True
-        return self.event if len(self.pieces) == 1 else dialect.with_delta(self.event, join_text(self.pieces))
+        return self.event if len(self.pieces) == 1 else protocol.with_delta(self.event, join_text(self.pieces))
 
 
 class Subscription(trio.abc.ReceiveChannel[EventT]):
@@ -111,7 +111,7 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
             raise RuntimeError(WORDS)
 
     def _taken(self, item: EventT | _Run[EventT]) -> EventT:
-        return cast("_Run[EventT]", item).take(self._hub.dialect) if isinstance(item, _Run) else item
+        return cast("_Run[EventT]", item).take(self._hub.protocol) if isinstance(item, _Run) else item
 
     async def aclose(self) -> None:
         """Unsubscribe. Idempotent."""
@@ -143,7 +143,7 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         """Deliver an event without waiting. False if it has to be waited for."""
         item: EventT | _Run[EventT] = event
         if self._overflow == "coalesce":
-            if (delta := self._hub.dialect.delta_of(event)) is None:
+            if (delta := self._hub.protocol.delta_of(event)) is None:
                 self._run = None
             elif self._merge(event, *delta):
                 return True
@@ -199,8 +199,8 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
 class Hub(Generic[EventT]):
     """The subscribers of one stream."""
 
-    def __init__(self, dialect: Dialect[EventT, object]) -> None:
-        self.dialect = dialect
+    def __init__(self, protocol: StreamProtocol[EventT, object]) -> None:
+        self.protocol = protocol
         self.subscriptions: list[Subscription[EventT]] = []
         self._event: EventT | None = None  # what is being delivered
         self._full: list[Subscription[EventT]] = []  # who has yet to get it

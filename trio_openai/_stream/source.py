@@ -31,7 +31,7 @@ import trio
 from trio_openai._http.body import ReadableBody, body_of
 from trio_openai._http.exchange import Exchange, is_final
 from trio_openai._http.lifetime import Connected
-from trio_openai._wire.protocol import Dialect
+from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.reader import END, NEED_DATA, Reader, Signal, State
 from trio_openai._wire.reader_raw import NoEventYet
 from trio_openai._wire.replay import Replay
@@ -54,7 +54,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
 
     Args:
         exchange: the call.
-        make_dialect: makes the endpoint's dialect; once for each attempt.
+        make_protocol: makes the endpoint's protocol; once for each attempt.
         resume: whether to take a background response up again where it broke.
 
     Attributes:
@@ -70,16 +70,16 @@ class EventSource(Connected, Generic[EventT, WholeT]):
     def __init__(
         self,
         exchange: Exchange,
-        make_dialect: Callable[[], Dialect[EventT, WholeT]],
+        make_protocol: Callable[[], StreamProtocol[EventT, WholeT]],
         *,
         resume: bool = False,
     ) -> None:
-        self.reader: Reader[EventT] = Reader(make_dialect())
+        self.reader: Reader[EventT] = Reader(make_protocol())
         self.hub: Hub[EventT] | None = None
         self.reading: trio.CancelScope | None = None
         self.held: EventT | None = None
         self._exchange = exchange
-        self._make_dialect = make_dialect
+        self._make_protocol = make_protocol
         self._may_resume = resume
         self._may_retry = True
         self._reader_class: type[Reader[EventT]] = Reader
@@ -220,7 +220,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
 
     def _new_reader(self) -> Reader[EventT]:
         return self._reader_class(
-            self._make_dialect(),
+            self._make_protocol(),
             content_type=self.response.headers.get("content-type", ""),
             limit=self._exchange.max_event_bytes,
             exactly_once=self._may_resume,
@@ -250,12 +250,12 @@ class EventSource(Connected, Generic[EventT, WholeT]):
     async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
         """Read until there is content or the end; `next_ahead` hands it out. Returns whether there is content."""
         try:
-            while not self.dialect.has_content:
+            while not self.protocol.has_content:
                 event = await self.next_event()
-                self._ahead.append((event, self.dialect.text))
+                self._ahead.append((event, self.protocol.text))
         except StopAsyncIteration:
             await trio.lowlevel.checkpoint()
-        return self.dialect.has_content  # noqa: ASYNC910
+        return self.protocol.has_content  # noqa: ASYNC910
 
     async def next_ahead(self) -> EventT:
         """As `next_event`, after what was read ahead."""
@@ -323,14 +323,14 @@ class EventSource(Connected, Generic[EventT, WholeT]):
             await trio.lowlevel.checkpoint()  # the verdict tells how it ended
 
     @property
-    def dialect(self) -> Dialect[EventT, WholeT]:
+    def protocol(self) -> StreamProtocol[EventT, WholeT]:
         """What this endpoint's events are, and what they have added up to."""
-        return cast("Dialect[EventT, WholeT]", self.reader.dialect)
+        return cast("StreamProtocol[EventT, WholeT]", self.reader.protocol)
 
     @property
     def text(self) -> str:
         """What the event that was handed out last adds to the main text."""
-        return self.dialect.text if self._text is None else self._text
+        return self.protocol.text if self._text is None else self._text
 
     @property
     def is_being_read(self) -> bool:
@@ -354,7 +354,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
 
     def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
         """Deliver the events to one more reader, after those to replay."""
-        self.hub = self.hub or Hub(self.dialect)
+        self.hub = self.hub or Hub(self.protocol)
         subscription = self.hub.subscribe(buffer, overflow, replay)
         if self._is_over:
             self._end_subscriptions()
@@ -367,7 +367,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
             RuntimeError: they are too many to have been kept, and nobody had asked for them at the beginning.
         """
         record = self._record.all(": call subscribe(replay=True) earlier", keep=True)
-        return Replay(self.reader, self._make_dialect(), record, self._delivered)
+        return Replay(self.reader, self._make_protocol(), record, self._delivered)
 
     @property
     def _delivered(self) -> int:
@@ -380,20 +380,20 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         """How many events have been handed out, of those that were read."""
         return self.reader.events - (len(self._ahead) or int(self.is_delivering or self.held is not None))
 
-    def first_events(self, count: int) -> tuple[Dialect[EventT, WholeT], Replay[EventT] | None]:
-        """Return a replay of the first so many events, if there are any, and a dialect that has heard nothing yet.
+    def first_events(self, count: int) -> tuple[StreamProtocol[EventT, WholeT], Replay[EventT] | None]:
+        """Return a replay of the first so many events, if there are any, and a protocol that has heard nothing yet.
 
         Raises:
             RuntimeError: they have not been kept.
         """
         if not count:
-            return self._make_dialect(), None
+            return self._make_protocol(), None
         words = ", and some of it is read ahead: ask for the first of its deltas before any other event"
-        return self._make_dialect(), Replay(self.reader, self._make_dialect(), self._record.all(words), count)
+        return self._make_protocol(), Replay(self.reader, self._make_protocol(), self._record.all(words), count)
 
     def failure(self) -> APIError | None:
         """The error that the stream ended with by its own terms, which only its events show."""
-        if (failure := self.dialect.failure()) is not None:
+        if (failure := self.protocol.failure()) is not None:
             failure.request_id = self.response.headers.get("x-request-id")
         return failure
 
@@ -469,7 +469,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
         """Whether the policy allows another attempt: to begin again, or to have the rest of what has begun."""
         if not self.reader.events:
             return self._may_retry and self._exchange.may_retry(error)
-        if not (self._may_resume and self.dialect.resume_path() and self.reader.cursor is not None):
+        if not (self._may_resume and self.protocol.resume_path() and self.reader.cursor is not None):
             return False
         if self.reader.cursor != self._resumed_at:  # it has got further; events without a number are no progress
             self._exchange.renew()
@@ -497,7 +497,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
 
     def _take_up(self) -> None:
         """Have the next request ask for what comes after the last event."""
-        path = self.dialect.resume_path()
+        path = self.protocol.resume_path()
         assert path is not None
         self._exchange.ask_instead(path, {"stream": "true", "starting_after": str(self.reader.cursor)})
         self._resumed_at = self.reader.cursor
@@ -526,13 +526,13 @@ class EventSource(Connected, Generic[EventT, WholeT]):
 
     def _abandoned(self) -> Callable[[], None]:
         self._exchange.lifetime.streams.discard(self)
-        return functools.partial(_give_up, self._exchange, self.hub, self.dialect.tokens)
+        return functools.partial(_give_up, self._exchange, self.hub, self.protocol.tokens)
 
     def _settle(self, error: APIError | None) -> None:
         """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
         if self._exchange.is_limited:
-            tokens = None if self._progress.timings.resumes else self.dialect.tokens
-            self._exchange.settle(tokens, error or self.dialect.failure())
+            tokens = None if self._progress.timings.resumes else self.protocol.tokens
+            self._exchange.settle(tokens, error or self.protocol.failure())
 
 
 def _give_up(exchange: Exchange, hub: Hub[Any] | None, tokens: int | None) -> None:

@@ -111,7 +111,7 @@ class Stream(Generic[EventT, WholeT]):
     @property
     def snapshot(self) -> WholeT:
         """What the events that were read add up to. Readable at any time, also after an error or a cancellation."""
-        return self._source.dialect.snapshot()
+        return self._source.protocol.snapshot()
 
     @property
     def verdict(self) -> Verdict:

@@ -74,7 +74,7 @@ class Progress:
         if timings.last_event is not None:
             timings.longest_gap = max(timings.longest_gap or 0.0, now - timings.last_event)
         timings.last_event = now
-        if timings.first_content is None and reader.dialect.has_content:
+        if timings.first_content is None and reader.protocol.has_content:
             timings.first_content = now
             clocks.stop("first_content")
         clocks.start("idle")

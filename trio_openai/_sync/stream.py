@@ -144,7 +144,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             if not (rest := self._printable.end()):
                 raise
             return rest
-        return self._printable.add(self._stream.source.dialect.text)
+        return self._printable.add(self._stream.source.protocol.text)
 
     @property
     def messages(self) -> Iterator[ServerSentEvent]:
@@ -295,7 +295,7 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
         """From now on, have all events added up part by part, whoever asks for them."""
         source, folding = self._stream.source, self._folding
         with folding:
-            following = Following(cast("HasParts", source.dialect).parts(), source.reader.events)
+            following = Following(cast("HasParts", source.protocol).parts(), source.reader.events)
 
         def take() -> EventT | Signal:
             with folding:

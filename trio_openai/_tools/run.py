@@ -237,7 +237,7 @@ class ToolRun(Generic[WholeT]):
             await stream.aclose()
             return
         self._rounds += 1
-        self._stream, self._parts = stream, cast("HasParts", stream.source.dialect).parts()
+        self._stream, self._parts = stream, cast("HasParts", stream.source.protocol).parts()
         self._printable = Printable()
         self._calls, self._outputs, self._was_cut, self._is_cut = [], {}, False, False
         self._step = self._read

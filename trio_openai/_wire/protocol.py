@@ -1,6 +1,6 @@
 """What differs from one streaming endpoint to the next: the type of its events, what they add up to, how it ends.
 
-A dialect serves one stream and holds what that stream has added up to. The reader asks it three things of an event's
+A protocol serves one stream and holds what that stream has added up to. The reader asks it three things of an event's
 JSON object: what event it is, whether it reports an error, and whether it ends the stream; and, when the body ends
 without saying so, whether what came is whole. To make an event and to add it up are two things, since the events of one
 read are decoded together, and each belongs to the sum when it has been handed out.
@@ -53,7 +53,7 @@ def error_beside_choices(raw: Raw, name: str) -> Reported | None:
     return None if failed is None else Reported(api_error(APIError, failed), is_event=True)
 
 
-class Dialect(Protocol[EventT, WholeT]):
+class StreamProtocol(Protocol[EventT, WholeT]):
     """One endpoint's way of streaming."""
 
     ended: bool  # whether the last event that was made was the stream's end, by its own terms

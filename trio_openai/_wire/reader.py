@@ -3,7 +3,7 @@
 A stream lives by the table `_NEXT`: it is opening until its first event, streaming until something ends it, and then
 done, truncated, failed or closed for good. What ends it:
 
-* the end that its dialect knows (an event that carries the finished response), or `data: [DONE]`: done;
+* the end that its protocol knows (an event that carries the finished response), or `data: [DONE]`: done;
 * the end of the body: done if what came is whole all the same (every choice finished) and the body was not cut, else
   truncated;
 * the end of a body that is the whole answer as plain JSON, which counts as one event: done;
@@ -34,7 +34,7 @@ from trio_openai.errors import APIError, APIResponseValidationError, StreamTrunc
 from .failures import api_error, decode_body, decode_replaced, error_in_text, is_error, sentence
 from .json import is_object, loader_for, objects_in
 from .large import put_strings_back, shown, take_strings_out
-from .protocol import Dialect, Reported
+from .protocol import Reported, StreamProtocol
 from .sse import DEFAULT_LIMIT, WORK_AT_ONCE, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
@@ -109,7 +109,7 @@ class Reader(Generic[EventT]):
     """The lifecycle of one stream.
 
     Args:
-        dialect: the endpoint's way of streaming.
+        protocol: the endpoint's way of streaming.
         content_type: of the response, for the message if it is no event stream.
         limit: bytes that one event may have.
         exactly_once: whether to go by the events' `sequence_number`: an event that comes twice is skipped, a missing
@@ -124,14 +124,14 @@ class Reader(Generic[EventT]):
 
     def __init__(
         self,
-        dialect: Dialect[EventT, Any],
+        protocol: StreamProtocol[EventT, Any],
         *,
         content_type: str = "",
         limit: int = DEFAULT_LIMIT,
         exactly_once: bool = False,
     ) -> None:
         self.state = _OPENING
-        self._dialect = dialect
+        self._protocol = protocol
         self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
         self._to_add: list[EventT] = []  # handed out, not added up
         self.events = 0
@@ -160,22 +160,22 @@ class Reader(Generic[EventT]):
         return self.state in _OPEN and self._parser.has_more
 
     @property
-    def dialect(self) -> Dialect[EventT, Any]:
-        """The dialect, which knows what the events handed out so far add up to."""
+    def protocol(self) -> StreamProtocol[EventT, Any]:
+        """The protocol, which knows what the events handed out so far add up to."""
         self.add_up()
-        return self._dialect
+        return self._protocol
 
     def add_up(self) -> None:
         """Add up the events that have been handed out. Several at once cost less: so it is done once a read."""
         if self._to_add:
             events, self._to_add = self._to_add, []
-            self._dialect.add(events)
+            self._protocol.add(events)
 
     @property
     def verdict(self) -> Verdict:
         """How it ended, or that it has not."""
         state = "open" if self.state in _OPEN else self.state.value
-        return Verdict(state, self.ended_by, self.dialect.reason)
+        return Verdict(state, self.ended_by, self.protocol.reason)
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the body. Never raises."""
@@ -236,7 +236,7 @@ class Reader(Generic[EventT]):
         if not parser.has_more or self.state is not _STREAMING or self._reported is not None or self._exactly_once:
             return False
         self.add_up()
-        ordinary, ready = self._dialect.ordinary, self._ready
+        ordinary, ready = self._protocol.ordinary, self._ready
         batch = parser.plain_data(_DECODED_AHEAD)
         loads = loader_for(batch)
         for data in batch:
@@ -260,7 +260,7 @@ class Reader(Generic[EventT]):
         if self.state in _OPEN:
             error = self._reported.error if self._reported else error
             if error.partial is None and self.state is not _OPENING:
-                error.partial = self.dialect.snapshot()
+                error.partial = self.protocol.snapshot()
             self.error = error
             self._enter("cut" if isinstance(error, StreamTruncatedError) else "error")
         return self.error or error
@@ -272,9 +272,9 @@ class Reader(Generic[EventT]):
         self._parser, self._words = self._new_parser(), bytearray()
         self._body_ended, self._cut_by = False, ""
 
-    def anew(self, dialect: Dialect[EventT, Any]) -> Reader[EventT]:
+    def anew(self, protocol: StreamProtocol[EventT, Any]) -> Reader[EventT]:
         """Return a reader that reads the same body from its beginning."""
-        return Reader(dialect, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
+        return Reader(protocol, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
 
     def close(self) -> None:
         """End the stream because its user is done with it."""
@@ -356,7 +356,7 @@ class Reader(Generic[EventT]):
     def _check_skipped(self, what: str, name: str, data: bytes) -> None:
         """Raise an error for a message that is no JSON object, unless no event of the endpoint has its name."""
         strings, self._strings = self._strings, {}
-        if name in ("", "message") or self._dialect.knows(name):
+        if name in ("", "message") or self._protocol.knows(name):
             raise self._invalid(what, shown(data, strings))
 
     def _skip(self, raw: object, name: str, data: bytes) -> None:
@@ -367,30 +367,30 @@ class Reader(Generic[EventT]):
             self._check_skipped("an event is not a JSON object", name, data)
 
     def _take(self, raw: object, name: str, data: bytes) -> EventT | None:
-        dialect = self._dialect
+        protocol = self._protocol
         if self._strings:
             data = shown(data, self._strings)
             raw, self._strings = put_strings_back(raw, self._strings), {}
         if not is_object(raw):  # Gemini's compatible endpoint wraps its errors in a list
-            errors = [item for item in objects_in(raw) if dialect.error(item, name)]
+            errors = [item for item in objects_in(raw) if protocol.error(item, name)]
             if not errors:
                 self._skip(raw, name, data)
                 return None
             raw = errors[0]
         if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
             return None
-        reported = dialect.error(raw, name)
+        reported = protocol.error(raw, name)
         if reported is not None:
             self._reported = reported
             if not reported.is_event or (reported.may_end and self.state is _OPENING):
                 raise self.fail(reported.error)
-        event = dialect.event(raw, name)
+        event = protocol.event(raw, name)
         self._to_add.append(event)
         self.events += 1
         if self.state is _OPENING:
             self._enter("event")
             self._head.clear()
-        if dialect.ended:
+        if protocol.ended:
             self._reported = None
             self._end("terminal_event")
         return event
@@ -425,14 +425,14 @@ class Reader(Generic[EventT]):
             if (answer := self._plain_answer()) is not None:
                 return answer
             raise self.fail(self._nothing_came())
-        if self._is_plain or (last is None and not self._cut_by and self.dialect.whole_without_end()):
-            return self._end("end_of_body" if self.dialect.reason is None else "finish_reason")
+        if self._is_plain or (last is None and not self._cut_by and self.protocol.whole_without_end()):
+            return self._end("end_of_body" if self.protocol.reason is None else "finish_reason")
         raise self.fail(self._truncated("it ended before the answer was whole"))
 
     def _plain_answer(self) -> EventT | None:
         """Return the one event of a body that is a plain JSON answer: some servers ignore `stream=True`."""
         said = decode_body(bytes(self._head.removeprefix(_BOM))) if not self._cut_by else None
-        if not is_object(said) or not self._dialect.is_answer(said):
+        if not is_object(said) or not self._protocol.is_answer(said):
             return None
         self._is_plain = True
         return self._take(said, "", b"")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from .protocol import Dialect
+from .protocol import StreamProtocol
 from .reader import END, NEED_DATA, NEW_CONNECTION, Reader, Signal
 
 EventT = TypeVar("EventT")
@@ -19,13 +19,15 @@ class Replay(Generic[EventT]):
 
     Args:
         reader: has read the stream so far.
-        dialect: a new one of the same kind.
+        protocol: a new one of the same kind.
         record: the pieces of the body. More may be added to the end later; they are not read.
         count: how many events to make.
     """
 
-    def __init__(self, reader: Reader[EventT], dialect: Dialect[EventT, Any], record: list[bytes], count: int) -> None:
-        self._reader = reader.anew(dialect)
+    def __init__(
+        self, reader: Reader[EventT], protocol: StreamProtocol[EventT, Any], record: list[bytes], count: int
+    ) -> None:
+        self._reader = reader.anew(protocol)
         self._record = record
         self._pieces = len(record)
         self._fed = 0

@@ -1,4 +1,4 @@
-"""Chat Completions, as a dialect."""
+"""Chat Completions, as a protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trio_openai._protocols.deltas import Parts
 
 
-class ChatDialect:
+class ChatProtocol:
     """Chat Completions: ends with `[DONE]`, or with the body once every choice has its finish reason.
 
     Args:

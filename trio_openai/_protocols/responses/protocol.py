@@ -1,4 +1,4 @@
-"""Responses, as a dialect."""
+"""Responses, as a protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EVENTS = {attrs.fields_dict(cls)["type"].default for cls in get_args(ResponseSt
 _ORDINARY = _EVENTS - {None, "error", *TERMINAL}
 
 
-class ResponseDialect:
+class ResponseProtocol:
     """Responses: ends with the event that carries the finished response."""
 
     def __init__(self) -> None:

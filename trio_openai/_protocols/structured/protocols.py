@@ -1,18 +1,18 @@
-"""The two dialects for answers in the shape of a class. Only what the events add up to is another: it can be parsed."""
+"""The protocols of structured outputs: those of the two APIs, with snapshots that can be parsed."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from trio_openai._protocols.chat.protocol import ChatDialect
-from trio_openai._protocols.responses.protocol import ResponseDialect
+from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._wire.convert import Hook, hook_for
 from trio_openai.types.parsed import Judge, ParsedChatCompletion, ParsedResponse
 
 T = TypeVar("T")
 
 
-class ParsedChatDialect(ChatDialect, Generic[T]):
+class ParsedChatProtocol(ChatProtocol, Generic[T]):
     """Chat Completions. `judge` makes the object of the class."""
 
     def __init__(self, judge: Judge[T], choices: int = 1) -> None:
@@ -30,7 +30,7 @@ class ParsedChatDialect(ChatDialect, Generic[T]):
         return made.judged_by(self._judge, is_whole=False)
 
 
-class ParsedResponseDialect(ResponseDialect, Generic[T]):
+class ParsedResponseProtocol(ResponseProtocol, Generic[T]):
     """Responses. `judge` makes the object of the class."""
 
     def __init__(self, judge: Judge[T]) -> None:
