@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests/helpers"))
 
 from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, NoLimit, TokenBucket, at_random, outages
 from window_simulation import LENGTHS, SECONDS, Simulation

@@ -2,7 +2,7 @@
 # The environment of scripts/test, scripts/demo and .ci/run, which source this file.
 #
 # `need EXTRA` sees to it that .venv is there and holds that extra of pyproject.toml; `need_model` does the same for the
-# model that runs on this machine, `need_proxies` for the programs that tests/test_proxies.py starts. $python is the interpreter to run. The first time they say so in one line and take up
+# model that runs on this machine, `need_proxies` for the programs that tests/http/test_proxies.py starts. $python is the interpreter to run. The first time they say so in one line and take up
 # to a minute; after that they compare a stamp, in milliseconds.
 #
 # * `uv` if it is there, else `python3 -m venv` and pip. Both read the user's own configuration (indexes, proxies).

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import trio
 from net_helpers import CHAT, MESSAGES, no_environment, outcome, serve
+from secret_helpers import assert_hidden
 from sync_helpers import served
-from test_secrets import assert_hidden
 
 import trio_openai
 from trio_openai import APIError, BadRequestError, OpenAIError, TrioOpenAI, TrioTransport

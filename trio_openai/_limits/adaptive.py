@@ -33,7 +33,7 @@ What is safe grows slowly at first, then faster and faster until the next setbac
 This is how TCP CUBIC probes, and how PCC and BBR tell random loss from congestion. AWS's SDKs and Netflix's gradient
 limits measure the rate, or the latency, in a like manner.
 
-The figures were chosen by simulation (`tests/sansio/test_window.py`, `tests/sansio/test_window_faults.py`). What the
+The figures were chosen by simulation (`tests/limits/test_window.py`, `tests/limits/test_window_faults.py`). What the
 rule cannot do: tell a limit of the rate from one of attempts at a time where the rate comes to one or two of them and
 their lengths vary widely; and foresee the end of a fixed minute of which the server says nothing at all.
 """

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import math
-from array import array
 from typing import Any
 
 import pytest
 import trio
 from net_helpers import client_over, no_environment, serve
+from plain_helpers import MODELS, embedded, items, vector
 
 from trio_openai import APIResponseValidationError, NotFoundError, Page
-from trio_openai.testing import RecordedRequest, Reply
+from trio_openai.testing import Reply
 from trio_openai.types import (
     Model,
     ResponseFunctionToolCall,
@@ -27,9 +26,6 @@ from trio_openai.types import (
 @pytest.fixture(autouse=True)
 def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-
-
-MODELS = {"object": "list", "data": [{"id": "a", "object": "model", "owned_by": "me"}, {"id": "b"}]}
 
 
 async def test_models(nursery: trio.Nursery) -> None:
@@ -64,15 +60,6 @@ async def test_a_failure_is_raised_where_the_list_is_awaited(nursery: trio.Nurse
         with pytest.raises(NotFoundError):
             async for _ in client.models.list():
                 pass
-
-
-def vector(*numbers: float) -> str:
-    return base64.b64encode(array("f", numbers).tobytes()).decode()
-
-
-def embedded(*vectors: Any) -> Reply:
-    data = [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(vectors)]
-    return Reply.json({"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 3, "total_tokens": 3}})
 
 
 async def test_vectors_travel_as_base64_and_are_numbers(nursery: trio.Nursery) -> None:
@@ -143,27 +130,6 @@ async def test_a_stored_response_is_cancelled_and_deleted(nursery: trio.Nursery)
     ]
     assert server.requests[2].header("x-a") == "b"
     assert {request.header("content-type") for request in server.requests} == {None}
-
-
-ITEMS: list[dict[str, Any]] = [
-    {
-        "id": "msg_1",
-        "type": "message",
-        "role": "user",
-        "content": [{"type": "input_text", "text": "Hi"}, {"type": "input_image", "image_url": "data:"}],
-    },
-    {"id": "msg_2", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]},
-    {"id": "fc_1", "type": "function_call", "name": "f", "arguments": "{}"},
-    {"id": "x_1", "type": "configuration_update", "what": 1},
-]
-
-
-def items(request: RecordedRequest) -> Reply:
-    """Two items a page; the last page is empty."""
-    after = request.target.partition("after=")[2].partition("&")[0]
-    begin = next((n + 1 for n, item in enumerate(ITEMS) if item["id"] == after), 0)
-    data = ITEMS[begin : begin + 2]
-    return Reply.json({"object": "list", "data": data, "has_more": bool(data), "first_id": "a", "last_id": "b"})
 
 
 async def test_the_input_of_a_response_comes_in_pages(nursery: trio.Nursery) -> None:

@@ -13,8 +13,9 @@ import pytest
 import trio
 from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import CHAT, cancel_everywhere, client_over, no_environment, outcome, serve
-from test_plain_endpoints import ITEMS, MODELS, embedded, items, vector
-from test_resume import ALL, ASK, server_that_breaks
+from plain_helpers import ITEMS, MODELS, embedded, items, vector
+from raw_helpers import OVERLOADED, body, chunk
+from resume_helpers import ALL, ASK, server_that_breaks
 
 from trio_openai import (
     APIError,
@@ -34,23 +35,11 @@ from trio_openai.types import ChatCompletion
 HELLO = Reply.chat("Hello there.")
 PLAIN = Reply.chat("Hello there.", stream=False)
 SECRET = "sk-proj-9f8e7d6c5b4a"
-OVERLOADED = {"error": {"message": "busy", "type": "overloaded_error", "code": "overloaded_error"}}
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-
-
-def chunk(text: str | None = None, finish: str | None = None) -> dict[str, Any]:
-    delta = {} if text is None else {"content": text}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-
-
-def body(*parts: Any) -> Reply:
-    """An answer made of these pieces."""
-    return Reply(headers={"content-type": "text/event-stream", "x-request-id": "req_1"}, body=parts)
 
 
 def raw_of(client: Any, case: Case) -> Any:

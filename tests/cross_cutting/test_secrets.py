@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import pickle
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,15 +13,12 @@ import pytest
 import trio
 from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
+from secret_helpers import SECRET, assert_hidden, assert_no_error_shows_it, assert_no_locals_show_it, shown
 
-import trio_openai
 from trio_openai import APIError, Deadlines, TrioOpenAI
 from trio_openai._http.api_key import Key
 from trio_openai._http.exchange import Call
 from trio_openai.testing import Cut, RecordedRequest, Reply, Reset, Stall
-
-SECRET = "sk-proj-9f8e7d6c5b4a"
-OURS = str(Path(trio_openai.__file__).parent)
 
 HELLO = Reply.chat("Hello there.")
 PLAIN = Reply.chat("Hello there.", stream=False)
@@ -45,46 +39,6 @@ def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]
     for record in caplog.get_records("call"):
         assert SECRET not in record.getMessage()
         assert SECRET not in repr(vars(record))
-
-
-def shown(error: BaseException) -> str:
-    """All that this library's part of an error's tracebacks shows, its causes' and contexts' included."""
-    summary = traceback.TracebackException.from_exception(error, capture_locals=True)
-    found: list[str] = []
-    pending: list[Any] = [summary]
-    while pending:
-        one = pending.pop()
-        found += [f"{f.filename}:{f.lineno} {f.name} {f.locals}" for f in one.stack if f.filename.startswith(OURS)]
-        pending += [other for other in (one.__cause__, one.__context__, *(one.exceptions or ())) if other]
-    return "\n".join(found)
-
-
-def assert_no_locals_show_it(error: BaseException, secret: str = SECRET) -> None:
-    for text in shown(error).splitlines():
-        assert secret not in text
-
-
-def assert_hidden(error: BaseException, secret: str = SECRET) -> None:
-    """It is neither in an error, nor in its response, nor in the locals of our frames."""
-    assert_no_locals_show_it(error, secret)
-    assert_no_error_shows_it(error, secret)
-
-
-def assert_no_error_shows_it(error: BaseException, secret: str = SECRET) -> None:
-    chain: BaseException | None = error
-    while chain is not None:
-        assert secret not in str(chain)
-        assert secret not in repr(chain)
-        assert secret not in repr(chain.args)
-        assert secret not in repr(getattr(chain, "body", None))
-        if isinstance(response := getattr(chain, "response", None), httpx.Response):
-            assert secret not in repr(response.request.headers.raw)
-            assert secret not in repr(response.headers.raw)
-            assert secret not in response.text
-            assert secret not in str(response.request.url)
-        if isinstance(chain, APIError):
-            assert secret.encode() not in pickle.dumps(chain)
-        chain = chain.__cause__ or chain.__context__
 
 
 # Reprs.

@@ -170,3 +170,14 @@ def no_environment(monkeypatch: Any) -> None:
     for name in list(os.environ):
         if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of this task."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._task = trio.lowlevel.current_task()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.taken += task is self._task

@@ -297,3 +297,15 @@ def _stock_client(library: Any, size: int, **options: Any) -> Any:
     return library.AsyncClient(
         **{"limits": limits, "timeout": None, "verify": tls_contexts()[1], "trust_env": False, **options}
     )
+
+
+async def block(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as stream:
+        async for _ in stream:
+            pass
+
+
+async def block_left_early(world: World) -> None:
+    async with world.client.chat.completions.stream(**CHAT) as stream:
+        async for _ in stream:
+            break

@@ -21,10 +21,9 @@ from proxy_helpers import (
     read_stream,
     tls_contexts,
 )
+from secret_helpers import assert_hidden
 from sweep import faults_of, sweep
-from sweep_places import CountedStream, Place, Scenario, World
-from test_secrets import assert_hidden
-from test_sweep import block, block_left_early
+from sweep_places import CountedStream, Place, Scenario, World, block, block_left_early
 
 from trio_openai import APIConnectionError, APITimeoutError, Deadlines, StreamTruncatedError, TrioOpenAI, TrioTransport
 from trio_openai.testing import Reply, ScriptedServer

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 from every_client import certificates
-from net_helpers import CHAT, client_over, no_environment, outcome, serve
+from net_helpers import CHAT, Steps, client_over, no_environment, outcome, serve
 
 from trio_openai import APIError, APIResponseValidationError, NotFoundError, RateLimitError, TrioOpenAI
 from trio_openai._http.codings import decoded
@@ -156,17 +156,6 @@ def test_httpx_joins_headers_as_this_library_expects() -> None:
 # Bounds: a few KB can stand for gigabytes.
 
 MIB = 1024 * 1024
-
-
-class Steps(trio.abc.Instrument):
-    """Counts the steps of this task."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self._task = trio.lowlevel.current_task()
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.taken += task is self._task
 
 
 class Given:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trio
 from net_helpers import CHAT
-from test_secrets import assert_hidden
+from secret_helpers import assert_hidden
 
 from trio_openai import AzureOpenAI, TrioOpenAI
 from trio_openai.sync import SyncOpenAI

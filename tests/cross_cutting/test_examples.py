@@ -40,7 +40,7 @@ from trio_openai.testing import (
     sse_event,
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 OURS = sorted(EXAMPLES.glob("*.py"))
 OPENAI = sorted((EXAMPLES / "openai_python").glob("*.py"))
@@ -414,7 +414,7 @@ def test_every_page_is_in_the_menu() -> None:
 def test_every_row_of_the_readme_links_to_a_test_that_exists() -> None:
     comparison = (ROOT / "README.md").read_text().partition("<!-- figures")[0]
     rows = re.findall(r"^\| ([^|]+) \|.*\|$", comparison, re.MULTILINE)
-    links = [re.fullmatch(r"\[.+\]\((tests/\w+\.py) \"(\w+)\"\)", row) for row in rows]
+    links = [re.fullmatch(r"\[.+\]\((tests/[\w/]+\.py) \"(\w+)\"\)", row) for row in rows]
     assert links
     for row, link in zip(rows, links, strict=True):
         assert link is not None, row

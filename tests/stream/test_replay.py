@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from net_helpers import CHAT, client_over, serve
-from test_content_codings import Steps
-from test_resume import ALL, server_that_breaks
-from test_resume import ASK as RESPONSE
+from net_helpers import CHAT, Steps, client_over, serve
+from resume_helpers import ALL, server_that_breaks
+from resume_helpers import ASK as RESPONSE
 
 from trio_openai._wire.reader import Reader
 from trio_openai.testing import Reply

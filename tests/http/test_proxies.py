@@ -23,7 +23,7 @@ from proxy_helpers import (
     running,
     tls_contexts,
 )
-from test_secrets import assert_hidden
+from secret_helpers import assert_hidden
 
 from trio_openai import (
     APIConnectionError,

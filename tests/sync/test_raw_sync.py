@@ -9,9 +9,9 @@ import pytest
 import trio
 from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import CHAT, no_environment
+from plain_helpers import ITEMS, items
+from raw_helpers import OVERLOADED, body, chunk
 from sync_helpers import in_thread, loop_threads, served, wait_until_waiting
-from test_plain_endpoints import ITEMS, items
-from test_raw_response import OVERLOADED, body, chunk
 
 from trio_openai import APIError, RawResponse, StreamTruncatedError
 from trio_openai.sync import SyncChatCompletionStream, SyncPage

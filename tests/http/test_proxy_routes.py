@@ -13,7 +13,7 @@ from proxy_helpers import (
     PASSWORD,
     basic,
 )
-from test_secrets import assert_hidden
+from secret_helpers import assert_hidden
 
 from trio_openai import APIConnectionError, TrioOpenAI, TrioTransport
 from trio_openai._http.byte_streams import dialled, without_zone

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 TOOLS = ("basename", "cat", "cksum", "cp", "dirname", "find", "mkdir", "rm", "sed", "sh", "tail")
 
 # FAILS holds patterns, one a line; a command that matches one fails.

@@ -11,8 +11,8 @@ import pytest
 import trio
 from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import no_environment, serve
+from plain_helpers import ITEMS, MODELS, embedded, items, vector
 from sync_helpers import loop_threads, served
-from test_plain_endpoints import ITEMS, MODELS, embedded, items, vector
 
 from trio_openai import BadRequestError, StreamTruncatedError, TrioOpenAI
 from trio_openai.sync import SyncByteStream, SyncOpenAI, SyncPage, SyncStream

@@ -941,7 +941,7 @@ def test_auto_reply_takes_anything(value: Any):
 # The command
 
 COMMAND = [sys.executable, "-W", "error", "-m", "trio_openai.testing"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def test_command_serves_until_interrupted():

@@ -15,7 +15,20 @@ import trio
 import trio.testing
 from net_helpers import CHAT, no_environment
 from sweep import faults_of, sweep
-from sweep_places import BURST, HELLO, ON_SOCKETS, PLAIN, SHORT, Blow, Scenario, World, over_tls, through
+from sweep_places import (
+    BURST,
+    HELLO,
+    ON_SOCKETS,
+    PLAIN,
+    SHORT,
+    Blow,
+    Scenario,
+    World,
+    block,
+    block_left_early,
+    over_tls,
+    through,
+)
 
 from trio_openai import (
     AdaptiveLimiter,
@@ -53,18 +66,6 @@ async def plain(world: World) -> None:
 
 async def plain_big(world: World) -> None:
     await world.client.chat.completions.create(**BIG)
-
-
-async def block(world: World) -> None:
-    async with world.client.chat.completions.stream(**CHAT) as stream:
-        async for _ in stream:
-            pass
-
-
-async def block_left_early(world: World) -> None:
-    async with world.client.chat.completions.stream(**CHAT) as stream:
-        async for _ in stream:
-            break
 
 
 async def block_never_read(world: World) -> None:
