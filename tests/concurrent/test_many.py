@@ -98,6 +98,7 @@ async def test_events_of_all_streams_and_a_result_at_the_end_of_each(
     assert cut.result.error.partial.choices[0].message.content == "half"
 
 
+@pytest.mark.promise(n=6)
 @pytest.mark.parametrize("most", [1, 3])
 async def test_so_many_at_a_time_and_the_input_is_read_lazily(
     nursery: trio.Nursery, autojump_clock: object, most: int
@@ -169,6 +170,7 @@ async def test_an_input_that_fails_half_way_loses_nothing_and_its_error_comes_ou
         assert transport.statistics().active == 0
 
 
+@pytest.mark.promise(n=2)
 async def test_fail_fast_closes_the_others_and_raises_the_error_bare(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
@@ -184,6 +186,7 @@ async def test_fail_fast_closes_the_others_and_raises_the_error_bare(
             assert client.statistics().open_streams == 0
 
 
+@pytest.mark.promise(n=2)
 @pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt(), ExceptionGroup("mine", [ValueError()])])
 async def test_what_the_block_raises_comes_out_as_it_is(
     nursery: trio.Nursery, autojump_clock: object, error: BaseException
@@ -202,6 +205,7 @@ async def test_what_the_block_raises_comes_out_as_it_is(
         assert transport.statistics().active == 0
 
 
+@pytest.mark.promise(n=1)
 async def test_leaving_early_closes_everything(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, echo)
     client, transport = client_over(server)
@@ -214,6 +218,7 @@ async def test_leaving_early_closes_everything(nursery: trio.Nursery, autojump_c
         assert server.statistics().connections == 0
 
 
+@pytest.mark.promise(n=1)
 async def test_a_cancellation_round_it_closes_everything(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, transport = client_over(await serve(nursery, echo))
     async with client:
@@ -281,6 +286,7 @@ async def test_statistics_are_live(nursery: trio.Nursery, autojump_clock: object
         assert got[0].timings.retries == 0
 
 
+@pytest.mark.promise(n=6)
 async def test_memory_does_not_grow_with_the_number_of_calls(nursery: trio.Nursery, autojump_clock: object) -> None:
     """Ten thousand calls, of which no more than a few are ever alive."""
     client, _ = client_over(await serve(nursery, Reply.sse(chunk("a", finish_reason="stop"))))
@@ -405,6 +411,7 @@ async def test_a_stream_without_content_wins_if_all_others_fail(nursery: trio.Nu
         assert transport.statistics().active == 0
 
 
+@pytest.mark.promise(n=2)
 @pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt()])
 async def test_what_the_block_of_a_race_raises_comes_out_as_it_is(
     nursery: trio.Nursery, autojump_clock: object, error: BaseException
@@ -418,6 +425,7 @@ async def test_what_the_block_of_a_race_raises_comes_out_as_it_is(
         assert transport.statistics().active == 0
 
 
+@pytest.mark.promise(n=1)
 async def test_a_race_that_is_cancelled_leaves_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, transport = client_over(await serve(nursery, lambda _: Reply.sse(Stall())))
     async with client:

@@ -29,6 +29,8 @@ from trio_openai import (
 )
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
+pytestmark = pytest.mark.promise(n=2)
+
 HELLO = Reply.chat("Hello there.")
 PLAIN = Reply.chat("Hello there.", stream=False)
 ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]

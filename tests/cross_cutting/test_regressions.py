@@ -181,6 +181,7 @@ async def test_a_character_that_is_split() -> None:
 # ------------------------------------------------------------------------------------ a stream that ends before its end
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("framing", ["chunked", "close"])
 async def test_the_end_of_the_stream_with_neither_done_nor_a_finish_reason_is_a_cut(framing: str) -> None:
     heard = await play(HI, YOU, framing=framing)
@@ -190,6 +191,7 @@ async def test_the_end_of_the_stream_with_neither_done_nor_a_finish_reason_is_a_
     assert heard.error.partial.choices[0].message.content == heard.message.content == "Hi you"
 
 
+@pytest.mark.promise(n=4)
 async def test_the_end_of_a_responses_stream_without_a_terminal_event_is_a_cut() -> None:
     heard = await play_response(CREATED, HELLO)
     assert type(heard.error) is StreamTruncatedError
@@ -197,6 +199,7 @@ async def test_the_end_of_a_responses_stream_without_a_terminal_event_is_a_cut()
     assert heard.raws == objects(CREATED, HELLO)
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("fault", [Cut(), Reset()], ids=repr)
 async def test_a_broken_connection_is_a_cut_even_after_a_finish_reason(fault: Any) -> None:
     heard = await play(HI, STOP, fault)
@@ -223,6 +226,7 @@ async def test_a_last_event_without_its_blank_line_is_delivered() -> None:
     assert heard.snapshot.output_text == "Hello"
 
 
+@pytest.mark.promise(n=4)
 async def test_half_a_last_event_is_a_cut() -> None:
     heard = await play(HI, b'data: {"choices":[{"index":0,"delta":{},"finish_')
     assert type(heard.error) is StreamTruncatedError
@@ -382,6 +386,7 @@ async def test_ping_comments_do_not_hold_a_dead_stream_open(autojump_clock: trio
         await server.aclose()
 
 
+@pytest.mark.promise(n=1)
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "socket"])
 async def test_break_gives_up_the_connection_at_once(memory: bool) -> None:
     async with trio.open_nursery() as nursery:
@@ -413,6 +418,7 @@ async def test_a_stream_without_a_block_is_closed_by_aclose() -> None:
         await server.aclose()
 
 
+@pytest.mark.promise(n=1)
 @pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
 async def test_a_stream_that_was_read_to_its_end_leaves_no_resource_warning(responses: bool) -> None:
     body = [CREATED, HELLO, COMPLETED, DONE] if responses else [HI, STOP, DONE]
@@ -428,6 +434,7 @@ async def test_a_stream_that_was_read_to_its_end_leaves_no_resource_warning(resp
     assert seen == []
 
 
+@pytest.mark.promise(n=1)
 async def test_a_stream_that_was_broken_off_leaves_no_resource_warning() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -442,6 +449,7 @@ async def test_a_stream_that_was_broken_off_leaves_no_resource_warning() -> None
     assert seen == []
 
 
+@pytest.mark.promise(n=7)
 async def test_every_step_is_a_checkpoint_also_between_events_that_have_arrived() -> None:
     async with trio.open_nursery() as nursery:
         server = await served(nursery, HI * 1000 + STOP + DONE)
@@ -461,6 +469,7 @@ async def test_every_step_is_a_checkpoint_also_between_events_that_have_arrived(
         await server.aclose()
 
 
+@pytest.mark.promise(n=7)
 async def test_other_tasks_run_during_a_burst() -> None:
     turns = 0
 
@@ -809,6 +818,7 @@ async def test_content_as_a_list_of_parts() -> None:
     assert heard.message.reasoning_content == "let me see"
 
 
+@pytest.mark.promise(n=5)
 async def test_unknown_fields_survive() -> None:
     odd = b'data: {"choices":[{"index":0,"delta":{"content":"Hi","mood":"good"},"stop_reason":7}],"provider":"X"}\n\n'
     heard = await play(odd, STOP, DONE)
@@ -819,6 +829,7 @@ async def test_unknown_fields_survive() -> None:
 # ------------------------------------------------------------------------------------------------------------ responses
 
 
+@pytest.mark.promise(n=5)
 async def test_an_unknown_event_is_unknown() -> None:
     odd = b'data: {"type":"response.telepathy.delta","delta":"hm","sequence_number":3}\n\n'
     heard = await play_response(CREATED, odd, HELLO, COMPLETED)
@@ -984,6 +995,7 @@ async def test_items_that_overlap_and_no_arguments_done(indexes: tuple[bytes, by
 # ----------------------------------------------------------------------------------------------------- not the protocol
 
 
+@pytest.mark.promise(n=3)
 @pytest.mark.parametrize(
     "line",
     [b"data: {oops}\n\n", b"data: ping\n\n", b'data: {"a":1}{"b":2}\n\n', b"data: [1]\n\n"],

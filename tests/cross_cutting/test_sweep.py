@@ -45,6 +45,8 @@ from trio_openai import (
 from trio_openai.testing import Cut, Pause, Reply, Stall
 from trio_openai.types import ChatCompletionChunk
 
+pytestmark = pytest.mark.promise(n=1)
+
 PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
 HELD = attrs.evolve(SHORT, body=(SHORT.body[0], Pause(1), SHORT.body[1]))  # long enough for others to come and wait
 ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]

@@ -14,6 +14,8 @@ from sweep_places import BURST, PLAIN, SHORT, Scenario, World, without_us
 
 from trio_openai import AdaptiveLimiter, Attempt
 
+pytestmark = pytest.mark.promise(n=1)
+
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,7 @@ async def test_a_cut_stream_is_not_taken_for_a_whole_one(nursery: trio.Nursery, 
             assert stream.verdict.state == "truncated"
 
 
+@pytest.mark.promise(n=3)
 @every_endpoint
 async def test_an_error_inside_is_raised_and_keeps_the_work(nursery: trio.Nursery, case: Case) -> None:
     error = {"type": "error", "error": {"message": "We are closed.", "code": "server_error"}}

@@ -14,6 +14,8 @@ from sync_helpers import served
 from trio_openai import APIError, APIResponseValidationError
 from trio_openai.testing import Reply
 
+pytestmark = pytest.mark.promise(n=3)
+
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 FILE = ("hello.wav", b"RIFF")
 CHAT: dict[str, Any] = {"model": "m", "messages": MESSAGES}

@@ -39,6 +39,7 @@ def clock() -> trio.testing.MockClock:
     return trio.testing.MockClock(autojump_threshold=0.02)
 
 
+@pytest.mark.promise(n=5)
 @every
 async def test_a_stream_whose_every_wait_is_cancelled_arrives_whole(
     nursery: trio.Nursery, clock: object, kind: Kind
@@ -97,6 +98,7 @@ async def test_a_tool_that_reports_while_the_stream_is_read_does_not_break_it(
     gc.collect()
 
 
+@pytest.mark.promise(n=1)
 @live
 async def test_a_block_that_is_left_during_a_pending_read_leaves_no_task(
     nursery: trio.Nursery, clock: object, kind: Kind

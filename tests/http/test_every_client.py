@@ -130,6 +130,7 @@ async def test_a_body_in_small_pieces(nursery: trio.Nursery, clock: object, kind
         assert await read_stream(client) == "Grüße, 世界."
 
 
+@pytest.mark.promise(n=4)
 @every
 async def test_a_stream_that_ends_without_its_end_is_truncated(
     nursery: trio.Nursery, clock: object, kind: Kind
@@ -144,6 +145,7 @@ async def test_a_stream_that_ends_without_its_end_is_truncated(
         assert stage.slots_in_use(client) == 0
 
 
+@pytest.mark.promise(n=4)
 @breakable
 @pytest.mark.parametrize("fault", ["cut_after", "reset_after"])
 async def test_a_broken_connection_is_truncated(nursery: trio.Nursery, clock: object, kind: Kind, fault: str) -> None:
@@ -180,6 +182,7 @@ async def test_what_is_no_event_stream_is_an_error(nursery: trio.Nursery, clock:
 # The statuses, and trying again.
 
 
+@pytest.mark.promise(n=3)
 @every
 async def test_statuses_are_errors_of_ours(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     quota = Reply.error(429, "used up", code="insufficient_quota", headers={"x-request-id": "req_q"})
@@ -228,6 +231,7 @@ async def test_a_connection_that_breaks_before_the_first_event_is_tried_again(
 # Leaving early.
 
 
+@pytest.mark.promise(n=1)
 @live
 async def test_a_stream_left_early_is_closed_at_once(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, Reply.chat(TEXT, pace=0.1).stall_after(900))
@@ -246,6 +250,7 @@ class MineError(Exception):
     """A user's own."""
 
 
+@pytest.mark.promise(n=2)
 @every
 async def test_an_exception_of_the_users_comes_out_bare(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, HELLO)
@@ -270,6 +275,7 @@ async def test_an_exception_of_the_users_comes_out_bare(nursery: trio.Nursery, c
         assert await read_stream(client) == TEXT
 
 
+@pytest.mark.promise(n=1)
 @every
 async def test_a_nursery_and_a_third_door_are_closed_with_their_scope(
     nursery: trio.Nursery, clock: object, kind: Kind
@@ -287,6 +293,7 @@ async def test_a_nursery_and_a_third_door_are_closed_with_their_scope(
     gc.collect()
 
 
+@pytest.mark.promise(n=1)
 @every
 async def test_a_cancelled_wait_frees_the_slot(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, [HELLO.stall_after(500), PLAIN.stall_after(5), NEVER, PLAIN])
@@ -303,6 +310,7 @@ async def test_a_cancelled_wait_frees_the_slot(nursery: trio.Nursery, clock: obj
     gc.collect()
 
 
+@pytest.mark.promise(n=1)
 @stock
 async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
     nursery: trio.Nursery, clock: object, kind: Kind
@@ -329,6 +337,7 @@ async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
     gc.collect()
 
 
+@pytest.mark.promise(n=1)
 @every
 async def test_requests_cancelled_while_they_wait_for_a_slot_lose_none(
     nursery: trio.Nursery, clock: object, kind: Kind
@@ -389,6 +398,7 @@ async def test_two_readers_get_busy_resource_error(nursery: trio.Nursery, clock:
             readers.cancel_scope.cancel()
 
 
+@pytest.mark.promise(n=4)
 @live
 async def test_a_read_that_was_cancelled_is_never_taken_for_the_end(
     nursery: trio.Nursery, clock: object, kind: Kind
@@ -516,6 +526,7 @@ async def test_many_calls_are_bounded_and_keep_their_order(nursery: trio.Nursery
     gc.collect()
 
 
+@pytest.mark.promise(n=6)
 @sockets
 async def test_a_slow_reader_slows_the_server(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     chunk = HELLO.body[0]

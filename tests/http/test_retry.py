@@ -295,6 +295,7 @@ async def test_a_stream_that_another_attempt_would_not_cure_or_would_repeat_is_n
     assert requests == 1
 
 
+@pytest.mark.promise(n=5)
 async def test_after_the_first_event_nothing_is_ever_sent_again(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(ROLE, Cut()))
     client, _ = client_over(server, max_retries=5)

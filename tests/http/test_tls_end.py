@@ -16,6 +16,8 @@ from net_helpers import CHAT, TLSFront, outcome, serve
 from trio_openai import APIConnectionError, APIError, StreamTruncatedError, TrioOpenAI, TrioTransport
 from trio_openai.testing import Reply
 
+pytestmark = pytest.mark.promise(n=4)
+
 Use = Callable[[TrioOpenAI], Awaitable[object]]
 
 

@@ -15,6 +15,8 @@ from net_helpers import CHAT, client_over, outcome, serve
 from trio_openai import APIError, TrioOpenAI
 from trio_openai.testing import Cut, RecordedRequest, Reply, Reset
 
+pytestmark = pytest.mark.promise(n=2)
+
 PLAIN = Reply.chat("Hello there.", stream=False)
 HELLO = Reply.chat("Hello there.")
 ROLE = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}]}

@@ -406,6 +406,7 @@ async def test_a_body_that_never_ends_after_done_costs_the_connection_and_nothin
     await server.wait_closed()
 
 
+@pytest.mark.promise(n=8)
 async def test_many_parked_connections_do_not_delay_a_request(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, attrs.evolve(HELLO, body=(*HELLO.body, Stall())))
     client, _ = client_over(server)
@@ -509,6 +510,7 @@ async def test_cancelled_while_waiting_for_the_headers(nursery: trio.Nursery, au
         assert await read_plain(client) == "Hello there, you."
 
 
+@pytest.mark.promise(n=1)
 @both_kinds
 @pytest.mark.parametrize("stream", [True, False])
 async def test_cancelled_in_the_middle_of_a_body_and_the_server_sees_it_at_once(
@@ -626,6 +628,7 @@ scenarios = pytest.mark.parametrize("scenario", [twice, leave_early, third_door,
 moments = pytest.mark.parametrize("before", [False, True], ids=["after a step", "before a step"])
 
 
+@pytest.mark.promise(n=1)
 @scenarios
 @moments
 async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
@@ -648,6 +651,7 @@ async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
     await server.wait_closed()
 
 
+@pytest.mark.promise(n=1)
 @moments
 async def test_a_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind(
     nursery: trio.Nursery, autojump_clock: object, before: bool
@@ -670,6 +674,7 @@ async def test_a_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind
     await server.wait_closed()
 
 
+@pytest.mark.promise(n=1)
 @scenarios
 async def test_a_cancellation_at_any_checkpoint_leaves_no_socket(nursery: trio.Nursery, scenario: Scenario) -> None:
     server = await serve(nursery, answers, memory=False)
@@ -688,6 +693,7 @@ async def test_a_cancellation_at_any_checkpoint_leaves_no_socket(nursery: trio.N
     assert await cancel_everywhere(with_a_client, check, before=False) > 5
 
 
+@pytest.mark.promise(n=1)
 @moments
 async def test_a_cancellation_at_any_checkpoint_of_a_tls_connection_leaves_nothing_behind(
     nursery: trio.Nursery, tls: tuple[ssl.SSLContext, ssl.SSLContext], before: bool
@@ -846,6 +852,7 @@ async def test_a_request_that_is_connecting_when_the_client_is_closed_does_not_l
     assert server.requests == []
 
 
+@pytest.mark.promise(n=1)
 async def test_closing_the_client_under_cancellation_closes_everything(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
@@ -1459,6 +1466,7 @@ async def test_a_thousand_streams_at_once(nursery: trio.Nursery) -> None:
     await server.wait_closed()
 
 
+@pytest.mark.promise(n=8)
 async def test_an_open_idle_stream_is_small(nursery: trio.Nursery) -> None:
     """Under 20 KiB for the client's side. Sockets, since the far end of a memory stream would count as well."""
     count = 50

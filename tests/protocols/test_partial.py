@@ -122,6 +122,7 @@ def test_no_text_is_an_exception_to_whoever_looks(pieces: list[str]) -> None:
     assert isinstance(partial.look(grown, is_over=True), dict)
 
 
+@pytest.mark.promise(n=8)
 def test_a_look_at_every_piece_is_not_quadratic(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 

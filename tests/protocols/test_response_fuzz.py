@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_openai._protocols.responses.parts import PLACES
 from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types import ToolCallDone
+
+pytestmark = pytest.mark.promise(n=3)
 
 names: st.SearchStrategy[Any] = st.sampled_from(["a", "b", "", None, 5, True, [], {}, "\ud83d", "\u00e9"])
 texts: st.SearchStrategy[Any] = st.sampled_from(["", "a", "ab", "{}", "\ud83d", "\ude00", None, 3, []])

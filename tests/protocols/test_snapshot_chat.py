@@ -675,6 +675,7 @@ def test_the_order_of_calls_and_choices_does_not_matter(order: list[int], choice
         ]
 
 
+@pytest.mark.promise(n=8)
 def test_folding_is_linear() -> None:
     """Text is joined when somebody looks: ten thousand chunks of one call, and only their own pieces are copied."""
     chunks = [delta(content="x" * 10, tool_calls=[piece(0, "call_1", "f", "y" * 10)])] * 10_000

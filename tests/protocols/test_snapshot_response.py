@@ -765,6 +765,7 @@ def test_how_items_overlap_does_not_matter(order: list[int], turns: list[int]) -
         assert (response.output[i].call_id, response.output[i].arguments) == (f"c{i}", expected)
 
 
+@pytest.mark.promise(n=8)
 def test_folding_is_linear() -> None:
     """Pieces are joined when somebody looks: ten thousand deltas, and only their own text is kept."""
     played = play(CREATED, *[text_delta("x" * 10)] * 10_000, end())
@@ -797,6 +798,7 @@ FLOODS: dict[str, list[Json]] = {
 }
 
 
+@pytest.mark.promise(n=8)
 @pytest.mark.parametrize("events", FLOODS.values(), ids=FLOODS)
 def test_any_number_of_items_and_parts_costs_what_their_bytes_do(events: list[Json]) -> None:
     protocol = ResponseProtocol()

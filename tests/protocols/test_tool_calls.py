@@ -304,6 +304,7 @@ def test_a_piece_that_may_replace_an_empty_object_is_not_merged_with_it() -> Non
 # Work and memory
 
 
+@pytest.mark.promise(n=8)
 def test_work_is_linear_in_the_number_of_calls() -> None:
     """Every look at a piece is counted: a hundred thousand calls in one event, and then a finish reason per event."""
     found = ToolCalls()

@@ -80,6 +80,7 @@ async def test_it_is_written_to_a_file_that_need_not_fit_into_memory(nursery: tr
     assert peak < 4 * 1024 * 1024
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("fault", [Cut(), "short"])
 async def test_a_cut_is_not_taken_for_the_end(nursery: trio.Nursery, tmp_path: Path, fault: Any) -> None:
     broken = (
@@ -111,6 +112,7 @@ async def test_a_silence_meets_the_deadline(nursery: trio.Nursery, autojump_cloc
         assert transport.statistics().active == 0
 
 
+@pytest.mark.promise(n=1)
 async def test_leaving_the_block_closes_the_connection(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, attrs.evolve(SOUND, body=(PIECES[0], Stall())))
     client, transport = client_over(server)

@@ -45,6 +45,7 @@ async def opened(nursery: trio.Nursery, reply: Reply) -> tuple[TrioOpenAI, ChatC
     return client, await client.chat.completions.create(**CHAT, stream=True)
 
 
+@pytest.mark.promise(n=5)
 async def test_every_subscriber_gets_every_event_in_order(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, stream = await opened(nursery, LONG)
     results: dict[int, list[Any]] = {}
@@ -61,6 +62,7 @@ async def test_every_subscriber_gets_every_event_in_order(nursery: trio.Nursery,
     assert all(a is b for a, b in zip(mine, results[0], strict=True)), "they are the same objects"
 
 
+@pytest.mark.promise(n=6)
 async def test_a_subscriber_that_waits_slows_the_reader_and_the_server(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
@@ -279,6 +281,7 @@ def event_of(kind: str, index: int, text: str) -> dict[str, Any]:
     return {"id": "c", "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
 
 
+@pytest.mark.promise(n=5)
 @given(
     st.lists(st.tuples(KINDS, st.integers(0, 2), st.text(max_size=3), st.booleans()), max_size=40),
     st.integers(0, 3),

@@ -30,6 +30,8 @@ from trio_openai._wire.sse import WORK_AT_ONCE
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
 
+pytestmark = pytest.mark.promise(n=6)
+
 
 @pytest.fixture(autouse=True)
 def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +85,7 @@ async def count_turns(turns: list[int]) -> None:
         await trio.lowlevel.checkpoint()
 
 
+@pytest.mark.promise(n=7)
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 @pytest.mark.parametrize("way", ["events", "messages", "bytes"])
 async def test_other_tasks_run_amid_bytes_without_events(
@@ -110,6 +113,7 @@ async def test_other_tasks_run_amid_bytes_without_events(
     assert turns[0] >= flood.count(b"\n") / (20 * WORK_AT_ONCE)
 
 
+@pytest.mark.promise(n=7)
 async def test_other_tasks_run_amid_the_tiny_events_of_raw_bytes(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +138,7 @@ async def test_a_deadline_passes_amid_bytes_without_events(endless: bytes, phase
     assert info.value.phase == phase
 
 
+@pytest.mark.promise(n=7)
 @pytest.mark.parametrize("endless", [b"\n" * 1000, b": k\n\n" * 100, b"x\n" * 100, b"data: null\n\n" * 50], ids=repr)
 @pytest.mark.parametrize("way", ["events", "messages", "bytes"])
 async def test_a_flood_without_end_can_be_cancelled(endless: bytes, way: str) -> None:
@@ -308,6 +313,7 @@ async def test_a_replay_makes_its_events_when_they_are_asked_for(
         await first.aclose()
 
 
+@pytest.mark.promise(n=7)
 async def test_a_replay_has_a_checkpoint_in_every_step(nursery: trio.Nursery) -> None:
     flood = FLOODS["keep-alives in the data"]
     body = Flood(chunk("a"), flood, chunk("b", "stop"), DONE)

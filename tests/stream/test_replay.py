@@ -15,6 +15,8 @@ from resume_helpers import ASK as RESPONSE
 from trio_openai._wire.reader import Reader
 from trio_openai.testing import Reply
 
+pytestmark = pytest.mark.promise(n=5)
+
 TEXT = " ".join(f"word{number}" for number in range(180))
 LONG = Reply.chat(TEXT)
 

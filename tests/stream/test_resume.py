@@ -24,6 +24,8 @@ from trio_openai import (
 )
 from trio_openai.testing import Cut, RecordedRequest, Reply, Reset, Stall
 
+pytestmark = pytest.mark.promise(n=5)
+
 
 async def read(client: TrioOpenAI, **options: Any) -> tuple[list[int], Any]:
     async with client.responses.stream(**{**ASK, "resume": True, **options}) as stream:

@@ -13,6 +13,8 @@ from net_helpers import CancelAtStep, client_over, outcome, serve
 from trio_openai import Deadlines, TrioOpenAI
 from trio_openai.testing import Pause, Reply
 
+pytestmark = pytest.mark.promise(n=7)
+
 CHAT: dict[str, Any] = {"model": "m", "messages": []}
 
 

@@ -38,6 +38,7 @@ async def test_it_reads_while_its_consumer_does_something_else(nursery: trio.Nur
         assert client.statistics().open_streams == 0
 
 
+@pytest.mark.promise(n=6)
 async def test_the_buffer_is_bounded_and_the_server_waits(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, LONG)
     client, _ = client_over(server)
@@ -58,6 +59,7 @@ async def test_several_in_one_nursery_without_nesting(nursery: trio.Nursery, aut
     assert transport.statistics().active == 0
 
 
+@pytest.mark.promise(n=1)
 async def test_cancelling_the_nursery_closes_the_stream_at_once(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Stall()))
     client, transport = client_over(server)
@@ -149,6 +151,7 @@ async def test_an_error_goes_to_the_subscribers_if_there_are_any(nursery: trio.N
         assert isinstance(caught.value.__cause__, StreamTruncatedError)
 
 
+@pytest.mark.promise(n=2)
 async def test_an_error_that_nobody_would_see_comes_out_of_the_nursery(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:

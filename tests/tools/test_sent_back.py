@@ -106,6 +106,7 @@ def test_an_id_that_was_made_up_is_not_made_up_again_in_a_later_round() -> None:
     assert [ids[1] for ids in rounds] == ["a"] * 3, "the server's own id stays"
 
 
+@pytest.mark.promise(n=8)
 def test_distinct_ids_for_a_hundred_thousand_equal_ones_cost_one_look_each() -> None:
     class Counted(set[str]):
         looks = 0

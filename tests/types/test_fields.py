@@ -21,6 +21,8 @@ from trio_openai._wire.json import decode_json
 from trio_openai.types import ParsedChatCompletion, ParsedResponse
 from trio_openai.types._base import Raw, WireObject
 
+pytestmark = pytest.mark.promise(n=3)
+
 
 def all_classes() -> list[type[WireObject]]:
     for module in pkgutil.iter_modules(trio_openai.types.__path__):

@@ -34,6 +34,8 @@ from trio_openai.types import (
 )
 from trio_openai.types._base import WireObject
 
+pytestmark = pytest.mark.promise(n=5)
+
 to_event = hook_for(cast("Any", ResponseStreamEvent))
 to_item = hook_for(cast("Any", ResponseOutputItem))
 

@@ -38,6 +38,8 @@ from trio_openai.types import (
     WireObject,
 )
 
+pytestmark = pytest.mark.promise(n=5)
+
 EVENTS: tuple[type[WireObject], ...] = typing.get_args(ResponseStreamEvent)
 ITEMS: tuple[type[WireObject], ...] = typing.get_args(ResponseOutputItem)
 PUBLIC_CLASSES = [

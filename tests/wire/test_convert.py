@@ -26,6 +26,8 @@ from trio_openai.types import (
 )
 from trio_openai.types._base import Unknown, WireObject, wire
 
+pytestmark = pytest.mark.promise(n=5)
+
 to_chunk = hook_for(ChatCompletionChunk)
 to_event = hook_for(cast("Any", ResponseStreamEvent))
 

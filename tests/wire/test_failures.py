@@ -20,6 +20,8 @@ from trio_openai.errors import (
     status_error_class,
 )
 
+pytestmark = pytest.mark.promise(n=3)
+
 NO_REASON = "the server gave no reason"
 
 

@@ -20,6 +20,8 @@ from trio_openai._wire.large import put_strings_back, take_strings_out
 from trio_openai._wire.reader import Reader, Signal
 from trio_openai.errors import APIError, APIResponseValidationError
 
+pytestmark = pytest.mark.promise(n=6)
+
 PICTURE = "iVBORw0KGgo/+A" * (3 * 2**20 // 14)
 
 

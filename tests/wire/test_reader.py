@@ -223,6 +223,7 @@ def test_closing_a_stream_says_closed_and_ends_it() -> None:
     assert played.reader.next_event() is END
 
 
+@pytest.mark.promise(n=3)
 def test_failing_a_stream_from_outside_keeps_the_work() -> None:
     played = chat(CHAT[0], cut_by=None)
     raised = played.reader.fail(APIConnectionError("gone"))
@@ -254,6 +255,7 @@ def check_prefix(played: Played, whole: Played, protocol: Any) -> None:
     assert played.snapshot == fold(type(protocol)(), played.raws)
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
 def test_a_chat_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: str) -> None:
     body, whole = b"".join(CHAT), chat(*CHAT)
@@ -270,6 +272,7 @@ def test_a_chat_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: 
             assert played.verdict == Verdict("done", "finish_reason", "stop"), at
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
 def test_a_responses_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: str) -> None:
     body, whole = b"".join(RESPONSES), responses(*RESPONSES)
@@ -280,6 +283,7 @@ def test_a_responses_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut
         assert played.verdict.state == ("done" if at >= complete else "truncated"), at
 
 
+@pytest.mark.promise(n=4)
 @pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n"], ids=repr)
 @pytest.mark.parametrize("stream", [CHAT, RESPONSES], ids=["chat", "responses"])
 def test_cut_at_every_byte_it_is_the_same_byte_by_byte(stream: list[bytes], line_end: bytes) -> None:
@@ -309,6 +313,7 @@ def test_cut_within_a_field_name_or_a_byte_order_mark_it_is_a_cut_stream(head: b
     assert type(chat(head).error) is StreamTruncatedError
 
 
+@pytest.mark.promise(n=4)
 @given(st.integers(0, len(b"".join(CHAT))), st.integers(1, 60), st.sampled_from([CLEAN, BROKEN]))
 def test_a_cut_stream_in_any_pieces(at: int, size: int, cut_by: str) -> None:
     body = b"".join(CHAT)[:at]
@@ -475,6 +480,7 @@ def test_odd_json_is_delivered_as_it_came(data: bytes, key: str) -> None:
 DEPTHS = [100, 200, 300, 500, 700, 900, 1000, 1020, 1100, 3000]
 
 
+@pytest.mark.promise(n=3)
 @pytest.mark.parametrize(
     "template",
     [
@@ -503,6 +509,7 @@ def test_deep_nesting_in_a_chunk_is_never_an_error_that_is_not_ours(template: st
         assert len(str(played.error)) < 1000
 
 
+@pytest.mark.promise(n=3)
 @pytest.mark.parametrize(
     "template",
     [
@@ -557,6 +564,7 @@ def test_values_that_cannot_be_written_as_json_are_no_reason_to_crash(template: 
     assert played.error is None or type(played.error) is APIError
 
 
+@pytest.mark.promise(n=6)
 def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> None:
     reader: Reader[Any] = Reader(ChatProtocol(), limit=1000)
     reader.receive_data(CHAT[0] + b"data: " + b"x" * 2000)
@@ -781,16 +789,19 @@ def test_a_type_that_only_the_name_of_the_message_says() -> None:
 # ------------------------------------------------------------------------------------------------------ any JSON at all
 
 
+@pytest.mark.promise(n=3)
 @given(spoiled_streams(FULL_CHAT), st.integers(1, 2))
 def test_any_json_in_any_field_of_a_chunk_is_no_reason_to_crash(chunks: list[Any], n: int) -> None:
     check_any(chat(*map(sse, chunks), n=n), chunks)
 
 
+@pytest.mark.promise(n=3)
 @given(spoiled_streams(FULL_RESPONSES))
 def test_any_json_in_any_field_of_an_event_is_no_reason_to_crash(events: list[Any]) -> None:
     check_any(responses(*map(sse, events)), events)
 
 
+@pytest.mark.promise(n=3)
 @given(st.lists(st.dictionaries(texts, any_json, max_size=4), max_size=5), st.sampled_from([chat, responses]))
 def test_any_objects_at_all_are_no_reason_to_crash(objects: list[Any], make: Callable[..., Played]) -> None:
     check_any(make(*map(sse, objects)), objects)
@@ -806,6 +817,7 @@ def check_any(played: Played, sent: list[Any]) -> None:
     played.reader.protocol.failure()
 
 
+@pytest.mark.promise(n=5)
 @given(spoiled_streams(FULL_CHAT), st.integers(1, 300))
 def test_folding_does_not_depend_on_the_cut(chunks: list[Any], size: int) -> None:
     body = b"".join(map(sse, chunks))
@@ -816,6 +828,7 @@ def test_folding_does_not_depend_on_the_cut(chunks: list[Any], size: int) -> Non
     assert str(one.error) == str(many.error)
 
 
+@pytest.mark.promise(n=3)
 @given(st.binary(max_size=200), st.sampled_from([chat, responses]), st.sampled_from([CLEAN, BROKEN, None]))
 def test_any_bytes_at_all_are_no_reason_to_crash(body: bytes, make: Callable[..., Played], cut_by: str | None) -> None:
     assert make(CHAT[0], body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")

@@ -34,6 +34,8 @@ from trio_openai._wire.retries import should_retry_reported
 from trio_openai._wire.sse import WORK_AT_ONCE
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
 
+pytestmark = pytest.mark.promise(n=5)
+
 # ------------------------------------------------------------------------------------- invalid UTF-8, names, last words
 
 
@@ -273,6 +275,7 @@ def test_what_is_ordinary_is_the_same_event_and_no_error(raws: list[Any], make: 
 # --------------------------------------------------------------------------------------------------------------- floods
 
 
+@pytest.mark.promise(n=7)
 @pytest.mark.parametrize(
     "unit",
     [b"\n", b":\n\n", b": k\n", b"x: 1\n\n", b"x\n", b"data: : k\n\n", b"data:\n\n", b"data: null\n\n", b"id: 1\n\n"],
@@ -297,6 +300,7 @@ def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: byte
     assert not reader.has_more
 
 
+@pytest.mark.promise(n=6)
 def test_messages_that_are_no_events_do_not_pile_up() -> None:
     reader = MessageReader(ChatProtocol())
     for _ in range(50):

@@ -16,6 +16,8 @@ from trio_openai._wire import sse
 from trio_openai._wire.sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
 from trio_openai.errors import APIError, APIResponseValidationError
 
+pytestmark = pytest.mark.promise(n=5)
+
 
 class Seen(NamedTuple):
     """An event as a test writes it down."""
@@ -393,6 +395,7 @@ def test_past_the_limit_nothing_more_is_kept() -> None:
     assert held < 256 * 1024
 
 
+@pytest.mark.promise(n=6)
 def test_an_event_that_was_handed_out_is_not_kept() -> None:
     parser = SSEParser()
     tracemalloc.start()
@@ -406,12 +409,14 @@ def test_an_event_that_was_handed_out_is_not_kept() -> None:
     assert held < 256 * 1024
 
 
+@pytest.mark.promise(n=8)
 def test_a_long_line_in_small_pieces_is_not_quadratic() -> None:
     """By `buffer += data; buffer.find(...)` this looks at 32 GiB: whoever brings that back will notice."""
     piece = b"x" * 1024
     assert decode([b"data: ", *[piece] * 8192, b"\n\n"]) == [Seen("x" * 8 * 2**20)]
 
 
+@pytest.mark.promise(n=8)
 def test_many_lines_in_small_pieces_are_not_quadratic() -> None:
     events = decode([*[b"data: " + b"x" * 1000 + b"\r\n"] * 8192, b"\r\n"])
     assert [len(event.data or "") for event in events] == [8192 * 1001 - 1]
@@ -429,6 +434,7 @@ FLOODS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.promise(n=7)
 @pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
 @pytest.mark.parametrize("extras", [False, True])
 def test_a_call_looks_at_a_bounded_number_of_blocks_and_lines(unit: bytes, extras: bool) -> None:
@@ -445,6 +451,7 @@ def test_a_call_looks_at_a_bounded_number_of_blocks_and_lines(unit: bytes, extra
     assert calls >= lines / (20 * sse.WORK_AT_ONCE)
 
 
+@pytest.mark.promise(n=6)
 @pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
 def test_what_is_no_event_takes_no_memory_beyond_its_bytes(unit: bytes) -> None:
     parser, size = SSEParser(words=True), 512 * 1024
