@@ -17,7 +17,8 @@ MARKER = re.compile(r"\bpytest\.mark\.promise\(n=(\d+)\)")
 
 
 def test_every_promise_has_tests_and_every_marker_names_a_promise() -> None:
-    marked = {int(number) for path in TESTS.rglob("test_*.py") for number in MARKER.findall(path.read_text())}
+    modules = [path for path in TESTS.rglob("test_*.py") if path != Path(__file__)]
+    marked = {int(number) for path in modules for number in MARKER.findall(path.read_text())}
     assert marked == set(PROMISES)
 
 
