@@ -131,8 +131,8 @@ async def race(client: Any, calls: Any) -> None:
 WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a coroutine": (lambda client: client.chat.completions.create(**CHAT), r"call\(\.\.\.\), not create\(\.\.\.\)"),
     "a coroutine for a stream": (lambda client: client.responses.create(model="m", input="", stream=True), "coroutine"),
-    "a stream": (lambda client: client.chat.completions.stream(**CHAT), r"call\(\.\.\.\) in place of stream"),
-    "a dictionary": (lambda _: CHAT, r"call\(\.\.\.\) with the members of the dictionary"),
+    "a stream": (lambda client: client.chat.completions.stream(**CHAT), r"call\(\.\.\.\) instead of stream"),
+    "a dictionary": (lambda _: CHAT, r"call\(\.\.\.\) with the dictionary's items"),
     "a text": (lambda _: "Hi", r"call\(\.\.\.\), not str"),
     "a number": (lambda _: 1, r"call\(\.\.\.\), not int"),
     "a class": (lambda _: TrioOpenAI, "the class TrioOpenAI"),
@@ -162,7 +162,7 @@ async def test_an_open_stream_is_no_call(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client, client.chat.completions.stream(**CHAT) as stream:
         for door in (run_many, race):
-            with pytest.raises(TypeError, match="in place of an open stream"):
+            with pytest.raises(TypeError, match="instead of passing an open stream"):
                 await door(client, [stream])
 
 

@@ -386,7 +386,7 @@ class TrioOpenAI:
             APIError: on entering the block, when all have failed: a `RaceError` that has the error of each, or the
                 error of the only one.
         """
-        from trio_openai._concurrent.given_calls import check_calls
+        from trio_openai._concurrent.checks import check_calls
         from trio_openai._concurrent.race import Race
 
         check_calls("race", calls)

@@ -1,4 +1,4 @@
-"""Many calls at once: `run_many` and `stream_many` in `many.py`, and `race`, whose first useful answer wins.
+"""Many calls at once: `run_many` and `stream_many` (`many.py`), and `race` (`race.py`).
 
-May import `_stream` and everything below it. Start reading in `many.py`.
+May import `_stream` and everything below it. `checks.py` explains a wrong argument. Start reading in `many.py`.
 """

@@ -1,12 +1,29 @@
-"""Many prompts: streams from a lazy supply of calls, so many at a time, through one channel.
+"""`run_many` and `stream_many`: many streams at once, from a lazy iterable of calls, through one channel.
 
-A dispatcher takes a call from the supply when there is room for it, and not before: memory depends on how many run at a
-time, and never on how many calls there are. Each call is a task that reads its stream, and hands over what comes of it
-by a channel without a buffer, so that a slow consumer slows all of them.
+The problem: a program has a million prompts and wants a few hundred in flight. It must not need memory for a million
+tasks, a slow consumer must slow the servers down, one failing call must not end the others, and leaving the block must
+close everything.
 
-What goes wrong with a call is its result and not an exception. What else is raised (by the supply, or by a key
-function) comes out where the items are received, bare: of the supply after the calls that are under way, of the rest at
-once.
+The idea: three parts, connected by a channel without a buffer.
+
+* The dispatcher (`_Run._dispatch`) takes a call from the iterable only when there is room to run it. So memory depends
+  on `max_concurrent`, never on the number of calls.
+* Each call is one task (`_Run._run_call`). It reads its stream to the end and sends events, results, or both.
+* The program receives from `Items`. Since the channel has no buffer, a task can only send what is being received: a
+  slow consumer pauses every task, every task stops reading its socket, and the backpressure reaches the servers.
+
+Rules that hold it together:
+
+* An `APIError` of a call is that call's `Result`. Anything else (an error in the user's iterable, a bug) ends the run
+  and is raised once, bare, where the program receives. An error of the iterable waits until the calls that have already
+  started are done, so their results are not lost.
+* A call's slot is freed only after its result has been received. Otherwise results that nobody takes would pile up.
+  `ordered=True` has to hold results back, so it has a bound of its own instead: `_LOOK_AHEAD` times `max_concurrent`.
+* The nursery surrounds the user's block, and trio would wrap what the block raises in an exception group.
+  `nursery_around_block` prevents that.
+
+Where to look next: `_opened` is the context manager, `_Order` makes results wait for their turn, `_CallSource` hides
+whether the iterable is sync or async. `race.py` is the other way to run several calls.
 """
 
 from __future__ import annotations
@@ -28,25 +45,24 @@ from trio_openai._stream.timings import Timings
 from trio_openai._wire.usage import count_of
 from trio_openai.errors import APIError
 
-from .given_calls import check_call, check_calls
+from .checks import check_call, check_calls
 
-Call: TypeAlias = StreamCall[Any]
-Calls: TypeAlias = Iterable[Call] | AsyncIterable[Call]
+Calls: TypeAlias = Iterable[StreamCall[Any]] | AsyncIterable[StreamCall[Any]]
 
-_LOOK_AHEAD = 2  # results that are held for the sake of order, in multiples of what may run at a time
-_RATE_SECONDS = 5.0  # the span over which the rate of events is taken
-_CLEANUP_SECONDS = 5.0  # for a supply that is an async generator and is not exhausted
+_LOOK_AHEAD = 2  # `ordered=True` holds at most this many times `max_concurrent` results back
+_RATE_SECONDS = 5.0  # `events_per_second` is an average over this window
+_CLEANUP_SECONDS = 5.0  # how long an async generator of calls may take to close
 
 
 @attrs.frozen
 class Result:
-    """What came of one call.
+    """The outcome of one call.
 
     Attributes:
-        key: the call's.
-        value: the whole completion or response; None if there was an error.
-        error: why there is none. What had arrived is in its `partial`.
-        timings: when things happened.
+        key: the call's key.
+        value: the complete `ChatCompletion` or `Response`; None if the call failed.
+        error: why the call failed; None if it succeeded. Its `partial` holds what had arrived.
+        timings: when the request was sent, when the first content arrived, and so on.
     """
 
     key: Any
@@ -57,12 +73,12 @@ class Result:
 
 @attrs.frozen
 class Item:
-    """One event of one of many streams; or, as the last of its key, what came of the call.
+    """One event of one stream or, as the last item of its call, the call's result.
 
     Attributes:
-        key: the call's.
-        event: the event; None with a result.
-        result: the result; None with an event.
+        key: the call's key.
+        event: the event; None if this item is a result.
+        result: the result; None if this item is an event.
     """
 
     key: Any
@@ -72,18 +88,18 @@ class Item:
 
 @attrs.frozen
 class ManyStatistics:
-    """How far it has got.
+    """The progress of `run_many` or `stream_many`.
 
     Attributes:
-        queued: calls that were taken from the supply and have no answer yet: they wait for a connection, a limiter,
-            the server, or the pause before another attempt.
+        queued: calls taken from the iterable whose response has not begun: they wait for a connection, a limiter, the
+            server, or the pause before a retry.
         running: streams that are being read.
-        done: calls that came to their end.
+        done: calls that completed.
         failed: calls that ended with an error.
-        tokens: used by those that are done, as far as their servers say so.
-        events: events that have arrived.
-        events_per_second: of late, over a span of about five seconds that ends now.
-        seconds: since the beginning.
+        tokens: total tokens of the completed calls, as far as their servers report usage.
+        events: events received so far.
+        events_per_second: the rate over about the last five seconds.
+        seconds: time since the start.
     """
 
     queued: int
@@ -96,13 +112,13 @@ class ManyStatistics:
     seconds: float
 
 
-class _Progress:
-    """The counts behind `ManyStatistics`."""
+class _Counters:
+    """The mutable counters behind `ManyStatistics`."""
 
     def __init__(self) -> None:
         self.queued = self.running = self.done = self.failed = self.tokens = self.events = 0
         self._began = trio.current_time()
-        self._samples = deque([(self._began, 0)])  # one a poll, for the rate
+        self._samples = deque([(self._began, 0)])  # (time, events) pairs, taken when somebody polls
 
     def statistics(self) -> ManyStatistics:
         now = trio.current_time()
@@ -124,62 +140,62 @@ class _Progress:
 
 
 class Items(trio.abc.ReceiveChannel[Any]):
-    """What `stream_many` and `run_many` hand out: `Item`s, or `Result`s. It ends when all calls have."""
+    """The `Item`s of `stream_many` or the `Result`s of `run_many`. It ends after the last call."""
 
-    def __init__(self, channel: trio.MemoryReceiveChannel[Any], batch: _Batch) -> None:
+    def __init__(self, channel: trio.MemoryReceiveChannel[Any], run: _Run) -> None:
         self._channel = channel
-        self._batch = batch
+        self._run = run
 
     async def receive(self) -> Any:
-        """The next one.
+        """Return the next item or result.
 
         Raises:
-            trio.EndOfChannel: there are no more.
-            APIError: a call failed, with `fail_fast`. The others have been closed.
-            Exception: what the supply of calls raised, after the results of those before.
+            trio.EndOfChannel: all calls are done.
+            APIError: a call failed and `fail_fast` is set. All other streams have been closed.
+            Exception: the iterable of calls raised it. The results of the calls before it have been received.
         """
         try:
             return await self._channel.receive()
         except trio.EndOfChannel:
-            self._batch.raise_failure()
+            self._run.raise_failure()
             raise
 
     async def aclose(self) -> None:
         """Close all streams. Idempotent."""
-        self._batch.cancel()
+        self._run.cancel()
         await self._channel.aclose()
 
     def statistics(self) -> ManyStatistics:
-        """How far it has got, as of now. Made to be polled."""
-        return self._batch.progress.statistics()
+        """Return the progress so far. Cheap enough to poll."""
+        return self._run.counters.statistics()
 
 
-class _Batch:
-    """The calls of one `stream_many` or `run_many`."""
+class _Run:
+    """One `stream_many` or `run_many`: its tasks, its channel, and the error that ended it."""
 
     def __init__(
         self, calls: Calls, max_concurrent: int, session: Session, *, events: bool, ordered: bool, fail_fast: bool
     ) -> None:
         if type(max_concurrent) is not int or max_concurrent < 1:
-            raise ValueError("max_concurrent takes a number of streams, at least 1")
-        self._door = "stream_many" if events else "run_many"
-        check_calls(self._door, calls)
-        self.progress = _Progress()
+            raise ValueError("max_concurrent must be an integer of at least 1")
+        self._function = "stream_many" if events else "run_many"
+        check_calls(self._function, calls)
+        self.counters = _Counters()
         self._calls = calls
         self._with_events = events
         self._fail_fast = fail_fast
         self._order = _Order(max_concurrent * _LOOK_AHEAD) if ordered else None
-        # More than the pool takes would only wait for each other's connections.
-        self._room = trio.Semaphore(int(min(max_concurrent, _room(session))))
+        # Calls beyond the pool's size could only wait for a connection, so do not start them.
+        self._room = trio.Semaphore(int(min(max_concurrent, _pool_size(session))))
         self._send, receive = trio.open_memory_channel[Any](0)
         self.items = Items(receive, self)
         self._scope = trio.CancelScope()
         self._failure: BaseException | None = None
-        self.cleanup_error: BaseException | None = None  # what the supply raised when it was closed
+        self.cleanup_error: BaseException | None = None  # raised by the user's async generator while closing
 
-    @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task, where it comes out bare
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C must hit the user's own task, where it is raised bare
     async def run(self) -> None:
-        """Make all calls. Whatever fails is kept for `raise_failure`."""
+        """Run all calls. Keep the first failure for `raise_failure`."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -192,13 +208,13 @@ class _Batch:
         self._scope.cancel()
 
     def raise_failure(self) -> None:
-        """Raise what ended it before its end, once."""
+        """Raise the error that ended the run early, if there is one. Raise it only once."""
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
 
-    def own_failures(self) -> list[BaseException]:
-        """Return what ended it before its end, if that is the program's own exception."""
+    def user_failures(self) -> list[BaseException]:
+        """Return the error that ended the run early, if the user's code raised it."""
         return [] if self._failure is None or isinstance(self._failure, APIError) else [self._failure]
 
     def _fail(self, error: BaseException) -> None:
@@ -206,95 +222,95 @@ class _Batch:
         self._scope.cancel()
 
     async def _dispatch(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - as `run`
-        """Take calls from the supply while there is room, and start them."""
-        supply: _Supply | None = None
+        """Take calls from the iterable while there is room, and start a task for each."""
+        source: _CallSource | None = None
         number = 0
         try:
-            supply = _Supply(self._calls)
+            source = _CallSource(self._calls)
             while True:
                 if self._order is not None:
                     await self._order.admit()
                 await self._room.acquire()
-                call = await supply.take()
-                check_call(self._door, call)
-                nursery.start_soon(self._one, call, number)
+                call = await source.take()
+                check_call(self._function, call)
+                nursery.start_soon(self._run_call, call, number)
                 number += 1
         except StopAsyncIteration:
             await trio.lowlevel.checkpoint()
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, for the one who receives, when the others are done
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's error; the receiver gets it after the running calls
             cancelled, rest = split_cancelled(error)
             self._failure = self._failure or rest
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
         finally:
-            if supply is not None:
-                await self._clean_up(supply)  # noqa: ASYNC102 - it is shielded and bounded
+            if source is not None:
+                await self._close_source(source)  # noqa: ASYNC102 - shielded and bounded by `_CLEANUP_SECONDS`
 
-    async def _clean_up(self, supply: _Supply) -> None:  # noqa: ASYNC910 - it is
+    async def _close_source(self, source: _CallSource) -> None:  # noqa: ASYNC910 - `aclose` is a checkpoint
         try:
-            await supply.aclose()
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, raised at the end of the block
+            await source.aclose()
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's error, raised at the end of the block
             self.cleanup_error = error
 
     @trio.lowlevel.enable_ki_protection
-    async def _one(self, call: Call, number: int) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
-        """Make one call, and hand over what comes of it."""
+    async def _run_call(self, call: StreamCall[Any], number: int) -> None:  # noqa: ASYNC910 - nobody awaits this task
+        """Run one call and send its result."""
         try:
             result = await self._result(call)
             if self._fail_fast and result.error is not None:
                 self._fail(result.error)
             elif self._order is None:
-                await self._hand_over(result)
-                self._room.release()  # not before: results that nobody takes would pile up
+                await self._send_result(result)
+                self._room.release()  # not earlier, or results that nobody takes would pile up
             else:
-                self._room.release()
+                self._room.release()  # here `_Order` bounds how many results can pile up
                 async with self._order.turn(number):
-                    await self._hand_over(result)
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - no failure of the API: the user's own, for the one who receives
+                    await self._send_result(result)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - not an `APIError`: the receiver gets it
             cancelled, rest = split_cancelled(error)
             if rest is not None:
                 self._fail(rest)
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
 
-    async def _hand_over(self, result: Result) -> None:
+    async def _send_result(self, result: Result) -> None:
         await self._send.send(Item(result.key, result=result) if self._with_events else result)
 
-    async def _result(self, call: Call) -> Result:
-        """Read one call's stream to its end."""
-        progress = self.progress
-        progress.queued += 1
+    async def _result(self, call: StreamCall[Any]) -> Result:
+        """Read one call's stream to its end and return the outcome."""
+        counters = self.counters
+        counters.queued += 1
         try:
             stream: Stream[Any, Any] = call.make()
             await stream.open()
         except APIError as error:
-            progress.failed += 1
-            return Result(call.key, error=error)  # noqa: ASYNC910 - to fail takes one
+            counters.failed += 1
+            return Result(call.key, error=error)  # noqa: ASYNC910 - a request that failed has passed a checkpoint
         finally:
-            progress.queued -= 1
-        progress.running += 1
+            counters.queued -= 1
+        counters.running += 1
         try:
             await self._read(call.key, stream)
         except APIError as error:
-            progress.failed += 1
+            counters.failed += 1
             return Result(call.key, error=error, timings=stream.timings)
         finally:
-            progress.running -= 1
-            await stream.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
-        progress.done += 1
+            counters.running -= 1
+            await stream.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
+        counters.done += 1
         value = stream.snapshot
-        progress.tokens += count_of(getattr(getattr(value, "usage", None), "total_tokens", None)) or 0
+        counters.tokens += count_of(getattr(getattr(value, "usage", None), "total_tokens", None)) or 0
         return Result(call.key, value=value, timings=stream.timings)
 
     async def _read(self, key: object, stream: Stream[Any, Any]) -> None:
         async for event in stream:
-            self.progress.events += 1
+            self.counters.events += 1
             if self._with_events:
                 await self._send.send(Item(key, event))
 
 
-def _room(session: Session) -> float:
-    """Return how many requests the client's pool takes at a time."""
+def _pool_size(session: Session) -> float:
+    """Return how many requests the client can have in flight; infinity if that is not known."""
     transport = getattr(session.http, "_transport", None)
     if isinstance(transport, TrioTransport):
         return transport.max_connections
@@ -302,20 +318,23 @@ def _room(session: Session) -> float:
 
 
 class _Order:
-    """Lets tasks pass in the order of their numbers, and admits so many at a time."""
+    """A turnstile that tasks pass in the order of their numbers.
 
-    def __init__(self, most: int) -> None:
-        self._room = trio.Semaphore(most)
+    At most `limit` numbers are between `admit` and the end of their `turn`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._room = trio.Semaphore(limit)
         self._next = 0
         self._waiting: dict[int, trio.Event] = {}
 
     async def admit(self) -> None:
-        """Wait until there is room for one more."""
+        """Wait until another number may be handed out."""
         await self._room.acquire()
 
     @asynccontextmanager
     async def turn(self, number: int) -> AsyncGenerator[None]:
-        """Wait until all before have passed."""
+        """Wait until all smaller numbers have passed, then let the block run."""
         if number != self._next:
             self._waiting[number] = trio.Event()
             await self._waiting[number].wait()
@@ -326,29 +345,29 @@ class _Order:
             following.set()
 
 
-class _Supply:
-    """Any iterable or async iterable of calls, taken one by one."""
+class _CallSource:
+    """The calls of a sync or async iterable, taken one at a time."""
 
     def __init__(self, calls: Calls) -> None:
         if isinstance(calls, AsyncIterable):
-            self._async: AsyncIterator[Call] | None = aiter(calls)
+            self._async: AsyncIterator[StreamCall[Any]] | None = aiter(calls)
         else:
             self._async = None
             self._sync = iter(calls)
 
-    async def take(self) -> Call:  # noqa: ASYNC910 - who takes one has just waited for room
-        """The next one; `StopAsyncIteration` after the last."""
+    async def take(self) -> StreamCall[Any]:  # noqa: ASYNC910 - the dispatcher has just passed a checkpoint
+        """Return the next call. Raise `StopAsyncIteration` after the last one."""
         if self._async is not None:
             return await anext(self._async)
         try:
             return next(self._sync)  # noqa: ASYNC910
         except StopIteration:
             raise StopAsyncIteration from None
-        except StopAsyncIteration as error:  # it would pass for the end
+        except StopAsyncIteration as error:  # the dispatcher would mistake it for the end
             raise RuntimeError("the iterable of calls raised StopAsyncIteration") from error
 
     async def aclose(self) -> None:
-        """Let an async generator clean up."""
+        """Close an async generator, so that its `finally` blocks run now and not at garbage collection."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):
             await trio.lowlevel.checkpoint()
             if (close := getattr(self._async, "aclose", None)) is not None:
@@ -356,32 +375,32 @@ class _Supply:
 
 
 @asynccontextmanager
-async def _running(batch: _Batch) -> AsyncGenerator[Items]:
-    """Run a batch while the block runs. What the block raises comes out bare."""
+async def _opened(run: _Run) -> AsyncGenerator[Items]:
+    """Run all calls while the block runs. An exception of the block is raised bare."""
     errors: list[BaseException] = []
     try:
         async with nursery_around_block() as nursery:
-            nursery.start_soon(batch.run)
-            yield batch.items
-        batch.raise_failure()
+            nursery.start_soon(run.run)
+            yield run.items
+        run.raise_failure()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below
         errors.append(error)
     if any(isinstance(error, trio.Cancelled) for error in errors):
-        errors += batch.own_failures()  # else a cancellation would hide what the program itself raised meanwhile
-    if batch.cleanup_error is not None:
-        errors.append(batch.cleanup_error)
-    raise_all("the block failed, and so did the cleanup of its calls", errors)
+        errors += run.user_failures()  # a cancellation must not hide an exception that the user's code raised meanwhile
+    if run.cleanup_error is not None:
+        errors.append(run.cleanup_error)
+    raise_all("the block failed, and closing the iterable of calls failed too", errors)
 
 
 def stream_many(
     calls: Calls, max_concurrent: int, session: Session, *, fail_fast: bool
 ) -> AbstractAsyncContextManager[Items]:
-    """The events of all calls as they come, and their results."""
-    return _running(_Batch(calls, max_concurrent, session, events=True, ordered=False, fail_fast=fail_fast))
+    """Return a context manager for the events of all calls, as they arrive, and their results."""
+    return _opened(_Run(calls, max_concurrent, session, events=True, ordered=False, fail_fast=fail_fast))
 
 
 def run_many(
     calls: Calls, max_concurrent: int, session: Session, *, ordered: bool, fail_fast: bool
 ) -> AbstractAsyncContextManager[Items]:
-    """The results of all calls, as they come or in order."""
-    return _running(_Batch(calls, max_concurrent, session, events=False, ordered=ordered, fail_fast=fail_fast))
+    """Return a context manager for the results of all calls, as they complete or in order."""
+    return _opened(_Run(calls, max_concurrent, session, events=False, ordered=ordered, fail_fast=fail_fast))

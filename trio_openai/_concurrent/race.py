@@ -1,7 +1,21 @@
-"""A race: several calls for one answer. The first that has content wins, the others are closed.
+"""`race`: several calls for one answer. The first stream with content wins, and the others are closed.
 
-The nursery in which they run ends before the winner is handed over, so nothing is left of the losers then, and the
-block holds nothing but one stream.
+The problem: a provider is sometimes slow, and a second request, to it or to another one, often answers sooner. The
+program wants one stream, whichever that is, and no trace of the losers.
+
+The idea: read ahead, and finish the race before handing over. The first event says little, since servers send a role or
+`response.created` before the model has done anything. So each contender reads until it has content and keeps what it
+read; the winner's reader gets those events first.
+
+Rules that hold it together:
+
+* The nursery of the contenders ends inside `__aenter__`. Inside the user's block there is one stream and no task of
+  ours, so an exception of the block is raised bare and cleanup means closing one stream.
+* The next call starts after `stagger` seconds, or at once when the previous one has failed or ended without content.
+* A stream that completes without content only wins if nobody else does (`_silent`).
+* If all fail, a single error is raised as it is; several are raised as one `RaceError`.
+
+Where to look next: `Stream.read_ahead` in `_stream/stream.py` reads up to the first content.
 """
 
 from __future__ import annotations
@@ -18,11 +32,11 @@ from trio_openai._stream.mistakes import EntersAsync
 from trio_openai._stream.stream import StreamCall, StreamT
 from trio_openai.errors import APIError, RaceError
 
-from .given_calls import check_call
+from .checks import check_call
 
 
 class Race(EntersAsync, Generic[StreamT]):
-    """`async with client.race(...) as stream`."""
+    """The context manager of `async with client.race(...) as stream`."""
 
     _what = "race(...)"
 
@@ -32,21 +46,21 @@ class Race(EntersAsync, Generic[StreamT]):
         if not calls:
             raise ValueError("a race needs at least one call")
         if not 0 <= stagger < math.inf:
-            raise ValueError("stagger takes seconds, zero or more")
+            raise ValueError("stagger must be a number of seconds, zero or more")
         self._calls = calls
         self._stagger = stagger
         self._winner: StreamT | None = None
-        self._silent: list[StreamT] = []  # whole, but without content: they win if nobody else does
+        self._silent: list[StreamT] = []  # complete but without content: they win if nobody else does
         self._errors: list[tuple[int, APIError]] = []
         self._crash: BaseException | None = None
-        self._failed = trio.Event()  # one more has failed, so that the next may start
+        self._out = trio.Event()  # the latest contender is out of the race, so the next may start at once
 
     async def __aenter__(self) -> StreamT:
         try:
             async with bare_nursery() as nursery:
                 nursery.start_soon(self._start_all, nursery)
         except BaseException:
-            await self._close()  # noqa: ASYNC102 - the connections are closed before it waits
+            await self._close()  # noqa: ASYNC102 - it closes the connections before its checkpoint
             raise
         if self._crash is not None:
             await self._close()
@@ -54,13 +68,13 @@ class Race(EntersAsync, Generic[StreamT]):
         if self._winner is None:
             self._winner = self._silent.pop(0) if self._silent else None
         if self._winner is None:
-            raise self._lost()
+            raise self._error()
         return self._winner
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._close()  # noqa: ASYNC102 - the connections are closed before it waits
+        await self._close()  # noqa: ASYNC102 - as above
 
     async def _close(self) -> None:
         errors: list[BaseException] = []
@@ -68,57 +82,57 @@ class Race(EntersAsync, Generic[StreamT]):
             try:
                 if stream is not None:
                     await stream.aclose()
-            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, when all are closed
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, after all streams are closed
                 errors.append(error)
         await trio.lowlevel.cancel_shielded_checkpoint()
-        raise_all("errors while the streams of a race were closed", errors)
+        raise_all("several streams of a race raised an error while closing", errors)
 
-    @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the user's own task, where it comes out bare
-    async def _start_all(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - a task, for which nobody waits
-        """Start one after the other: after the stagger, or at once when one has failed."""
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C must hit the user's own task, where it is raised bare
+    async def _start_all(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - nobody awaits this task
+        """Start the calls one by one, after the stagger or as soon as the previous one is out of the race."""
         for number, call in enumerate(self._calls):
-            self._failed = trio.Event()
+            self._out = trio.Event()
             nursery.start_soon(self._run, call, number, nursery.cancel_scope)
             if number < len(self._calls) - 1:
                 with trio.move_on_after(self._stagger):
-                    await self._failed.wait()
+                    await self._out.wait()
 
     @trio.lowlevel.enable_ki_protection
-    async def _run(self, call: StreamCall[StreamT], number: int, all_of_them: trio.CancelScope) -> None:  # noqa: ASYNC910
-        """Run one call. Whatever is raised that is no failure of the API is kept for `__aenter__`."""
+    async def _run(self, call: StreamCall[StreamT], number: int, everyone: trio.CancelScope) -> None:  # noqa: ASYNC910
+        """Run one call. Keep an exception that is not an `APIError` for `__aenter__`."""
         try:
-            await self._run_call(call, number, all_of_them)
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's own, raised bare in `__aenter__`
+            await self._run_call(call, number, everyone)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's error, raised bare in `__aenter__`
             cancelled, rest = split_cancelled(error)
             if rest is not None:
                 self._crash = self._crash or rest
-                all_of_them.cancel()
+                everyone.cancel()
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
 
-    async def _run_call(self, call: StreamCall[StreamT], number: int, all_of_them: trio.CancelScope) -> None:  # noqa: ASYNC910
-        """Read one stream until it has content."""
+    async def _run_call(self, call: StreamCall[StreamT], number: int, everyone: trio.CancelScope) -> None:  # noqa: ASYNC910
+        """Read one stream until it has content, then end the race."""
         stream: StreamT = call.make()
         try:
             await stream.open()
             has_content = await stream.read_ahead()
         except APIError as error:
             self._errors.append((number, error))
-            self._failed.set()
+            self._out.set()
         else:
             if has_content and self._winner is None:
                 self._winner = stream
-                all_of_them.cancel()
+                everyone.cancel()
                 return
             if not has_content:
                 self._silent.append(stream)
-                self._failed.set()
+                self._out.set()
                 return
         finally:
             if stream is not self._winner and stream not in self._silent:
-                await stream.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+                await stream.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
 
-    def _lost(self) -> APIError:
-        """The error when all have failed: of one call its own."""
+    def _error(self) -> APIError:
+        """Return the error to raise when every call has failed."""
         errors = [error for _, error in sorted(self._errors, key=lambda item: item[0])]
         return errors[0] if len(errors) == 1 else RaceError(errors)
