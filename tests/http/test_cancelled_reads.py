@@ -17,7 +17,7 @@ from net_helpers import CHAT, no_environment, outcome
 from tool_helpers import QUESTION, calling, end, nap, piece
 
 from trio_openai import TrioOpenAI
-from trio_openai._http.body import closing_deadline
+from trio_openai._http.foreign_body import closing_deadline
 from trio_openai.testing import Reply
 
 HELLO = Reply.chat("One two three four five.", pace=0.3)

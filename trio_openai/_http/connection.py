@@ -13,9 +13,9 @@ import attrs
 import httpx
 import trio
 
+from .background_read import BackgroundRead
 from .byte_streams import Origin, close_now, reader_of, reason_of
 from .http1 import ConnectionEndedError, ProtocolError, ResponseParser, serialize
-from .reading import Reading
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -151,7 +151,7 @@ async def send_until_refused(connection: Connection, request: httpx.Request) -> 
         await connection.send(request)
         return
     sending = trio.CancelScope()
-    answer = Reading(functools.partial(_early_answer, connection, sending))
+    answer = BackgroundRead(functools.partial(_early_answer, connection, sending))
     with sending:
         try:
             await connection.send(request)

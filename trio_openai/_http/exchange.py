@@ -39,7 +39,7 @@ from .transport import FORWARDER
 if TYPE_CHECKING:
     from trio_openai._limits.permits import Permits
 
-    from .multipart import Part
+    from .multipart import FormFile
 
 log = logging.getLogger("trio_openai")
 
@@ -231,7 +231,7 @@ class Exchange:
         finally:
             form.close(files)
 
-    async def _answered(self, files: list[tuple[str, Part]]) -> httpx.Response:
+    async def _answered(self, files: list[tuple[str, FormFile]]) -> httpx.Response:
         """The response, whose status is no error, at the end of the redirects."""
         try:
             response = await self._send(self._request(files), self._bearer)
@@ -266,7 +266,7 @@ class Exchange:
         key = [self._bearer.secret] if self._bearer is not None else []
         return secrets_of(self._sent_headers, self._session.base_url, self.call.query, *key)
 
-    def _request(self, files: list[tuple[str, Part]]) -> httpx.Request:
+    def _request(self, files: list[tuple[str, FormFile]]) -> httpx.Request:
         call = self.call
         content = call.content
         body: dict[str, Any] = {"content": content}

@@ -3,7 +3,7 @@
 Closing a client wakes everybody who waits for it: each gets `trio.ClosedResourceError`, whatever the wait is for. Then
 everything is closed at the same time, under one bound, so a transport that hangs delays nothing else.
 
-A stream that nobody has closed, and that nobody can reach any more, is closed by `Connected.__del__`. The client holds
+A stream that nobody has closed, and that nobody can reach any more, is closed by `BodyOwner.__del__`. The client holds
 its streams weakly, so it does not keep such a stream alive.
 """
 
@@ -20,7 +20,8 @@ import trio
 
 from trio_openai.errors import APITimeoutError
 
-from .body import ReadableBody, closing_deadline
+from .body import ReadableBody
+from .foreign_body import closing_deadline
 from .nursery import bare_nursery, raise_all
 
 _T = TypeVar("_T")
@@ -125,7 +126,7 @@ async def _collect(  # noqa: ASYNC910 - it is a task, and nobody waits for it
             errors.append(error)
 
 
-class Connected:
+class BodyOwner:
     """Something that holds the connection of a response, and has to be closed.
 
     If the last reference to it goes away before, the connection is closed then, with a `ResourceWarning`: at once, or
@@ -136,7 +137,7 @@ class Connected:
     _body: ReadableBody | None = None  # None while there is no connection
     _token: trio.lowlevel.TrioToken | None = None
 
-    def _connected(self, body: ReadableBody) -> None:
+    def _own_body(self, body: ReadableBody) -> None:
         """Take over the connection."""
         self._body = body
         self._token = self._token or trio.lowlevel.current_trio_token()

@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 _WAYS = 'a pathlib.Path, bytes, a file that is open in binary mode ("rb"), or (name, content[, content type])'
 
-Part: TypeAlias = "tuple[str, SizedFile | bytes] | tuple[str, SizedFile | bytes, str]"
+FormFile: TypeAlias = "tuple[str, SizedFile | bytes] | tuple[str, SizedFile | bytes, str]"
 """A file in the form that httpx takes: name, content and perhaps content type."""
 
 
@@ -71,7 +71,7 @@ class Upload:
         """Whether to look at it may block."""
         return not isinstance(self.content, bytes | io.BytesIO)
 
-    def measured(self) -> Part:
+    def measured(self) -> FormFile:
         """Return the file in the form that httpx takes. Looks for it and for its size, so call this in a thread.
 
         Raises:
@@ -234,14 +234,14 @@ class SizedFile:
             file.close()
 
 
-class _Pieces:
+class _FormChunks:
     """What httpx writes; in a thread, if it reads from a disk."""
 
     def __init__(self, written: Iterator[bytes], *, threaded: bool) -> None:
         self._written = written
         self._threaded = threaded
 
-    def __aiter__(self) -> _Pieces:
+    def __aiter__(self) -> _FormChunks:
         return self
 
     async def __anext__(self) -> bytes:
@@ -269,14 +269,14 @@ class Form:
             named.setdefault(name, []).append(text)
         return named
 
-    async def measured(self) -> list[tuple[str, Part]]:
+    async def measured(self) -> list[tuple[str, FormFile]]:
         """The files as httpx takes them; `close` is for when they have been sent, or are not.
 
         Raises:
             OSError: a file is not there.
         """
 
-        def measure() -> list[tuple[str, Part]]:
+        def measure() -> list[tuple[str, FormFile]]:
             return [(name, upload.measured()) for name, upload in self.files]
 
         if self._is_on_disk():
@@ -288,14 +288,14 @@ class Form:
         """The body that httpx has made of this, of the same httpx's class, as one that does not block."""
         threaded = self._is_on_disk()
 
-        def pieces(_: object) -> _Pieces:
-            return _Pieces(iter(written), threaded=threaded)
+        def pieces(_: object) -> _FormChunks:
+            return _FormChunks(iter(written), threaded=threaded)
 
         body = next(cls for cls in type(written).__mro__ if cls.__name__ == "AsyncByteStream")
         return type("FormStream", (body,), {"__aiter__": pieces})()
 
     @staticmethod
-    def close(parts: list[tuple[str, Part]]) -> None:
+    def close(parts: list[tuple[str, FormFile]]) -> None:
         """Close the files that `measured` gave. Idempotent."""
         for _, part in parts:
             if isinstance(part[1], SizedFile):

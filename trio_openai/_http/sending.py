@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import trio
 
-from .body import CLOSE_SECONDS, ForeignBody, body_of
+from .body import BODY, body_of
 from .codings import decoded
+from .foreign_body import CLOSE_SECONDS, ForeignBody
 from .session import Session
-from .transport import BODY, NATIVE
+from .transport import NATIVE
 
 
 class _Once:

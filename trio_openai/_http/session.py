@@ -43,7 +43,7 @@ class Session:
     http: httpx.AsyncClient
     base_url: httpx.URL
     key: Key | None
-    slots: Slots | None  # for a client whose pool is not ours; see `_http/body.py`
+    slots: Slots | None  # for a client whose pool is not ours; see `_http/foreign_body.py`
     errors: tuple[type[Exception], ...]  # what that client raises when a request fails
     limiter: Limiter | None = None
     may_leave_origin: bool = False  # by a redirect

@@ -12,9 +12,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-_EXCHANGE = frozenset(
-    f"{__package__}.{name}" for name in ("_request", "_lifetime", "_permits", "_source", "_bytes", "_calls", "_raw")
-)
+_EXCHANGE = tuple(f"trio_openai.{folder}." for folder in ("_http", "_limits", "_stream", "_request"))
 
 
 def clear_tracebacks(error: BaseException) -> None:
@@ -37,7 +35,7 @@ def clear_tracebacks(error: BaseException) -> None:
 def _callers() -> set[FrameType]:
     """Return the running frames above those of the exchange."""
     frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
-    while frame is not None and frame.f_globals.get("__name__") in _EXCHANGE:
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_EXCHANGE):
         frame = frame.f_back
     callers: set[FrameType] = set()
     while frame is not None:

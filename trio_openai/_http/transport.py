@@ -21,14 +21,15 @@ It does not speak HTTP/2.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import ssl
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import httpx
 import trio
 
+from .body import BODY, Body
 from .byte_streams import (
     Origin,
     OutOfFilesError,
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from trio_openai._statistics import TransportStatistics
 
     from .proxy import Proxy, Route
-
-BODY = "trio_openai.body"
-"""The key in `response.extensions` under which this transport hands out the `Body` to those who read it directly."""
 
 NATIVE = "trio_openai.native"
 """The key in `request.extensions` of a function that is called when a request reaches this transport."""
@@ -157,7 +155,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             timeouts = await self._slots.take(slot, request)
             undo.callback(self._slots.release, slot)
             connection = await self._exchange(request, timeouts, undo)
-            body = Body(self, connection, slot, timeouts.get("read"))
+            body = Body(connection, functools.partial(self._release, connection, slot), timeouts.get("read"))
             undo.pop_all()
         parser = connection.parser
         assert parser.status is not None
@@ -202,7 +200,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """Open a connection. If there is no file descriptor left, wait until one of our own connections is free."""
         self._opening += 1
         try:
-            connection = await self._connected(request, undo)
+            connection = await self._connect_or_wait(request, undo)
         except BaseException:
             self._opening -= 1
             self._freed()  # it is the turn of another one
@@ -210,7 +208,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._opening -= 1
         return connection
 
-    async def _connected(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
+    async def _connect_or_wait(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
         must_wait = bool(self._waiting_for_files)
         while True:  # noqa: ASYNC913 - opening is one
             if must_wait:
@@ -249,7 +247,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._opening += len(self._waiting_for_files.unpark(count=count))
 
     def _hold(self, connection: Connection, undo: contextlib.ExitStack) -> None:
-        """Have the connection closed when the exchange is undone, unless `release` takes it back before."""
+        """Have the connection closed when the exchange is undone, unless `_release` takes it back before."""
         self._active.add(connection)
         undo.callback(self._discard, connection)
 
@@ -380,7 +378,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if not same:
             del self._idle_by_origin[connection.origin]
 
-    def release(self, connection: Connection, slot: object, *, park: bool) -> None:
+    def _release(self, connection: Connection, slot: object, *, park: bool) -> None:
         """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
         self._expire()
         parser = connection.parser
@@ -394,79 +392,6 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._freed()
         self._discard(connection)
         self._slots.release(slot)
-
-
-class Body(httpx.AsyncByteStream):
-    """The body of one response. It holds the connection and the slot until its end, or until it is closed."""
-
-    def __init__(
-        self,
-        transport: TrioTransport,
-        connection: Connection,
-        slot: object,
-        read_timeout: float | None,
-    ) -> None:
-        self._transport = transport
-        self._connection: Connection | None = connection  # None once it has been given up
-        self._slot = slot
-        self._read_timeout = read_timeout
-        self._ended = False
-
-    async def read(self) -> bytes:
-        """The next bytes of the body, as many as have arrived; `b""` at its end, and then the connection is free.
-
-        A checkpoint only if it has to wait. No timeout applies.
-
-        Raises:
-            httpx.ReadError: the connection broke.
-            httpx.RemoteProtocolError: it ended before the body did, or what came is not HTTP. All that came before has
-                been returned.
-            trio.ClosedResourceError: the body was closed before, or is while this waits.
-        """
-        connection = self._connection
-        if self._ended:
-            return b""  # noqa: ASYNC910 - as documented
-        if connection is None:
-            raise trio.ClosedResourceError("this response has been closed")
-        parser = connection.parser
-        while not (data := parser.take_body()):
-            connection.check()
-            if parser.complete:
-                self._ended = True
-                self.close()
-                break
-            await connection.receive()
-        return data  # noqa: ASYNC910 - as documented
-
-    def close(self, *, park: bool = False) -> None:
-        """Give up the slot and the connection: to the pool if the body is whole, else closed. Idempotent, synchronous.
-
-        Args:
-            park: keep the connection although the body has not ended, since it will do so without more of interest.
-        """
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._transport.release(connection, self._slot, park=park)
-
-    def close_soon(self) -> None:
-        """As `close`. Bodies of other transports take a task for it."""
-        self.close()
-
-    async def aclose(self, *, park: bool = False) -> None:
-        """`close`, then a checkpoint that cannot be cancelled."""
-        self.close(park=park)
-        await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """For httpx, which reads a body by iterating: `read`, under the request's `read` timeout."""
-        await trio.lowlevel.checkpoint()
-        data = await within(self._read_timeout, httpx.ReadTimeout, self.read)
-        if not data:
-            raise StopAsyncIteration
-        return data
 
 
 def _nothing() -> None:

@@ -14,7 +14,7 @@ import trio
 
 from trio_openai._http.body import body_of
 from trio_openai._http.exchange import Exchange
-from trio_openai._http.lifetime import Connected
+from trio_openai._http.lifetime import BodyOwner
 from trio_openai._http.multipart import in_thread
 from trio_openai.errors import APIError, APITimeoutError, StreamTruncatedError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-class ByteStream(Connected):
+class ByteStream(BodyOwner):
     """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file.
 
     Attributes:
@@ -42,7 +42,7 @@ class ByteStream(Connected):
     async def open(self) -> None:
         """Send the request and wait for the head of the response. Internal."""
         self.response = await self._exchange.open()
-        self._connected(body_of(self.response))
+        self._own_body(body_of(self.response))
         self._exchange.lifetime.streams.add(self)
 
     def __aiter__(self) -> AsyncIterator[bytes]:

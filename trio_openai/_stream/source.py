@@ -1,7 +1,7 @@
 """Where a stream's events come from: it reads the socket when somebody asks for an event, and never else.
 
 There is no task and no channel behind it. `next_event` pulls an event out of the reader (`_wire/reader.py`); when
-that has none left, it waits for the next bytes of the body (`_http/transport.py`) and feeds them in. So a slow consumer
+that has none left, it waits for the next bytes of the body (`_http/body.py`) and feeds them in. So a slow consumer
 slows the socket, cancelling the consumer cancels the read, and leaving the scope closes the connection without waiting
 for anything.
 
@@ -30,7 +30,7 @@ import trio
 
 from trio_openai._http.body import ReadableBody, body_of
 from trio_openai._http.exchange import Exchange, is_final
-from trio_openai._http.lifetime import Connected
+from trio_openai._http.lifetime import BodyOwner
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.reader import END, NEED_DATA, Reader, Signal, State
 from trio_openai._wire.reader_raw import NoEventYet
@@ -49,7 +49,7 @@ _STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long 
 _BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
 
 
-class EventSource(Connected, Generic[EventT, WholeT]):
+class EventSource(BodyOwner, Generic[EventT, WholeT]):
     """The reading end of one stream.
 
     Args:
@@ -101,7 +101,7 @@ class EventSource(Connected, Generic[EventT, WholeT]):
     async def open(self) -> None:
         """Send the request and wait for the head of the response."""
         self.response = await self._exchange.open()
-        self._connected(body_of(self.response))
+        self._own_body(body_of(self.response))
         self._exchange.lifetime.streams.add(self)
         self._progress.head_came(goes_on=bool(self.reader.events))
         if not self.reader.events:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 
-class Reading:
+class BackgroundRead:
     """One read, made by a system task. Whoever starts it waits for it or cancels it. `done` is set at its end."""
 
     def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
