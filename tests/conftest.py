@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,15 +26,6 @@ if backend := os.environ.get("TRIO_OPENAI_JSON"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="module")
-def little_to_collect() -> Iterator[None]:
-    """For tests that call the collector: it looks at what they have made, and not each time at all that there is."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that prints which tests hold the library to which promise."""
     parser.addoption("--promises", action="store_true", help="print each promise with its tests, and run nothing")
@@ -50,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("local_model"):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Hide everything that exists by now from the garbage collector.
+
+    Many tests call the collector to see what they left behind. Thousands of collected tests would make each call slow.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:

@@ -23,7 +23,6 @@ from trio_openai.testing import Reply
 HELLO = Reply.chat("One two three four five.", pace=0.3)
 TEXT = "One two three four five."
 
-pytestmark = pytest.mark.usefixtures("little_to_collect")
 every = every_client.of()
 live = every_client.of(lambda kind: kind.is_live)
 

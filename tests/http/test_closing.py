@@ -23,7 +23,7 @@ from trio_openai.testing._memory import MemoryStream
 HELLO = Reply.chat("Hello there, you.")
 NEVER = Reply(delay=math.inf)
 
-pytestmark = [pytest.mark.usefixtures("little_to_collect"), pytest.mark.promise(n=1)]
+pytestmark = pytest.mark.promise(n=1)
 every = every_client.of()
 
 

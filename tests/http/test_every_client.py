@@ -47,9 +47,6 @@ PLAIN = Reply.chat(TEXT, stream=False)
 BUSY = Reply.error(503, "busy", headers={"retry-after-ms": "1"})
 
 
-pytestmark = pytest.mark.usefixtures("little_to_collect")
-
-
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)

@@ -23,9 +23,6 @@ HELLO = Reply.chat("Hello there, you.")
 PLAIN = Reply.chat("Hello there, you.", stream=False)
 
 
-pytestmark = pytest.mark.usefixtures("little_to_collect")
-
-
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)

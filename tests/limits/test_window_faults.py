@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 
@@ -23,13 +24,21 @@ WORK: dict[str, tuple[int, Length]] = {  # workers, and seconds of an attempt
 }
 
 
+@functools.cache
+def free_throughput(work: str, seed: int) -> float:
+    """Return the answers a second that the workers get where nothing is refused."""
+    workers, length = WORK[work]
+    free = Simulation(NoLimit(), length, workers, seed)
+    free.run(120.0)
+    return free.throughput(30.0, 120.0)
+
+
 def throughput(hidden: NoLimit, work: str, since: float, until: float, seed: int = 1) -> float:
     """Return the share of the answers a second that the same workers get where nothing is refused."""
     workers, length = WORK[work]
-    free, faulty = Simulation(NoLimit(), length, workers, seed), Simulation(hidden, length, workers, seed)
-    free.run(120.0)
+    faulty = Simulation(hidden, length, workers, seed)
     faulty.run(until)
-    return faulty.throughput(since, until) / free.throughput(30.0, 120.0)
+    return faulty.throughput(since, until) / free_throughput(work, seed)
 
 
 # Refusals at random.

@@ -22,7 +22,7 @@ from trio_openai.testing import Reply, ScriptedServer
 HELLO = Reply.chat("Hello there, you.")
 SLOW = HELLO.stall_after(400)
 
-pytestmark = [pytest.mark.usefixtures("little_to_collect"), pytest.mark.promise(n=1)]
+pytestmark = pytest.mark.promise(n=1)
 every = every_client.of()
 
 

@@ -19,7 +19,7 @@ from trio_openai.testing import Reply, ScriptedServer
 WHOLE = Reply.response("Hello there, you.")
 ASK: dict[str, Any] = {"model": "m", "input": "hi"}
 
-pytestmark = [pytest.mark.usefixtures("little_to_collect"), pytest.mark.promise(n=4)]
+pytestmark = pytest.mark.promise(n=4)
 
 
 class Seen:
