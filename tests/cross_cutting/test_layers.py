@@ -46,7 +46,7 @@ SANS_IO_FILES = (
     "_limits.adaptive",
     "_limits.rate",
     "_tools.conversation",
-    "_tools.sent_back",
+    "_tools.normalize",
     "_tools.tool",
 )
 FORBIDDEN = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trio_openai._tools.conversation import ChatConversation, ResponseConversation, is_whole
+from trio_openai._tools.conversation import ChatConversation, ResponseConversation, is_complete
 from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
 
@@ -105,4 +105,4 @@ def test_items_of_input_are_kept_as_they_are() -> None:
     ],
 )
 def test_what_a_cut_may_have_shortened(kind: Any, arguments: str, *, whole: bool) -> None:
-    assert is_whole(ToolCallDone("id", "name", arguments, kind)) is whole
+    assert is_complete(ToolCallDone("id", "name", arguments, kind)) is whole

@@ -437,7 +437,7 @@ async def test_a_tool_that_there_is_not_is_told_to_the_model(nursery: trio.Nurse
     async with client, client.chat.completions.run_tools(**CHAT, tools=tools, on_error="raise") as run:
         events = await all_of(run)
     assert [type(event.error) for event in events if isinstance(event, ToolFailed)] == [LookupError, LookupError]
-    assert run.messages[2]["content"] == "Error: there is no tool named 'bda'; there are: add, run_code"
+    assert run.messages[2]["content"] == "Error: there is no tool named 'bda'; the tools are: add, run_code"
 
 
 async def test_arguments_that_do_not_fit_are_told_to_the_model(nursery: trio.Nursery) -> None:
@@ -449,10 +449,10 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model(nursery: trio.Nur
             events = await all_of(run)
         assert kinds(events)[:4] == ["round.started", "tool.failed", "tool.failed", "round.done"]
         assert run.messages[2]["content"] == (
-            "Error: the arguments do not fit: $.a: Expected `int`, got `str`; $.b: it is missing"
+            "Error: the arguments are invalid: $.a: Expected `int`, got `str`; $.b: this argument is missing"
         )
-        assert run.messages[3]["content"].startswith("Error: the arguments do not fit: it is not JSON")
-        with pytest.raises(ToolRunError, match="the model called add, and the arguments do not fit") as caught:
+        assert run.messages[3]["content"].startswith("Error: the arguments are invalid: it is not JSON")
+        with pytest.raises(ToolRunError, match="the model called add, and the arguments are invalid") as caught:
             async with client.chat.completions.run_tools(**CHAT, tools=[add], on_error="raise") as run:
                 await run.until_done()
     assert isinstance(caught.value.partial, ChatCompletion)
@@ -531,7 +531,7 @@ async def test_a_call_that_was_cut_is_not_made(nursery: trio.Nursery, chunks: li
     server = await serve(nursery, Reply.sse(*chunks, end("length")))
     client, _ = client_over(server)
     async with client:
-        with pytest.raises(ToolRunError, match="cut while the model wrote a call"):
+        with pytest.raises(ToolRunError, match="cut off while the model was writing a tool call"):
             async with client.chat.completions.run_tools(**CHAT, tools=[add, Tool.custom(run_code)]) as run:
                 await run.until_done()
     assert run.statistics().done == 0

@@ -48,7 +48,7 @@ async def test_a_tools_name_that_is_no_string_is_told_to_the_model(nursery: trio
     """An unhashable one was a TypeError in a group."""
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": ["echo"], "arguments": "{}"}}
     messages = await messages_of(nursery, Reply.sse(chunk({"tool_calls": [call]}), end()), echo)
-    assert messages[2]["content"] == "Error: there is no tool named ['echo']; there are: echo"
+    assert messages[2]["content"] == "Error: there is no tool named ['echo']; the tools are: echo"
 
 
 async def test_half_a_surrogate_pair_in_a_tools_output_ends_no_run(nursery: trio.Nursery) -> None:
@@ -94,7 +94,10 @@ async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: obje
         return result
 
     messages = await messages_of(nursery, calling(("read", {})), read)
-    assert messages[2]["content"] == "Error: TypeError: bytes are no text and have no JSON: return them decoded"
+    assert (
+        messages[2]["content"]
+        == "Error: TypeError: a tool cannot return bytes, which JSON cannot express: decode them to a str first"
+    )
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -224,9 +227,9 @@ TOLD = [
     "Error: there is no tool named",
     "Error: there is no tool named",
     "Error: there is no tool named",
-    "Error: the arguments do not fit: $.text: it is missing",
-    "Error: the arguments do not fit: it is not JSON",
-    "Error: the arguments do not fit: $: Expected an object",
+    "Error: the arguments are invalid: $.text: this argument is missing",
+    "Error: the arguments are invalid: it is not JSON",
+    "Error: the arguments are invalid: $: Expected an object",
 ]
 
 

@@ -1,5 +1,6 @@
-"""A model that calls functions of the program, and the loop that runs them.
+"""`run_tools`: a model that calls Python functions, and the loop that runs them.
 
-May import `_stream` and everything below it. `tool.py` makes a tool of a function and `conversation.py` builds what
-is sent back; both do no I/O. `events.py` lists what a loop reports. Start reading in `run.py`.
+May import `_stream` and everything below it. `tool.py` turns a function into a tool, `conversation.py` builds the next
+request, `normalize.py` repairs the calls in it (none of the three does I/O). `events.py` lists what a run reports.
+Start reading in `run.py`.
 """

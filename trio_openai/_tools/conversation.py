@@ -1,13 +1,14 @@
-"""What a model and its tools have said to each other, and what is sent in the next round.
+"""The conversation between a model and its tools, and the request of the next round.
 
-A round is one request and its answer. When its tools have run, what the model said and what they returned go into
-`messages`, which is valid for the API after every round, whether the next one comes or not.
+A round is one request and its answer. After its tools have run, the model's message and the tools' outputs are appended
+to `messages`. So `messages` is valid input for the API after every round, whether or not another one follows.
 
-Of Responses there are three ways to go on, chosen by what the first request said:
+The Responses API can continue in three ways. The parameters of the first request decide:
 
-* with `conversation`, the server keeps all of it, so only the tools' outputs are sent;
-* with `previous_response_id`, and not `store=False`, the next request follows the response before, likewise;
-* otherwise everything is sent again, the model's output items as they came: that works without anything kept anywhere.
+* With `conversation`, the server stores everything, so only the tools' outputs are sent.
+* With `previous_response_id` (unless `store=False`), each request names the previous response, and again only the
+  outputs are sent.
+* Otherwise everything is sent again, including the model's output items as they came. This needs no stored state.
 """
 
 from __future__ import annotations
@@ -21,42 +22,42 @@ from trio_openai.types._base import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 
-from .sent_back import arguments_to_send, distinct_ids, id_of, item_to_send, items_of_calls, name_to_send
+from .normalize import arguments_to_send, distinct_ids, id_of, item_to_send, items_of_calls, name_to_send
 
 WholeT = TypeVar("WholeT", contravariant=True)
 Output = tuple[ToolCallDone, str]
 
-_CUT = ("length", "content_filter")
-_FORCING = ("function", "custom")
+_CUT_OFF = ("length", "content_filter")  # finish reasons of an answer that may be incomplete
+_FORCING = ("function", "custom")  # types of a `tool_choice` that demands one tool
 
 
 class Conversation(Protocol, Generic[WholeT]):
-    """One with a model that calls tools."""
+    """A conversation with a model that calls tools, over either API."""
 
     messages: list[Any]
 
     def request(self) -> Raw:
-        """The parameters of the next round."""
+        """Return the parameters of the next round."""
         ...
 
     def add(self, whole: WholeT, outputs: Sequence[Output]) -> None:
-        """A round is over: what the model said, and what came of each of its calls."""
+        """Record a completed round: the model's answer and the output of each of its calls."""
         ...
 
-    def is_cut_by(self, event: Any) -> bool:
-        """Whether an event says that the answer was cut, so that a call which is done by it may not be whole."""
+    def is_cut_off_by(self, event: Any) -> bool:
+        """Return whether an event says that the answer was cut off, so that its last call may be incomplete."""
         ...
 
-    def is_over(self, whole: WholeT) -> bool:
-        """Whether nothing can follow an answer, whatever it called."""
+    def has_failed(self, whole: WholeT) -> bool:
+        """Return whether the answer failed, so that no round can follow whatever it called."""
         ...
 
 
 class ChatConversation:
-    """By Chat Completions.
+    """A conversation over Chat Completions.
 
     Args:
-        params: those of the first round.
+        params: the parameters of the first round.
 
     Attributes:
         messages: the whole conversation so far.
@@ -65,14 +66,15 @@ class ChatConversation:
     def __init__(self, params: Raw) -> None:
         self.messages: list[Any] = list(params["messages"])
         self._params = params
-        self._ids: set[str] = set()  # of all calls so far
+        self._ids: set[str] = set()  # the ids of all calls so far
 
     def request(self) -> Raw:
-        """The parameters of the next round."""
+        """Return the parameters of the next round."""
         return {**self._params, "messages": list(self.messages)}
 
     def add(self, whole: ChatCompletion, outputs: Sequence[Output]) -> None:
-        """A round is over: what the model said, and what came of each of its calls."""
+        """Record a completed round: the model's answer and the output of each of its calls."""
+        # Only choice 0 is continued: a conversation cannot go on from two answers. Some servers leave its index out.
         choice = next((choice for choice in whole.choices if not choice.index), None)
         if choice is None:
             return
@@ -83,17 +85,17 @@ class ChatConversation:
         ]
         self._params = _unforced(self._params)
 
-    def is_cut_by(self, event: Any) -> bool:
-        """Whether a chunk says that the answer was cut."""
-        return any(choice.get("finish_reason") in _CUT for choice in objects_in(event.raw.get("choices")))
+    def is_cut_off_by(self, event: Any) -> bool:
+        """Return whether a chunk says that the answer was cut off."""
+        return any(choice.get("finish_reason") in _CUT_OFF for choice in objects_in(event.raw.get("choices")))
 
-    def is_over(self, whole: ChatCompletion) -> bool:  # noqa: ARG002
-        """Never: a chat that fails is an error."""
+    def has_failed(self, whole: ChatCompletion) -> bool:  # noqa: ARG002
+        """Return False: a failed chat completion raises an error instead."""
         return False
 
 
 _SAID = ("refusal", "reasoning_content", "reasoning_details")
-"""Beside the content. Servers that send reasoning want it back while the model works with its tools."""
+"""Fields that are sent back besides `content`. Servers that send reasoning want it back between tool calls."""
 
 
 def _assistant(message: ChatCompletionMessage, calls: Sequence[ToolCallDone], ids: Sequence[str]) -> Raw:
@@ -122,13 +124,17 @@ def _chat_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
 
 
 def _sendable(said: Raw) -> Raw:
-    """What the model said, where a server sent halves of surrogate pairs: they are put together, or replaced."""
+    """Return a message that can be encoded as UTF-8: join the two halves of a surrogate pair, replace a lone one."""
     text = encode_text(said)
     return cast("Raw", decode_json(utf8(text))) if has_lone_half(text) else said
 
 
-def is_whole(call: ToolCallDone) -> bool:
-    """Whether the arguments of a call, after which the answer was cut, are whole; of a text nobody knows."""
+def is_complete(call: ToolCallDone) -> bool:
+    """Return whether a call is complete although the answer was cut off after it.
+
+    Arguments that are a JSON object are complete. The text of a custom tool may end anywhere, so it never counts as
+    complete here.
+    """
     try:
         return call.kind != "custom" and is_object(decode_json(utf8(call.arguments)))
     except ValueError:
@@ -136,13 +142,13 @@ def is_whole(call: ToolCallDone) -> bool:
 
 
 class ResponseConversation:
-    """By Responses.
+    """A conversation over the Responses API.
 
     Args:
-        params: those of the first round.
+        params: the parameters of the first round.
 
     Attributes:
-        messages: the items of the conversation so far, as far as they went through here.
+        messages: the input and output items so far, without those that only the server stores.
     """
 
     def __init__(self, params: Raw) -> None:
@@ -154,15 +160,15 @@ class ResponseConversation:
         self._params = params
         self._is_chained = params.get("previous_response_id") is not None and params.get("store") is not False
         self._is_kept = self._is_chained or params.get("conversation") is not None
-        self._sent = 0  # of the messages, those that the server has
-        self._ids: set[str] = set()  # of all calls so far
+        self._sent = 0  # how many of the messages the server stores, so that they need not be sent again
+        self._ids: set[str] = set()  # the ids of all calls so far
 
     def request(self) -> Raw:
-        """The parameters of the next round."""
+        """Return the parameters of the next round."""
         return {**self._params, "input": self.messages[self._sent :]}
 
     def add(self, whole: Any, outputs: Sequence[Output]) -> None:
-        """A round is over: what the model said, and what came of each of its calls."""
+        """Record a completed round: the model's answer and the output of each of its calls."""
         items, ids = self._answered([item.raw for item in whole.output], [call for call, _ in outputs])
         self.messages += map(_sendable, items)
         if self._is_kept:
@@ -175,9 +181,9 @@ class ResponseConversation:
             self._params = {**self._params, "previous_response_id": whole.id}
 
     def _answered(self, items: list[Raw], calls: list[ToolCallDone]) -> tuple[list[Raw], list[str]]:
-        """Return the output items as they go back, and the id that answers each call.
+        """Return the output items to send back, and the id that each call's output refers to.
 
-        A server that keeps the conversation knows its calls by the ids that it sent, so those are never changed.
+        A server that stores the conversation knows its calls by the ids it sent, so those are never changed.
         """
         places = items_of_calls(items, calls)
         known = [
@@ -194,13 +200,13 @@ class ResponseConversation:
                 items[place] = item_to_send(call, call_id, items[place])
         return items, ids
 
-    def is_cut_by(self, event: Any) -> bool:
-        """Whether an event ends the response, or an item of it, before it was whole."""
+    def is_cut_off_by(self, event: Any) -> bool:
+        """Return whether an event ends the response, or one of its items, before it was complete."""
         item = event.raw.get("item")
         return event.type == "response.incomplete" or (is_object(item) and item.get("status") == "incomplete")
 
-    def is_over(self, whole: Any) -> bool:
-        """Whether the response failed."""
+    def has_failed(self, whole: Any) -> bool:
+        """Return whether the response failed or was cancelled."""
         return whole.status in ("failed", "cancelled")
 
 
@@ -214,7 +220,7 @@ def _response_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
 
 
 def _unforced(params: Raw) -> Raw:
-    """Without a `tool_choice` that has a tool be called, which would never end."""
+    """Return the parameters without a `tool_choice` that demands a tool call: the model would call tools forever."""
     choice = params.get("tool_choice")
     is_forcing = choice == "required" or (is_object(choice) and choice.get("type") in _FORCING)
     return {name: value for name, value in params.items() if name != "tool_choice"} if is_forcing else params

@@ -1,4 +1,4 @@
-"""What happens in a run of a model and its tools, as events."""
+"""The events that iterating a `ToolRun` yields."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ WholeT = TypeVar("WholeT")
 
 @attrs.frozen
 class RoundStarted:
-    """The model is being asked. `type` is `round.started`.
+    """A request was sent and its stream is open. `type` is `round.started`.
 
     Attributes:
-        number: of the round, from 1.
-        stream: the answer's. The run reads it; look at its `snapshot`, `timings` and `response`, or subscribe to it.
+        number: the round, counted from 1.
+        stream: the round's stream. The run reads it; you can look at its `snapshot`, `timings` and `response`, or
+            subscribe to it.
     """
 
     type: ClassVar[Literal["round.started"]] = "round.started"
@@ -29,13 +30,13 @@ class RoundStarted:
 
 @attrs.frozen
 class RoundEvent:
-    """An event of the answer, as the wire sent it. `type` is `round.event`.
+    """One event of the stream, as the server sent it. `type` is `round.event`.
 
     Attributes:
-        number: of the round.
+        number: the round.
         event: the event.
-        text: what it adds to the answer's text; mostly what is wanted of it. It can be printed: half a character is
-            held back until the other half arrives.
+        text: the text that it adds to the answer, ready to print: if a server splits a surrogate pair, the first half
+            is held back until the other arrives.
     """
 
     type: ClassVar[Literal["round.event"]] = "round.event"
@@ -47,11 +48,11 @@ class RoundEvent:
 
 @attrs.frozen
 class ToolStarted:
-    """A tool begins to run. `type` is `tool.started`.
+    """A tool starts. `type` is `tool.started`.
 
     Attributes:
-        call: what the model wrote.
-        arguments: what it was read as: the function's arguments by name; of a custom tool, the text.
+        call: the call as the model wrote it.
+        arguments: the parsed arguments by name; for a custom tool, the text.
     """
 
     type: ClassVar[Literal["tool.started"]] = "tool.started"
@@ -65,9 +66,9 @@ class ToolDone:
     """A tool has returned. `type` is `tool.done`.
 
     Attributes:
-        call: what the model wrote.
-        result: what the function returned.
-        output: what the model is told of it.
+        call: the call as the model wrote it.
+        result: the function's return value.
+        output: the text that is sent to the model.
     """
 
     type: ClassVar[Literal["tool.done"]] = "tool.done"
@@ -79,12 +80,12 @@ class ToolDone:
 
 @attrs.frozen
 class ToolFailed:
-    """A tool has raised, or its call could not be made. `type` is `tool.failed`.
+    """A tool has raised, or its call was invalid. `type` is `tool.failed`.
 
     Attributes:
-        call: what the model wrote.
-        error: what was raised; a `ValueError` for arguments that do not fit, a `LookupError` for a tool that is none.
-        output: what the model is told of it.
+        call: the call as the model wrote it.
+        error: the tool's exception; a `ValueError` for invalid arguments, a `LookupError` for an unknown tool.
+        output: the text that is sent to the model.
     """
 
     type: ClassVar[Literal["tool.failed"]] = "tool.failed"
@@ -96,11 +97,11 @@ class ToolFailed:
 
 @attrs.frozen
 class RoundDone(Generic[WholeT]):
-    """The answer is whole, and its tools have run. `type` is `round.done`.
+    """The answer is complete and its tools have run. `type` is `round.done`.
 
     Attributes:
-        number: of the round.
-        answer: the `ChatCompletion` or `Response`.
+        number: the round.
+        answer: the round's `ChatCompletion` or `Response`.
     """
 
     type: ClassVar[Literal["round.done"]] = "round.done"

@@ -1,11 +1,28 @@
-"""A model and its tools: rounds of a stream and the tools that it calls, until the model calls none.
+"""The loop behind `run_tools`: ask the model, run the tools it calls, send the results back, until it calls none.
 
-Whoever iterates a run reads the stream of the round, as with a stream alone; there is no task for it and no channel. A
-tool is a task in the run's nursery, begun as soon as the call is whole. What a tool has to report waits in a list, and
-whoever waits for the stream is woken by cancelling that wait: a step of a stream that is cancelled loses nothing.
+The problem: a run waits for two things at once, the next event of the stream and the end of any running tool. The usual
+solution is a task that reads the stream into a channel, which costs a scheduler hop and a buffer for every event.
 
-A run's nursery is around the caller's block. Nothing is ever raised into it but a cancellation: what a tool raises is
-told to the model, or is raised by the run's next step.
+The idea: the task that iterates the run also reads the stream, as with a stream alone. Only tools are tasks. A tool
+that has something to report appends it to `_events` and cancels the cancel scope around the current wait (`_waits`).
+That is safe because a cancelled step of a stream loses nothing: the next step continues.
+
+A run is a sequence of steps, and `_step` is the current one:
+
+    _open_round -> _read (once per event) -> _finish_round (waits for the tools) -> _choose_next
+         ^                                                                              |
+         +------------------------------------------------------------------------------+
+
+Rules that hold it together:
+
+* A step either completes or changes nothing, so it can be cancelled and repeated. Each step is a checkpoint.
+* A tool starts as soon as its call is complete, while the model is still writing. At most `max_concurrent` calls have a
+  task; the others wait in `_waiting`, because one answer may hold a hundred thousand calls.
+* Nothing but a cancellation is ever raised into the nursery, which surrounds the user's block. An exception of a tool
+  is reported to the model or raised by the next step. If no step follows, the end of the block raises it.
+* `messages` only grows when a round is complete, so it is always valid input for the API.
+
+Where to look next: `conversation.py` for what the next request contains, `tool.py` for how arguments are parsed.
 """
 
 from __future__ import annotations
@@ -20,7 +37,7 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, cast
 import attrs
 import trio
 
-from trio_openai._http.nursery import nursery_around_block
+from trio_openai._http.nursery import nursery_around_block, split_cancelled
 from trio_openai._protocols.deltas import HasParts, Parts
 from trio_openai._stream.stream import Stream
 from trio_openai._wire.text import Printable
@@ -28,9 +45,9 @@ from trio_openai.errors import APIError, ToolRunError
 from trio_openai.types import ChatCompletion, Response
 from trio_openai.types.deltas import Delta, ToolCallDone
 
-from .conversation import Conversation, is_whole
+from .conversation import Conversation, is_complete
 from .events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
-from .sent_back import name_to_send, name_to_show
+from .normalize import name_to_send, name_to_show
 from .tool import Tool, text_of
 
 OnError: TypeAlias = Literal["tell_model", "raise"]
@@ -43,15 +60,16 @@ RunT = TypeVar("RunT", bound="ToolRun[Any]")
 
 @attrs.frozen
 class ToolRunStatistics:
-    """How far a run has got. Every tool that began is in `running`, `done`, `failed` or `cancelled`.
+    """The progress of a run. Every tool that has started is in `running`, `done`, `failed` or `cancelled`.
 
     Attributes:
-        rounds: rounds that have begun.
-        running: tools that run now.
-        waiting: calls that have not begun, since as many tools run as may. They never begin if the run ends before.
+        rounds: rounds started so far.
+        running: tools that are running now.
+        waiting: calls whose tool has not started, because `max_concurrent` tools are running. They never start if the
+            run ends first.
         done: tools that have returned.
-        failed: tools that have raised, and calls that could not be made.
-        cancelled: tools that had begun and were cancelled.
+        failed: tools that have raised, and calls whose arguments or name were wrong.
+        cancelled: tools that had started and were cancelled.
     """
 
     rounds: int
@@ -59,21 +77,21 @@ class ToolRunStatistics:
     waiting: int
     done: int
     failed: int
-    cancelled: int = attrs.field(default=0, repr=False)  # mostly 0; the repr is for a glance
+    cancelled: int = attrs.field(default=0, repr=False)  # nearly always 0, so it would only make the repr longer
 
 
 @attrs.frozen
 class Plan(Generic[WholeT]):
-    """What a run was asked for.
+    """The settings of a run.
 
     Attributes:
-        conversation: what is sent, and what comes of it.
-        opening: what makes streams of a round, from the parameters of its request.
-        first: the same of the first round, whose parameters have been checked.
-        tools: by their names.
-        max_rounds: requests.
-        max_concurrent: tools at a time.
-        on_error: whether a tool's exception is the model's or the program's.
+        conversation: builds each request and records each round.
+        opening: takes a round's parameters and returns the function that makes its stream.
+        first: makes the stream of the first round, whose parameters have been checked already.
+        tools: the tools by name.
+        max_rounds: the largest number of requests.
+        max_concurrent: the largest number of tools running at a time.
+        on_error: whether a tool's exception is reported to the model or raised in the program.
     """
 
     conversation: Conversation[WholeT]
@@ -86,13 +104,14 @@ class Plan(Generic[WholeT]):
 
 
 class ToolRun(Generic[WholeT]):
-    """A model at work with its tools: what `async with ... .run_tools(...)` gives.
+    """A model working with its tools, as opened by `async with client.E.run_tools(...)`.
 
-    Iterate it for what happens: `RoundStarted`, `RoundEvent` for each event of the stream, `ToolStarted`, `ToolDone`,
-    `ToolFailed`, `RoundDone`. One task at a time may. Somebody has to, since whoever iterates reads the stream.
+    Iterate it to drive the run. It yields `RoundStarted`, `RoundEvent` for each event of the stream, `ToolStarted`,
+    `ToolDone`, `ToolFailed` and `RoundDone`. Only one task may iterate at a time; that task also reads the stream, so
+    nothing progresses unless somebody iterates (or awaits `until_done` or the final result).
 
-    Every step is a checkpoint. A step that is cancelled loses nothing: the next one continues. Only a request that is
-    out when its step is cancelled is given up, and sent anew by the next one.
+    Every step is a checkpoint. A cancelled step loses nothing: the next one continues. The one exception is a request
+    whose response has not begun: it is abandoned when its step is cancelled, and the next step sends it again.
     """
 
     def __init__(self, plan: Plan[WholeT], nursery: trio.Nursery) -> None:
@@ -101,38 +120,38 @@ class ToolRun(Generic[WholeT]):
         self._step: Callable[[], Awaitable[None]] | None = self._open_round
         self._make = plan.first
         self._stream: Stream[Any, WholeT] | None = None
-        self._parts: Parts | None = None  # of that stream
+        self._parts: Parts | None = None  # finds the tool calls in the events of `_stream`
         self._printable = Printable()
         self._answer: WholeT | None = None
         self._events: deque[Any] = deque()
-        self._calls: list[ToolCallDone] = []  # of the round
-        self._outputs: dict[int, str] = {}
-        self._was_cut = False  # whether the answer of the round was cut,
-        self._is_cut = False  # and in the middle of a call
-        self._waiting: deque[ToolCallDone] = deque()  # calls that have no task yet
+        self._calls: list[ToolCallDone] = []  # the calls of this round
+        self._outputs: dict[int, str] = {}  # call.part -> what the model is told
+        self._is_cut_off = False  # the answer of this round was cut off (by max_tokens, say)
+        self._call_is_cut_off = False  # ... in the middle of a call
+        self._waiting: deque[ToolCallDone] = deque()  # calls without a task yet
         self._tasks: dict[int, trio.CancelScope] = {}
-        self._waits: trio.CancelScope | None = None  # of the step that waits for something to happen
+        self._waits: trio.CancelScope | None = None  # around the current step's wait; cancelling it wakes the step
         self._failure: BaseException | None = None
-        self._is_owed = False  # whether the block's end has to raise that, if no step has
+        self._is_unreported = False  # a tool raised `_failure` and no step has raised it yet
         self._is_busy = False
         self._rounds = self._running = self._done = self._failed = self._cancelled = 0
 
     @property
     def messages(self) -> list[Any]:
-        """The conversation up to the last round that is done.
+        """The conversation up to the last completed round, ready to be sent again.
 
-        For a chat its messages, for Responses the items of input: those that were given, and what the model said and
-        its tools returned.
+        Chat Completions: a list of messages. Responses: a list of input items. Both begin with what the program passed,
+        followed by what the model said and what its tools returned.
         """
         return list(self._plan.conversation.messages)
 
     @property
     def stream(self) -> Stream[Any, WholeT] | None:
-        """That of the latest round; None before the first."""
+        """The stream of the latest round; None before the first."""
         return self._stream
 
     def statistics(self) -> ToolRunStatistics:
-        """How far it has got, as of now."""
+        """Return the progress so far."""
         return ToolRunStatistics(
             rounds=self._rounds,
             running=self._running,
@@ -149,16 +168,16 @@ class ToolRun(Generic[WholeT]):
         return self
 
     async def __anext__(self) -> RunEvent[WholeT]:
-        """The next thing that happens.
+        """Return the next event of the run.
 
         Raises:
-            StopAsyncIteration: the model has answered and called no tool.
-            ToolRunError: it called tools in the last round that it was given, or was cut while it wrote a call; with
-                `on_error="raise"`, also for arguments that do not fit.
-            APIError: a stream failed; what arrived is in the error's `partial`.
-            Exception: with `on_error="raise"`, what a tool raised.
-            trio.BusyResourceError: another task iterates it.
-            trio.ClosedResourceError: it was closed.
+            StopAsyncIteration: the model has answered without calling a tool.
+            ToolRunError: the model still called tools in the last allowed round, or its answer was cut off inside a
+                call. With `on_error="raise"`, also if the arguments of a call are invalid.
+            APIError: a stream failed; the error's `partial` holds what arrived.
+            Exception: a tool raised it, and `on_error="raise"` is set.
+            trio.BusyResourceError: another task is iterating this run.
+            trio.ClosedResourceError: the run was closed.
         """
         if self._is_busy:
             raise trio.BusyResourceError("another task is iterating this run")
@@ -172,19 +191,20 @@ class ToolRun(Generic[WholeT]):
                     await trio.lowlevel.checkpoint()
                     raise StopAsyncIteration
                 await self._step()
-            return self._events.popleft()  # type: ignore[no-any-return]  # noqa: ASYNC910 - each step is one
+            return self._events.popleft()  # type: ignore[no-any-return]  # noqa: ASYNC910 - each step is a checkpoint
         finally:
             self._is_busy = False
 
     async def until_done(self) -> None:
-        """Go on to the end, and raise what iterating raises."""
+        """Run until the model calls no more tools. Raises what iterating raises."""
         async for _ in self:
             pass
 
     async def aclose(self) -> None:
-        """Cancel the tools and close the stream. Idempotent, callable from any task; leaving the block does it.
+        """Cancel the tools and close the stream. Leaving the block does the same.
 
-        The connection is closed before anything is waited for.
+        Idempotent, and callable from any task. The connection is closed before the first checkpoint, so a cancellation
+        cannot prevent it.
         """
         if self._step is not None and self._failure is None:
             self._fail(trio.ClosedResourceError("this run has been closed"))
@@ -194,20 +214,20 @@ class ToolRun(Generic[WholeT]):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def raise_owed(self, *, only_urgent: bool = False) -> None:
-        """Raise what a tool raised, if no step has; or only if it is Ctrl-C, say. Internal."""
-        if self._is_owed and (not only_urgent or _is_urgent(self._failure)):
+    def _raise_unreported(self, *, only_urgent: bool = False) -> None:
+        """Raise a tool's exception that no step has raised. With `only_urgent`, only one such as Ctrl-C."""
+        if self._is_unreported and (not only_urgent or _is_urgent(self._failure)):
             self._raise_failure()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            self._is_owed = False
+            self._is_unreported = False
             raise self._failure
 
     def _fail(self, error: BaseException, *, by_tool: bool = False) -> None:
-        """End the run by an error. The first one counts, but Ctrl-C before any."""
+        """End the run with an error. Keep the first one, except that Ctrl-C replaces any other."""
         if self._failure is None or _is_urgent(error) > _is_urgent(self._failure):
-            self._failure, self._is_owed = error, by_tool
+            self._failure, self._is_unreported = error, by_tool
         self._waiting.clear()
         for scope in self._tasks.values():
             scope.cancel()
@@ -221,7 +241,7 @@ class ToolRun(Generic[WholeT]):
         if self._waits is not None:
             self._waits.cancel()
 
-    # The steps of a round. Each is a checkpoint, and can be done again if it is cancelled, or woken.
+    # The steps of a round. Each is a checkpoint, and can be repeated after it was cancelled or woken.
 
     async def _open_round(self) -> None:
         stream = self._make()
@@ -230,20 +250,20 @@ class ToolRun(Generic[WholeT]):
                 await stream.open()
         except APIError as error:
             self._fail(error)
-            return  # noqa: ASYNC910 - to fail takes one
+            return  # noqa: ASYNC910 - a request that failed has passed a checkpoint
         finally:
             self._waits = None
-        if self._failure is not None:  # closed meanwhile
+        if self._failure is not None:  # another task closed the run meanwhile
             await stream.aclose()
             return
         self._rounds += 1
         self._stream, self._parts = stream, cast("HasParts", stream.source.protocol).parts()
         self._printable = Printable()
-        self._calls, self._outputs, self._was_cut, self._is_cut = [], {}, False, False
+        self._calls, self._outputs, self._is_cut_off, self._call_is_cut_off = [], {}, False, False
         self._step = self._read
         self._report(RoundStarted(self._rounds, stream))
 
-    async def _read(self) -> None:  # noqa: ASYNC910 - to fail takes one
+    async def _read(self) -> None:  # noqa: ASYNC910 - the stream's step is a checkpoint, also when it fails
         stream, parts = self._stream, self._parts
         assert stream is not None
         assert parts is not None
@@ -251,11 +271,11 @@ class ToolRun(Generic[WholeT]):
             with trio.CancelScope() as self._waits:
                 event = await anext(stream)
                 self._events.append(RoundEvent(self._rounds, event, self._printable.add(stream.text)))
-                is_cut = self._plan.conversation.is_cut_by(event)
-                self._was_cut = self._was_cut or is_cut
-                self._begin_calls(parts.add(event), is_cut=is_cut)
+                is_cut_off = self._plan.conversation.is_cut_off_by(event)
+                self._is_cut_off = self._is_cut_off or is_cut_off
+                self._begin_calls(parts.add(event), is_cut_off=is_cut_off)
         except StopAsyncIteration:
-            self._begin_calls(parts.end(), is_cut=self._was_cut)
+            self._begin_calls(parts.end(), is_cut_off=self._is_cut_off)
             self._step = self._finish_round
         except APIError as error:
             self._fail(error)
@@ -276,14 +296,14 @@ class ToolRun(Generic[WholeT]):
         calls = sorted(self._calls, key=lambda call: call.part)
         self._plan.conversation.add(answer, [(call, self._outputs[call.part]) for call in calls])
         self._report(RoundDone(self._rounds, answer))
-        self._go_on(answer)
+        self._choose_next(answer)
 
-    def _go_on(self, answer: WholeT) -> None:
-        """Choose what follows a round."""
-        if not self._calls or self._plan.conversation.is_over(answer):
+    def _choose_next(self, answer: WholeT) -> None:
+        """Choose the step that follows a completed round."""
+        if not self._calls or self._plan.conversation.has_failed(answer):
             self._step = None
-        elif self._is_cut:
-            words = "the answer was cut while the model wrote a call of a tool"
+        elif self._call_is_cut_off:
+            words = "the answer was cut off while the model was writing a tool call; raise its token limit"
             self._step = functools.partial(self._give_up, ToolRunError(words, partial=answer))
         elif self._rounds >= self._plan.max_rounds:
             words = f"the model still called tools in round {self._rounds}, the last one that max_rounds allows"
@@ -302,39 +322,39 @@ class ToolRun(Generic[WholeT]):
 
     # The tools.
 
-    def _begin_calls(self, parts: Iterable[Delta], *, is_cut: bool) -> None:
-        """Take the calls that are complete by now, and begin as many as may run.
+    def _begin_calls(self, parts: Iterable[Delta], *, is_cut_off: bool) -> None:
+        """Collect the calls that have become complete, and start as many as may run.
 
         Args:
-            parts: what the last event said.
-            is_cut: whether the answer was cut there, so that a call may only seem to be complete.
+            parts: the deltas of the last event.
+            is_cut_off: whether the answer was cut off there, so that a call may only look complete.
         """
-        if self._failure is not None:  # in the last moment, when the event could not be put off any more
+        if self._failure is not None:  # a tool failed just as the event arrived
             return
         for call in parts:
             if not isinstance(call, ToolCallDone) or call.kind == "mcp" or call.choice:
                 continue
             self._calls.append(call)
-            if is_cut and not is_whole(call):
-                self._is_cut = True
-                self._tell_failure(call, ValueError("the answer was cut there"), "the call is not whole")
+            if is_cut_off and not is_complete(call):
+                self._call_is_cut_off = True
+                self._tell_failure(call, ValueError("the answer was cut off inside this call"), "the call is truncated")
             else:
                 self._waiting.append(call)
-        self._fill_up()
+        self._start_waiting()
 
-    def _fill_up(self) -> None:
-        """Begin waiting calls. A call has a task only while it runs, since one answer may hold a hundred thousand."""
+    def _start_waiting(self) -> None:
+        """Start waiting calls up to `max_concurrent`. Only a running call has a task."""
         while self._waiting and len(self._tasks) < self._plan.max_concurrent:
             call = self._waiting.popleft()
             self._tasks[call.part] = scope = trio.CancelScope()
             self._nursery.start_soon(self._run_call, call, scope, name=f"<tool {name_to_send(call.name)}>")
 
-    @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the program's own code, where it comes out bare
-    async def _run_call(self, call: ToolCallDone, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - a task
-        """The task of a tool."""
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C must hit the program's own code, where it is raised bare
+    async def _run_call(self, call: ToolCallDone, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - nobody awaits it
+        """Run one call. This is the body of the tool's task."""
         try:
             with scope:
-                await trio.lowlevel.checkpoint()  # a run that has ended meanwhile begins no tool
+                await trio.lowlevel.checkpoint()  # if the run has ended meanwhile, do not start the tool
                 self._running += 1
                 try:
                     await self._call(call)
@@ -343,10 +363,10 @@ class ToolRun(Generic[WholeT]):
         finally:
             del self._tasks[call.part]
             self._wake()
-        self._fill_up()  # not if the whole block is cancelled
+        self._start_waiting()  # outside of `finally`: if the whole block is cancelled, start nothing
 
-    async def _call(self, call: ToolCallDone) -> None:  # noqa: ASYNC910 - its task has had a checkpoint
-        """Call a tool, and note what comes of it. Only a cancellation is raised."""
+    async def _call(self, call: ToolCallDone) -> None:  # noqa: ASYNC910 - its task has passed a checkpoint
+        """Parse a call's arguments, run the tool, and record the outcome. Only a cancellation is raised."""
         try:
             tool = self._tool_of(call)
             arguments = call.arguments if tool.kind == "custom" else tool.parse(call.arguments)
@@ -362,12 +382,12 @@ class ToolRun(Generic[WholeT]):
         try:
             result = await _called(tool, arguments)
             output = text_of(result)
-        except Exception as error:  # noqa: BLE001 - the tool's own, which is the model's to hear of: that is what is offered
+        except Exception as error:  # noqa: BLE001 - the documented behaviour: the model is told what a tool raises
             self._tell_failure(call, error, _words_of(error))
             if self._plan.on_error == "raise":
                 self._fail(error, by_tool=True)
-        except BaseException as error:  # noqa: ASYNC103 - Ctrl-C in the tool, say: for the program
-            cancellations, rest = _split(error)
+        except BaseException as error:  # noqa: ASYNC103 - such as Ctrl-C inside the tool: it belongs to the program
+            cancellations, rest = split_cancelled(error)
             if rest is None:
                 self._cancelled += 1
                 raise
@@ -381,67 +401,62 @@ class ToolRun(Generic[WholeT]):
             self._report(ToolDone(call, result, output))
 
     def _tool_of(self, call: ToolCallDone) -> Tool:
-        tool = self._plan.tools.get(call.name) if type(call.name) is str else None  # it is what the server sent
+        # A server may send any JSON value as the name, also one that cannot be hashed.
+        tool = self._plan.tools.get(call.name) if type(call.name) is str else None
         if tool is None or (tool.kind == "custom") != (call.kind == "custom"):
             names = ", ".join(self._plan.tools)
-            raise LookupError(f"there is no tool named {name_to_show(call.name)}; there are: {names}")
+            raise LookupError(f"there is no tool named {name_to_show(call.name)}; the tools are: {names}")
         return tool
 
     def _refuse(self, call: ToolCallDone, error: ValueError) -> None:
-        """Arguments do not fit: tell the model, or end the run."""
-        words = f"the arguments do not fit: {'; '.join(map(str, error.args))}"
+        """Report invalid arguments to the model, or end the run."""
+        words = f"the arguments are invalid: {'; '.join(map(str, error.args))}"
         self._tell_failure(call, error, words)
-        if self._plan.on_error == "raise" and self._failure is None:  # a snapshot for each call would be quadratic
+        # Only for the first failure: taking a snapshot for each call would make many bad calls quadratic.
+        if self._plan.on_error == "raise" and self._failure is None:
             partial = self._stream.snapshot if self._stream is not None else None
             self._fail(ToolRunError(f"the model called {call.name}, and {words}", partial=partial), by_tool=True)
 
     def _tell_failure(self, call: ToolCallDone, error: Exception, words: str) -> None:
-        """A call came to nothing: tell the model."""
+        """Record that a call failed, and what the model is told about it."""
         self._outputs[call.part] = output = text_of(f"Error: {words}")
         self._failed += 1
         self._report(ToolFailed(call, error, output))
 
 
-@trio.lowlevel.disable_ki_protection  # from here on it is the program's code
+@trio.lowlevel.disable_ki_protection  # the function is the program's own code, so Ctrl-C may interrupt it
 async def _called(tool: Tool, arguments: dict[str, Any] | str) -> Any:
     try:
         result = tool.function(arguments) if isinstance(arguments, str) else tool.function(**arguments)
         if inspect.isawaitable(result):
             return await result
-    except StopAsyncIteration as error:  # raised by a step of the run, it would pass for the run's end
+    except StopAsyncIteration as error:  # if a step raised it, `async for` would mistake it for the end of the run
         raise RuntimeError("the tool raised StopAsyncIteration") from error
     await trio.lowlevel.checkpoint()
     return result
 
 
 def _is_urgent(error: BaseException | None) -> bool:
-    """Whether it is for the whole program: Ctrl-C, an exit. Nothing else takes its place."""
+    """Return whether an error is meant for the whole program, such as Ctrl-C or `SystemExit`."""
     return error is not None and not isinstance(error, Exception)
 
 
 def _words_of(error: BaseException) -> str:
-    """An exception, for the model. Of a group, those that are in it."""
+    """Describe an exception to the model; for a group, the exceptions inside it."""
     if isinstance(error, BaseExceptionGroup):
         inner: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return "; ".join(map(_words_of, inner))
     try:
         return f"{type(error).__name__}: {error}".removesuffix(": ")
-    except Exception:  # noqa: BLE001 - the program's own, of which the model cannot be told more
+    except Exception:  # noqa: BLE001 - the user's exception has a broken `__str__`; its class name is all there is
         return type(error).__name__
 
 
-def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """Return the cancellations in an exception, and the rest."""
-    if isinstance(error, BaseExceptionGroup):
-        return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)
-    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
-
-
 class ChatToolRun(ToolRun[ChatT]):
-    """A run by Chat Completions."""
+    """A run over Chat Completions."""
 
     async def get_final_completion(self) -> ChatT:
-        """Go on to the end; what the model said in the last round.
+        """Run to the end and return the completion of the last round.
 
         Raises:
             Exception: what iterating raises.
@@ -451,10 +466,10 @@ class ChatToolRun(ToolRun[ChatT]):
 
 
 class ResponseToolRun(ToolRun[ResponseT]):
-    """A run by Responses."""
+    """A run over the Responses API."""
 
     async def get_final_response(self) -> ResponseT:
-        """Go on to the end; the response of the last round, whether it completed, is incomplete, or failed.
+        """Run to the end and return the response of the last round: completed, incomplete or failed.
 
         Raises:
             Exception: what iterating raises.
@@ -465,7 +480,7 @@ class ResponseToolRun(ToolRun[ResponseT]):
 
 @asynccontextmanager
 async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> AsyncGenerator[RunT]:
-    """A run, while the block runs. What the block raises comes out bare."""
+    """Open a run for the duration of the block. An exception of the block is raised bare."""
     run: RunT | None = None
     try:
         async with nursery_around_block() as nursery:
@@ -473,9 +488,9 @@ async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Pl
             try:
                 yield run
             finally:
-                await run.aclose()  # noqa: ASYNC102 - the connection is closed before it waits
+                await run.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
     except BaseException:
         if run is not None:
-            run.raise_owed(only_urgent=True)
+            run._raise_unreported(only_urgent=True)  # Ctrl-C inside a tool beats the block's own error
         raise
-    run.raise_owed()
+    run._raise_unreported()

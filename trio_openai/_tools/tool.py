@@ -1,11 +1,21 @@
-"""Functions as tools of a model: what it is told of them, and the way from what it writes to the function's arguments.
+"""`Tool`: a Python function that a model can call.
 
-The schema of a function's arguments is made of its signature by the rules for fields of a class (`schema.py`), and
-what the model writes is judged by the same rules (`structured.py`). The docstring tells the model the rest: what stands
-before its first section, and a parameter's line under `Args:`.
+The problem: the model needs a JSON schema and a description, the function needs typed arguments, and what the schema
+promises must be exactly what the parser accepts.
 
-The strict mode lists every argument as required, so a default would never count. A function with one is therefore
-described loosely (`strict: false`), which allows the model to leave the argument out.
+The idea: one set of rules for both directions. `_signature_of` turns each parameter into a field and builds the schema
+with the code for structured outputs (`_protocols/structured/schema.py`). `Tool.parse` reads what the model wrote with
+the hooks of the same code (`_protocols/structured/answer_format.py`).
+
+Rules that hold it together:
+
+* The description is the docstring up to its first section; a parameter's description is its line under `Args:`.
+* In strict mode the API requires every argument, so a default could never apply. A function with a default therefore
+  gets `strict: false`, which lets the model leave that argument out (`_loose`).
+* A signature is read once per function, and the cache does not keep the function alive (`_signatures`).
+* Whatever cannot be described raises `TypeError` when the tool is made, never when the model calls it.
+
+Where to look next: `run.py` runs tools, `normalize.py` handles what a model got wrong.
 """
 
 from __future__ import annotations
@@ -42,7 +52,7 @@ _JSON_DEFAULTS = (str, bool, int, float)
 
 @attrs.frozen(slots=False)  # for the cached property
 class _Signature:
-    """What is known of a function's arguments, without the function: it can be collected."""
+    """A function's arguments. It holds no reference to the function, so that the function can be collected."""
 
     fields: list[Field]
     schema: JSONSchema
@@ -50,7 +60,7 @@ class _Signature:
 
     @functools.cached_property
     def hooks(self) -> dict[str, structured.Hook]:
-        """What makes each argument of a decoded JSON value; made when the function is first called."""
+        """The hooks that convert decoded JSON to each argument. They are made when the function is first called."""
         return structured.hooks_for({field.name: field.annotation for field in self.fields})
 
 
@@ -58,22 +68,22 @@ class _Signature:
 class Tool:
     """A function that a model may call.
 
-    Where a function is given as a tool, this is made of it. Make one yourself to say otherwise what the model is told:
-    by `Tool.of`, by `Tool.custom`, or whole. It can be called as the function can.
+    A plain function passed as a tool becomes a `Tool` automatically. Make one yourself, by `Tool.of`, `Tool.custom` or
+    the constructor, to change what the model is told. A `Tool` can be called like its function.
 
     Attributes:
-        name: by which the model calls it: letters, digits, `_` and `-`, at most 64.
-        description: what it does and when to use it, for the model.
-        parameters: the JSON schema of its arguments. None with a custom tool.
-        strict: whether the server holds the model to the schema.
-        function: the function, sync or async. A sync one runs in the event loop: what blocks belongs in an async one
-            that awaits `trio.to_thread.run_sync`.
-        kind: "function"; or "custom", whose only argument is the text that the model writes.
-        format: of a custom tool's text, such as a grammar, as the API takes it.
+        name: the name by which the model calls it: letters, digits, `_` and `-`, at most 64 characters.
+        description: what the tool does and when to use it, for the model.
+        parameters: the JSON schema of its arguments. None for a custom tool.
+        strict: whether the server makes the model follow the schema exactly.
+        function: the function, sync or async. A sync function runs in the event loop, so blocking work belongs in an
+            async function that awaits `trio.to_thread.run_sync`.
+        kind: "function", or "custom" for a tool whose only argument is the text that the model writes.
+        format: the format of a custom tool's text, such as a grammar, as the API expects it.
 
     Raises:
-        TypeError: the function is none.
-        ValueError: the name is none that the API takes.
+        TypeError: `function` is not callable or is a generator, or `parameters` is missing.
+        ValueError: the API does not allow this name.
     """
 
     name: str
@@ -86,18 +96,22 @@ class Tool:
     _signature: _Signature | None = attrs.field(default=None, repr=False, eq=False, alias="signature")
 
     def __attrs_post_init__(self) -> None:
-        """Check what cannot be sent."""
+        """Refuse a tool that could not be sent."""
         if not callable(self.function):
             raise TypeError(f"the tool {self.name!r} needs a function, not {type(self.function).__name__}")
         if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
-            raise TypeError(f"the tool {self.name!r} yields, and a model is told one result: return it, as a list, say")
+            raise TypeError(
+                f"the tool {self.name!r} is a generator, but a tool has one result: return it, for example as a list"
+            )
         if not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"{self.name!r} is no name for a tool: letters, digits, _ and -, at most 64; "
-                "give another one as Tool.of(function, name=...)"
+                f"{self.name!r} is not a valid tool name (1-64 letters, digits, _ and -): "
+                "choose another with Tool.of(function, name=...)"
             )
         if self.kind == "function" and self.parameters is None:
-            raise TypeError(f"the tool {self.name!r} needs the schema of its parameters: let Tool.of(function) make it")
+            raise TypeError(
+                f"the tool {self.name!r} needs a schema of its parameters: Tool.of(function) makes one from a signature"
+            )
 
     @classmethod
     def of(
@@ -109,20 +123,21 @@ class Tool:
         parameters: Mapping[str, Any] | None = None,
         strict: bool | None = None,
     ) -> Tool:
-        """A tool made of a function's signature and docstring.
+        """Make a tool from a function's signature and docstring.
 
         Args:
-            function: sync or async; each parameter has an annotation that a schema can be made of.
-            name: by default the function's.
-            description: by default the docstring, up to its first section.
-            parameters: a JSON schema of your own. The signature is not looked at then, and the function gets the
-                decoded JSON.
-            strict: by default, whether every parameter has to be given. With True, so has one that has a default.
+            function: sync or async. Each parameter needs an annotation that can be expressed as a JSON schema.
+            name: the tool's name. Default: the function's name.
+            description: the tool's description. Default: the docstring up to its first section.
+            parameters: a JSON schema of your own. Then the signature is ignored, and the function gets the decoded
+                JSON.
+            strict: whether the model must follow the schema exactly, which makes every parameter required. Default:
+                True if no parameter has a default.
 
         Raises:
-            TypeError: there is no schema for the signature.
-            ValueError: the name is none that the API takes.
-            ImportError: what is needed for schemas is not installed.
+            TypeError: the signature cannot be expressed as a schema.
+            ValueError: the API does not allow this name.
+            ImportError: the extra `structured` is not installed.
         """
         name = name or _name_of(function)
         if parameters is not None:
@@ -148,16 +163,16 @@ class Tool:
         description: str | None = None,
         format: Mapping[str, Any] | None = None,
     ) -> Tool:
-        """A custom tool: what the model writes is any text, and the function's only argument.
+        """Make a custom tool: the model writes free text, which is the function's only argument.
 
         Args:
-            function: sync or async, of one argument.
-            name: by default the function's.
-            description: by default the docstring, up to its first section.
-            format: what the text has to look like, such as `{"type": "grammar", "syntax": "regex", ...}`.
+            function: sync or async, with one parameter.
+            name: the tool's name. Default: the function's name.
+            description: the tool's description. Default: the docstring up to its first section.
+            format: the format of the text, such as `{"type": "grammar", "syntax": "regex", ...}`.
 
         Raises:
-            ValueError: the name is none that the API takes.
+            ValueError: the API does not allow this name.
         """
         described = description or _documented(function)[0]
         name = name or _name_of(function)
@@ -168,10 +183,10 @@ class Tool:
         return self.function(*args, **kwargs)
 
     def parse(self, arguments: str) -> dict[str, Any]:
-        """The function's arguments, of what a model wrote: each as an object of its annotation.
+        """Parse the arguments that a model wrote: decode the JSON and convert each value to its annotated type.
 
         Raises:
-            ValueError: they do not fit. Its `args` are sentences.
+            ValueError: the arguments are invalid. Its `args` are one sentence for each problem.
         """
         value = structured.decoded(arguments if arguments.strip() else "{}")
         if not is_object(value):
@@ -181,33 +196,33 @@ class Tool:
         return _structured(self._signature, value)
 
     def for_chat(self) -> Raw:
-        """As Chat Completions take it."""
-        return {"type": self.kind, self.kind: self._told()}
+        """Return the tool as Chat Completions expects it."""
+        return {"type": self.kind, self.kind: self._described()}
 
     def for_responses(self) -> Raw:
-        """As Responses take it."""
-        return {"type": self.kind, **self._told()}
+        """Return the tool as the Responses API expects it."""
+        return {"type": self.kind, **self._described()}
 
-    def _told(self) -> Raw:
-        told: Raw = {"name": self.name}
+    def _described(self) -> Raw:
+        described: Raw = {"name": self.name}
         if self.description:
-            told["description"] = self.description
+            described["description"] = self.description
         if self.kind == "function":
-            return {**told, "parameters": self.parameters, "strict": self.strict}
-        return {**told, "format": self.format} if self.format is not None else told
+            return {**described, "parameters": self.parameters, "strict": self.strict}
+        return {**described, "format": self.format} if self.format is not None else described
 
 
 def tool_of(given: object) -> Tool:
-    """What was given as a tool, as one.
+    """Return `given` as a `Tool`.
 
     Raises:
-        TypeError: it cannot be one.
-        ValueError: its name is none that the API takes.
+        TypeError: it is neither a function nor a `Tool`.
+        ValueError: the API does not allow its name.
     """
     if isinstance(given, Tool):
         return given
     if isinstance(given, type):
-        raise TypeError(f"tools takes functions, and {given.__name__} is a class: give a function that takes one")
+        raise TypeError(f"tools takes functions, and {given.__name__} is a class: pass a function that takes one")
     if not callable(given):
         raise TypeError(
             f"tools takes functions, Tools, and dictionaries; one of its items is of type {type(given).__name__}"
@@ -216,12 +231,12 @@ def tool_of(given: object) -> Tool:
 
 
 def text_of(result: object) -> str:
-    """What a function returned, as the model is told: a string as it is, anything else as JSON.
+    """Return a function's result as the text for the model: a string unchanged, anything else as JSON.
 
-    In a string, what has no UTF-8 (as in the name of a file) is replaced.
+    Characters of a string that UTF-8 cannot encode (such as in a file name) are replaced.
 
     Raises:
-        TypeError: there is no JSON for it.
+        TypeError: the result cannot be expressed as JSON.
     """
     return printable(result) if isinstance(result, str) else result_text(_converter().unstructure(result))
 
@@ -232,12 +247,12 @@ def _converter() -> Any:
 
     converter = make_converter()
     converter.register_unstructure_hook_func(is_wire, current)
-    converter.register_unstructure_hook(bytes, _refuse_bytes)  # which would be told in base 85
+    converter.register_unstructure_hook(bytes, _refuse_bytes)  # cattrs would encode them in base 85
     return converter
 
 
 def _refuse_bytes(_: bytes) -> str:
-    raise TypeError("bytes are no text and have no JSON: return them decoded")
+    raise TypeError("a tool cannot return bytes, which JSON cannot express: decode them to a str first")
 
 
 # -------------------------------------------------------------------------------------------------------- the signature
@@ -246,7 +261,7 @@ _signatures: weakref.WeakKeyDictionary[Function, _Signature] = weakref.WeakKeyDi
 
 
 def _signature_of(function: Function) -> _Signature:
-    """That of a function is made once, since it takes about as long as to stream a hundred events."""
+    """Return a function's signature, cached because reading it costs as much as streaming a hundred events."""
     found = _signatures.get(function) if inspect.isfunction(function) else None
     if found is None:
         found = _read(function)
@@ -262,22 +277,22 @@ def _read(function: Function) -> _Signature:
     fields: list[Field] = []
     for name, parameter in _parameters(function, where).items():
         if name not in hints:
-            raise TypeError(f"{where}: its parameter {name} has no annotation: write {name}: str, say")
-        told = schema.remark_of(hints[name]) or documented.get(name)
-        fields.append(Field(name, hints[name], told, parameter.default is parameter.empty))
+            raise TypeError(f"{where}: its parameter {name} has no annotation: write {name}: str, for example")
+        described = schema.remark_of(hints[name]) or documented.get(name)
+        fields.append(Field(name, hints[name], described, parameter.default is parameter.empty))
     try:
         made = schema.object_schema(fields, where)
     except TypeError as error:
-        raise TypeError(f"{error}. Otherwise give a schema of your own: Tool.of(function, parameters=...)") from None
+        raise TypeError(f"{error}. Or pass a schema of your own: Tool.of(function, parameters=...)") from None
     return _Signature(fields, made, description)
 
 
 _REFUSED: dict[object, str] = {
-    inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments (*{name}), and a schema names each: "
-    "make it a list",
-    inspect.Parameter.VAR_KEYWORD: "takes any names (**{name}), and a schema lists them: write the parameters out",
-    inspect.Parameter.POSITIONAL_ONLY: "takes {name} by its position only, and a model gives it by its name: "
-    "take the / out of the signature",
+    inspect.Parameter.VAR_POSITIONAL: "takes *{name}, but a schema must name every argument: "
+    "take one parameter with a list instead",
+    inspect.Parameter.VAR_KEYWORD: "takes **{name}, but a schema must name every argument: write the parameters out",
+    inspect.Parameter.POSITIONAL_ONLY: "takes {name} by position only, but a model passes arguments by name: "
+    "remove the / from the signature",
 }
 
 
@@ -286,7 +301,7 @@ def _parameters(function: Function, where: str) -> Mapping[str, inspect.Paramete
         parameters = inspect.signature(function).parameters
     except ValueError:
         raise TypeError(
-            f"{where} has no signature that Python knows of: call it from a function that has annotations"
+            f"{where} has no signature that Python can inspect: wrap it in a function with annotations"
         ) from None
     for name, parameter in parameters.items():
         if refused := _REFUSED.get(parameter.kind):
@@ -295,23 +310,24 @@ def _parameters(function: Function, where: str) -> Mapping[str, inspect.Paramete
 
 
 def _hints(function: Function, where: str) -> dict[str, Any]:
-    """The annotations of a function's parameters; what it returns may be of a class that is not there."""
+    """Return the evaluated annotations of a function's parameters."""
     plain = _plain_function(function)
+    # Without the return annotation: it may name something that is imported for type checkers only.
     written = {name: what for name, what in getattr(plain, "__annotations__", {}).items() if name != "return"}
     names = getattr(inspect.unwrap(plain), "__globals__", {})
     try:
         return typing.get_type_hints(SimpleNamespace(__annotations__=written), names, include_extras=True)
     except NameError as error:
         raise TypeError(
-            f"{where}: the name {error.name!r} in its signature is not known where it is defined; "
-            "define or import it at the top level of that module"
+            f"{where}: its annotations use {error.name!r}, which is not defined at the top level of its module; "
+            "define or import it there"
         ) from None
     except (AttributeError, SyntaxError, TypeError) as error:
-        raise TypeError(f"{where}: its annotations cannot be read: {error}") from None
+        raise TypeError(f"{where}: its annotations cannot be evaluated: {error}") from None
 
 
 def _plain_function(function: Any) -> Any:
-    """What has the annotations: of an object that is called, its method; of a partial call, what is called."""
+    """Return the function that has the annotations: a callable object's `__call__`, a partial's inner function."""
     while isinstance(function, functools.partial):
         function = function.func
     return function if inspect.isroutine(function) else type(function).__call__
@@ -320,7 +336,7 @@ def _plain_function(function: Any) -> Any:
 def _name_of(function: Function) -> str:
     name = getattr(function, "__name__", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"{_short_name(function)} needs a name that a model can call: Tool.of(function, name=...)")
+        raise ValueError(f"{_short_name(function)} has no valid tool name: choose one with Tool.of(function, name=...)")
     return name
 
 
@@ -329,7 +345,7 @@ def _short_name(function: Function) -> str:
 
 
 def _loose(signature: _Signature, function: Function) -> JSONSchema:
-    """The schema where what has a default can be left out."""
+    """Return the schema in which parameters with a default are optional, with the default if JSON can express it."""
     parameters = inspect.signature(function).parameters
     loose = {**signature.schema, "properties": dict(signature.schema["properties"])}
     loose["required"] = [field.name for field in signature.fields if field.is_required]
@@ -354,9 +370,9 @@ def _structured(signature: _Signature, value: Raw) -> dict[str, Any]:
             except structured.UNFIT as error:
                 problems += structured.problems(error, f"$.{field.name}")
         elif field.is_required:
-            problems.append(f"$.{field.name}: it is missing")
+            problems.append(f"$.{field.name}: this argument is missing")
     if unknown := value.keys() - {field.name for field in signature.fields}:
-        problems.append(f"$: there is no {' or '.join(sorted(map(repr, unknown)))}")
+        problems.append(f"$: unknown arguments: {', '.join(sorted(map(repr, unknown)))}")
     if problems:
         raise ValueError(*problems)
     return arguments
@@ -366,7 +382,7 @@ def _structured(signature: _Signature, value: Raw) -> dict[str, Any]:
 
 
 def _documented(function: Function) -> tuple[str | None, dict[str, str]]:
-    """What a docstring of Google's form says of a function, and of its parameters."""
+    """Return the description of a function and of its parameters from a Google-style docstring."""
     sections: dict[str, list[str]] = {"": []}
     lines = sections[""]
     for line in _docstring(function).splitlines():
@@ -374,12 +390,12 @@ def _documented(function: Function) -> tuple[str | None, dict[str, str]]:
             lines = sections.setdefault(found[1], [])
         else:
             lines.append(line)
-    told = [line for name in ("Args", "Arguments", "Parameters") for line in sections.get(name, ())]
-    return "\n".join(sections[""]).strip() or None, _documented_parameters(told)
+    described = [line for name in ("Args", "Arguments", "Parameters") for line in sections.get(name, ())]
+    return "\n".join(sections[""]).strip() or None, _documented_parameters(described)
 
 
 def _docstring(function: Any) -> str:
-    """That of a function; of an object that is called, its method's, else its class's."""
+    """Return the docstring of a function; for a callable object, of its `__call__` or else of its class."""
     text = _plain_function(function).__doc__
     if not text and not inspect.isroutine(function) and not isinstance(function, functools.partial):
         text = cast("object", function).__class__.__doc__
@@ -387,15 +403,15 @@ def _docstring(function: Any) -> str:
 
 
 def _documented_parameters(lines: list[str]) -> dict[str, str]:
-    """`name: text` or `name (type): text`; lines that are indented further go on with it."""
-    told: dict[str, list[str]] = {}
+    """Parse lines of `name: text` or `name (type): text`. Lines that are indented further continue the text."""
+    described: dict[str, list[str]] = {}
     margin, current = None, cast("list[str]", [])
     for line in filter(str.strip, lines):
         indent = len(line) - len(line.lstrip())
         margin = indent if margin is None else margin
         found = _DOCUMENTED.match(line.strip()) if indent <= margin else None
         if found:
-            current = told.setdefault(found[1], [found[2]])
+            current = described.setdefault(found[1], [found[2]])
         else:
             current.append(line.strip())
-    return {name: " ".join(filter(None, texts)) for name, texts in told.items()}
+    return {name: " ".join(filter(None, texts)) for name, texts in described.items()}

@@ -1,13 +1,14 @@
-"""What a model said to its tools, in a form that strict servers accept in the next request.
+"""Repairs a model's tool calls so that strict servers accept them in the next request.
 
-Servers check what they are sent more strictly than what they send themselves. So in what goes back:
+The next request repeats the calls that the model made. Servers check requests more strictly than their own output, so:
 
-* arguments are a JSON object. Blank ones become `{}`. Anything else is kept as text in an object, where the model can
-  see what it wrote (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/fine-grained-tool-streaming).
-* every call has an id that is a string, and no two calls of a round share one;
-* names have only the characters that the API allows.
+* Arguments must be a JSON object. Blank arguments become `{}`. Anything else is wrapped in an object as text, where the
+  model can see what it wrote
+  (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/fine-grained-tool-streaming).
+* Every call needs an id that is a non-empty string, and two calls of a round must not share one.
+* Names may only contain the characters that the API allows.
 
-What is fine already goes back as it came.
+Whatever is valid already is sent back unchanged.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from trio_openai.types._base import Raw
 from trio_openai.types.deltas import ToolCallDone
 
 INVALID_JSON = "INVALID_JSON"
-"""The member that holds arguments that were no JSON object."""
+"""The key under which arguments are sent back that were not a JSON object."""
 
 _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 64
 _ITEM_TYPES = {"function": "function_call", "custom": "custom_tool_call"}
 
 Description = tuple[str, str, str, str]
-"""A call's kind, id, name and text."""
+"""A call's kind, id, name, and arguments or text."""
 
 
 def arguments_to_send(call: ToolCallDone) -> str:
-    """Return a call's arguments as the text of a JSON object; of a custom tool, its text."""
+    """Return a call's arguments as the text of a JSON object; for a custom tool, its text."""
     text = utf8(call.arguments).decode()
     if call.kind == "custom":
         return text
@@ -60,7 +61,7 @@ def name_to_send(name: object) -> str:
 
 
 def name_to_show(name: object) -> str:
-    """Return what the server sent as a tool's name, for an error message. Never raises."""
+    """Return a tool's name for an error message, whatever the server sent as one. Never raises."""
     try:
         return f"{name!r:.100}"
     except RecursionError:
@@ -68,11 +69,12 @@ def name_to_show(name: object) -> str:
 
 
 def distinct_ids(given: Sequence[object], used: set[str]) -> list[str]:
-    """Return one id for each call of a round: the server's own, unless that is none or was there before.
+    """Return one id for each call of a round: the server's own if it is valid and new, else one made up here.
 
     Args:
-        given: what the server sent as the ids.
-        used: every id of the conversation so far, which a new id must not repeat. The ids of this round are added.
+        given: the ids that the server sent.
+        used: every id of the conversation so far. An id made up here repeats none of them; the ids of this round are
+            added.
     """
     ids: dict[str, None] = {}
     numbers = itertools.count(2)
@@ -86,7 +88,7 @@ def distinct_ids(given: Sequence[object], used: set[str]) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """A string that can be sent, or an empty one for what is no string."""
+    """Return a string that can be encoded as UTF-8, or an empty string for any other value."""
     return utf8(value).decode().strip() if isinstance(value, str) else ""
 
 
@@ -94,20 +96,20 @@ def _text(value: object) -> str:
 
 
 def id_of(call: ToolCallDone, item: Raw | None) -> str:
-    """Return what the output of a call has to name, as the server sent it; empty if it sent nothing."""
+    """Return the id that the output of a call must refer to, as the server sent it; empty if it sent none."""
     return _id_of_item(item) if item is not None else _text(call.id)
 
 
 def _id_of_item(item: Raw) -> str:
-    """The item's `call_id`, or its own id where a server sends none."""
+    """Return the item's `call_id`, or its `id` where a server sends no `call_id`."""
     return _text(item.get("call_id")) or _text(item.get("id"))
 
 
 def items_of_calls(items: list[Raw], calls: Sequence[ToolCallDone]) -> list[int | None]:
-    """Return the place of each call's item in the output, or None if the output lacks it.
+    """Return the index of each call's item in the output, or None if the output lacks it.
 
-    Servers change ids and order between events. So a call is looked for by all that is known of it first, then by its
-    id, then by what is called, and at last by its kind alone. Each item is taken once.
+    Some servers change ids and order between the events and the final response. So match by all known fields first,
+    then by kind and id, then by kind, name and arguments, and finally by kind alone. Each item is matched once.
     """
     found: dict[int, int] = {}
     free = {place: _described(item) for place, item in enumerate(items) if item.get("type") in _ITEM_TYPES.values()}
@@ -141,7 +143,7 @@ def _sought(call: ToolCallDone) -> Description:
 
 
 def item_to_send(call: ToolCallDone, call_id: str, item: Raw | None) -> Raw:
-    """Return the item of a call as it goes back. `item` is what the server sent, if it did."""
+    """Return the item of a call to send back, based on `item`, the one that the server sent (if it did)."""
     text = "input" if call.kind == "custom" else "arguments"
     wanted: Raw = {
         "type": _ITEM_TYPES[call.kind],

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_openai._tools.conversation import ChatConversation, ResponseConversation
-from trio_openai._tools.sent_back import arguments_to_send, distinct_ids, items_of_calls, name_to_send
+from trio_openai._tools.normalize import arguments_to_send, distinct_ids, items_of_calls, name_to_send
 from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
 
