@@ -24,13 +24,14 @@ import httpx
 from trio_openai._deadlines import Deadlines
 
 from ._client.client import TrioOpenAI, hidden_proxy, keep_attributes
+from ._endpoints._endpoint import Objects, RawResponses
 from ._http.api_key import Key, KeyProvider, in_thread
 from ._http.secrets import shown_url
 from ._limits.limiter import Limiter
 from ._request.calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
 from ._statistics import ClientStatistics, TransportStatistics
 from ._sync.calls import SyncCaller, SyncPage, SyncRawResponse, SyncStreamManager
-from ._sync.endpoints import SyncAudio, SyncChat, SyncCompletions, SyncEmbeddings, SyncImages, SyncModels, SyncResponses
+from ._sync.endpoints import SyncEndpoints
 from ._sync.portal import Portals
 from ._sync.stream import (
     SyncByteStream,
@@ -51,7 +52,6 @@ from .types.params import CallParams
 
 if TYPE_CHECKING:
     from ._http.proxy import Proxy
-    from ._sync.raw_types import SyncRawClient
 
 __all__ = [
     "SyncAzureOpenAI",
@@ -74,7 +74,7 @@ __all__ = [
 _WireT = TypeVar("_WireT", bound=WireObject)
 
 
-class SyncOpenAI:
+class SyncOpenAI(SyncEndpoints[Objects]):
     """A client of an OpenAI-compatible API, for threads that run no event loop.
 
     It can be used from many threads at once. Nothing is started before the first call. Leave it (`with`, or `close`),
@@ -160,21 +160,15 @@ class SyncOpenAI:
         self.base_url = like.base_url
         self.timeout = like.timeout
         self.max_retries = like.max_retries
-        self.chat = SyncChat(caller)
-        self.completions = SyncCompletions(caller)
-        self.responses = SyncResponses(caller)
-        self.images = SyncImages(caller)
-        self.audio = SyncAudio(caller)
-        self.models = SyncModels(caller)
-        self.embeddings = SyncEmbeddings(caller)
+        self._add_endpoints(caller)
 
     @property
-    def with_raw_response(self) -> SyncRawClient:
+    def with_raw_response(self) -> SyncEndpoints[RawResponses]:
         """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
         copy = object.__new__(type(self))
         copy._set_up(self._like, attrs.evolve(self._caller, raw=True))
         keep_attributes(self, copy)
-        return cast("SyncRawClient", copy)
+        return cast("SyncEndpoints[RawResponses]", copy)
 
     def __repr__(self) -> str:
         where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "half made"

@@ -132,15 +132,24 @@ def test_imports_go_down() -> None:
                 assert layer_of(own) < layer_of(imported), f"{own} imports {imported}, which is above it"
 
 
-def test_no_module_imports_itself_by_a_detour() -> None:
-    """Only a function, and what is for type checkers, may import what imports its module."""
+# Imports that close a circle, inside functions. (`_stream` is being rebuilt.)
+CIRCLES = {
+    ("_stream.raw", "_stream.stream"),
+    ("types._fields", "types._base"),
+    ("types._plain", "types._base"),
+}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """This includes imports inside functions and under `TYPE_CHECKING`, so every module can be read on its own."""
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         assert name not in above, f"{' -> '.join((*above, name))} is a cycle"
         if name not in done and name in NAMES:
-            for imported in sorted(own_imports(NAMES[name], late=False) - {name}):
-                visit(imported, (*above, name))
+            for imported in sorted(own_imports(NAMES[name]) - {name}):
+                if (name, imported) not in CIRCLES:
+                    visit(imported, (*above, name))
             done.add(name)
 
     for name in NAMES:

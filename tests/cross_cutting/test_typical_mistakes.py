@@ -28,8 +28,8 @@ PLACE = {"azure_endpoint": "https://mine.openai.azure.com", "api_version": "2024
         (lambda client: client.chat.completions.parse, r"response_format="),
         (lambda client: client.responses.parse, r"text_format="),
         (lambda client: client.chat.completions.with_streaming_response, r"raw_bytes"),
-        (lambda client: client.with_raw_response.base_url, r"for endpoints, and base_url is none"),
-        (lambda client: client.with_raw_response.stream_request, r"for endpoints, and stream_request is none"),
+        (lambda client: client.with_raw_response.base_url, r"only the endpoints of the client, not base_url"),
+        (lambda client: client.with_raw_response.stream_request, r"endpoints of the client, not stream_request"),
         (lambda client: client.nonsense, r"^'TrioOpenAI' object has no attribute 'nonsense'$"),
     ],
 )

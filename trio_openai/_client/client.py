@@ -18,7 +18,8 @@ import httpx
 import trio
 
 from trio_openai._deadlines import DEFAULT_DEADLINES, Deadlines
-from trio_openai._endpoints.chat import Chat
+from trio_openai._endpoints._client_endpoints import Endpoints, RawEndpoints
+from trio_openai._endpoints._endpoint import Objects
 from trio_openai._http.api_key import Key, KeyProvider
 from trio_openai._http.byte_streams import dialled, has_port, is_loopback
 from trio_openai._http.secrets import shown_text, shown_url
@@ -37,12 +38,6 @@ from trio_openai.types.params import CallParams
 if TYPE_CHECKING:
     from trio_openai._concurrent.many import Calls, Items
     from trio_openai._concurrent.race import Race
-    from trio_openai._endpoints._raw_types import RawClient
-    from trio_openai._endpoints.audio import Audio
-    from trio_openai._endpoints.completions import Completions
-    from trio_openai._endpoints.images import Images
-    from trio_openai._endpoints.others import Embeddings, Models
-    from trio_openai._endpoints.responses import Responses
     from trio_openai._http.proxy import Proxy, Route
     from trio_openai._limits.limiter import Limiter
     from trio_openai._statistics import ClientStatistics
@@ -55,7 +50,7 @@ DEFAULT_CONCURRENT = 100
 _STOCK_POOL = 100  # connections of an httpx client that was not told otherwise
 
 
-class TrioOpenAI:
+class TrioOpenAI(Endpoints[Objects]):
     """A client of an OpenAI-compatible API.
 
     It can be made outside of `trio.run`, and is used inside one. Leave it (`async with`, or `aclose`) and every
@@ -153,7 +148,6 @@ class TrioOpenAI:
             deadlines=self.timeout,
             max_retries=self.max_retries,
         )
-        self.chat = Chat(self._caller)
         self._options: dict[str, Any] = {
             "api_key": key,
             "base_url": self.base_url,
@@ -168,57 +162,12 @@ class TrioOpenAI:
             "max_event_bytes": max_event_bytes,
         }
 
-    # The endpoints, but `chat`. Each is imported when it is first used, as are the doors for many calls below: to make
-    # their classes takes some milliseconds.
-
-    @cached_property
-    def completions(self) -> Completions:
-        """Completions, the endpoint without a chat."""
-        from trio_openai._endpoints.completions import Completions
-
-        return Completions(self._caller)
-
-    @cached_property
-    def responses(self) -> Responses:
-        """Responses, and what can be done with those that the server has kept."""
-        from trio_openai._endpoints.responses import Responses
-
-        return Responses(self._caller)
-
-    @cached_property
-    def images(self) -> Images:
-        """Pictures, made and edited."""
-        from trio_openai._endpoints.images import Images
-
-        return Images(self._caller)
-
-    @cached_property
-    def audio(self) -> Audio:
-        """Recordings to text, and text to speech."""
-        from trio_openai._endpoints.audio import Audio
-
-        return Audio(self._caller)
-
-    @cached_property
-    def models(self) -> Models:
-        """The models that can be asked."""
-        from trio_openai._endpoints.others import Models
-
-        return Models(self._caller)
-
-    @cached_property
-    def embeddings(self) -> Embeddings:
-        """Vectors of texts."""
-        from trio_openai._endpoints.others import Embeddings
-
-        return Embeddings(self._caller)
-
     @property
-    def with_raw_response(self) -> RawClient:
-        """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
-        from trio_openai._request.raw_response import RawEndpoints
+    def with_raw_response(self) -> RawEndpoints:
+        """The endpoints, whose methods return a `RawResponse` that holds the object."""
+        from trio_openai._request.raw_response import RawCaller
 
-        return cast("RawClient", RawEndpoints(self))
+        return RawEndpoints(RawCaller.like(self._caller))
 
     if not TYPE_CHECKING:
 

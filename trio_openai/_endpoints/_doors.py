@@ -20,10 +20,8 @@ from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, start
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.text import path_segment
 
+from ._endpoint import Endpoint, ReturnsT
 from ._parameters import Parameters
-
-if TYPE_CHECKING:
-    from ._raw_types import RawCalled, RawCreating
 
 WholeT = TypeVar("WholeT")
 Params = dict[str, Any]
@@ -33,28 +31,7 @@ DEFAULT_BUFFER = 64
 """Events that a task may read ahead of whoever iterates the stream."""
 
 
-class Endpoint:
-    """What is under an attribute of the client."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    if not TYPE_CHECKING:  # a checker finds its type in each endpoint's own class
-
-        @property
-        def with_raw_response(self) -> Any:
-            """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
-            from trio_openai._request.raw_response import RawCaller
-
-            return type(self)(RawCaller.like(self._caller))
-
-        def __getattr__(self, name: str) -> Any:
-            from trio_openai._request.hints import no_attribute
-
-            raise no_attribute(self, name)
-
-
-class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
+class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
     """An endpoint that answers plainly or by a stream.
 
     Parameters are the API's, and the same at every door. Beside them, every call takes:
@@ -65,6 +42,7 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
     A parameter that this library does not know goes into `extra_body`.
     """
 
+    _caller: Caller
     _method: ClassVar[str] = "POST"
     _path: ClassVar[str]  # with `{names}` of what is given without a keyword
     _parameters: ClassVar[Parameters]
@@ -152,7 +130,7 @@ class StreamingEndpoint(Endpoint, Generic[StreamT, WholeT]):
             return StreamCall(key, self._opening(where, streamed(params)))
 
 
-class CreatingEndpoint(StreamingEndpoint[StreamT, WholeT]):
+class CreatingEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
     """One whose third door, and whose plain answer, is called `create`."""
 
     if not TYPE_CHECKING:
@@ -168,13 +146,8 @@ class CreatingEndpoint(StreamingEndpoint[StreamT, WholeT]):
             """
             return await self._make(where, stream, params)
 
-    if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> RawCreating[StreamT, WholeT]: ...
-
-
-class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
+class CalledEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
     """One that is called itself, as a method: `await client.images.generate(...)`."""
 
     if not TYPE_CHECKING:
@@ -182,11 +155,6 @@ class CalledEndpoint(StreamingEndpoint[StreamT, WholeT]):
         async def __call__(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
             """As `create` of other endpoints."""
             return await self._make(where, stream, params)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> RawCalled[StreamT, WholeT]: ...
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar
 
 import attrs
 import trio
 
-from trio_openai._request.calls import Caller
+from trio_openai._request.calls import Caller, by_name_only
 
 from ._doors import Asking, Params
 
+if TYPE_CHECKING:
+    from trio_openai._request.raw_response import RawResponse
+
+    from ._endpoint import Method
+
+_P = ParamSpec("_P")
 T = TypeVar("T")
 Fetch: TypeAlias = "Callable[[str | None], Awaitable[Page[T]]]"
 
@@ -84,6 +90,13 @@ class _Items(Generic[T]):
             self._page, self._next = await self._page.get_next_page(), 0
         self._next += 1
         return self._page.data[self._next - 1]
+
+
+def returns_pages(
+    method: Callable[Concatenate[Any, _P], Listing[T]],
+) -> Method[Callable[_P, Listing[T]], Callable[_P, Coroutine[Any, Any, RawResponse[Page[T]]]]]:
+    """Declare a method that returns a list in pages. It refuses positional arguments that it does not name."""
+    return by_name_only(method)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 
 def listing(caller: Caller, ask: Asking[Any], where: tuple[str, ...], params: Params) -> Listing[Any]:

@@ -13,32 +13,33 @@ from trio_openai._stream.stream import SpeechStream, StreamCall, StreamManager, 
 from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
 from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, Params
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
 
-    from ._raw_types import RawAudio
+    from ._endpoint import Method, direct, raw
 
 AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized | str
 
 
-class Audio(Endpoint):
+class Audio(Endpoint[ReturnsT]):
     """What is under `client.audio`."""
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
-        self.transcriptions = Transcriptions(caller)
-        self.speech = SpeechEndpoint(caller)
+        self.transcriptions: Transcriptions[ReturnsT] = Transcriptions(caller)
+        self.speech: SpeechEndpoint[ReturnsT] = SpeechEndpoint(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawAudio: ...
+        def with_raw_response(self) -> Audio[RawResponses]: ...
 
 
-class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
+class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscription]):
     """What is under `client.audio.transcriptions`: the text of a recording, which is uploaded."""
 
     _path = "/audio/transcriptions"
@@ -59,6 +60,8 @@ class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> Transcriptions[RawResponses]: ...
         def stream(self, **params: Unpack[TranscriptionStreamParams]) -> StreamManager[TranscriptionStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[TranscriptionStreamParams]
@@ -67,11 +70,11 @@ class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
             self, *, key: object = None, **params: Unpack[TranscriptionStreamParams]
         ) -> StreamCall[TranscriptionStream]: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[True], **params: Unpack[TranscriptionStreamParams]
         ) -> TranscriptionStream: ...
         @overload
-        async def create(
+        async def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -79,7 +82,7 @@ class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
             **params: Unpack[TranscriptionParams],
         ) -> str: ...
         @overload
-        async def create(
+        async def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -87,7 +90,7 @@ class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
             **params: Unpack[TranscriptionParams],
         ) -> TranscriptionVerbose: ...
         @overload
-        async def create(
+        async def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -95,17 +98,20 @@ class Transcriptions(CreatingEndpoint[TranscriptionStream, AnyTranscription]):
             **params: Unpack[TranscriptionParams],
         ) -> TranscriptionDiarized: ...
         @overload
-        async def create(
+        async def _create(
             self,
             *,
             stream: Literal[False] | None = None,
             response_format: Literal["json"] = "json",
             **params: Unpack[TranscriptionParams],
         ) -> Transcription: ...
-        async def create(self, **params: Any) -> Any: ...
+        async def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
+class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
     """What is under `client.audio.speech`: text as sound. `create` gives its bytes, `stream` events with pieces."""
 
     _path = "/audio/speech"
@@ -140,13 +146,18 @@ class SpeechEndpoint(CreatingEndpoint[SpeechStream, bytes]):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> SpeechEndpoint[RawResponses]: ...
         def stream(self, **params: Unpack[SpeechParams]) -> StreamManager[SpeechStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[SpeechParams]
         ) -> SpeechStream: ...
         def call(self, *, key: object = None, **params: Unpack[SpeechParams]) -> StreamCall[SpeechStream]: ...
         @overload
-        async def create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SpeechStream: ...
+        async def _create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SpeechStream: ...
         @overload
-        async def create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
-        async def create(self, **params: Any) -> Any: ...
+        async def _create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
+        async def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)

@@ -14,7 +14,8 @@ from trio_openai._stream.stream import ChatCompletionStream, StreamCall, StreamM
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Endpoint, MakeProtocol, Params, streamed
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol, Params, streamed
+from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._formats import as_parsed, chat_format
 from ._parameters import Parameters
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
@@ -26,25 +27,25 @@ if TYPE_CHECKING:
     from trio_openai._tools.run import ChatToolRun, OnError
     from trio_openai.types import ParsedChatCompletion
 
-    from ._raw_types import RawChat
+    from ._endpoint import Method, direct, raw
 
 T = TypeVar("T")
 
 
-class Chat(Endpoint):
+class Chat(Endpoint[ReturnsT]):
     """What is under `client.chat`."""
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
-        self.completions = ChatCompletions(caller)
+        self.completions: ChatCompletions[ReturnsT] = ChatCompletions(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawChat: ...
+        def with_raw_response(self) -> Chat[RawResponses]: ...
 
 
-class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
+class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompletion]):
     """What is under `client.chat.completions`."""
 
     _path = "/chat/completions"
@@ -137,6 +138,8 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> ChatCompletions[RawResponses]: ...
         @overload
         def stream(
             self, *, response_format: type[T], **params: Unpack[ChatCompletionParsedParams]
@@ -168,11 +171,11 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
         ) -> StreamCall[ChatCompletionStream]: ...
         def call(self, **params: Any) -> Any: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[True], response_format: type[T], **params: Unpack[ChatCompletionParsedParams]
         ) -> ParsedChatCompletionStream[T]: ...
         @overload
-        async def create(
+        async def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -180,11 +183,14 @@ class ChatCompletions(CreatingEndpoint[ChatCompletionStream, ChatCompletion]):
             **params: Unpack[ChatCompletionParsedParams],
         ) -> ParsedChatCompletion[T]: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[True], **params: Unpack[ChatCompletionParams]
         ) -> ChatCompletionStream: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ChatCompletionParams]
         ) -> ChatCompletion: ...
-        async def create(self, **params: Any) -> Any: ...
+        async def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)

@@ -12,13 +12,16 @@ from trio_openai.types import Completion
 from trio_openai.types.params import CompletionParams
 
 from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._endpoint import RawResponses, ReturnsT
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
 
+    from ._endpoint import Method, direct, raw
 
-class Completions(CreatingEndpoint[CompletionStream, Completion]):
+
+class Completions(CreatingEndpoint[ReturnsT, CompletionStream, Completion]):
     """What is under `client.completions`: text goes on, without a chat."""
 
     _path = "/completions"
@@ -32,18 +35,23 @@ class Completions(CreatingEndpoint[CompletionStream, Completion]):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> Completions[RawResponses]: ...
         def stream(self, **params: Unpack[CompletionParams]) -> StreamManager[CompletionStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[CompletionParams]
         ) -> CompletionStream: ...
         def call(self, *, key: object = None, **params: Unpack[CompletionParams]) -> StreamCall[CompletionStream]: ...
         @overload
-        async def create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> CompletionStream: ...
+        async def _create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> CompletionStream: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[False] | None = None, **params: Unpack[CompletionParams]
         ) -> Completion: ...
-        async def create(self, **params: Any) -> Any: ...
+        async def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
 def _prompts(prompt: Any) -> int:

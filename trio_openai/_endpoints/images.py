@@ -11,30 +11,31 @@ from trio_openai._stream.stream import ImageStream, StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
 from trio_openai.types.params import ImageEditParams, ImageGenerateParams
 
-from ._doors import DEFAULT_BUFFER, CalledEndpoint, Endpoint, Params
+from ._doors import DEFAULT_BUFFER, CalledEndpoint, Params
+from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
     import trio
 
-    from ._raw_types import RawImages
+    from ._endpoint import Method, direct, raw
 
 
-class Images(Endpoint):
+class Images(Endpoint[ReturnsT]):
     """What is under `client.images`."""
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
-        self.generate = GenerateImages(caller)
-        self.edit = EditImages(caller)
+        self.generate: GenerateImages[ReturnsT] = GenerateImages(caller)
+        self.edit: EditImages[ReturnsT] = EditImages(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawImages: ...
+        def with_raw_response(self) -> Images[RawResponses]: ...
 
 
-class _ImageEndpoint(CalledEndpoint[ImageStream, ImagesResponse]):
+class _ImageEndpoint(CalledEndpoint[ReturnsT, ImageStream, ImagesResponse]):
     _stream_class = ImageStream
     _answer = ImagesResponse
 
@@ -43,7 +44,7 @@ class _ImageEndpoint(CalledEndpoint[ImageStream, ImagesResponse]):
         return lambda: ImageProtocol(pictures)
 
 
-class GenerateImages(_ImageEndpoint):
+class GenerateImages(_ImageEndpoint[ReturnsT]):
     """What is `client.images.generate`: pictures after a description. `partial_images=2` streams sketches too."""
 
     _path = "/images/generations"
@@ -51,21 +52,26 @@ class GenerateImages(_ImageEndpoint):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> GenerateImages[RawResponses]: ...
         def stream(self, **params: Unpack[ImageGenerateParams]) -> StreamManager[ImageStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ImageGenerateParams]
         ) -> ImageStream: ...
         def call(self, *, key: object = None, **params: Unpack[ImageGenerateParams]) -> StreamCall[ImageStream]: ...
         @overload
-        async def __call__(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> ImageStream: ...
+        async def _call(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> ImageStream: ...
         @overload
-        async def __call__(
+        async def _call(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ImageGenerateParams]
         ) -> ImagesResponse: ...
-        async def __call__(self, **params: Any) -> Any: ...
+        async def _call(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_call), raw(_call)
+        __call__ = Method(_direct, _raw)
 
 
-class EditImages(_ImageEndpoint):
+class EditImages(_ImageEndpoint[ReturnsT]):
     """What is `client.images.edit`: pictures made of pictures, which are uploaded."""
 
     _path = "/images/edits"
@@ -74,15 +80,20 @@ class EditImages(_ImageEndpoint):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> EditImages[RawResponses]: ...
         def stream(self, **params: Unpack[ImageEditParams]) -> StreamManager[ImageStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ImageEditParams]
         ) -> ImageStream: ...
         def call(self, *, key: object = None, **params: Unpack[ImageEditParams]) -> StreamCall[ImageStream]: ...
         @overload
-        async def __call__(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> ImageStream: ...
+        async def _call(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> ImageStream: ...
         @overload
-        async def __call__(
+        async def _call(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ImageEditParams]
         ) -> ImagesResponse: ...
-        async def __call__(self, **params: Any) -> Any: ...
+        async def _call(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_call), raw(_call)
+        __call__ = Method(_direct, _raw)

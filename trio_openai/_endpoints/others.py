@@ -9,32 +9,30 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from trio_openai._protocols.tagged import OtherProtocol, decode_base64
-from trio_openai._request.calls import Caller, as_object, by_name_only, hide_headers
+from trio_openai._request.calls import Caller, as_object, hide_headers
 from trio_openai._stream.stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
 from trio_openai.types.params import CallParams, EmbeddingParams
 
-from ._doors import Asking, Endpoint, Params
-from ._pages import Listing, listing
+from ._doors import Asking, Params
+from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
+from ._pages import Listing, listing, returns_pages
 from ._parameters import Parameters
-
-if TYPE_CHECKING:
-    from ._raw_types import RawEmbeddings, RawModels
 
 _NOTHING_ELSE = Parameters(CallParams)
 _EMBEDDING = Parameters(EmbeddingParams)
 
 
-class Models(Endpoint):
+class Models(Endpoint[ReturnsT]):
     """What is under `client.models`."""
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawModels: ...
+        def with_raw_response(self) -> Models[RawResponses]: ...
 
-    @by_name_only
+    @returns_pages
     def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
         """The models that can be asked: to be awaited for a page, which is all of them, or iterated.
 
@@ -44,7 +42,7 @@ class Models(Endpoint):
         ask = Asking("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
         return listing(self._caller, ask, (), cast("Params", params))
 
-    @by_name_only
+    @returns_object
     async def retrieve(self, model: str, **params: Unpack[CallParams]) -> Model:
         """What is known of one model.
 
@@ -56,15 +54,15 @@ class Models(Endpoint):
         return await ask(self._caller, (model,), cast("Params", params))
 
 
-class Embeddings(Endpoint):
+class Embeddings(Endpoint[ReturnsT]):
     """What is under `client.embeddings`."""
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawEmbeddings: ...
+        def with_raw_response(self) -> Embeddings[RawResponses]: ...
 
-    @by_name_only
+    @returns_object
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
         """The vectors of texts: lists of numbers, unless `encoding_format` says otherwise.
 

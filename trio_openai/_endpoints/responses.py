@@ -21,9 +21,10 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Endpoint, MakeProtocol, Params, streamed
+from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, MakeProtocol, Params, streamed
+from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._formats import as_parsed, text_format
-from ._pages import Listing, listing
+from ._pages import Listing, listing, returns_pages
 from ._parameters import Parameters
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, run
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from trio_openai._tools.run import OnError, ResponseToolRun
     from trio_openai.types import ParsedResponse
 
-    from ._raw_types import RawInputItems, RawResponses
+    from ._endpoint import Method, direct, raw
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ _NOTHING_ELSE = Parameters(CallParams)
 _ITEMS = Parameters(InputItemListParams)
 
 
-class Responses(CreatingEndpoint[ResponseStream, Response]):
+class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
     """What is under `client.responses`."""
 
     _path = "/responses"
@@ -52,8 +53,8 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
-        self.retrieve = RetrieveResponse(caller)
-        self.input_items = InputItems(caller)
+        self.retrieve: RetrieveResponse[ReturnsT] = RetrieveResponse(caller)
+        self.input_items: InputItems[ReturnsT] = InputItems(caller)
 
     def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeProtocol]:
         wanted = text_format(params)
@@ -138,7 +139,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
             on_error=on_error,
         )
 
-    @by_name_only
+    @returns_object
     async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
         """Have the server stop generating a background response.
 
@@ -149,7 +150,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         ask = Asking("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
         return await ask(self._caller, (response_id,), cast("Params", params))
 
-    @by_name_only
+    @returns_object
     async def delete(self, response_id: str, **params: Unpack[CallParams]) -> None:
         """Have the server forget a response.
 
@@ -163,7 +164,7 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawResponses: ...
+        def with_raw_response(self) -> Responses[RawResponses]: ...
         @overload
         def stream(
             self, *, text_format: type[T], **params: Unpack[ResponseStreamParams]
@@ -193,23 +194,26 @@ class Responses(CreatingEndpoint[ResponseStream, Response]):
         def call(self, *, key: object = None, **params: Unpack[ResponseStreamParams]) -> StreamCall[ResponseStream]: ...
         def call(self, **params: Any) -> Any: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[True], text_format: type[T], **params: Unpack[ResponseStreamParams]
         ) -> ParsedResponseStream[T]: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[False] | None = None, text_format: type[T], **params: Unpack[ResponseParams]
         ) -> ParsedResponse[T]: ...
         @overload
-        async def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> ResponseStream: ...
+        async def _create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> ResponseStream: ...
         @overload
-        async def create(
+        async def _create(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]
         ) -> Response: ...
-        async def create(self, **params: Any) -> Any: ...
+        async def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
+class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
     """What is `client.responses.retrieve`: a response that the server has kept, or its events from any one on."""
 
     _method = "GET"
@@ -223,6 +227,8 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
 
     if TYPE_CHECKING:
 
+        @property
+        def with_raw_response(self) -> RetrieveResponse[RawResponses]: ...
         def stream(
             self, response_id: str, **params: Unpack[ResponseRetrieveParams]
         ) -> StreamManager[ResponseStream]: ...
@@ -238,25 +244,28 @@ class RetrieveResponse(CalledEndpoint[ResponseStream, Response]):
             self, response_id: str, *, key: object = None, **params: Unpack[ResponseRetrieveParams]
         ) -> StreamCall[ResponseStream]: ...
         @overload
-        async def __call__(
+        async def _call(
             self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
         ) -> ResponseStream: ...
         @overload
-        async def __call__(
+        async def _call(
             self, response_id: str, *, stream: Literal[False] | None = None, **params: Unpack[ResponseRetrieveParams]
         ) -> Response: ...
-        async def __call__(self, response_id: str, **params: Any) -> Any: ...
+        async def _call(self, response_id: str, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_call), raw(_call)
+        __call__ = Method(_direct, _raw)
 
 
-class InputItems(Endpoint):
+class InputItems(Endpoint[ReturnsT]):
     """What is under `client.responses.input_items`."""
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> RawInputItems: ...
+        def with_raw_response(self) -> InputItems[RawResponses]: ...
 
-    @by_name_only
+    @returns_pages
     def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:
         """The items of a response's input, in pages: to be awaited for the first one, or iterated for all items.
 

@@ -183,16 +183,3 @@ class RawCaller(Caller):
             parse=lambda: stream,
             stream=stream,
         )
-
-
-class RawEndpoints:
-    """What is under a client's `with_raw_response`."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        endpoint = getattr(self._client, name)
-        if not hasattr(endpoint, "with_raw_response"):
-            raise AttributeError(f"with_raw_response is there for endpoints, and {name} is none", name=name)
-        return endpoint.with_raw_response

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 import attrs
 import trio
 
 from trio_openai._client.client import TrioOpenAI
+from trio_openai._endpoints._endpoint import Endpoint, Objects, RawResponses, ReturnsT
 from trio_openai._endpoints._pages import Listing, Page
-from trio_openai._request.calls import by_name_only, hide_headers
+from trio_openai._request.calls import hide_headers
 from trio_openai._request.raw_response import RawResponse
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.mistakes import EntersBlocking
@@ -216,23 +216,13 @@ _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
 }
 
 
-class Endpoint:
-    """What is under an attribute of the client."""
+class SyncEndpoint(Endpoint[ReturnsT]):
+    """The base of the blocking client's endpoints."""
 
-    def __init__(self, caller: SyncCaller) -> None:
-        self.caller = caller
+    _caller: SyncCaller
 
-    if not TYPE_CHECKING:  # a checker finds its type in each endpoint's own class
-
-        @property
-        def with_raw_response(self) -> Any:
-            """The same endpoint; its plain methods return a `RawResponse` with the answer in it."""
-            return type(self)(attrs.evolve(self.caller, raw=True))
-
-        def __getattr__(self, name: str) -> Any:
-            from trio_openai._request.hints import no_attribute
-
-            raise no_attribute(self, name)
+    def _raw_caller(self) -> SyncCaller:
+        return attrs.evolve(self._caller, raw=True)
 
 
 class Streamed(Generic[_P, SyncT]):
@@ -245,10 +235,12 @@ class Streamed(Generic[_P, SyncT]):
     ) -> None:
         self._find, self._wrap = find, wrap
 
-    def __get__(self, endpoint: Endpoint, owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
+    def __get__(self, endpoint: SyncEndpoint[Any], owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
         def call(*args: _P.args, **params: _P.kwargs) -> SyncStreamManager[SyncT]:
             hide_headers(params)
-            return endpoint.caller.manager(lambda client: self._find(client)(*args, **params), self._wrap)
+            return endpoint._caller.manager(  # pyright: ignore[reportPrivateUsage]
+                lambda client: self._find(client)(*args, **params), self._wrap
+            )
 
         return call
 
@@ -259,11 +251,16 @@ class _Awaited(Generic[_P, _T]):
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[Any]]]) -> None:
         self._find = find
 
-    def __get__(self, endpoint: Endpoint, owner: object) -> Callable[_P, _T]:
-        def call(*args: _P.args, **params: _P.kwargs) -> _T:
+    @overload
+    def __get__(self, endpoint: SyncEndpoint[Objects], owner: object) -> Callable[_P, _T]: ...
+    @overload
+    def __get__(self, endpoint: SyncEndpoint[RawResponses], owner: object) -> Callable[_P, SyncRawResponse[_T]]: ...
+    def __get__(self, endpoint: SyncEndpoint[Any], owner: object) -> Callable[_P, Any]:
+        def call(*args: _P.args, **params: _P.kwargs) -> Any:
             hide_headers(params)
-            answer: _T = endpoint.caller.ask(lambda client: self._find(client)(*args, **params))
-            return answer
+            return endpoint._caller.ask(  # pyright: ignore[reportPrivateUsage]
+                lambda client: self._find(client)(*args, **params)
+            )
 
         return call
 
@@ -282,33 +279,8 @@ class Paged(_Awaited[_P, SyncPage[_T]], Generic[_P, _T]):
         super().__init__(find)
 
 
-class Creating(Endpoint):
-    """An endpoint with `create`."""
+if TYPE_CHECKING:
 
-    _name: ClassVar[str]  # of its counterpart, from the client on
-
-    if not TYPE_CHECKING:
-
-        @by_name_only
-        def create(self, **params: Any) -> Any:
-            """Make a call and return the whole answer; with `stream=True`, its stream, for `with` or to `close()`.
-
-            Raises:
-                TypeError, ValueError: a parameter cannot be sent.
-                APIError: it failed.
-            """
-            hide_headers(params)
-            return self.caller.ask(lambda client: attrgetter(self._name)(client).create(**params))
-
-
-class Called(Endpoint):
-    """An endpoint that is called itself."""
-
-    _name: ClassVar[str]
-
-    if not TYPE_CHECKING:
-
-        def __call__(self, *where: str, **params: Any) -> Any:
-            """As `create` of other endpoints."""
-            hide_headers(params)
-            return self.caller.ask(lambda client: attrgetter(self._name)(client)(*where, **params))
+    def raw(method: Callable[Concatenate[Any, _P], _T]) -> Callable[_P, SyncRawResponse[_T]]:
+        """Return the type of a bound method that wraps its result in a `SyncRawResponse`."""
+        ...

@@ -6,8 +6,9 @@ signature. What a method with overloads takes is said under `if TYPE_CHECKING`, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
+from trio_openai._endpoints._endpoint import RawResponses, ReturnsT
 from trio_openai.types import (
     ChatCompletion,
     Completion,
@@ -33,7 +34,7 @@ from trio_openai.types.params import (
     TranscriptionStreamParams,
 )
 
-from .calls import Called, Creating, Endpoint, Paged, Plain, Streamed, SyncCaller, SyncStreamManager
+from .calls import Paged, Plain, Streamed, SyncCaller, SyncEndpoint, SyncStreamManager
 from .stream import (
     SyncByteStream,
     SyncChatCompletionStream,
@@ -47,48 +48,37 @@ from .stream import (
 )
 
 if TYPE_CHECKING:
-    from trio_openai._endpoints.audio import AnyTranscription
+    from trio_openai._endpoints._endpoint import Method, direct
 
-    from .raw_types import (
-        SyncRawAudio,
-        SyncRawCalled,
-        SyncRawChat,
-        SyncRawCreating,
-        SyncRawEmbeddings,
-        SyncRawImages,
-        SyncRawInputItems,
-        SyncRawModels,
-        SyncRawResponses,
-    )
+    from .calls import raw
 
 _T = TypeVar("_T")
 
 
-class SyncChat(Endpoint):
+class SyncChat(SyncEndpoint[ReturnsT]):
     """What is under `client.chat`."""
 
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
-        self.completions = SyncChatCompletions(caller)
+        self.completions: SyncChatCompletions[ReturnsT] = SyncChatCompletions(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawChat: ...
+        def with_raw_response(self) -> SyncChat[RawResponses]: ...
 
 
-class SyncChatCompletions(Creating):
+class SyncChatCompletions(SyncEndpoint[ReturnsT]):
     """What is under `client.chat.completions`."""
-
-    _name = "chat.completions"
 
     if not TYPE_CHECKING:
         stream = Streamed(lambda client: client.chat.completions.stream)
+        create = Plain(lambda client: client.chat.completions.create)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCreating[SyncChatCompletionStream, ChatCompletion]: ...
+        def with_raw_response(self) -> SyncChatCompletions[RawResponses]: ...
         @overload
         def stream(
             self, *, response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
@@ -97,11 +87,11 @@ class SyncChatCompletions(Creating):
         def stream(self, **params: Unpack[ChatCompletionParams]) -> SyncStreamManager[SyncChatCompletionStream]: ...
         def stream(self, **params: Any) -> Any: ...
         @overload
-        def create(
+        def _create(
             self, *, stream: Literal[True], response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
         ) -> SyncParsedChatCompletionStream[_T]: ...
         @overload
-        def create(
+        def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -109,53 +99,61 @@ class SyncChatCompletions(Creating):
             **params: Unpack[ChatCompletionParsedParams],
         ) -> ParsedChatCompletion[_T]: ...
         @overload
-        def create(
+        def _create(
             self, *, stream: Literal[True], **params: Unpack[ChatCompletionParams]
         ) -> SyncChatCompletionStream: ...
         @overload
-        def create(
+        def _create(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ChatCompletionParams]
         ) -> ChatCompletion: ...
-        def create(self, **params: Any) -> Any: ...
+        def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class SyncCompletions(Creating):
+class SyncCompletions(SyncEndpoint[ReturnsT]):
     """What is under `client.completions`."""
 
-    _name = "completions"
+    if not TYPE_CHECKING:
+        create = Plain(lambda client: client.completions.create)
 
     stream = Streamed(lambda client: client.completions.stream, SyncCompletionStream)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCreating[SyncCompletionStream, Completion]: ...
+        def with_raw_response(self) -> SyncCompletions[RawResponses]: ...
         @overload
-        def create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> SyncCompletionStream: ...
+        def _create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> SyncCompletionStream: ...
         @overload
-        def create(self, *, stream: Literal[False] | None = None, **params: Unpack[CompletionParams]) -> Completion: ...
-        def create(self, **params: Any) -> Any: ...
+        def _create(
+            self, *, stream: Literal[False] | None = None, **params: Unpack[CompletionParams]
+        ) -> Completion: ...
+        def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class SyncResponses(Creating):
+class SyncResponses(SyncEndpoint[ReturnsT]):
     """What is under `client.responses`."""
-
-    _name = "responses"
 
     if not TYPE_CHECKING:
         stream = Streamed(lambda client: client.responses.stream)
+        create = Plain(lambda client: client.responses.create)
     cancel = Plain(lambda client: client.responses.cancel)
     delete = Plain(lambda client: client.responses.delete)
 
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
-        self.retrieve = SyncRetrieveResponse(caller)
-        self.input_items = SyncInputItems(caller)
+        self.retrieve: SyncRetrieveResponse[ReturnsT] = SyncRetrieveResponse(caller)
+        self.input_items: SyncInputItems[ReturnsT] = SyncInputItems(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawResponses: ...
+        def with_raw_response(self) -> SyncResponses[RawResponses]: ...
         @overload
         def stream(
             self, *, text_format: type[_T], **params: Unpack[ResponseStreamParams]
@@ -164,43 +162,50 @@ class SyncResponses(Creating):
         def stream(self, **params: Unpack[ResponseStreamParams]) -> SyncStreamManager[SyncResponseStream]: ...
         def stream(self, **params: Any) -> Any: ...
         @overload
-        def create(
+        def _create(
             self, *, stream: Literal[True], text_format: type[_T], **params: Unpack[ResponseStreamParams]
         ) -> SyncParsedResponseStream[_T]: ...
         @overload
-        def create(
+        def _create(
             self, *, stream: Literal[False] | None = None, text_format: type[_T], **params: Unpack[ResponseParams]
         ) -> ParsedResponse[_T]: ...
         @overload
-        def create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> SyncResponseStream: ...
+        def _create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> SyncResponseStream: ...
         @overload
-        def create(self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]) -> Response: ...
-        def create(self, **params: Any) -> Any: ...
+        def _create(self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]) -> Response: ...
+        def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class SyncRetrieveResponse(Called):
+class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
     """What is `client.responses.retrieve`."""
 
-    _name = "responses.retrieve"
+    if not TYPE_CHECKING:
+        __call__ = Plain(lambda client: client.responses.retrieve)
 
     stream = Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCalled[SyncResponseStream, Response]: ...
+        def with_raw_response(self) -> SyncRetrieveResponse[RawResponses]: ...
         @overload
-        def __call__(
+        def _call(
             self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
         ) -> SyncResponseStream: ...
         @overload
-        def __call__(
+        def _call(
             self, response_id: str, *, stream: Literal[False] | None = None, **params: Unpack[ResponseRetrieveParams]
         ) -> Response: ...
-        def __call__(self, response_id: str, **params: Any) -> Any: ...
+        def _call(self, response_id: str, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_call), raw(_call)
+        __call__ = Method(_direct, _raw)
 
 
-class SyncInputItems(Endpoint):
+class SyncInputItems(SyncEndpoint[ReturnsT]):
     """What is under `client.responses.input_items`."""
 
     list = Paged(lambda client: client.responses.input_items.list)
@@ -208,94 +213,103 @@ class SyncInputItems(Endpoint):
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawInputItems: ...
+        def with_raw_response(self) -> SyncInputItems[RawResponses]: ...
 
 
-class SyncImages(Endpoint):
+class SyncImages(SyncEndpoint[ReturnsT]):
     """What is under `client.images`."""
 
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
-        self.generate = SyncGenerateImages(caller)
-        self.edit = SyncEditImages(caller)
+        self.generate: SyncGenerateImages[ReturnsT] = SyncGenerateImages(caller)
+        self.edit: SyncEditImages[ReturnsT] = SyncEditImages(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawImages: ...
+        def with_raw_response(self) -> SyncImages[RawResponses]: ...
 
 
-class SyncGenerateImages(Called):
+class SyncGenerateImages(SyncEndpoint[ReturnsT]):
     """What is `client.images.generate`."""
 
-    _name = "images.generate"
+    if not TYPE_CHECKING:
+        __call__ = Plain(lambda client: client.images.generate)
 
     stream = Streamed(lambda client: client.images.generate.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCalled[SyncImageStream, ImagesResponse]: ...
+        def with_raw_response(self) -> SyncGenerateImages[RawResponses]: ...
         @overload
-        def __call__(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> SyncImageStream: ...
+        def _call(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> SyncImageStream: ...
         @overload
-        def __call__(
+        def _call(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ImageGenerateParams]
         ) -> ImagesResponse: ...
-        def __call__(self, **params: Any) -> Any: ...
+        def _call(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_call), raw(_call)
+        __call__ = Method(_direct, _raw)
 
 
-class SyncEditImages(Called):
+class SyncEditImages(SyncEndpoint[ReturnsT]):
     """What is `client.images.edit`."""
 
-    _name = "images.edit"
+    if not TYPE_CHECKING:
+        __call__ = Plain(lambda client: client.images.edit)
 
     stream = Streamed(lambda client: client.images.edit.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCalled[SyncImageStream, ImagesResponse]: ...
+        def with_raw_response(self) -> SyncEditImages[RawResponses]: ...
         @overload
-        def __call__(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> SyncImageStream: ...
+        def _call(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> SyncImageStream: ...
         @overload
-        def __call__(
+        def _call(
             self, *, stream: Literal[False] | None = None, **params: Unpack[ImageEditParams]
         ) -> ImagesResponse: ...
-        def __call__(self, **params: Any) -> Any: ...
+        def _call(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_call), raw(_call)
+        __call__ = Method(_direct, _raw)
 
 
-class SyncAudio(Endpoint):
+class SyncAudio(SyncEndpoint[ReturnsT]):
     """What is under `client.audio`."""
 
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
-        self.transcriptions = SyncTranscriptions(caller)
-        self.speech = SyncSpeech(caller)
+        self.transcriptions: SyncTranscriptions[ReturnsT] = SyncTranscriptions(caller)
+        self.speech: SyncSpeech[ReturnsT] = SyncSpeech(caller)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawAudio: ...
+        def with_raw_response(self) -> SyncAudio[RawResponses]: ...
 
 
-class SyncTranscriptions(Creating):
+class SyncTranscriptions(SyncEndpoint[ReturnsT]):
     """What is under `client.audio.transcriptions`."""
 
-    _name = "audio.transcriptions"
+    if not TYPE_CHECKING:
+        create = Plain(lambda client: client.audio.transcriptions.create)
 
     stream = Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
 
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCreating[SyncTranscriptionStream, AnyTranscription]: ...
+        def with_raw_response(self) -> SyncTranscriptions[RawResponses]: ...
         @overload
-        def create(
+        def _create(
             self, *, stream: Literal[True], **params: Unpack[TranscriptionStreamParams]
         ) -> SyncTranscriptionStream: ...
         @overload
-        def create(
+        def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -303,7 +317,7 @@ class SyncTranscriptions(Creating):
             **params: Unpack[TranscriptionParams],
         ) -> str: ...
         @overload
-        def create(
+        def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -311,7 +325,7 @@ class SyncTranscriptions(Creating):
             **params: Unpack[TranscriptionParams],
         ) -> TranscriptionVerbose: ...
         @overload
-        def create(
+        def _create(
             self,
             *,
             stream: Literal[False] | None = None,
@@ -319,20 +333,24 @@ class SyncTranscriptions(Creating):
             **params: Unpack[TranscriptionParams],
         ) -> TranscriptionDiarized: ...
         @overload
-        def create(
+        def _create(
             self,
             *,
             stream: Literal[False] | None = None,
             response_format: Literal["json"] = "json",
             **params: Unpack[TranscriptionParams],
         ) -> Transcription: ...
-        def create(self, **params: Any) -> Any: ...
+        def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class SyncSpeech(Creating):
+class SyncSpeech(SyncEndpoint[ReturnsT]):
     """What is under `client.audio.speech`."""
 
-    _name = "audio.speech"
+    if not TYPE_CHECKING:
+        create = Plain(lambda client: client.audio.speech.create)
 
     stream = Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
     stream_bytes = Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
@@ -340,15 +358,18 @@ class SyncSpeech(Creating):
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawCreating[SyncSpeechStream, bytes]: ...
+        def with_raw_response(self) -> SyncSpeech[RawResponses]: ...
         @overload
-        def create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SyncSpeechStream: ...
+        def _create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SyncSpeechStream: ...
         @overload
-        def create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
-        def create(self, **params: Any) -> Any: ...
+        def _create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
+        def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
 
 
-class SyncModels(Endpoint):
+class SyncModels(SyncEndpoint[ReturnsT]):
     """What is under `client.models`."""
 
     list = Paged(lambda client: client.models.list)
@@ -357,10 +378,10 @@ class SyncModels(Endpoint):
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawModels: ...
+        def with_raw_response(self) -> SyncModels[RawResponses]: ...
 
 
-class SyncEmbeddings(Endpoint):
+class SyncEmbeddings(SyncEndpoint[ReturnsT]):
     """What is under `client.embeddings`."""
 
     create = Plain(lambda client: client.embeddings.create)
@@ -368,4 +389,17 @@ class SyncEmbeddings(Endpoint):
     if TYPE_CHECKING:
 
         @property
-        def with_raw_response(self) -> SyncRawEmbeddings: ...
+        def with_raw_response(self) -> SyncEmbeddings[RawResponses]: ...
+
+
+class SyncEndpoints(Generic[ReturnsT]):
+    """The endpoints of a blocking client, or those below its `with_raw_response`."""
+
+    def _add_endpoints(self, caller: SyncCaller) -> None:
+        self.chat: SyncChat[ReturnsT] = SyncChat(caller)
+        self.completions: SyncCompletions[ReturnsT] = SyncCompletions(caller)
+        self.responses: SyncResponses[ReturnsT] = SyncResponses(caller)
+        self.images: SyncImages[ReturnsT] = SyncImages(caller)
+        self.audio: SyncAudio[ReturnsT] = SyncAudio(caller)
+        self.models: SyncModels[ReturnsT] = SyncModels(caller)
+        self.embeddings: SyncEmbeddings[ReturnsT] = SyncEmbeddings(caller)

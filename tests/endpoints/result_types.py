@@ -1,0 +1,95 @@
+"""The types of results, for mypy and pyright: the functions are checked, and never called."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from trio_openai import (
+    ChatCompletionStream,
+    ImageStream,
+    Page,
+    ParsedChatCompletionStream,
+    RawResponse,
+    ResponseStream,
+    TrioOpenAI,
+)
+from trio_openai.sync import (
+    SyncChatCompletionStream,
+    SyncImageStream,
+    SyncOpenAI,
+    SyncPage,
+    SyncParsedChatCompletionStream,
+    SyncRawResponse,
+    SyncResponseStream,
+    SyncStreamManager,
+)
+from trio_openai.types import (
+    ChatCompletion,
+    CreateEmbeddingResponse,
+    ImagesResponse,
+    Model,
+    ParsedChatCompletion,
+    ParsedResponse,
+    Response,
+    TranscriptionVerbose,
+)
+
+
+class Answer:
+    """The class of a structured output."""
+
+
+async def objects_of_the_async_client(client: TrioOpenAI) -> None:
+    create = client.chat.completions.create
+    assert_type(await create(model="m", messages=[]), ChatCompletion)
+    assert_type(await create(model="m", messages=[], stream=True), ChatCompletionStream)
+    assert_type(await create(model="m", messages=[], response_format=Answer), ParsedChatCompletion[Answer])
+    parsed = await create(model="m", messages=[], response_format=Answer, stream=True)
+    assert_type(parsed, ParsedChatCompletionStream[Answer])
+    assert_type(await client.images.generate(prompt="a cat"), ImagesResponse)
+    assert_type(await client.images.generate(prompt="a cat", stream=True), ImageStream)
+    assert_type(await client.responses.retrieve("resp_1", stream=True), ResponseStream)
+    assert_type(await client.responses.delete("resp_1"), None)
+    assert_type(await client.models.list(), Page[Model])
+    await create(model=1, messages=[])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def raw_responses_of_the_async_client(client: TrioOpenAI) -> None:
+    raw = client.with_raw_response
+    create = raw.chat.completions.create
+    assert_type(await create(model="m", messages=[]), RawResponse[ChatCompletion])
+    assert_type(await create(model="m", messages=[], stream=True), RawResponse[ChatCompletionStream])
+    assert_type(await create(model="m", messages=[], response_format=Answer), RawResponse[ParsedChatCompletion[Answer]])
+    assert_type(
+        await client.chat.with_raw_response.completions.create(model="m", messages=[]), RawResponse[ChatCompletion]
+    )
+    assert_type(await client.images.generate.with_raw_response(prompt="a cat"), RawResponse[ImagesResponse])
+    assert_type(await raw.responses.retrieve("resp_1"), RawResponse[Response])
+    assert_type(await raw.responses.delete("resp_1"), RawResponse[None])
+    assert_type(await raw.models.list(), RawResponse[Page[Model]])
+    assert_type(await raw.embeddings.create(model="m", input="text"), RawResponse[CreateEmbeddingResponse])
+    await create(model=1, messages=[])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def objects_of_the_blocking_client(client: SyncOpenAI) -> None:
+    create = client.chat.completions.create
+    assert_type(create(model="m", messages=[]), ChatCompletion)
+    assert_type(create(model="m", messages=[], stream=True), SyncChatCompletionStream)
+    assert_type(
+        create(model="m", messages=[], response_format=Answer, stream=True), SyncParsedChatCompletionStream[Answer]
+    )
+    assert_type(client.responses.create(model="m", text_format=Answer), ParsedResponse[Answer])
+    assert_type(client.images.generate.stream(prompt="a cat"), SyncStreamManager[SyncImageStream])
+    assert_type(client.models.list(), SyncPage[Model])
+    client.models.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def raw_responses_of_the_blocking_client(client: SyncOpenAI) -> None:
+    raw = client.with_raw_response
+    assert_type(raw.chat.completions.create(model="m", messages=[]), SyncRawResponse[ChatCompletion])
+    assert_type(raw.responses.retrieve("resp_1", stream=True, starting_after=4), SyncRawResponse[SyncResponseStream])
+    verbose = raw.audio.transcriptions.create(model="m", file=b"", response_format="verbose_json")
+    assert_type(verbose, SyncRawResponse[TranscriptionVerbose])
+    assert_type(raw.models.list(), SyncRawResponse[SyncPage[Model]])
+    assert_type(client.models.with_raw_response.retrieve("m"), SyncRawResponse[Model])
+    raw.models.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,87 @@
+"""The endpoints of a client, as its attributes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic
+
+from trio_openai._request.calls import Caller
+
+from ._endpoint import RawResponses, ReturnsT
+from .chat import Chat
+
+if TYPE_CHECKING:
+    from .audio import Audio
+    from .completions import Completions
+    from .images import Images
+    from .others import Embeddings, Models
+    from .responses import Responses
+
+
+class Endpoints(Generic[ReturnsT]):
+    """The endpoints of a client, or those below its `with_raw_response`.
+
+    Only `chat` is imported with the client. The classes of the others take milliseconds to create, so each is imported
+    when a program first uses it.
+    """
+
+    _caller: Caller
+
+    @cached_property
+    def chat(self) -> Chat[ReturnsT]:
+        """Chat Completions, at `chat.completions`."""
+        return Chat(self._caller)
+
+    @cached_property
+    def completions(self) -> Completions[ReturnsT]:
+        """Completions, the older API that continues a text."""
+        from .completions import Completions
+
+        return Completions(self._caller)
+
+    @cached_property
+    def responses(self) -> Responses[ReturnsT]:
+        """Responses, including those that the server stores."""
+        from .responses import Responses
+
+        return Responses(self._caller)
+
+    @cached_property
+    def images(self) -> Images[ReturnsT]:
+        """Image generation and editing."""
+        from .images import Images
+
+        return Images(self._caller)
+
+    @cached_property
+    def audio(self) -> Audio[ReturnsT]:
+        """Transcription and speech."""
+        from .audio import Audio
+
+        return Audio(self._caller)
+
+    @cached_property
+    def models(self) -> Models[ReturnsT]:
+        """The models that the server offers."""
+        from .others import Models
+
+        return Models(self._caller)
+
+    @cached_property
+    def embeddings(self) -> Embeddings[ReturnsT]:
+        """Embedding vectors of texts."""
+        from .others import Embeddings
+
+        return Embeddings(self._caller)
+
+
+class RawEndpoints(Endpoints[RawResponses]):
+    """The endpoints of a client whose methods return a `RawResponse`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"with_raw_response has only the endpoints of the client, not {name}", name=name)
