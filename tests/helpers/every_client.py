@@ -17,9 +17,8 @@ from proxy_helpers import ToyProxy
 
 from trio_openai import TrioOpenAI, TrioTransport
 from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, Reset, ScriptedServer
-from trio_openai.testing._ledger import Ledger
 from trio_openai.testing._replies import Step
-from trio_openai.testing._server import Script, _chooser
+from trio_openai.testing._server import Ledger, Script, _chooser
 
 ELSEWHERE = "http://api.test/v1"
 

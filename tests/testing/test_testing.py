@@ -35,9 +35,8 @@ from trio_openai.testing import (
     auto_reply,
     sse_event,
 )
-from trio_openai.testing._ledger import Ledger
-from trio_openai.testing._requests import MAX_BODY, MAX_HEADER, Incoming, RequestParser
-from trio_openai.testing._wire import wire_steps
+from trio_openai.testing._http import MAX_BODY, MAX_HEADER, Incoming, RequestParser, wire_steps
+from trio_openai.testing._server import Ledger
 
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -279,7 +278,7 @@ def test_sliced_cuts_across_steps_and_keeps_waits():
     reply = Reply(body=[b"abcd", b"e", Pause(1), b"fgh"])
     assert reply.sliced(3).body == (b"abc", b"de", Pause(1), b"fgh")
     assert reply.sliced(100).body == (b"abcde", Pause(1), b"fgh")
-    with pytest.raises(ValueError, match="at least one byte"):
+    with pytest.raises(ValueError, match="at least 1 byte"):
         reply.sliced(0)
 
 
@@ -804,7 +803,7 @@ async def test_ledger_wakes_only_for_the_truth():
 
 
 def test_client_before_start():
-    with pytest.raises(RuntimeError, match="start the server first"):
+    with pytest.raises(RuntimeError, match="start the server before"):
         ScriptedServer(Reply()).client()
 
 

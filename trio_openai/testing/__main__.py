@@ -1,4 +1,4 @@
-"""`python -m trio_openai.testing`: a server on loopback that answers any prompt, to try clients on."""
+"""`python -m trio_openai.testing`: a server on loopback that answers any prompt, for trying out clients."""
 
 from __future__ import annotations
 
@@ -37,13 +37,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m trio_openai.testing", description=__doc__)
     parser.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1 (default: a free one)")
     parser.add_argument(
-        "--pace", type=_pace, default=DEFAULT_PACE, metavar="SECONDS", help="between words (default: %(default)s)"
+        "--pace",
+        type=_pace,
+        default=DEFAULT_PACE,
+        metavar="SECONDS",
+        help="seconds per word (default: %(default)s)",
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Serve until killed; return the exit code: 130 after Ctrl-C, 1 if it cannot serve."""
+    """Serve until killed. Return the exit code: 130 after Ctrl-C, 1 if the port is not available."""
     arguments = _arguments()
     code = 0
     try:

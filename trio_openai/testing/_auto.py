@@ -1,12 +1,12 @@
-"""The model of the demo: an answer for whatever is asked of a chat completion or a response, always the same one."""
+"""`auto_reply`, a stand-in for a model: a fixed paragraph in reply to any chat completion or response."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+from trio_openai.testing._http import RecordedRequest
+from trio_openai.testing._openai_objects import words
 from trio_openai.testing._replies import Reply
-from trio_openai.testing._requests import RecordedRequest
-from trio_openai.testing._shapes import words
 
 DEFAULT_PACE = 0.02
 
@@ -18,17 +18,17 @@ _PARAGRAPH = (
 
 
 def auto_reply(request: RecordedRequest, *, pace: float = DEFAULT_PACE) -> Reply:
-    """Answer any request for a chat completion or a response, as its body asks: streamed or whole.
+    """Answer any request for a chat completion or a response, streamed or not as its body says.
 
-    The answer is a paragraph of some sixty words that quotes the beginning of the last user message; it depends on
-    nothing else. Its model is the one that was asked for. A chat stream has usage if `stream_options` asks for it.
+    The answer is a paragraph of about sixty words. It quotes the beginning of the last user message and depends on
+    nothing else. It names the requested model. A chat stream reports usage if `stream_options` asks for it.
 
     Args:
-        request: What was asked; POST to a path that ends in `/chat/completions` or `/responses`.
-        pace: Seconds between words, when streaming.
+        request: A POST to a path that ends in `/chat/completions` or `/responses`.
+        pace: Seconds between words when streaming.
 
     Returns:
-        The answer; an error 404 for another path or method, 400 for a body that is not a JSON object with a "model".
+        The answer. Error 404 for another path or method, error 400 for a body that is not a JSON object with a "model".
     """
     is_chat = request.path.endswith("/chat/completions")
     if request.method != "POST" or not (is_chat or request.path.endswith("/responses")):
@@ -66,7 +66,7 @@ def _answer(prompt: str) -> str:
 
 
 def _last_user_text(messages: object) -> str:
-    """The text of the last message by the user; its content may be a text or a list of parts."""
+    """Return the text of the last user message, whose content may be a string or a list of parts."""
     for message in reversed(_list(messages)):
         fields = _object_or_empty(message)
         if fields.get("role") == "user":

@@ -1,4 +1,4 @@
-"""A connection in memory, with the two things that trio's own lacks: closing without an await, and a reset."""
+"""A connection in memory that can be closed without an await and can be reset, which trio's own cannot."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import trio.testing
 
 
 class MemoryStream(trio.abc.HalfCloseableStream):
-    """One end of a connection in memory; its buffers have no limit, so there is no backpressure.
+    """One end of a connection in memory. Its buffers are unlimited, so there is no backpressure.
 
-    Closing is what a process that goes away does to its socket: the other end reads what was sent, then the end, and
-    can send no more.
+    Closing it acts like a process that exits: the other end can still read what was sent, then end-of-file, and can no
+    longer send.
     """
 
     def __init__(
@@ -22,13 +22,13 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     @staticmethod
     def pair() -> tuple[MemoryStream, MemoryStream]:
-        """Two ends of a new connection."""
+        """Return both ends of a new connection."""
         left, right = map(MemoryStream, trio.testing.memory_stream_pair())
         left._peer, right._peer = right, left
         return left, right
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send; never waits for the reader.
+        """Send data without waiting for the reader.
 
         Raises:
             trio.BrokenResourceError: The other end is closed.
@@ -41,10 +41,10 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         await self._inner.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive at least one byte; nothing at the end.
+        """Receive at least one byte, or `b""` at end-of-file.
 
         Raises:
-            trio.BrokenResourceError: The other end has reset the connection, and all that it sent has been read.
+            trio.BrokenResourceError: The other end has reset the connection, and everything it sent has been read.
             trio.ClosedResourceError: This end is closed.
         """
         data = await self._inner.receive_some(max_bytes)
@@ -53,21 +53,21 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         return data
 
     async def send_eof(self) -> None:
-        """Send no more, but go on receiving."""
+        """Stop sending. Receiving is still possible."""
         await self._inner.send_eof()
 
     def close(self) -> None:
-        """Close this end, now."""
+        """Close this end at once, without a checkpoint."""
         self._inner.send_stream.close()
         self._inner.receive_stream.close()
 
     def reset(self) -> None:
-        """Close this end such that the other end's `receive_some` fails, not ends."""
+        """Close this end so that the other end's `receive_some` raises an error instead of returning end-of-file."""
         if self._peer is not None:
             self._peer._was_reset = True
         self.close()
 
     async def aclose(self) -> None:
-        """Close this end; it is closed also when this is cancelled."""
+        """Close this end, even if this call is cancelled."""
         self.close()
         await trio.lowlevel.checkpoint()

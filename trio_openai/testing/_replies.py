@@ -1,7 +1,7 @@
 """A reply as data: a status, headers, and a body made of steps, some of which are faults.
 
-A reply does nothing by itself: the server plays it. It is frozen, so one may answer any number of requests, and the
-methods that add a fault return a changed copy.
+A reply does nothing by itself: the server carries out its steps. It is frozen, so one reply may answer any number of
+requests, and the methods that add a fault return a changed copy.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-from trio_openai.testing import _shapes
+from trio_openai.testing._openai_objects import chat_chunks, chat_completion, response_events, whole_response
 
 Framing: TypeAlias = Literal["chunked", "length", "close", "raw"]
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
-_not_negative = attrs.validators.ge(0.0)  # refuses nan as well
+_not_negative = attrs.validators.ge(0.0)  # also refuses nan
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class Pause:
     """Wait before the next step, by trio's clock (so `autojump_clock` skips it).
 
     Attributes:
-        seconds: How long; `math.inf` is the same as `Stall()`.
+        seconds: How long to wait. `math.inf` is the same as `Stall()`.
     """
 
     seconds: float = attrs.field(validator=_not_negative)
@@ -33,17 +33,17 @@ class Pause:
 
 @attrs.frozen
 class Stall:
-    """Write nothing more and keep the connection open until the peer leaves."""
+    """Stop writing and keep the connection open until the peer leaves."""
 
 
 @attrs.frozen
 class Cut:
-    """Close the connection here, without the end of the body (with `framing="close"` that *is* the end)."""
+    """Close the connection here, before the end of the body (with `framing="close"` this *is* the end)."""
 
 
 @attrs.frozen
 class Reset:
-    """Break the connection here: RST on a socket. What was written can still be read, then `BrokenResourceError`."""
+    """Reset the connection here (RST on a socket). The peer can read what was written, then gets an error."""
 
 
 Fault: TypeAlias = Stall | Cut | Reset
@@ -52,7 +52,7 @@ SSEItem: TypeAlias = Mapping[str, Any] | str | bytes | Pause | Stall | Cut | Res
 
 
 def _json(value: object) -> bytes:
-    """Encode JSON as a server does; escape surrogate halves, which UTF-8 cannot express."""
+    """Encode JSON as a server does. Escape lone surrogates, which UTF-8 cannot encode."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode()
@@ -64,8 +64,8 @@ def sse_event(data: Mapping[str, Any] | str | bytes, *, event: str | None = None
     r"""Encode one server-sent event, with its blank line.
 
     Args:
-        data: A mapping becomes JSON; text and bytes go out as they are, one `data:` line for each line of theirs.
-        event: Its name, for an `event:` line before the data.
+        data: A mapping is encoded as JSON. Text and bytes are sent as they are, with one `data:` line per line.
+        event: The event's name, sent as an `event:` line before the data.
 
     Returns:
         For example `b'event: ping\ndata: {"type":"ping"}\n\n'`.
@@ -94,20 +94,20 @@ def _with_defaults(content_type: str, headers: Headers) -> tuple[tuple[str, str]
 class Reply:
     """One scripted HTTP response.
 
-    The constructors `sse`, `chat`, `response`, `json` and `error` add a content type and `x-request-id: req_scripted`
-    (a header of the same name given by the caller takes their place); `Reply(...)` itself adds nothing but the framing.
+    The constructors `sse`, `chat`, `response`, `json` and `error` add a content type and `x-request-id: req_scripted`,
+    unless `headers` has one of the same name. `Reply(...)` itself adds nothing but the framing.
 
     Attributes:
         status: The HTTP status code.
-        headers: Name and value pairs, written in this order; a mapping is taken as well.
-        body: Steps: each `bytes` is one write (and one chunk), the others wait or break the connection. A single
-            `bytes` is taken as well.
-        framing: "chunked"; "length" (a Content-Length, see there); "close" (the end of the connection is the end of the
-            body); "raw" (no status line and no headers are added, the steps are the whole response).
-        content_length: What the Content-Length says with `framing="length"`; None is the true length of `body`.
-        delay: Seconds before the status line; `math.inf` never answers.
-        close_after: Close the connection after this reply without having said so in a header, as a server does whose
-            keep-alive has expired.
+        headers: Name and value pairs, written in this order. May be passed as a mapping.
+        body: Steps: each `bytes` is one write (and one chunk), the others wait or break the connection. May be passed
+            as a single `bytes`.
+        framing: "chunked"; "length" (with a Content-Length); "close" (the end of the connection ends the body); or
+            "raw" (the steps are the whole response, no status line or header is added).
+        content_length: The value of Content-Length with `framing="length"`. None means the true length of `body`.
+        delay: Seconds before the status line. `math.inf` never answers.
+        close_after: Close the connection after this reply without announcing it in a header, as a server does when its
+            keep-alive timeout expires.
     """
 
     status: int = 200
@@ -130,16 +130,16 @@ class Reply:
         status: int = 200,
         headers: Headers = (),
     ) -> Reply:
-        """A stream of server-sent events, each of them one write.
+        """Make a stream of server-sent events, with one write per event.
 
         Args:
-            data: A mapping (sent as JSON), text or bytes is the data of one event; `Pause`, `Stall`, `Cut` and `Reset`
-                are steps between events.
-            done: End with `data: [DONE]`.
-            named: Give each mapping an `event:` line with its "type".
-            pace: Seconds to wait before each event but the first.
+            data: The data of one event each: a mapping (sent as JSON), text or bytes. `Pause`, `Stall`, `Cut` and
+                `Reset` are steps between events.
+            done: Whether to end with `data: [DONE]`.
+            named: Whether to give each mapping an `event:` line with its "type".
+            pace: Seconds to wait before each event except the first.
             status: The HTTP status code.
-            headers: More headers, or others in place of the usual ones.
+            headers: Additional headers, or replacements for the default ones.
         """
         events = [_sse_step(item, named) for item in data] + ([sse_event("[DONE]")] if done else [])
         body = _paced(events, pace)
@@ -159,20 +159,20 @@ class Reply:
         completion_id: str = "chatcmpl-scripted",
         headers: Headers = (),
     ) -> Reply:
-        """A chat completion with this text, as OpenAI streams it.
+        """Make a chat completion with this text, as OpenAI streams it.
 
-        The role chunk, one chunk a word, the finish reason, the usage chunk, `[DONE]`; each is one write.
+        It has the role chunk, one chunk per word, the finish reason, the usage chunk and `[DONE]`. Each is one write.
 
         Args:
             text: The content of choice 0.
-            pace: Seconds to wait before each chunk but the first.
+            pace: Seconds to wait before each chunk except the first.
             usage: Whether the stream has a usage chunk (and null usage on the chunks before it).
-            stream: False answers with one whole `chat.completion` in JSON.
+            stream: False sends a single JSON `chat.completion` instead.
             model: The model's name.
             finish_reason: The finish reason of choice 0.
-            prompt_tokens: For the usage; a token of the completion is a word.
+            prompt_tokens: The prompt's tokens in the usage. Completion tokens are counted as words.
             completion_id: The `id`.
-            headers: More headers, or others in place of the usual ones.
+            headers: Additional headers, or replacements for the default ones.
         """
         about: Any = {
             "completion_id": completion_id,
@@ -181,8 +181,8 @@ class Reply:
             "prompt_tokens": prompt_tokens,
         }
         if not stream:
-            return cls.json(_shapes.chat_completion(text, **about), headers=headers)
-        return cls.sse(*_shapes.chat_chunks(text, usage=usage, **about), pace=pace, headers=headers)
+            return cls.json(chat_completion(text, **about), headers=headers)
+        return cls.sse(*chat_chunks(text, usage=usage, **about), pace=pace, headers=headers)
 
     @classmethod
     def response(
@@ -196,25 +196,25 @@ class Reply:
         response_id: str = "resp_scripted",
         headers: Headers = (),
     ) -> Reply:
-        """A Response with this text, as the events that OpenAI sends; each is one write, with its `event:` line.
+        """Make a Response with this text, as the events that OpenAI sends. Each is one write, with its `event:` line.
 
         Args:
-            text: The text of its one message.
-            pace: Seconds to wait before each event but the first.
-            stream: False answers with one whole Response in JSON.
+            text: The text of its only message.
+            pace: Seconds to wait before each event except the first.
+            stream: False sends a single JSON Response instead.
             model: The model's name.
-            prompt_tokens: For the usage; a token of the output is a word.
+            prompt_tokens: The prompt's tokens in the usage. Output tokens are counted as words.
             response_id: The `id`.
-            headers: More headers, or others in place of the usual ones.
+            headers: Additional headers, or replacements for the default ones.
         """
         about: Any = {"response_id": response_id, "model": model, "prompt_tokens": prompt_tokens}
         if not stream:
-            return cls.json(_shapes.whole_response(text, **about), headers=headers)
-        return cls.sse(*_shapes.response_events(text, **about), done=False, named=True, pace=pace, headers=headers)
+            return cls.json(whole_response(text, **about), headers=headers)
+        return cls.sse(*response_events(text, **about), done=False, named=True, pace=pace, headers=headers)
 
     @classmethod
     def json(cls, obj: object, status: int = 200, *, headers: Headers = ()) -> Reply:
-        """A plain JSON answer with a Content-Length."""
+        """Make a JSON reply with a Content-Length."""
         return cls(status, _with_defaults("application/json", headers), (_json(obj),), "length")
 
     @classmethod
@@ -228,15 +228,15 @@ class Reply:
         param: str | None = None,
         headers: Headers = (),
     ) -> Reply:
-        """An error answer as OpenAI writes it: `{"error": {"message", "type", "param", "code"}}`.
+        """Make an error reply as OpenAI writes it: `{"error": {"message", "type", "param", "code"}}`.
 
         Args:
             status: The HTTP status code.
-            message: What went wrong.
+            message: The error's message.
             code: The error's code, such as "rate_limit_exceeded".
-            type: Its type; "server_error" from 500 on, else "invalid_request_error", if not given.
-            param: The parameter that is to blame.
-            headers: More headers, such as `retry-after`.
+            type: The error's type. Default: "server_error" for status 500 and up, else "invalid_request_error".
+            param: The name of the invalid parameter.
+            headers: Additional headers, such as `retry-after`.
         """
         kind = type or ("server_error" if status >= 500 else "invalid_request_error")
         body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
@@ -244,42 +244,42 @@ class Reply:
 
     @classmethod
     def raw(cls, *steps: Step, close: bool = True) -> Reply:
-        """A whole response written by hand, status line and all; it need not be HTTP.
+        """Make a response from raw steps, including the status line. It need not be valid HTTP.
 
         Args:
-            steps: Written as they are.
-            close: Close the connection afterwards; False keeps it for the next request.
+            steps: The steps, written unchanged.
+            close: Whether to close the connection afterwards.
         """
         return cls(body=steps, framing="raw", close_after=close)
 
     def cut_after(self, n: int) -> Reply:
-        """A copy that closes the connection after `n` bytes of the body, or after all of it if it is shorter.
+        """Return a copy that closes the connection after `n` bytes of the body, or at its end if it is shorter.
 
-        A body framed by its length keeps the Content-Length of the whole. For `raw`, all bytes count.
+        With `framing="length"`, Content-Length still announces the whole body. With "raw", all bytes count.
         """
         return self._break_off(n, Cut())
 
     def stall_after(self, n: int) -> Reply:
-        """A copy that falls silent after `n` bytes of the body and keeps the connection open (see `cut_after`)."""
+        """Return a copy that stops writing after `n` bytes of the body and stays connected (see `cut_after`)."""
         return self._break_off(n, Stall())
 
     def reset_after(self, n: int) -> Reply:
-        """A copy that breaks the connection (RST) after `n` bytes of the body (see `cut_after`)."""
+        """Return a copy that resets the connection after `n` bytes of the body (see `cut_after`)."""
         return self._break_off(n, Reset())
 
     def sliced(self, k: int) -> Reply:
-        """A copy that writes its body `k` bytes at a time, wherever events and characters begin; waits stay."""
+        """Return a copy that writes its body `k` bytes at a time, also inside events and characters. Waits stay."""
         if k < 1:
-            raise ValueError(f"a write has at least one byte, not {k}")
+            raise ValueError(f"k must be at least 1 byte, not {k}")
         return attrs.evolve(self, body=tuple(_sliced(self.body, k)))
 
     def length(self) -> int:
-        """The number of bytes in `body`, faults or not."""
+        """Return the number of bytes in `body`, including those after a fault."""
         return sum(len(step) for step in self.body if isinstance(step, bytes))
 
     def _break_off(self, n: int, fault: Fault) -> Reply:
         if n < 0:
-            raise ValueError(f"cannot break off after {n} bytes")
+            raise ValueError(f"n must be zero or more bytes, not {n}")
         length = self.length() if self.content_length is None else self.content_length
         return attrs.evolve(self, body=(*_first_bytes(self.body, n), fault), content_length=length)
 
@@ -298,7 +298,7 @@ def _paced(steps: list[Step], pace: float) -> Iterator[Step]:
 
 
 def _first_bytes(steps: tuple[Step, ...], n: int) -> Iterator[Step]:
-    """The steps up to the one with the n-th byte, which is cut there."""
+    """Yield the steps up to the n-th byte."""
     for step in steps:
         if n == 0:
             return
@@ -308,7 +308,7 @@ def _first_bytes(steps: tuple[Step, ...], n: int) -> Iterator[Step]:
 
 
 def _sliced(steps: tuple[Step, ...], k: int) -> Iterator[Step]:
-    """The steps with every run of bytes between two others cut anew."""
+    """Yield the steps, with every run of adjacent bytes cut into pieces of `k` bytes."""
     run: list[bytes] = []
     for step in (*steps, None):
         if isinstance(step, bytes):

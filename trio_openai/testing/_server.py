@@ -1,8 +1,21 @@
-"""The server: what is listened on, one connection's life, and the ending of both.
+"""`ScriptedServer`: the listener, the connections, and the counts that tests wait for.
 
-A connection is one task that reads a request, plays the reply, and reads the next. While it plays, a second task goes
-on reading: that is the only way to learn at once that the peer has left, also when the script is waiting. What it reads
-besides is the next request, come early, and is kept for it.
+The problem: tests must prove that the client closes connections at once, so the server has to notice a disconnect
+immediately, even in the middle of a scripted pause. And tests must not sleep.
+
+The idea: a connection is one task that reads a request, writes the reply, and reads the next request. While it writes,
+a second task (`_Connection._watch`) keeps reading, because a read is the only way to notice that the peer has left. If
+it reads data instead, that is the next request arriving early, and the data is kept for the parser.
+
+Rules that hold it together:
+
+* Every change of a count wakes the tasks in `Ledger.wait_until`, so `wait_disconnect()` and the like need no polling.
+* Connections are closed without an await, so cancelling the server's nursery closes them all.
+* An exception in the script (a failing assertion, say) is not caught. It leaves through the nursery that the server was
+  started in, and so fails the test.
+* Nothing here imports the client at module level, so the server also tests other clients.
+
+Where to look next: `_http.py` for the bytes, `_memory.py` for connections without sockets.
 """
 
 from __future__ import annotations
@@ -18,11 +31,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import trio
 
-from trio_openai.testing._ledger import Ledger, ServerStatistics
+from trio_openai.testing._http import Incoming, RecordedRequest, RequestParser, keeps_connection, wire_steps
 from trio_openai.testing._memory import MemoryStream
 from trio_openai.testing._replies import Cut, Pause, Reply, Reset, Step
-from trio_openai.testing._requests import Incoming, RecordedRequest, RequestParser
-from trio_openai.testing._wire import keeps_connection, wire_steps
 
 if TYPE_CHECKING:
     from trio_openai import TrioOpenAI
@@ -32,27 +43,87 @@ ServerStream: TypeAlias = trio.SocketStream | MemoryStream
 
 _HOST = "127.0.0.1"
 _READ_SIZE = 65536
-_MAX_EARLY = 1024 * 1024  # of the next request, read while a reply is written; beyond it the peer is not watched
-_REFUSAL_TIME = 1.0
+_MAX_EARLY = 1024 * 1024  # bytes of early requests to keep; beyond that the peer is no longer watched
+_REFUSAL_TIME = 1.0  # seconds for sending an error reply and draining the request it refuses
+
+
+@attrs.frozen
+class ServerStatistics:
+    """The counts of a `ScriptedServer` at one moment.
+
+    Attributes:
+        connections: Connections that are open now.
+        accepted: Connections opened since the server was created.
+        requests: Requests that were read completely and got a reply, or the beginning of one.
+        disconnects: Replies whose peer left before their end. Replies that a `Cut`, a `Reset` or the end of the server
+            broke off do not count.
+    """
+
+    connections: int
+    accepted: int
+    requests: int
+    disconnects: int
+
+
+class Ledger:
+    """The counts of connections and replies. Any change wakes the tasks that wait for a count."""
+
+    def __init__(self) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.disconnects = 0
+        self.replying = 0
+        self._connections = 0
+        self._accepted = 0
+        self._changed = trio.Event()
+
+    def opened(self) -> None:
+        self._connections += 1
+        self._accepted += 1
+
+    def closed(self) -> None:
+        self._connections -= 1
+        self._wake()
+
+    def began(self, request: RecordedRequest) -> None:
+        self.requests.append(request)
+        self.replying += 1
+        self._wake()
+
+    def ended(self) -> None:
+        self.replying -= 1
+        self._wake()
+
+    def statistics(self) -> ServerStatistics:
+        return ServerStatistics(self._connections, self._accepted, len(self.requests), self.disconnects)
+
+    async def wait_until(self, true: Callable[[], bool]) -> None:
+        await trio.lowlevel.checkpoint()
+        while not true():
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
 
 
 class ScriptedServer:
-    """An HTTP/1.1 server for tests: it answers by a script, records what it was asked, and sees who leaves early.
+    """An HTTP/1.1 server for tests that follows a script, records requests, and notices disconnects.
 
-    It listens on loopback or, started with `memory=True`, on nothing at all: `open_stream` hands out connections in
-    memory, and a test runs on `autojump_clock` without a socket and without waiting.
+    It listens on loopback. Started with `memory=True`, it listens nowhere: `open_stream` returns connections in memory,
+    so a test can run on `autojump_clock` without sockets and without waiting.
 
     Attributes:
-        base_url: For the client, such as "http://127.0.0.1:40123/v1"; set by `start`. In memory the port means nothing.
+        base_url: The URL for the client, such as "http://127.0.0.1:40123/v1". Set by `start`. In memory, the port has
+            no meaning.
     """
 
     def __init__(self, script: Script) -> None:
-        """Make a server; nothing happens until `start`.
+        """Create a server. Nothing happens until `start`.
 
         Args:
-            script: A reply for every request; or replies in turn, and after the last an error 500 that says so; or a
-                function from the request to its reply. What that function raises ends the server and comes out of the
-                nursery it was started in, so a failing assertion in it fails the test.
+            script: One reply for every request; or a list of replies, sent one after the other and followed by an error
+                500; or a function that takes the request and returns its reply. An exception in that function ends the
+                server and is raised by the nursery that it was started in, so a failing assertion fails the test.
         """
         self.base_url = ""
         self._choose = _chooser(script)
@@ -64,20 +135,20 @@ class ScriptedServer:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """Every request that was read to its end, in that order."""
+        """The requests that were read completely, in order."""
         return self._ledger.requests
 
     async def start(self, nursery: trio.Nursery, *, memory: bool = False, port: int = 0) -> None:
-        """Begin to serve; return when connections can be made.
+        """Start the server. Return when it accepts connections.
 
         Args:
-            nursery: Where the server's tasks live; cancelling it ends the server.
-            memory: No socket: connections come from `open_stream` alone.
-            port: The port on 127.0.0.1; 0 is a free one.
+            nursery: The nursery for the server's tasks. Cancelling it ends the server.
+            memory: Use no socket: connections come only from `open_stream`.
+            port: The port on 127.0.0.1. 0 picks a free one.
 
         Raises:
-            RuntimeError: It is running already.
-            OSError: The port cannot be listened on; the server is not running.
+            RuntimeError: The server is running already.
+            OSError: The port is not available. The server is not running.
         """
         if self._nursery is not None:
             raise RuntimeError("this server is running already")
@@ -85,7 +156,7 @@ class ScriptedServer:
         await nursery.start(self._run, port)
 
     async def aclose(self) -> None:
-        """End the server: stop listening and close every connection. Idempotent; it may be started again."""
+        """Stop listening and close every connection. Idempotent. The server can be started again."""
         if self._nursery is None:
             await trio.lowlevel.checkpoint()
             return
@@ -93,7 +164,7 @@ class ScriptedServer:
         await self._ended.wait()
 
     async def open_stream(self, host: str = _HOST, port: int = 0) -> trio.abc.HalfCloseableStream:
-        """Connect to this server, whatever host and port say: in memory, or by TCP if it was started so.
+        """Connect to this server, in memory or by TCP depending on how it was started. Ignores `host` and `port`.
 
         Raises:
             ConnectionRefusedError: The server is not running.
@@ -108,20 +179,20 @@ class ScriptedServer:
         return near
 
     def client(self, **options: Any) -> TrioOpenAI:
-        """A client of this server, over memory if it was started so.
+        """Create a client of this server, over memory if the server was started with `memory=True`.
 
         Args:
-            options: For `TrioOpenAI`; `api_key` and `base_url` are supplied if absent.
+            options: Options of `TrioOpenAI`. `api_key` and `base_url` have defaults here.
 
         Returns:
-            The client, to be used with `async with` or closed by `aclose()`.
+            The client. Use it with `async with`, or close it with `aclose()`.
 
         Raises:
             RuntimeError: The server has not been started.
         """
         if not self.base_url:
-            raise RuntimeError("start the server first: its base_url is not known yet")
-        from trio_openai import TrioOpenAI  # late: the server itself must not need the client
+            raise RuntimeError("start the server before making a client: its base_url is not known yet")
+        from trio_openai import TrioOpenAI  # here, because the server itself must work without the client
 
         options = {"api_key": "sk-scripted", "base_url": self.base_url, **options}
         if self._memory and options.get("http_client") is None:
@@ -129,23 +200,23 @@ class ScriptedServer:
         return TrioOpenAI(**options)
 
     def statistics(self) -> ServerStatistics:
-        """The counts at this moment."""
+        """Return the current counts."""
         return self._ledger.statistics()
 
     async def wait_requests(self, count: int = 1) -> None:
-        """Return when at least `count` requests, ever, have been read to their end (their replies then begin)."""
+        """Wait until the server has read at least `count` complete requests in total. Their replies then begin."""
         await self._ledger.wait_until(lambda: len(self._ledger.requests) >= count)
 
     async def wait_disconnect(self, count: int = 1) -> None:
-        """Return when at least `count` replies, ever, have lost their peer before their end."""
+        """Wait until the peers of at least `count` replies in total have left before the end."""
         await self._ledger.wait_until(lambda: self._ledger.disconnects >= count)
 
     async def wait_idle(self) -> None:
-        """Return when no connection is inside a reply (a request that has not been read yet does not count)."""
+        """Wait until no reply is being written. A request that has not been read yet does not count."""
         await self._ledger.wait_until(lambda: self._ledger.replying == 0)
 
     async def wait_closed(self) -> None:
-        """Return when no connection is open (one that is still to be accepted does not count)."""
+        """Wait until no connection is open. A connection that has not been accepted yet does not count."""
         await self._ledger.wait_until(lambda: self._ledger.statistics().connections == 0)
 
     async def _run(self, port: int, *, task_status: trio.TaskStatus[None]) -> None:
@@ -177,7 +248,7 @@ class ScriptedServer:
         from trio_openai import TrioTransport
 
         transport = TrioTransport(max_connections=max_connections, open_stream=self.open_stream)
-        return httpx.AsyncClient(transport=transport, trust_env=False)  # a proxy would lead out of memory
+        return httpx.AsyncClient(transport=transport, trust_env=False)  # a proxy would need a socket
 
 
 def _chooser(script: Script) -> Callable[[RecordedRequest], Reply]:
@@ -207,11 +278,11 @@ _NO_SCRIPT = (
 
 
 class _Ending(enum.Enum):
-    """How a reply ended: written to its end, broken off by its script, or left by the peer."""
+    """The end of a reply: it was complete, its script broke it off, or the peer left."""
 
-    WHOLE = enum.auto()
+    COMPLETE = enum.auto()
     SCRIPTED = enum.auto()
-    GONE = enum.auto()
+    PEER_LEFT = enum.auto()
 
 
 @attrs.define(eq=False)
@@ -225,7 +296,7 @@ class _Connection:
     _early: bytearray = attrs.field(factory=bytearray)
 
     async def serve(self) -> None:
-        """Answer until the peer leaves or a reply ends the connection, then close it."""
+        """Answer requests until the peer leaves or a reply ends the connection, then close it."""
         self._ledger.opened()
         try:
             while True:
@@ -239,7 +310,7 @@ class _Connection:
             self._ledger.closed()
 
     async def _next(self) -> Incoming | None:
-        """The next request; None if there is none to come."""
+        """Return the next request, or None if the peer has left or sent something invalid."""
         await trio.lowlevel.checkpoint()
         while not self._parser.complete and self._parser.refusal is None:
             data = bytes(self._early) or await self._receive()
@@ -250,7 +321,7 @@ class _Connection:
         return self._parser.complete.popleft() if self._parser.complete else None
 
     async def _receive(self) -> bytes | bytearray:
-        """Some bytes, or none if the peer is gone in whatever way."""
+        """Receive some bytes, or `b""` if the peer has left or reset the connection."""
         try:
             return await self._stream.receive_some(_READ_SIZE)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -258,18 +329,18 @@ class _Connection:
             return b""
 
     async def _answer(self, incoming: Incoming) -> bool:
-        """Play the reply; whether the connection goes on."""
+        """Write the reply. Return whether the connection can carry another request."""
         self._ledger.began(incoming.request)
         try:
             reply = self._choose(incoming.request)
             ending = await self._play(wire_steps(reply, incoming))
-            self._ledger.disconnects += ending is _Ending.GONE
+            self._ledger.disconnects += ending is _Ending.PEER_LEFT
         finally:
             self._ledger.ended()
-        return ending is _Ending.WHOLE and keeps_connection(reply, incoming)
+        return ending is _Ending.COMPLETE and keeps_connection(reply, incoming)
 
     async def _play(self, steps: Iterator[Step]) -> _Ending:
-        ending = _Ending.GONE  # what it stays if the watcher cancels the writing
+        ending = _Ending.PEER_LEFT  # it stays so if `_watch` cancels the writing
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
             ending = await self._write(steps)
@@ -284,7 +355,7 @@ class _Connection:
         writing.cancel()
 
     async def _write(self, steps: Iterator[Step]) -> _Ending:
-        await trio.lowlevel.checkpoint()  # the watcher begins first
+        await trio.lowlevel.checkpoint()  # let `_watch` start first, so that it misses nothing
         try:
             for step in steps:
                 if isinstance(step, (Cut, Reset)):
@@ -292,8 +363,8 @@ class _Connection:
                     return _Ending.SCRIPTED
                 await self._do(step)
         except trio.BrokenResourceError:
-            return _Ending.GONE
-        return _Ending.WHOLE
+            return _Ending.PEER_LEFT
+        return _Ending.COMPLETE
 
     async def _do(self, step: Step) -> None:
         if isinstance(step, bytes):
@@ -304,7 +375,10 @@ class _Connection:
             await trio.sleep_forever()
 
     async def _refuse(self, status: int, message: str) -> None:
-        """Say why, then read what the peer is still sending: closing with it unread would destroy the answer."""
+        """Send an error, then read what the peer is still sending.
+
+        If a socket is closed with unread data, the OS sends RST, and the peer may never see the error.
+        """
         await trio.lowlevel.checkpoint()
         incoming = Incoming(RecordedRequest("", "", []), http11=True, keep_alive=False)
         with trio.move_on_after(_REFUSAL_TIME), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -316,7 +390,7 @@ class _Connection:
 
 
 def _close(stream: ServerStream) -> None:
-    """Close without an await, so that no cancellation can come in between."""
+    """Close without an await, so that a cancellation cannot prevent it."""
     if isinstance(stream, MemoryStream):
         stream.close()
     else:
@@ -324,7 +398,7 @@ def _close(stream: ServerStream) -> None:
 
 
 def _reset(stream: ServerStream) -> None:
-    """Close such that the peer's next read fails: on a socket, no lingering means RST."""
+    """Close so that the peer's next read fails. On a socket, a linger time of zero makes the OS send RST."""
     if isinstance(stream, MemoryStream):
         stream.reset()
         return

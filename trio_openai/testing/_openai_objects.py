@@ -1,6 +1,6 @@
-"""What OpenAI's endpoints say, as plain dicts: the objects and events of one chat completion and of one response.
+"""OpenAI's JSON objects and events for one chat completion and one response, as plain dicts.
 
-Everything is deterministic (ids, times, token counts), so that a test can compare whole objects. A token is one word.
+Everything is deterministic (ids, times, token counts), so that tests can compare whole objects. One word is one token.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _FINGERPRINT = "fp_scripted"
 
 
 def words(text: str) -> list[str]:
-    """Split text into words that keep the white space after them; joined, they are the text again."""
+    """Split text into words, each with the white space after it. Joined, they give the text again."""
     return re.findall(r"\S+\s*|\s+", text)
 
 
 def chat_usage(prompt_tokens: int, completion_tokens: int) -> Json:
-    """The `usage` object of a chat completion."""
+    """Return the `usage` object of a chat completion."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -37,7 +37,7 @@ def chat_usage(prompt_tokens: int, completion_tokens: int) -> Json:
 
 
 def chat_completion(text: str, *, completion_id: str, model: str, finish_reason: str, prompt_tokens: int) -> Json:
-    """A whole (not streamed) chat completion."""
+    """Return a chat completion that is not streamed."""
     message: Json = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     return {
         "id": completion_id,
@@ -54,9 +54,9 @@ def chat_completion(text: str, *, completion_id: str, model: str, finish_reason:
 def chat_chunks(
     text: str, *, completion_id: str, model: str, finish_reason: str, prompt_tokens: int, usage: bool
 ) -> Iterator[Json]:
-    """The chunks of a streamed chat completion: the role, one chunk a word, the finish reason, the usage.
+    """Yield the chunks of a streamed chat completion: the role, one chunk per word, the finish reason, the usage.
 
-    As with OpenAI, `usage` is null on every chunk but the last when it was asked for, and absent when it was not.
+    As OpenAI does, set `usage` to null on every chunk before the last if usage was requested, and leave it out if not.
     """
     base: Json = {
         "id": completion_id,
@@ -81,7 +81,7 @@ def chat_chunks(
 
 
 def response_usage(input_tokens: int, output_tokens: int) -> Json:
-    """The `usage` object of a response."""
+    """Return the `usage` object of a response."""
     return {
         "input_tokens": input_tokens,
         "input_tokens_details": {"cached_tokens": 0},
@@ -92,7 +92,7 @@ def response_usage(input_tokens: int, output_tokens: int) -> Json:
 
 
 def response_object(*, response_id: str, model: str, status: str, output: list[Json], usage: Json | None) -> Json:
-    """A Response, in any of its states."""
+    """Return a Response in the given status."""
     return {
         "id": response_id,
         "object": "response",
@@ -135,7 +135,7 @@ def _item_id(response_id: str) -> str:
 
 
 def whole_response(text: str, *, response_id: str, model: str, prompt_tokens: int) -> Json:
-    """A completed Response whose output is one message with one text."""
+    """Return a completed Response whose output is one message with one text."""
     return response_object(
         response_id=response_id,
         model=model,
@@ -146,7 +146,7 @@ def whole_response(text: str, *, response_id: str, model: str, prompt_tokens: in
 
 
 def response_events(text: str, *, response_id: str, model: str, prompt_tokens: int) -> Iterator[Json]:
-    """The events of a streamed Response with one message, numbered from 0."""
+    """Yield the events of a streamed Response with one message, numbered from 0."""
     for number, event in enumerate(_unnumbered_events(text, response_id, model, prompt_tokens)):
         yield {"type": event.pop("type"), "sequence_number": number, **event}
 
