@@ -28,20 +28,18 @@ AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized 
 class Audio(Endpoint[ReturnsT]):
     """What is under `client.audio`."""
 
+    with_raw_response: Audio[RawResponses]
+
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
         self.transcriptions: Transcriptions[ReturnsT] = Transcriptions(caller)
         self.speech: SpeechEndpoint[ReturnsT] = SpeechEndpoint(caller)
 
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> Audio[RawResponses]: ...
-
 
 class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscription]):
     """What is under `client.audio.transcriptions`: the text of a recording, which is uploaded."""
 
+    with_raw_response: Transcriptions[RawResponses]
     _path = "/audio/transcriptions"
     _files = ("file",)
     _parameters = Parameters(TranscriptionStreamParams, unchecked=_files)
@@ -60,8 +58,6 @@ class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscri
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> Transcriptions[RawResponses]: ...
         def stream(self, **params: Unpack[TranscriptionStreamParams]) -> StreamManager[TranscriptionStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[TranscriptionStreamParams]
@@ -114,6 +110,7 @@ class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscri
 class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
     """What is under `client.audio.speech`: text as sound. `create` gives its bytes, `stream` events with pieces."""
 
+    with_raw_response: SpeechEndpoint[RawResponses]
     _path = "/audio/speech"
     _parameters = Parameters(SpeechParams)
     _stream_class = SpeechStream
@@ -146,8 +143,6 @@ class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SpeechEndpoint[RawResponses]: ...
         def stream(self, **params: Unpack[SpeechParams]) -> StreamManager[SpeechStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[SpeechParams]

@@ -35,19 +35,17 @@ T = TypeVar("T")
 class Chat(Endpoint[ReturnsT]):
     """What is under `client.chat`."""
 
+    with_raw_response: Chat[RawResponses]
+
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
         self.completions: ChatCompletions[ReturnsT] = ChatCompletions(caller)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> Chat[RawResponses]: ...
 
 
 class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompletion]):
     """What is under `client.chat.completions`."""
 
+    with_raw_response: ChatCompletions[RawResponses]
     _path = "/chat/completions"
     _parameters = Parameters(ChatCompletionParams, unchecked=("response_format",), items={"tools": chat_tool})
     _stream_class = ChatCompletionStream
@@ -138,8 +136,6 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> ChatCompletions[RawResponses]: ...
         @overload
         def stream(
             self, *, response_format: type[T], **params: Unpack[ChatCompletionParsedParams]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Completions(CreatingEndpoint[ReturnsT, CompletionStream, Completion]):
     """What is under `client.completions`: text goes on, without a chat."""
 
+    with_raw_response: Completions[RawResponses]
     _path = "/completions"
     _parameters = Parameters(CompletionParams)
     _stream_class = CompletionStream
@@ -35,8 +36,6 @@ class Completions(CreatingEndpoint[ReturnsT, CompletionStream, Completion]):
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> Completions[RawResponses]: ...
         def stream(self, **params: Unpack[CompletionParams]) -> StreamManager[CompletionStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[CompletionParams]

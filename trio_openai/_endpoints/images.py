@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 class Images(Endpoint[ReturnsT]):
     """What is under `client.images`."""
 
+    with_raw_response: Images[RawResponses]
+
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
         self.generate: GenerateImages[ReturnsT] = GenerateImages(caller)
         self.edit: EditImages[ReturnsT] = EditImages(caller)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> Images[RawResponses]: ...
 
 
 class _ImageEndpoint(CalledEndpoint[ReturnsT, ImageStream, ImagesResponse]):
@@ -47,13 +44,12 @@ class _ImageEndpoint(CalledEndpoint[ReturnsT, ImageStream, ImagesResponse]):
 class GenerateImages(_ImageEndpoint[ReturnsT]):
     """What is `client.images.generate`: pictures after a description. `partial_images=2` streams sketches too."""
 
+    with_raw_response: GenerateImages[RawResponses]
     _path = "/images/generations"
     _parameters = Parameters(ImageGenerateParams)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> GenerateImages[RawResponses]: ...
         def stream(self, **params: Unpack[ImageGenerateParams]) -> StreamManager[ImageStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ImageGenerateParams]
@@ -74,14 +70,13 @@ class GenerateImages(_ImageEndpoint[ReturnsT]):
 class EditImages(_ImageEndpoint[ReturnsT]):
     """What is `client.images.edit`: pictures made of pictures, which are uploaded."""
 
+    with_raw_response: EditImages[RawResponses]
     _path = "/images/edits"
     _files = ("image", "markup", "mask")
     _parameters = Parameters(ImageEditParams, unchecked=_files)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> EditImages[RawResponses]: ...
         def stream(self, **params: Unpack[ImageEditParams]) -> StreamManager[ImageStream]: ...
         async def start_stream(
             self, nursery: trio.Nursery, *, buffer: int = DEFAULT_BUFFER, **params: Unpack[ImageEditParams]

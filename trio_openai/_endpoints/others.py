@@ -6,7 +6,7 @@ import sys
 import typing
 from array import array
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import Any, Unpack, cast
 
 from trio_openai._protocols.tagged import OtherProtocol, decode_base64
 from trio_openai._request.calls import Caller, as_object, hide_headers
@@ -27,10 +27,7 @@ _EMBEDDING = Parameters(EmbeddingParams)
 class Models(Endpoint[ReturnsT]):
     """What is under `client.models`."""
 
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> Models[RawResponses]: ...
+    with_raw_response: Models[RawResponses]
 
     @returns_pages
     def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
@@ -57,10 +54,7 @@ class Models(Endpoint[ReturnsT]):
 class Embeddings(Endpoint[ReturnsT]):
     """What is under `client.embeddings`."""
 
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> Embeddings[RawResponses]: ...
+    with_raw_response: Embeddings[RawResponses]
 
     @returns_object
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:

@@ -46,6 +46,7 @@ _ITEMS = Parameters(InputItemListParams)
 class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
     """What is under `client.responses`."""
 
+    with_raw_response: Responses[RawResponses]
     _path = "/responses"
     _parameters = Parameters(ResponseParsedParams, unchecked=("text_format",), items={"tools": response_tool})
     _stream_class = ResponseStream
@@ -163,8 +164,6 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> Responses[RawResponses]: ...
         @overload
         def stream(
             self, *, text_format: type[T], **params: Unpack[ResponseStreamParams]
@@ -216,6 +215,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
 class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
     """What is `client.responses.retrieve`: a response that the server has kept, or its events from any one on."""
 
+    with_raw_response: RetrieveResponse[RawResponses]
     _method = "GET"
     _path = "/responses/{response_id}"
     _parameters = Parameters(ResponseRetrieveParams)
@@ -227,8 +227,6 @@ class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> RetrieveResponse[RawResponses]: ...
         def stream(
             self, response_id: str, **params: Unpack[ResponseRetrieveParams]
         ) -> StreamManager[ResponseStream]: ...
@@ -260,10 +258,7 @@ class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
 class InputItems(Endpoint[ReturnsT]):
     """What is under `client.responses.input_items`."""
 
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> InputItems[RawResponses]: ...
+    with_raw_response: InputItems[RawResponses]
 
     @returns_pages
     def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:

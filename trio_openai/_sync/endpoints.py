@@ -58,27 +58,20 @@ _T = TypeVar("_T")
 class SyncChat(SyncEndpoint[ReturnsT]):
     """What is under `client.chat`."""
 
+    with_raw_response: SyncChat[RawResponses]
+
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
         self.completions: SyncChatCompletions[ReturnsT] = SyncChatCompletions(caller)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> SyncChat[RawResponses]: ...
 
 
 class SyncChatCompletions(SyncEndpoint[ReturnsT]):
     """What is under `client.chat.completions`."""
 
-    if not TYPE_CHECKING:
-        stream = Streamed(lambda client: client.chat.completions.stream)
-        create = Plain(lambda client: client.chat.completions.create)
+    with_raw_response: SyncChatCompletions[RawResponses]
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncChatCompletions[RawResponses]: ...
         @overload
         def stream(
             self, *, response_format: type[_T], **params: Unpack[ChatCompletionParsedParams]
@@ -110,20 +103,20 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_create), raw(_create)
         create = Method(_direct, _raw)
+    else:
+        stream = Streamed(lambda client: client.chat.completions.stream)
+        create = Plain(lambda client: client.chat.completions.create)
 
 
 class SyncCompletions(SyncEndpoint[ReturnsT]):
     """What is under `client.completions`."""
 
-    if not TYPE_CHECKING:
-        create = Plain(lambda client: client.completions.create)
+    with_raw_response: SyncCompletions[RawResponses]
 
     stream = Streamed(lambda client: client.completions.stream, SyncCompletionStream)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncCompletions[RawResponses]: ...
         @overload
         def _create(self, *, stream: Literal[True], **params: Unpack[CompletionParams]) -> SyncCompletionStream: ...
         @overload
@@ -134,14 +127,15 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_create), raw(_create)
         create = Method(_direct, _raw)
+    else:
+        create = Plain(lambda client: client.completions.create)
 
 
 class SyncResponses(SyncEndpoint[ReturnsT]):
     """What is under `client.responses`."""
 
-    if not TYPE_CHECKING:
-        stream = Streamed(lambda client: client.responses.stream)
-        create = Plain(lambda client: client.responses.create)
+    with_raw_response: SyncResponses[RawResponses]
+
     cancel = Plain(lambda client: client.responses.cancel)
     delete = Plain(lambda client: client.responses.delete)
 
@@ -152,8 +146,6 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncResponses[RawResponses]: ...
         @overload
         def stream(
             self, *, text_format: type[_T], **params: Unpack[ResponseStreamParams]
@@ -177,20 +169,20 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_create), raw(_create)
         create = Method(_direct, _raw)
+    else:
+        stream = Streamed(lambda client: client.responses.stream)
+        create = Plain(lambda client: client.responses.create)
 
 
 class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
     """What is `client.responses.retrieve`."""
 
-    if not TYPE_CHECKING:
-        __call__ = Plain(lambda client: client.responses.retrieve)
+    with_raw_response: SyncRetrieveResponse[RawResponses]
 
     stream = Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncRetrieveResponse[RawResponses]: ...
         @overload
         def _call(
             self, response_id: str, *, stream: Literal[True], **params: Unpack[ResponseRetrieveParams]
@@ -203,45 +195,37 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_call), raw(_call)
         __call__ = Method(_direct, _raw)
+    else:
+        __call__ = Plain(lambda client: client.responses.retrieve)
 
 
 class SyncInputItems(SyncEndpoint[ReturnsT]):
     """What is under `client.responses.input_items`."""
 
+    with_raw_response: SyncInputItems[RawResponses]
     list = Paged(lambda client: client.responses.input_items.list)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> SyncInputItems[RawResponses]: ...
 
 
 class SyncImages(SyncEndpoint[ReturnsT]):
     """What is under `client.images`."""
+
+    with_raw_response: SyncImages[RawResponses]
 
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
         self.generate: SyncGenerateImages[ReturnsT] = SyncGenerateImages(caller)
         self.edit: SyncEditImages[ReturnsT] = SyncEditImages(caller)
 
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> SyncImages[RawResponses]: ...
-
 
 class SyncGenerateImages(SyncEndpoint[ReturnsT]):
     """What is `client.images.generate`."""
 
-    if not TYPE_CHECKING:
-        __call__ = Plain(lambda client: client.images.generate)
+    with_raw_response: SyncGenerateImages[RawResponses]
 
     stream = Streamed(lambda client: client.images.generate.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncGenerateImages[RawResponses]: ...
         @overload
         def _call(self, *, stream: Literal[True], **params: Unpack[ImageGenerateParams]) -> SyncImageStream: ...
         @overload
@@ -252,20 +236,19 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_call), raw(_call)
         __call__ = Method(_direct, _raw)
+    else:
+        __call__ = Plain(lambda client: client.images.generate)
 
 
 class SyncEditImages(SyncEndpoint[ReturnsT]):
     """What is `client.images.edit`."""
 
-    if not TYPE_CHECKING:
-        __call__ = Plain(lambda client: client.images.edit)
+    with_raw_response: SyncEditImages[RawResponses]
 
     stream = Streamed(lambda client: client.images.edit.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncEditImages[RawResponses]: ...
         @overload
         def _call(self, *, stream: Literal[True], **params: Unpack[ImageEditParams]) -> SyncImageStream: ...
         @overload
@@ -276,34 +259,30 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_call), raw(_call)
         __call__ = Method(_direct, _raw)
+    else:
+        __call__ = Plain(lambda client: client.images.edit)
 
 
 class SyncAudio(SyncEndpoint[ReturnsT]):
     """What is under `client.audio`."""
+
+    with_raw_response: SyncAudio[RawResponses]
 
     def __init__(self, caller: SyncCaller) -> None:
         super().__init__(caller)
         self.transcriptions: SyncTranscriptions[ReturnsT] = SyncTranscriptions(caller)
         self.speech: SyncSpeech[ReturnsT] = SyncSpeech(caller)
 
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> SyncAudio[RawResponses]: ...
-
 
 class SyncTranscriptions(SyncEndpoint[ReturnsT]):
     """What is under `client.audio.transcriptions`."""
 
-    if not TYPE_CHECKING:
-        create = Plain(lambda client: client.audio.transcriptions.create)
+    with_raw_response: SyncTranscriptions[RawResponses]
 
     stream = Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncTranscriptions[RawResponses]: ...
         @overload
         def _create(
             self, *, stream: Literal[True], **params: Unpack[TranscriptionStreamParams]
@@ -344,21 +323,20 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_create), raw(_create)
         create = Method(_direct, _raw)
+    else:
+        create = Plain(lambda client: client.audio.transcriptions.create)
 
 
 class SyncSpeech(SyncEndpoint[ReturnsT]):
     """What is under `client.audio.speech`."""
 
-    if not TYPE_CHECKING:
-        create = Plain(lambda client: client.audio.speech.create)
+    with_raw_response: SyncSpeech[RawResponses]
 
     stream = Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
     stream_bytes = Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
 
     if TYPE_CHECKING:
 
-        @property
-        def with_raw_response(self) -> SyncSpeech[RawResponses]: ...
         @overload
         def _create(self, *, stream: Literal[True], **params: Unpack[SpeechParams]) -> SyncSpeechStream: ...
         @overload
@@ -367,29 +345,23 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
 
         _direct, _raw = direct(_create), raw(_create)
         create = Method(_direct, _raw)
+    else:
+        create = Plain(lambda client: client.audio.speech.create)
 
 
 class SyncModels(SyncEndpoint[ReturnsT]):
     """What is under `client.models`."""
 
+    with_raw_response: SyncModels[RawResponses]
     list = Paged(lambda client: client.models.list)
     retrieve = Plain(lambda client: client.models.retrieve)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> SyncModels[RawResponses]: ...
 
 
 class SyncEmbeddings(SyncEndpoint[ReturnsT]):
     """What is under `client.embeddings`."""
 
+    with_raw_response: SyncEmbeddings[RawResponses]
     create = Plain(lambda client: client.embeddings.create)
-
-    if TYPE_CHECKING:
-
-        @property
-        def with_raw_response(self) -> SyncEmbeddings[RawResponses]: ...
 
 
 class SyncEndpoints(Generic[ReturnsT]):
