@@ -16,7 +16,7 @@ from proxy_helpers import (
 from secret_helpers import assert_hidden
 
 from trio_openai import APIConnectionError, TrioOpenAI, TrioTransport
-from trio_openai._http.byte_streams import dialled, without_zone
+from trio_openai._http.byte_streams import host_for_os, without_zone
 from trio_openai._http.proxy import Proxy, from_environment
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
@@ -245,5 +245,5 @@ def test_the_zone_of_an_address_is_unquoted_as_rfc_6874_says() -> None:
         "fe80::1": "fe80::1",
         "api.test": "api.test",
     }.items():
-        assert dialled(host) == address
+        assert host_for_os(host) == address
         assert without_zone(host) == address.partition("%")[0]

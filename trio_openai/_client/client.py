@@ -21,7 +21,7 @@ from trio_openai._deadlines import DEFAULT_DEADLINES, Deadlines
 from trio_openai._endpoints._client_endpoints import Endpoints, RawEndpoints
 from trio_openai._endpoints._endpoint import Objects
 from trio_openai._http.api_key import Key, KeyProvider
-from trio_openai._http.byte_streams import dialled, has_port, is_loopback
+from trio_openai._http.byte_streams import has_port, host_for_os, is_loopback
 from trio_openai._http.secrets import shown_text, shown_url
 from trio_openai._http.session import Session
 from trio_openai._http.slots import Slots
@@ -434,7 +434,7 @@ def _base_url(given: str | httpx.URL, name: str) -> httpx.URL:
             f"{name} has to begin with http:// or https://, and to name a host, as in {_DEFAULT_BASE_URL}, not {shown}"
         )
     if "%" in url.host and ":" in url.host:
-        url = url.copy_with(host=dialled(url.host))  # as other HTTP clients take it
+        url = url.copy_with(host=host_for_os(url.host))  # as other HTTP clients take it
     if not has_port(url):
         raise ValueError(f"{name} has a port that is none: {url.port}, in {shown}")
     return url

@@ -1,4 +1,11 @@
-"""A read that a task of its own makes: whoever waits for it can be cancelled, or do something else meanwhile."""
+"""A read that runs in its own task, so that waiting for it can be cancelled without cancelling the read.
+
+Two places need this. `ForeignBody` must never cancel another client's read. `send_until_refused` watches for an early
+response while it sends a request.
+
+The task is a trio system task, because its caller may be cancelled, or be an object without a nursery. Every
+`BackgroundRead` is therefore either finished or cancelled by its owner (promise 1).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +16,19 @@ import trio
 
 
 class BackgroundRead:
-    """One read, made by a system task. Whoever starts it waits for it or cancels it. `done` is set at its end."""
+    """One read in a system task.
+
+    Args:
+        read: an async function that returns bytes.
+
+    Attributes:
+        done: an event that is set when the read has finished, failed or been cancelled.
+    """
 
     def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
         self.done = trio.Event()
-        # Whoever cancels waits for an event of its own. `trio.Event.set` fails if one of several tasks that it wakes is
-        # cancelled meanwhile, which an instrument can do; in a system task that would end the whole run.
+        # `cancel` waits for a separate event, so that each event has one waiter. `trio.Event.set` fails if one of
+        # several waiters is cancelled while it wakes another, and an exception in a system task would crash the run.
         self._ended = trio.Event()
         self._read = read
         self._scope = trio.CancelScope()
@@ -22,25 +36,25 @@ class BackgroundRead:
         self._error: BaseException | None = None
         trio.lowlevel.spawn_system_task(self._run, context=contextvars.copy_context())
 
-    async def _run(self) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
+    async def _run(self) -> None:  # noqa: ASYNC910 - the main function of a task
         try:
             with self._scope:
                 self._data = await self._read()
         except trio.Cancelled:
-            raise  # the whole run is ending
-        except BaseException as error:  # noqa: BLE001 - `result` raises it to whoever waits; here it would end the run
+            raise  # trio cancels system tasks only when the whole run ends
+        except BaseException as error:  # noqa: BLE001 - `result` raises it to the caller; here it would crash the run
             self._error = error
         finally:
             self.done.set()
             self._ended.set()
 
     async def cancel(self) -> None:
-        """Cancel the read, and wait for its end."""
+        """Cancel the read and wait until its task has ended."""
         self._scope.cancel()
         await self._ended.wait()
 
     def result(self) -> bytes:
-        """Return the bytes, or raise what reading raised."""
+        """Return the bytes, or raise the read's exception. Call this after `done` is set."""
         if self._error is not None:
             raise self._error
         return self._data

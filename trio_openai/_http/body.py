@@ -1,4 +1,15 @@
-"""The body of a response."""
+"""The body of a response: what reads it, and what owns the connection meanwhile.
+
+`Body` is the last step of a byte on its way out of HTTP. `Stream` calls `Body.read`, which returns what the parser has
+already decoded, and otherwise waits for one read of the socket. There is no channel, no task and no async generator in
+between. So a program that stops reading stops the server (backpressure), and cancelling a read leaves nothing behind.
+
+`Body` also owns the connection and the pool slot of its response. It gives them back at the end of the body or when it
+is closed. Closing is synchronous and idempotent.
+
+`ReadableBody` is the interface that the rest of the library uses. It has three kinds: `Body`, `ForeignBody` (for HTTP
+clients that the program brings, see `foreign_body.py`), and the decompressing bodies of `codings.py` around either.
+"""
 
 from __future__ import annotations
 
@@ -12,44 +23,55 @@ from .connection import Connection
 from .slots import within
 
 BODY = "trio_openai.body"
-"""The key in `response.extensions` under which this transport hands out the `Body` to those who read it directly."""
+"""The key in `response.extensions` of a response's `ReadableBody`."""
 
 
 class ReadableBody(Protocol):
-    """A body: `read` until `b""`, and `aclose` at any time."""
+    """A response body that can be read piece by piece and closed at any time."""
 
     async def read(self) -> bytes:
-        """The next bytes, `b""` at the end."""
+        """Return the next bytes, or `b""` at the end."""
         ...
 
     async def aclose(self, *, park: bool = False) -> None:
-        """Give up the connection, before any checkpoint if that is possible. `park`: the rest is of no interest."""
+        """Give up the connection, before the first checkpoint if the transport allows that.
+
+        Args:
+            park: keep the connection for the next request, because the rest of the body is known to be unimportant.
+        """
         ...
 
     def close_soon(self) -> None:
-        """Give up the connection without waiting: at once if that is possible, else by a task. Raises nothing."""
+        """Give up the connection without waiting: at once if possible, otherwise in a background task."""
         ...
 
 
 class Body(httpx.AsyncByteStream):
-    """The body of one response. It holds the connection and the slot until its end, or until it is closed."""
+    """The body of one response of `TrioTransport`, which owns the connection and the slot until it is closed.
+
+    Args:
+        connection: the connection to read.
+        release: called once, with `park=`, to give back the connection and the slot.
+        read_timeout: seconds that httpx may wait for the next bytes. `read` ignores it.
+    """
 
     def __init__(self, connection: Connection, release: Callable[..., None], read_timeout: float | None) -> None:
-        self._connection: Connection | None = connection  # None once it has been given up
+        self._connection: Connection | None = connection  # None once it has been given back
         self._release = release
         self._read_timeout = read_timeout
         self._ended = False
 
     async def read(self) -> bytes:
-        """The next bytes of the body, as many as have arrived; `b""` at its end, and then the connection is free.
+        """Return all bytes that have arrived, waiting for more if there are none. Return `b""` at the end of the body.
 
-        A checkpoint only if it has to wait. No timeout applies.
+        At the end the connection goes back to the pool. This is a checkpoint only if it has to wait, and no timeout
+        applies: the caller is responsible for both. If it is cancelled, nothing is lost.
 
         Raises:
-            httpx.ReadError: the connection broke.
-            httpx.RemoteProtocolError: it ended before the body did, or what came is not HTTP. All that came before has
-                been returned.
-            trio.ClosedResourceError: the body was closed before, or is while this waits.
+            httpx.ReadError: the connection broke. All bytes before that have been returned.
+            httpx.RemoteProtocolError: the connection ended before the body did, or the server sent something that is
+                not HTTP. All bytes before that have been returned.
+            trio.ClosedResourceError: the body was closed, before this call or while it waited.
         """
         connection = self._connection
         if self._ended:
@@ -58,7 +80,7 @@ class Body(httpx.AsyncByteStream):
             raise trio.ClosedResourceError("this response has been closed")
         parser = connection.parser
         while not (data := parser.take_body()):
-            connection.check()
+            connection.check()  # only now, so that the bytes before an error are delivered first
             if parser.complete:
                 self._ended = True
                 self.close()
@@ -67,21 +89,24 @@ class Body(httpx.AsyncByteStream):
         return data  # noqa: ASYNC910 - as documented
 
     def close(self, *, park: bool = False) -> None:
-        """Give up the slot and the connection: to the pool if the body is whole, else closed. Idempotent, synchronous.
+        """Give up the slot and the connection. Idempotent.
+
+        A connection whose response is complete goes back to the pool. Any other is closed, which tells the server to
+        stop.
 
         Args:
-            park: keep the connection although the body has not ended, since it will do so without more of interest.
+            park: keep the connection although the body has not ended, because only unimportant bytes are missing.
         """
         connection, self._connection = self._connection, None
         if connection is not None:
             self._release(park=park)
 
     def close_soon(self) -> None:
-        """As `close`. Bodies of other transports take a task for it."""
+        """Call `close`. Only the bodies of other transports need a task for this."""
         self.close()
 
     async def aclose(self, *, park: bool = False) -> None:
-        """`close`, then a checkpoint that cannot be cancelled."""
+        """Call `close`, then execute a checkpoint that cannot be cancelled."""
         self.close(park=park)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -89,7 +114,7 @@ class Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        """For httpx, which reads a body by iterating: `read`, under the request's `read` timeout."""
+        """Return the next bytes for httpx, which iterates over a body, under the request's `read` timeout."""
         await trio.lowlevel.checkpoint()
         data = await within(self._read_timeout, httpx.ReadTimeout, self.read)
         if not data:
@@ -98,5 +123,5 @@ class Body(httpx.AsyncByteStream):
 
 
 def body_of(response: httpx.Response) -> ReadableBody:
-    """The body of a response that came from `send`."""
+    """Return the body of a response that came from `send`."""
     return cast("ReadableBody", response.extensions[BODY])

@@ -1,8 +1,17 @@
-"""Trio streams below HTTP: opened to a host, read, probed, and closed without waiting.
+"""Byte streams below HTTP: open them to a host, read them, probe them, and close them without waiting.
 
-Promise 1 rests on `close_now`. Closing a stream by `await stream.aclose()` is a checkpoint, and for TLS a conversation;
-both can be cancelled, or hang. A socket can also simply be closed: that is synchronous, cannot fail, and tells the
-server at once that nobody is listening any more. For a half-read response there is nothing to be polite about.
+Promise 1 rests on `close_now`. `await stream.aclose()` is a checkpoint, and over TLS it is also a conversation with the
+server. Both can be cancelled, and the conversation can hang. Closing the socket itself is synchronous, cannot fail, and
+tells the server at once that nobody is listening any more. TLS asks for a `close_notify` before that (RFC 8446, section
+6.1), so that the peer can tell the end of the data from an attack. A server that is streaming a response does not need
+it: whichever way the connection ends, it must stop.
+
+The price of this is that every stream must have a synchronous way to close it. `_closers` knows trio's streams and any
+stream with a `close()` method. A stream of another kind is refused when it is opened (`refuse_unclosable`), not when a
+cancellation is already under way.
+
+Reading is the other speciality: `_SocketReader` waits until a socket is readable and reads then, which suits a model's
+tokens. `has_data_or_end` tells whether an idle connection is still usable.
 """
 
 from __future__ import annotations
@@ -24,32 +33,32 @@ import httpx
 import trio
 
 StreamOpener = Callable[[str, int], Awaitable[trio.abc.Stream]]
-"""How a byte stream to a host and port is opened; TLS, where it is wanted, is put over it."""
+"""An async function that opens a byte stream to a host and port. TLS, if needed, is added on top of it."""
 
 Origin = tuple[bytes, bytes, int]
-"""Scheme, host and port."""
+"""The scheme, host and port that identify a server (RFC 6454)."""
 
+# Send the first probe after 60 seconds of silence (the option's name differs between Linux and macOS), then up to 6 at
+# intervals of 10 seconds. So even a stream without deadlines notices within two minutes that its server has vanished.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
-# Seconds of silence before the first probe (Linux and macOS have a name each), between probes, and how many: so a peer
-# that vanished is noticed within two minutes, also by a stream without deadlines.
 
 
 async def open_tcp(host: str, port: int) -> trio.abc.Stream:
-    """Connect by TCP, trying the host's addresses as RFC 8305 says, with TCP keep-alive on."""
+    """Connect by TCP, with Happy Eyeballs (RFC 8305) over the host's addresses, and turn TCP keep-alive on."""
     stream = await trio.open_tcp_stream(host, port)
     try:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE:
             if option := getattr(socket, name, None):
                 stream.setsockopt(socket.IPPROTO_TCP, option, value)
-    except OSError:  # macOS: the peer has reset the connection already
+    except OSError:  # macOS, if the peer has already reset the connection
         close_now(stream)
         raise
     return stream
 
 
 def unix_opener(path: str) -> StreamOpener:
-    """An opener that connects to a Unix socket, whatever the host and port."""
+    """Return an opener that connects to a Unix socket and ignores the host and port."""
 
     async def open_unix(host: str, port: int) -> trio.abc.Stream:  # noqa: ARG001
         return await trio.open_unix_socket(path)
@@ -58,16 +67,16 @@ def unix_opener(path: str) -> StreamOpener:
 
 
 class CertificatesError(httpx.ConnectError):
-    """The environment names a file or directory of certificates that cannot be used."""
+    """The environment names a certificate file or directory that cannot be used. A retry would not help."""
 
     is_final = True
 
 
 def default_tls(*, trust_env: bool) -> ssl.SSLContext:
-    """Return a context that verifies against `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
+    """Return TLS settings that verify certificates against `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
 
     Raises:
-        CertificatesError: the variable names what is not there, or is not certificates.
+        CertificatesError: the environment variable names a missing file, or one that contains no certificates.
     """
     found = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if trust_env and os.environ.get(name)]
     name, path = (found[0], os.environ[found[0]]) if found else ("", "")
@@ -75,16 +84,21 @@ def default_tls(*, trust_env: bool) -> ssl.SSLContext:
         raise CertificatesError(f"the environment variable SSL_CERT_DIR is {path!r}, which is not a directory")
     try:
         return httpx.create_ssl_context(trust_env=trust_env)
-    except OSError as error:  # an SSLError is one
+    except OSError as error:  # ssl.SSLError is a subclass of OSError
         if not name or is_out_of_files(error):
             raise
         reason = reason_of(error)
+    # Not raised inside the except block, where the OSError would become its context and be printed as well.
     raise CertificatesError(f"the environment variable {name} is {path!r}, which has no usable certificates: {reason}")
 
 
 async def open_tls(stream: trio.abc.Stream, context: ssl.SSLContext, hostname: str) -> trio.abc.Stream:
-    """Put TLS over a stream and finish the handshake. If that fails or is cancelled, the caller closes the stream."""
-    tls = trio.SSLStream(stream, context, server_hostname=hostname)  # not https_compatible: see `UnprovenEndError`
+    """Start TLS over a stream and finish the handshake.
+
+    If this fails or is cancelled, the caller must close the stream.
+    """
+    # https_compatible=True would hide a missing close_notify, which `UnprovenEndError` has to report.
+    tls = trio.SSLStream(stream, context, server_hostname=hostname)
     await tls.do_handshake()
     return tls
 
@@ -98,18 +112,18 @@ def _is_stapled(stream: object) -> TypeGuard[trio.StapledStream[trio.abc.SendStr
 
 
 def check_closable(stream: trio.abc.Stream) -> None:
-    """Raise `TypeError` if `close_now` could not close a stream."""
+    """Raise `TypeError` if `close_now` cannot close a stream."""
     _closers(stream)
 
 
 def close_now(stream: trio.abc.Stream) -> None:
-    """Close a stream at once, without a word to the peer and without a checkpoint. Idempotent."""
+    """Close a stream at once, without a checkpoint and without saying goodbye to the peer. Idempotent."""
     for close in _closers(stream):
         close()
 
 
 def _closers(stream: object) -> list[Callable[[], object]]:
-    """The synchronous closing functions of a stream's parts."""
+    """Return the synchronous functions that close a stream's parts."""
     if _is_tls(stream):
         return _closers(stream.transport_stream)
     if _is_stapled(stream):
@@ -119,13 +133,13 @@ def _closers(stream: object) -> list[Callable[[], object]]:
     if callable(close := getattr(stream, "close", None)):
         return [close]
     raise TypeError(
-        f"{type(stream).__name__} cannot be closed without waiting; a stream opener has to give a trio.SocketStream, "
+        f"{type(stream).__name__} cannot be closed without waiting; let the stream opener return a trio.SocketStream, "
         "a trio.testing memory stream, a stream with a synchronous close(), or a pair of these in a trio.StapledStream"
     )
 
 
-async def refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 - a cancellation here would leak it
-    """Raise `TypeError`, and close the stream, if `close_now` could not close it."""
+async def refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 - a checkpoint here could leak the stream
+    """Close the stream and raise `TypeError` if `close_now` cannot close it."""
     try:
         check_closable(stream)
     except TypeError:
@@ -133,22 +147,25 @@ async def refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 
         raise
 
 
-_READ_SIZE = 64 * 1024
+_READ_SIZE = 64 * 1024  # bytes; a parser gets through this in well under a millisecond
 
 
 def reader_of(stream: trio.abc.Stream) -> Callable[[], Awaitable[bytes | bytearray]]:
-    """What reads a stream: the next bytes, or `b""` at its end. Raises what `receive_some` does, and `OSError`."""
+    """Return an async function that reads the next bytes of a stream, or `b""` at its end.
+
+    It raises what the stream's `receive_some` raises, and `OSError`.
+    """
     if isinstance(stream, trio.SocketStream) and os.name == "posix":
         return _SocketReader(stream.socket).read
     return functools.partial(stream.receive_some, _READ_SIZE)
 
 
 class _SocketReader:
-    """Reads a socket once it is readable.
+    """A reader that waits until a socket is readable before it reads.
 
-    `SocketStream.receive_some` tries at once, which for a stream of a model's tokens fails nearly always: a system call
-    and an exception for nothing. To wait first, and without trio's layers in between, takes 30 % less CPU a read
-    (`benchmarks/reads.py`).
+    `SocketStream.receive_some` reads first and waits if there was nothing. A model's tokens arrive one by one, so that
+    first read nearly always fails: a system call and an exception for nothing. Waiting first, without trio's layers in
+    between, takes 30 % less CPU per read (`benchmarks/reads.py`).
     """
 
     __slots__ = ("_sock",)
@@ -157,31 +174,37 @@ class _SocketReader:
         self._sock = sock
 
     async def read(self) -> bytes:
+        """Return the next bytes, or `b""` at the end of the stream."""
         while True:
             self._check_open()
             await trio.lowlevel.wait_readable(self._sock)
-            self._check_open()
+            self._check_open()  # another task may have closed the socket, and the OS may have reused its number
             try:
                 return os.read(self._sock.fileno(), _READ_SIZE)
             except BlockingIOError:
-                pass  # somebody was mistaken about that
+                pass  # a spurious wakeup: select(2) says that a readable socket may still block
 
     def _check_open(self) -> None:
         if self._sock.fileno() < 0:
             raise trio.ClosedResourceError("this connection has been closed")
 
 
-_PASSES = 10  # of the scheduler: a stream that has data at hand may have some checkpoints before it gives it out
+# How many passes of the scheduler to allow for a read, since a stream with data may have checkpoints before it returns.
+_PASSES = 10
 
 
-async def has_something_to_say(stream: trio.abc.Stream) -> bool:
-    """Return whether there is data, or the end, to be read from a stream right now. If so, some of it may be lost."""
+async def has_data_or_end(stream: trio.abc.Stream) -> bool:
+    """Return whether a stream has data, or its end, to read right now. Some of the data may be lost.
+
+    An idle HTTP connection must be silent, so a caller closes the stream if this returns True.
+    """
     await trio.lowlevel.checkpoint()
     sock = _socket_under(stream)
     is_silent = sock is not None and not _is_readable(sock)
     if isinstance(stream, trio.SocketStream):
         return not is_silent
-    # TLS may hold data that no poll can see, and other streams have none: so read, as far as that goes without waiting.
+    # TLS may have buffered data that no poll can see, and other streams have no socket to poll. So try to read, and
+    # cancel the read as soon as it would have to wait.
     with trio.CancelScope() as soon:  # noqa: ASYNC912
         _cancel_after(1 if is_silent else _PASSES, soon)
         with contextlib.suppress(trio.BrokenResourceError):
@@ -190,14 +213,14 @@ async def has_something_to_say(stream: trio.abc.Stream) -> bool:
 
 
 def _socket_under(stream: object) -> trio.socket.SocketType | None:
-    """Return the socket of a stream, perhaps under TLS."""
+    """Return the socket of a stream, also of one under TLS, or None."""
     while _is_tls(stream):
         stream = stream.transport_stream
     return stream.socket if isinstance(stream, trio.SocketStream) else None
 
 
 def _cancel_after(passes: int, scope: trio.CancelScope) -> None:
-    """Cancel a scope when the scheduler has run every task that is ready, so many times."""
+    """Cancel a scope after every ready task has run `passes` times."""
     if passes == 0:
         scope.cancel()
     else:
@@ -205,6 +228,7 @@ def _cancel_after(passes: int, scope: trio.CancelScope) -> None:
 
 
 def _is_readable(sock: trio.socket.SocketType) -> bool:
+    """Return whether a socket is readable right now. A closed socket is."""
     if sock.fileno() < 0:
         return True
     if not hasattr(select, "poll"):  # Windows
@@ -215,19 +239,20 @@ def _is_readable(sock: trio.socket.SocketType) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the innermost message: trio wraps the operating system's and OpenSSL's errors."""
+    """Return the message of the innermost cause, because trio wraps the errors of the OS and of OpenSSL."""
     cause: Any = error
-    while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:  # a group: of all a host's addresses
+    # trio raises a group if it tried several addresses of a host. The last one is as good as any.
+    while inner := cause.__cause__ or getattr(cause, "exceptions", (None,))[-1]:
         cause = inner
-    if isinstance(cause, socket.gaierror):  # its numbers are none of the operating system's
-        return cause.strerror or "the name of the host cannot be resolved"
+    if isinstance(cause, socket.gaierror):  # its errno is not one that os.strerror knows
+        return cause.strerror or "the host name cannot be resolved"
     if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
         return os.strerror(cause.errno)
     return str(cause) or type(cause).__name__
 
 
 class OutOfFilesError(httpx.ConnectError):
-    """This process, or the machine, has no file descriptor left."""
+    """The process or the machine has no file descriptor left."""
 
     def __init__(self, place: str) -> None:
         super().__init__(
@@ -236,18 +261,19 @@ class OutOfFilesError(httpx.ConnectError):
 
 
 def is_out_of_files(error: BaseException | None) -> bool:
-    """Return whether an attempt to connect failed for want of a file descriptor."""
+    """Return whether connecting failed because no file descriptor was left."""
     if error is None:
         return False
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return True
-    if isinstance(error, socket.gaierror):  # it needs descriptors, and says something else if there is none
+    if isinstance(error, socket.gaierror):  # resolving a name needs a descriptor, and hides that there was none
         return not _can_open_a_file()
-    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())  # of a group
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())  # if it is an exception group
     return is_out_of_files(error.__cause__) or any(map(is_out_of_files, inner))
 
 
 def _can_open_a_file() -> bool:
+    """Return whether a file descriptor is available right now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError:
@@ -255,8 +281,8 @@ def _can_open_a_file() -> bool:
     return True
 
 
-def dialled(host: str) -> str:
-    """Return a URL's host as the operating system takes it: `fe80::1%25eth0` has the zone `eth0` (RFC 6874)."""
+def host_for_os(host: str) -> str:
+    """Return a URL's host in the form that the OS expects: in `fe80::1%25eth0`, `eth0` is a zone (RFC 6874)."""
     address, _, zone = host.partition("%")
     if ":" not in address or not zone:
         return host
@@ -264,17 +290,17 @@ def dialled(host: str) -> str:
 
 
 def without_zone(host: str) -> str:
-    """Return a URL's host as others know it: a zone has a meaning on this machine only."""
+    """Return a URL's host without the zone of an IPv6 address, which has a meaning on this machine only."""
     return host.partition("%")[0] if ":" in host else host
 
 
 def has_port(url: httpx.URL) -> bool:
-    """Whether a URL's port, if it has one, is one. Of a larger number the operating system drops the upper half."""
+    """Return whether a URL's port is absent or within 1-65535. The OS would silently truncate a larger one."""
     return url.port is None or 0 < url.port < 2**16
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself, by the loopback's name or one of its addresses."""
+    """Return whether a host is this machine: `localhost` or a loopback address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

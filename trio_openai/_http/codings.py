@@ -1,7 +1,14 @@
-"""Decode the content codings of a body while it is read: gzip and deflate, in small steps and within a bound.
+"""Content codings: decompress a gzip or deflate body while it is read, in small steps and up to a limit.
 
-A few compressed bytes can stand for a thousand times as many. So each step is small and passes a checkpoint, and what a
-body may inflate to is bounded.
+Streams ask for no compression (`accept-encoding: identity`), because a compressor may hold events back. Plain responses
+may be compressed, and some servers and proxies compress whatever they are asked.
+
+A few compressed bytes can expand to a thousand times as many. A hostile or broken server must neither fill the memory
+nor block the scheduler (promises 6 and 7). So each step decompresses at most 64 KiB and has a checkpoint, and the
+entire body may expand to `max_event_bytes`, or to twenty times its compressed size if that is more.
+
+Bodies in the wild differ from the standard in two ways, and both are accepted: "deflate" without the zlib header that
+RFC 9110, section 8.4.1.2, demands, and gzip of several members (RFC 1952, section 2.2).
 """
 
 from __future__ import annotations
@@ -17,37 +24,53 @@ from trio_openai.errors import APIResponseValidationError
 from .body import ReadableBody
 
 ACCEPTED_CODINGS = "gzip, deflate"
-_MOST_CODINGS = 3  # each can stand for a thousand times as many bytes
+_MOST_CODINGS = 3  # each coding can multiply the size by a thousand
 
-_BY_HEADER = zlib.MAX_WBITS | 32  # gzip or zlib, by their first bytes
-_FED_AT_ONCE = 16 * 1024  # bytes: they can hold 800 empty members, each of which costs some microseconds
-_INFLATED_AT_ONCE = 64 * 1024  # bytes: less than a millisecond, also for whoever gets them
-_USUAL_RATIO = 20  # JSON and events that say something seldom compress better
+_BY_HEADER = zlib.MAX_WBITS | 32  # tell zlib to recognise gzip or zlib by the first bytes
+_FED_AT_ONCE = 16 * 1024  # bytes; they can contain 800 empty gzip members, and each takes a few microseconds
+_INFLATED_AT_ONCE = 64 * 1024  # bytes; decompressing and parsing them takes less than a millisecond
+_USUAL_RATIO = 20  # JSON with real content seldom compresses better than this
 
 
-class InflatedBody:
-    """A compressed body, decompressed as it is read: gzip, of one member or several, or deflate, also without zlib.
+class _DecodingBody:
+    """Base class of a body around another one, which closes when this one is closed."""
 
-    A few compressed bytes can stand for a thousand times as many. So each step inflates a bounded number of bytes and
-    has a checkpoint, and the whole may become `most` bytes, or twenty times what was received if that is more.
+    def __init__(self, body: ReadableBody) -> None:
+        self._body = body
+
+    async def aclose(self, *, park: bool = False) -> None:
+        """Give up the connection."""
+        await self._body.aclose(park=park)
+
+    def close_soon(self) -> None:
+        """Give up the connection without waiting."""
+        self._body.close_soon()
+
+
+class InflatedBody(_DecodingBody):
+    """A body that decompresses another one while it is read.
+
+    Args:
+        body: the compressed body: gzip with one or more members, or deflate with or without the zlib header.
+        most: the number of bytes that the body may expand to, or twenty times its compressed size if that is more.
     """
 
     def __init__(self, body: ReadableBody, most: int) -> None:
-        self._body = body
+        super().__init__(body)
         self._most = most
         self._inflater = zlib.decompressobj(_BY_HEADER)
-        self._is_new = True  # whether this inflater has not seen a byte yet
-        self._held = b""  # given back by the inflater
-        self._waiting = memoryview(b"")  # received, and not yet fed
-        self._is_full = False  # the inflater may have more, without being fed
+        self._is_new = True  # True until the current inflater has been fed
+        self._held = b""  # compressed bytes that the inflater returned unused
+        self._waiting = memoryview(b"")  # compressed bytes that have not been fed yet
+        self._is_full = False  # True if the inflater may have more output without more input
         self._received = self._inflated = 0
 
     async def read(self) -> bytes:
-        """Return the next bytes, `b""` at the end. If this is cancelled, nothing is lost.
+        """Return the next decompressed bytes, or `b""` at the end. If this is cancelled, nothing is lost.
 
         Raises:
-            APIResponseValidationError: it is not compressed as its header says, or inflates to too much.
-            httpx.ReadError: it ended in the middle.
+            APIResponseValidationError: the body is not compressed as its header says, or it expands to too many bytes.
+            httpx.ReadError: the body ended in the middle of the compressed data.
         """
         while True:
             has_ended = await self._feed()
@@ -65,7 +88,7 @@ class InflatedBody:
         return b""
 
     async def _feed(self) -> bool:
-        """Have a bounded number of bytes ready for the inflater. Return whether the body has ended."""
+        """Prepare a limited number of bytes for the inflater. Return True at the end of the body."""
         if self._held or self._waiting or self._is_full:
             await trio.lowlevel.checkpoint()
         else:
@@ -80,71 +103,68 @@ class InflatedBody:
 
     @property
     def received(self) -> int:
-        """How many bytes came, before any decompression."""
+        """The number of bytes received, before any decompression."""
         return self._body.received if isinstance(self._body, InflatedBody) else self._received
 
     def _check_ratio(self) -> None:
+        """Raise an error if the body expands to far more bytes than usual."""
         if self._inflated > _USUAL_RATIO * self.received:
             raise APIResponseValidationError(
-                f"the response is compressed, and its first {self.received} bytes inflate to more than {self._most}; "
-                "if they may, make the client with a larger max_event_bytes=..."
+                f"the first {self.received} bytes of the compressed response expand to more than {self._most} bytes; "
+                "if that is expected, create the client with a larger max_event_bytes=..."
             )
 
     def _inflate(self, compressed: bytes) -> bytes:
-        if self._inflater.eof and compressed:  # another member
+        if self._inflater.eof and compressed:  # another gzip member follows
             self._inflater, self._is_new = zlib.decompressobj(_BY_HEADER), True
         try:
             data = self._inflater.decompress(compressed, _INFLATED_AT_ONCE)
         except zlib.error as error:
+            # RFC 1950, section 2.2: a zlib header has 8 in its low four bits. So this may be deflate without one.
             if self._is_new and (compressed[0] & 0x0F) != 8:
                 self._inflater, self._is_new = zlib.decompressobj(-zlib.MAX_WBITS), False
                 return self._inflate(compressed)
-            raise APIResponseValidationError(f"the answer is not compressed as its header says: {error}") from error
+            raise APIResponseValidationError(
+                f"the response is not compressed as its content-encoding says: {error}"
+            ) from error
         self._is_new = self._is_new and not compressed
         self._held = self._inflater.unconsumed_tail or self._inflater.unused_data
         return data
 
-    async def aclose(self, *, park: bool = False) -> None:
-        """Give up the connection."""
-        await self._body.aclose(park=park)
 
-    def close_soon(self) -> None:
-        """Give up the connection without waiting."""
-        self._body.close_soon()
+class UndecodableBody(_DecodingBody):
+    """A body in a coding that is not supported. Reading it raises an error unless it is empty.
 
-
-class UndecodableBody:
-    """A body in a coding that is not supported. Reading it raises an error, unless it is empty."""
+    Args:
+        body: the body.
+        how: how it is encoded, for the error message.
+    """
 
     def __init__(self, body: ReadableBody, how: str) -> None:
-        self._body = body
+        super().__init__(body)
         self._how = how
 
-    async def read(self) -> bytes:  # noqa: ASYNC910 - as the body below
-        """Raise `APIResponseValidationError`, which names the coding."""
+    async def read(self) -> bytes:  # noqa: ASYNC910 - has the checkpoints of the body below
+        """Return `b""` if the body is empty.
+
+        Raises:
+            APIResponseValidationError: the body is not empty; the message names the coding.
+        """
         if await self._body.read():
             raise APIResponseValidationError(
                 f"the response is encoded {self._how} (content-encoding), which is not supported; trio_openai asks for "
-                f"{ACCEPTED_CODINGS} or none, so a proxy or the server ignores accept-encoding"
+                f"{ACCEPTED_CODINGS} or no coding, so a proxy or the server ignores accept-encoding"
             )
         return b""  # noqa: ASYNC910
 
-    async def aclose(self, *, park: bool = False) -> None:
-        """Give up the connection."""
-        await self._body.aclose(park=park)
-
-    def close_soon(self) -> None:
-        """Give up the connection without waiting."""
-        self._body.close_soon()
-
 
 def decoded(body: ReadableBody, header: str, most: int) -> ReadableBody:
-    """Return a body without the codings of its `content-encoding` header, the last of which was applied last.
+    """Return a body that undoes the codings in a `content-encoding` header, last coding first (RFC 9110, section 8.4).
 
     Args:
         body: the body as it is received.
-        header: the header's value.
-        most: bytes that it may inflate to.
+        header: the value of the header.
+        most: the number of bytes that the body may expand to.
     """
     codings = [coding for item in header.split(",") if not _is_no_coding(coding := item.strip().lower())]
     if len(codings) > _MOST_CODINGS:
@@ -157,7 +177,7 @@ def decoded(body: ReadableBody, header: str, most: int) -> ReadableBody:
 
 
 def _is_no_coding(coding: str) -> bool:
-    """Return whether this is no coding at all, or a charset that a server has put into the wrong header."""
+    """Return whether a coding means "none", or is a charset that a server has put into the wrong header."""
     if coding in ("", "identity", "none", "binary", "7bit", "8bit"):
         return True
     try:

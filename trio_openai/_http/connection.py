@@ -1,4 +1,21 @@
-"""One connection to an origin: requests are written to it, and responses are parsed from it."""
+"""One connection: write a request to its stream, and feed what it returns to the HTTP parser.
+
+This module joins the two halves below it. `byte_streams.py` reads bytes and knows nothing of HTTP. `http1.py` parses
+bytes and does no I/O. `Connection.receive` makes one read and passes it to the parser; the callers loop until they have
+what they want: the head (`read_head`), the next part of the body (`Body.read`), or the end of the message (`drain`).
+
+Three situations need care:
+
+* The server may answer before it has read the request. A server that refuses an upload (413, say) often stops reading,
+  so sending would block until a deadline. `send_until_refused` therefore reads while it sends.
+* TLS may end without `close_notify`. Anybody on the network can cut a TCP connection, so a body that ends only with the
+  connection counts as truncated then (RFC 9112, section 9.8). A body with a length or chunks does not need the signal.
+* Errors must not reveal the API key. A traceback keeps the locals of each frame, and tools print them. So the head of a
+  request exists only as a `memoryview`, whose `repr` shows no content, and headers as `httpx.Headers`, which masks
+  them.
+
+All errors that leave this module are httpx exceptions or `trio.BrokenResourceError`.
+"""
 
 from __future__ import annotations
 
@@ -20,157 +37,190 @@ from .http1 import ConnectionEndedError, ProtocolError, ResponseParser, serializ
 if TYPE_CHECKING:
     from .proxy import Proxy
 
-_SMALL_BODY = 64 * 1024  # a request body up to this size goes out in one write with the head
+_SMALL_BODY = 64 * 1024  # bytes; a request body up to this size is sent in one write together with the head
 
 
 class UnprovenEndError(httpx.ReadError):
-    """TLS ended without `close_notify`, and nothing but that end would say that the body is complete.
+    """TLS ended without `close_notify`, and nothing else marks the end of the body, so it may be truncated.
 
-    Anybody on the way can cut a TCP connection, so the body counts as truncated (RFC 9112, section 9.8).
+    See RFC 9112, section 9.8.
     """
 
 
 class UnparsableResponse(httpx.RemoteProtocolError):
-    """The peer answered, but not in HTTP/1.1. Another attempt would get the same, and cost another generation."""
+    """The server's response is not HTTP/1.1.
+
+    It is not worth a retry: the response would be the same, and the server might generate, and charge for, another one.
+    """
 
     is_final = True
 
 
 @attrs.define(eq=False, repr=False)
 class Connection:
-    """An open stream to an origin, and the parser of its last response."""
+    """An open stream to an origin, and the parser of the current response.
+
+    Attributes:
+        stream: the byte stream, over TLS for `https`.
+        origin: the scheme, host and port that requests go to.
+        parser: the parser of the current or latest response.
+        proxy: the proxy that the stream goes through, or None.
+        expires_at: the trio time at which to close the connection while it is idle.
+        is_spoiled: True if a request was not sent completely, so that no other request may follow it.
+        read: an async function that returns the next bytes of the stream, or `b""` at its end.
+    """
 
     stream: trio.abc.Stream
     origin: Origin
     parser: ResponseParser
-    proxy: Proxy | None = None  # that it goes through
+    proxy: Proxy | None = None
     expires_at: float = 0.0
-    is_spoiled: bool = False  # a request was not sent whole: no other one may follow it
+    is_spoiled: bool = False
     read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.read = reader_of(self.stream)
 
-    async def receive(self) -> None:  # noqa: ASYNC910 - a read that fails has been one
-        """Feed the parser with one read."""
+    async def receive(self) -> None:  # noqa: ASYNC910 - every read, also one that fails, is a checkpoint
+        """Read once, and feed the parser with the bytes or the end of the stream.
+
+        Raises:
+            httpx.ReadError: the connection broke.
+            UnprovenEndError: TLS ended without `close_notify`, and only that end would complete the body.
+        """
         try:
             data = await self.read()
         except (trio.BrokenResourceError, OSError) as error:
             if not _is_tls_cut(error):
-                raise httpx.ReadError(f"the connection{self.way} broke: {reason_of(error)}") from error
+                raise httpx.ReadError(f"the connection{self.via} broke: {reason_of(error)}") from error
             if self.parser.until_close and not self.parser.complete:
-                words = "ended without TLS's close_notify, so the response may have been cut"
-                raise UnprovenEndError(f"the connection{self.way} {words}") from error
-            data = b""
+                words = "ended without a TLS close_notify, so the response may be truncated"
+                raise UnprovenEndError(f"the connection{self.via} {words}") from error
+            data = b""  # the parser knows from the length or the chunks whether this is the end
         if data:
             self.parser.receive_data(data)
         else:
             self.parser.receive_eof()
 
     async def send(self, request: httpx.Request) -> None:
-        """Write a request. Its head only ever stands in a `memoryview`: a traceback's locals do not show the key."""
+        """Write a request.
+
+        Raises:
+            trio.BrokenResourceError: the connection broke.
+            ValueError: a header contains a character that HTTP forbids. Nothing was sent.
+        """
         stream, proxy = self.stream, self.proxy
         target, headers = request.url.raw_path, request.headers
         if proxy is not None and self.is_forwarded:
             target, headers = proxy.forwarded(request)
         if b"%" in self.origin[1]:
             headers = _without_zone_in_host(headers)
-        head = memoryview(serialize(request.method, target, headers))
+        head = memoryview(serialize(request.method, target, headers))  # a memoryview's repr does not show the key
         body = request.stream
         content = b"".join(body) if isinstance(body, httpx.ByteStream) else b""
         if len(content) <= _SMALL_BODY:
-            await stream.send_all(memoryview(b"".join((head, content))))
+            await stream.send_all(memoryview(b"".join((head, content))))  # one system call and one packet
         else:
             await stream.send_all(head)
             await stream.send_all(memoryview(content))
         if not isinstance(body, httpx.ByteStream):
-            await _send_pieces(request, cast("httpx.AsyncByteStream", body), stream)
+            await _send_chunks(request, cast("httpx.AsyncByteStream", body), stream)
 
     def may_block(self, request: httpx.Request) -> bool:
-        """Return whether sending may wait for the server to read. What is short fits into a socket's buffer.
+        """Return whether sending may have to wait for the server to read. A short request fits into a socket's buffer.
 
-        A short request is never watched for an early answer, also over a stream that is no socket: the watching read is
-        cancelled afterwards, and a stream of the program's own may lose bytes by that.
+        This also decides whether to watch for an early response. A short request is never watched, because the watching
+        read is cancelled afterwards, and a stream that a program brings may lose bytes when a read is cancelled.
         """
         body = request.stream
         return not (isinstance(body, httpx.ByteStream) and sum(map(len, body)) <= _SMALL_BODY)
 
     def check(self) -> None:
-        """Raise if what came is not HTTP, or not the whole of it."""
+        """Raise an error if the response is not HTTP, or if the connection ended before the response did.
+
+        Raises:
+            UnparsableResponse: the response is not HTTP/1.1.
+            httpx.RemoteProtocolError: the connection ended too early.
+        """
         try:
             self.parser.check()
         except ProtocolError as error:
-            words = f"{error} (it came{self.way})" if self.proxy is not None else str(error)
+            words = f"{error} (received{self.via})" if self.proxy is not None else str(error)
             kind = httpx.RemoteProtocolError if isinstance(error, ConnectionEndedError) else UnparsableResponse
             raise kind(words) from error
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether requests are handed to a proxy."""
+        """True if requests are sent to a proxy, which forwards them."""
         return self.proxy is not None and self.proxy.forwards(self.origin[0])
 
     @property
-    def way(self) -> str:
-        """What a message says of the way that it goes, after a noun."""
+    def via(self) -> str:
+        """A clause for error messages, such as ` through the proxy p:3128`, or an empty string."""
         return f" through {self.proxy.name}" if self.proxy is not None else ""
 
     def close(self) -> None:
-        """Close the stream at once, and let go of the parser."""
+        """Close the stream at once, and release the parser."""
         self.parser.close()
         close_now(self.stream)
 
 
 def _is_tls_cut(error: BaseException) -> bool:
-    """Return whether TLS ended without a `close_notify`. Which exception says so depends on the version of OpenSSL."""
-    cause = error.__cause__
+    """Return whether TLS ended without a `close_notify`. OpenSSL's versions use different exceptions for it."""
+    cause = error.__cause__  # trio wraps the exception of the ssl module
     is_eof = isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError)
     return is_eof or (isinstance(cause, ssl.SSLError) and "UNEXPECTED_EOF" in str(cause))
 
 
 def _without_zone_in_host(headers: httpx.Headers) -> httpx.Headers:
+    """Remove the zone of an IPv6 address from the `Host` header, since other machines do not know it (RFC 6874)."""
     headers = headers.copy()
     headers["Host"] = re.sub(r"%[^\]]*", "", headers.get("host", ""))
     return headers
 
 
-_EARLY_SECONDS = 1.0  # how long the body of an early answer is waited for
-_EARLY_READS = 16  # of the body of an early answer
+_EARLY_SECONDS = 1.0  # how long to wait for the body of an early response
+_EARLY_READS = 16  # how many reads to spend on the body of an early response
 
 
 async def send_until_refused(connection: Connection, request: httpx.Request) -> None:
-    """Send a request, but stop when the server answers with an error before it has read all of it.
+    """Send a request, but stop if the server answers with an error before it has read the entire request.
 
-    A server that refuses an upload (413, 401) may read no further: the rest could not be sent before a deadline. If it
-    accepts early (2xx), the rest is sent. Afterwards `connection.parser` has the head of an early answer.
+    A server that refuses an upload (413, 401) may stop reading, and the rest could never be sent. After an early
+    success (2xx) the rest is sent. In both cases `connection.parser` contains the head of the early response
+    afterwards.
 
     Raises:
-        httpx.TransportError: the connection ended, or broke, before there was an answer.
-        trio.BrokenResourceError: it broke while this was sending.
+        httpx.TransportError: the connection ended or broke before there was a response.
+        trio.BrokenResourceError: the connection broke while sending.
     """
     if not connection.may_block(request):
         await connection.send(request)
         return
     sending = trio.CancelScope()
-    answer = BackgroundRead(functools.partial(_early_answer, connection, sending))
+    early = BackgroundRead(functools.partial(_read_early_response, connection, sending))
     with sending:
         try:
             await connection.send(request)
         finally:
-            with trio.CancelScope(shield=True):
-                await answer.cancel()
+            with trio.CancelScope(shield=True):  # the reading task must be gone before anybody else reads
+                await early.cancel()
     connection.is_spoiled = connection.is_spoiled or sending.cancelled_caught
-    answer.result()
+    early.result()  # raise what broke the reading task
 
 
-async def _early_answer(connection: Connection, sending: trio.CancelScope) -> bytes:
-    """Wait for the head of an answer, and cancel the sending of the request if it refuses it."""
+async def _read_early_response(connection: Connection, sending: trio.CancelScope) -> bytes:
+    """Wait for the head of an early response. If it is an error, cancel the sending of the request.
+
+    The bytes stay in the parser. This returns none, only because `BackgroundRead` expects bytes.
+    """
     parser = connection.parser
     try:
         await read_head(connection)
         if parser.status is not None and parser.status < 300:
             return b""
-        # Over TLS a cancelled send breaks the stream, so what the server says about it is read before that.
-        with trio.move_on_after(_EARLY_SECONDS), contextlib.suppress(httpx.TransportError):  # noqa: ASYNC912 - not if the answer is complete
+        # Cancelling a send breaks a TLS stream, so the body with the server's explanation must be read before that.
+        with trio.move_on_after(_EARLY_SECONDS), contextlib.suppress(httpx.TransportError):  # noqa: ASYNC912 - nothing to wait for if the response is complete
             for _ in range(_EARLY_READS):
                 if parser.complete:
                     break
@@ -187,7 +237,7 @@ async def read_head(connection: Connection) -> None:
     """Read until the head of the response is complete.
 
     Raises:
-        httpx.TransportError: the connection ended or broke before, or what came is not HTTP.
+        httpx.TransportError: the connection ended or broke, or the response is not HTTP.
     """
     while True:
         await connection.receive()
@@ -196,11 +246,14 @@ async def read_head(connection: Connection) -> None:
         connection.check()
 
 
-_DRAIN_SECONDS = 0.005  # how long a parked connection's end of body is waited for when the connection is wanted
+_DRAIN_SECONDS = 0.005  # how long to wait for the end of a parked connection's body
 
 
-async def drain(connection: Connection) -> None:  # noqa: ASYNC910 - a read that fails at once is none
-    """Read what a parked connection's response still had to say, which should be next to nothing."""
+async def drain(connection: Connection) -> None:  # noqa: ASYNC910 - the caller has just passed a checkpoint
+    """Read the rest of a parked connection's response, which should be a few bytes that have already arrived.
+
+    If they have not, opening a new connection is better than waiting, so this gives up after a few milliseconds.
+    """
     with trio.move_on_after(_DRAIN_SECONDS), contextlib.suppress(httpx.TransportError):
         while True:
             await connection.receive()
@@ -209,17 +262,17 @@ async def drain(connection: Connection) -> None:  # noqa: ASYNC910 - a read that
                 return
 
 
-async def _send_pieces(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
-    """Write a body that is made as it goes."""
+async def _send_chunks(request: httpx.Request, body: httpx.AsyncByteStream, stream: trio.abc.Stream) -> None:
+    """Write a body that is produced while it is sent, chunked if its length is unknown (RFC 9112, section 7.1)."""
     await trio.lowlevel.checkpoint()
     chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
-    pieces: Any = aiter(body)
+    chunks: Any = aiter(body)
     try:
-        async for piece in pieces:
-            if piece:
-                await stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        async for chunk in chunks:
+            if chunk:  # an empty chunk would mark the end of the body
+                await stream.send_all(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
         if chunked:
             await stream.send_all(b"0\r\n\r\n")
     finally:
-        if hasattr(pieces, "aclose"):  # an async generator, which must not be left to the garbage collector
-            await pieces.aclose()
+        if hasattr(chunks, "aclose"):  # an async generator must not be left to the garbage collector
+            await chunks.aclose()

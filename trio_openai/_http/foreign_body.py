@@ -1,15 +1,15 @@
-"""The body of a response, read piece by piece, whoever's transport it came through.
+"""Bodies of HTTP clients that the program brings, such as an `httpx.AsyncClient` with httpx's own transport.
 
-A response of `TrioTransport` brings its `Body`, which is read directly. Any other client (one that the user brought,
-over httpx's own transport, say) is read by `aiter_raw`. Three cures keep the promises there:
+A response of `TrioTransport` brings a `Body`, which is built for cancellation. Any other client's response can only be
+read through `aiter_raw`, that is, through the client's own async generators. Three measures keep the promises there:
 
 * httpx's stock pool loses a slot for good if a request is cancelled while it waits in the pool's queue. So nothing may
-  queue there: a request takes a slot of ours first, of which there are no more than the pool has connections.
-* A body that is left early unwinds its nested generators only when it is pulled. So it is pulled once more, under a
-  scope that is cancelled already, and shielded: it ends at its first checkpoint, from the inside, and closes its
-  connection.
-* A read that was cancelled cannot be taken up again. So a task of its own makes each read, and cancelling the wait for
-  it leaves the read alone (`ForeignBody`).
+  queue there: each request first takes one of our own `Slots`, of which there are as many as that pool has connections.
+* An async generator that is not exhausted cleans up only when it is resumed. So a body that is left early is resumed
+  once more, inside a scope that is already cancelled. It stops at its first checkpoint, its `finally` blocks run from
+  the inside out, and its connection is closed.
+* A generator whose read was cancelled is finished and cannot be read further. So each read runs in a task, and
+  cancelling the wait for that task leaves the read alone (`background_read.py`).
 """
 
 from __future__ import annotations
@@ -22,52 +22,57 @@ import trio
 
 from .background_read import BackgroundRead
 
-CLOSE_SECONDS = 5.0  # how long another transport may take to close
-_LATE_CLOSE_SECONDS = 1.0  # the same for a caller whose own time is up
-_PIECES_HELD = 1000  # pieces of a body that another transport may have at hand
+CLOSE_SECONDS = 5.0  # the longest wait for another transport to close
+_LATE_CLOSE_SECONDS = 1.0  # the same, if the caller is cancelled or its deadline has passed
+_CHUNKS_HELD = 1000  # chunks that another transport may return without a checkpoint
 
 
 def closing_deadline() -> float:
-    """When to stop waiting for another transport to close: after five seconds, sooner if the caller's time is up.
+    """Return the time at which to stop waiting for another transport to close.
 
-    A caller that is cancelled already, or has a deadline soon, still gives it one second.
+    That is in five seconds, or sooner if the caller's own deadline is sooner. A caller that is already cancelled still
+    waits one second, which is enough for any transport that behaves.
     """
     now = trio.current_time()
     return min(now + CLOSE_SECONDS, max(now + _LATE_CLOSE_SECONDS, trio.current_effective_deadline()))
 
 
 class ForeignBody:
-    """A body that another transport reads.
+    """A body that another HTTP client's transport reads.
 
-    Cancelling `read` never cancels the transport's own read, since no other client could take that up again. A task of
-    its own makes the read, and the next `read` returns what it brought. So anybody may cancel a wait for a body at any
-    time and for any reason (a deadline, a tool that has to report, `settle`), and go on reading later, exactly as with
-    the body of `TrioTransport`. No caller has to know which of the two it reads. `aclose` ends the task and waits for
-    it.
+    A task makes each read, because another client cannot continue a read that was cancelled. `read` waits for that
+    task. If the wait is cancelled, the task goes on, and the next `read` returns its result. So callers may cancel a
+    read at any time and continue later, exactly as with `Body`; they never need to know which kind they have. `aclose`
+    ends the task.
+
+    Args:
+        response: the response, whose head has been read.
+        undo: releases the slot when the body is closed.
+        errors: the exceptions that this client raises for network failures.
     """
 
     def __init__(
         self, response: httpx.Response, undo: contextlib.ExitStack, errors: tuple[type[Exception], ...]
     ) -> None:
         self._response = response
-        # What has been read already, such as the answer of a mock, is there without its coding only.
-        self._pieces: Any = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
+        # A body that httpx has read already, such as a mock's, exists only in decompressed form.
+        self._chunks: Any = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
         self._undo = undo
         self._errors = errors
-        self._reading: BackgroundRead | None = None  # the read that nobody has taken yet
+        self._reading: BackgroundRead | None = None  # a read whose result has not been returned yet
         self._ended = False
-        self._unwound = False  # a read was begun and not finished: its generators are gone
+        self._unwound = False  # a read has begun and not finished, so cancelling it ends the generators
         self._closed = False
 
     async def read(self) -> bytes:
-        """Return the next bytes, `b""` at the end. If this is cancelled, nothing is lost.
+        """Return the next bytes, or `b""` at the end. If this is cancelled, nothing is lost.
 
         Raises:
-            trio.ClosedResourceError: the body was closed before, or is while this waits.
+            trio.ClosedResourceError: the body was closed, before this call or while it waited.
         """
         self._check_open()
         if self._reading is None:
-            self._reading = BackgroundRead(self._next_piece)
+            self._reading = BackgroundRead(self._next_chunk)
         reading = self._reading
         await reading.done.wait()
         self._reading = None
@@ -78,23 +83,23 @@ class ForeignBody:
         if self._closed:
             raise trio.ClosedResourceError("this response has been closed")
 
-    async def _next_piece(self) -> bytes:
+    async def _next_chunk(self) -> bytes:
         self._unwound = True
-        piece = b""
-        while not piece and not self._ended:
+        chunk = b""
+        while not chunk and not self._ended:
             try:
-                piece = await anext(self._pieces)
+                chunk = await anext(self._chunks)
             except StopAsyncIteration:
                 self._ended = True
-            if not piece:
-                await trio.lowlevel.checkpoint()  # another transport may have any number of empty ones
+            if not chunk:
+                await trio.lowlevel.checkpoint()  # another transport may return any number of empty chunks in a row
         self._unwound = False
-        return piece  # noqa: ASYNC910 - not after the end
+        return chunk  # noqa: ASYNC910 - `anext` of the client's iterator is the checkpoint
 
-    async def aclose(self, *, park: bool = False) -> None:  # noqa: ARG002 - another transport does not park
-        """Unwind the body if it was left early, close the response, give back the slot. Idempotent.
+    async def aclose(self, *, park: bool = False) -> None:  # noqa: ARG002 - other transports cannot park a connection
+        """Unwind the body if it was left early, close the response, and release the slot. Idempotent.
 
-        A task that is reading gets `trio.ClosedResourceError`.
+        A task that is waiting in `read` gets `trio.ClosedResourceError`.
         """
         if self._closed:
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -103,16 +108,16 @@ class ForeignBody:
             await self._close()
 
     def close_soon(self) -> None:
-        """Close it in a task, for a stream that nobody can close any more."""
+        """Close the body in a system task, for a stream that was garbage collected."""
         if not self._closed:
             trio.lowlevel.spawn_system_task(self._close_alone)
 
-    async def _close_alone(self) -> None:  # noqa: ASYNC910 - it is a task, and nobody waits for it
-        with contextlib.suppress(Exception):  # nobody is there to hear of it, and here it would end the run
+    async def _close_alone(self) -> None:  # noqa: ASYNC910 - the main function of a task
+        with contextlib.suppress(Exception):  # an exception in a system task would crash the whole run
             await self.aclose()
 
-    async def _close(self) -> None:  # noqa: ASYNC910 - a checkpoint unless the transport has none to offer
-        # Errors of closing say nothing about what was read, and there is nothing to be done about them.
+    async def _close(self) -> None:  # noqa: ASYNC910 - has the checkpoints that the other transport has
+        # An error while closing says nothing about the bytes that were read, and the caller can do nothing about it.
         with (
             self._undo,
             trio.CancelScope(shield=True, deadline=closing_deadline()),
@@ -125,8 +130,9 @@ class ForeignBody:
             await self._response.aclose()
 
     async def _unwind(self) -> None:
+        """Resume the client's generators in a cancelled scope, so that their cleanup runs now."""
         with trio.CancelScope() as at_once, contextlib.suppress(StopAsyncIteration):  # noqa: ASYNC912
             at_once.cancel()
-            for _ in range(_PIECES_HELD):  # what it has got already comes without a checkpoint
-                await anext(self._pieces)
-        await self._pieces.aclose()
+            for _ in range(_CHUNKS_HELD):  # chunks that it has buffered come without a checkpoint
+                await anext(self._chunks)
+        await self._chunks.aclose()

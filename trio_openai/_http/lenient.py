@@ -1,12 +1,13 @@
 """Repair responses that the HTTP parser refuses although their meaning is clear, without I/O.
 
-llhttp accepts most of what sloppy gateways send once its leniencies are on. Two things remain:
+llhttp accepts most of what sloppy gateways send once its lenient options are on. Two things remain:
 
-* A length that is given more than once with the same value, as two headers or as `5, 5`. RFC 9112, section 6.3, allows
-  a client to take it as one. Lengths that differ stay an error.
-* A chunked body whose lines end with LF alone. llhttp accepts these line ends in a head, but not after a chunk's size.
+* A length that is given more than once with the same value, as two headers or as `5, 5`. RFC 9112, section 6.3, lets a
+  client treat it as one length. Different lengths stay an error.
+* A chunked body whose lines end with LF alone. llhttp accepts such lines in a head, but not after the size of a chunk.
 
-`ResponseParser` repairs a head after an error only, and the line ends of a body only if its first line needs it.
+`ResponseParser` repairs a head only after llhttp has refused it, and rewrites the lines of a body only if its first
+line ends with LF alone. So ordinary responses cost nothing extra.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 
 def split_head(data: bytes) -> tuple[bytes, bytes] | None:
-    """Split off the head of the final response, and of the 1xx responses before it. None if it is not complete."""
+    """Split off the head of the final response, together with any 1xx responses before it.
+
+    Return the head and the rest, or None if the head is incomplete.
+    """
     start = len(data) - len(data.lstrip(b"\r\n"))
     while (end := _HEAD_END.search(data, start)) is not None:
         if not _INTERIM.match(data, start):
@@ -32,13 +36,13 @@ def split_head(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def repeats_length(data: bytes) -> bool:
-    """Return whether a head, or what has arrived of it, gives its length more than once."""
+    """Return whether a head, possibly incomplete, gives its length more than once."""
     unfolded = _FOLD.sub(b" ", data)
     return len(_LENGTH_NAME.findall(unfolded)) > 1 or any(b"," in length for length in _LENGTH.findall(unfolded))
 
 
 def with_one_length(head: bytes) -> bytes:
-    """Return the head with one length if it repeats the same one, else unchanged."""
+    """Return the head with its length given once if it repeats the same length, otherwise unchanged."""
     unfolded = _FOLD.sub(b" ", head)
     values = {value.strip() for length in _LENGTH.findall(unfolded) for value in length.split(b",")}
     if len(values) != 1:
@@ -48,16 +52,16 @@ def with_one_length(head: bytes) -> bytes:
 
 
 class LineEnds:
-    """Rewrite the lines of a chunked body to end with CRLF. The chunks themselves pass through unchanged."""
+    """A rewriter that ends the lines of a chunked body with CRLF and leaves the chunks themselves unchanged."""
 
     def __init__(self) -> None:
-        self._line: bytes = b""  # the beginning of a line whose end has not arrived
-        self._left = 0  # bytes of the chunk that are still to come
+        self._line: bytes = b""  # the start of a line whose end has not arrived yet
+        self._left = 0  # bytes of the current chunk that have not arrived yet
         self._is_after_chunk = False
         self._in_trailer = False
 
     def fixed(self, data: bytes) -> bytes:
-        """Return what to parse instead of these bytes."""
+        """Return the bytes to parse instead of these."""
         out: list[bytes] = []
         while data:
             if self._left:
@@ -73,6 +77,7 @@ class LineEnds:
         return b"".join(out)
 
     def _end_line(self) -> None:
+        """Find out from a complete line how many bytes follow before the next line."""
         line, self._line = self._line, b""
         if self._is_after_chunk:
             self._is_after_chunk = False

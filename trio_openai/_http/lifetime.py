@@ -1,10 +1,12 @@
-"""What ends with a client, or with the last reference to a stream.
+"""Objects that end together: a client with its calls and streams, and a stream with its connection.
 
-Closing a client wakes everybody who waits for it: each gets `trio.ClosedResourceError`, whatever the wait is for. Then
-everything is closed at the same time, under one bound, so a transport that hangs delays nothing else.
+`Lifetime` closes a client. It wakes every task that waits for the client, whatever it waits for, and each gets
+`trio.ClosedResourceError`. Then it closes all streams and the HTTP client at the same time and under one time limit, so
+that a transport that hangs delays nothing else.
 
-A stream that nobody has closed, and that nobody can reach any more, is closed by `BodyOwner.__del__`. The client holds
-its streams weakly, so it does not keep such a stream alive.
+`BodyOwner` is the base class of streams. A stream that nobody closed and nobody can reach any more is closed by
+`__del__`. This is the last resort, with a `ResourceWarning`, and no promise depends on it. It works because the client
+refers to its streams weakly, and so does not keep such a stream alive.
 """
 
 from __future__ import annotations
@@ -28,26 +30,27 @@ _T = TypeVar("_T")
 
 
 class ClosedClientError(trio.ClosedResourceError, RuntimeError):
-    """A call of a closed client. A closed client of httpx raises a `RuntimeError`, so this is one too."""
+    """A method of a closed client was called. A closed httpx client raises `RuntimeError`, so this class is one too."""
 
 
 class Closable(Protocol):
-    """A stream, as far as closing goes."""
+    """A stream, as far as closing is concerned."""
 
     def mark_closed(self) -> None:
-        """Wake everybody who waits for it. Needs no checkpoint."""
+        """Wake every task that waits for the stream. This has no checkpoint."""
         ...
 
     async def aclose(self) -> None:
-        """Close its connection, before anything is waited for."""
+        """Close the stream's connection, before the first checkpoint."""
         ...
 
 
 class Lifetime:
-    """The calls and streams of a client, and whether the client has been closed.
+    """The calls and open streams of a client.
 
     Attributes:
-        streams: those that are open.
+        is_closed: True once the client has been closed.
+        streams: the open streams.
     """
 
     def __init__(self) -> None:
@@ -56,10 +59,10 @@ class Lifetime:
         self._calls: set[trio.CancelScope] = set()
 
     async def run(self, function: Callable[..., Awaitable[_T]], *args: object) -> _T:
-        """Run a function that waits for a server, a limiter or anything else, until the client is closed.
+        """Run an async function until it returns or the client is closed.
 
         Raises:
-            trio.ClosedResourceError: the client is closed, before or while this waits.
+            trio.ClosedResourceError: the client was closed, before this call or while it waited.
         """
         self.check_open()
         with trio.CancelScope() as scope:
@@ -74,31 +77,31 @@ class Lifetime:
         """Raise `trio.ClosedResourceError` if the client has been closed."""
         if self.is_closed:
             raise ClosedClientError(
-                "this client has been closed: make the call inside its `async with` block, or make a new client"
+                "this client has been closed: make the call inside its `async with` block, or create a new client"
             )
 
     def no_slot(self, seconds: float | None) -> APITimeoutError:
-        """Return the error for a call that found no free connection within the deadline `connect`."""
+        """Return the error for a call that got no connection within the `connect` deadline."""
         count = len(self.streams)
         error = APITimeoutError(
-            f"no connection was free within {seconds:g} s (the deadline `connect`): all of max_connections are in use, "
-            f"and {count} {'stream is' if count == 1 else 'streams are'} open; close streams that you do not read to "
+            f"no connection was free within {seconds:g} s (the `connect` deadline): max_connections are in use, and "
+            f"{count} {'stream is' if count == 1 else 'streams are'} open; close streams that you do not read to "
             "their end (`async with`, or aclose()), raise max_connections, or make fewer calls at a time"
         )
-        error.phase, error.is_final = "connect", True  # another attempt would only go to the end of the line
+        error.phase, error.is_final = "connect", True  # another attempt would start again at the end of the queue
         return error
 
     async def close(self, close_http: Callable[[], Awaitable[None]], ignored: tuple[type[Exception], ...]) -> None:
-        """Wake all waiters, then close every stream and the HTTP client at the same time.
+        """Wake all waiting tasks, then close every stream and the HTTP client at the same time.
 
-        It takes no longer than `closing_deadline` says, even if a transport hangs.
+        This takes no longer than `closing_deadline` allows, even if a transport hangs.
 
         Args:
-            close_http: closes the HTTP client. It is called whatever goes wrong with a stream.
-            ignored: what an HTTP client raises when a connection breaks, which does not matter any more.
+            close_http: closes the HTTP client. It is called even if closing a stream fails.
+            ignored: exceptions that mean that a connection broke, which no longer matters.
 
         Raises:
-            Exception: what a limiter or the transport raised. Two or more are raised as an exception group.
+            Exception: what a limiter or the transport raised; several are raised as an exception group.
         """
         self.is_closed = True
         for scope in list(self._calls):
@@ -114,36 +117,37 @@ class Lifetime:
         raise_all("errors while the client was closed", errors)
 
 
-async def _collect(  # noqa: ASYNC910 - it is a task, and nobody waits for it
+async def _collect(  # noqa: ASYNC910 - the main function of a task
     close: Callable[[], Awaitable[None]], ignored: tuple[type[Exception], ...], errors: list[BaseException]
 ) -> None:
+    """Call `close` and append its exception, if it raises one, to `errors`."""
     try:
         await close()
     except trio.Cancelled:
         raise
-    except BaseException as error:  # noqa: BLE001 - raised by `Lifetime.close`, when the rest has been closed
+    except BaseException as error:  # noqa: BLE001 - `Lifetime.close` raises it once everything has been closed
         if not isinstance(error, ignored):
             errors.append(error)
 
 
 class BodyOwner:
-    """Something that holds the connection of a response, and has to be closed.
+    """Base class of an object that holds the body, and so the connection, of a response, and must be closed.
 
-    If the last reference to it goes away before, the connection is closed then, with a `ResourceWarning`: at once, or
-    as soon as the trio run gets to it if this happens in another thread or in the middle of trio's own code. Only
-    another HTTP client's connection takes a task for that, since it cannot be closed without waiting.
+    If the last reference to it disappears first, the connection is closed then, with a `ResourceWarning`. This happens
+    at once, or shortly afterwards if the object is collected in another thread or inside trio's own code. Only the
+    connection of another HTTP client needs a task, because it cannot be closed without waiting.
     """
 
-    _body: ReadableBody | None = None  # None while there is no connection
+    _body: ReadableBody | None = None  # None while it holds no connection
     _token: trio.lowlevel.TrioToken | None = None
 
     def _own_body(self, body: ReadableBody) -> None:
-        """Take over the connection."""
+        """Take over a response's body."""
         self._body = body
         self._token = self._token or trio.lowlevel.current_trio_token()
 
     def _abandoned(self) -> Callable[[], None]:
-        """Return what gives everything up but the connection, without a reference to this object."""
+        """Return a function that releases everything except the connection. It must not refer to this object."""
         raise NotImplementedError
 
     def __del__(self) -> None:
@@ -152,13 +156,13 @@ class BodyOwner:
         body, self._body = self._body, None
         release = functools.partial(_release, body, self._abandoned())
         try:
-            frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the code in which it was collected
+            frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the code that was interrupted by __del__
             if _is_safe_here(self._token, frame.f_globals.get("__name__", "")):
                 release()
             else:
                 self._token.run_sync_soon(release)
         except trio.RunFinishedError:
-            pass  # the socket has been closed, or is by the collector
+            pass  # the run has ended, and the socket closes itself when it is collected
         finally:
             warnings.warn(
                 "a stream was never closed, so its connection is closed now: use `async with`, or call its aclose()",
@@ -168,12 +172,13 @@ class BodyOwner:
 
 
 def _is_safe_here(token: trio.lowlevel.TrioToken, module: str) -> bool:
-    """Return whether this is the run's own thread, and not in the middle of trio's own code."""
+    """Return whether `__del__` runs in the run's thread and has not interrupted trio's own code."""
     is_here = trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
     return is_here and not module.startswith("trio.")
 
 
 def _release(body: ReadableBody, give_up: Callable[[], None]) -> None:
+    """Close the body, then release the rest of the stream."""
     try:
         body.close_soon()
     finally:

@@ -1,4 +1,12 @@
-"""Nurseries of ours that the caller does not notice: what comes out of one is never inside a group that we made."""
+"""Nurseries that callers do not notice: an exception leaves them as it is, not inside an exception group.
+
+trio wraps whatever leaves a nursery in an `ExceptionGroup`. That is right for a nursery that the user opened. But when
+the library opens one internally, a user's own `ValueError` must come out as a `ValueError` (promise 2). Only two
+failures that are truly simultaneous form a group.
+
+An exception is always caught inside the `async with` block or right outside it, stored, and raised after the nursery
+has closed. Raised inside an `except` block it would get trio's group as its `__context__`.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +19,37 @@ import trio
 
 @asynccontextmanager
 async def nursery_around_block() -> AsyncGenerator[trio.Nursery]:
-    """A nursery that is cancelled when the block is left. What the block raises comes out bare."""
+    """Open a nursery that is cancelled when the block ends. An exception of the block is raised unwrapped."""
     errors: list[BaseException] = []
     try:
         async with trio.open_nursery() as nursery:
             try:
                 yield nursery
-            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, outside of the nursery, which would wrap it
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, outside the nursery that would wrap it
                 errors.append(error)
-                nursery.cancel_scope.shield = True  # a cancellation from outside does not take its place
+                nursery.cancel_scope.shield = True  # so that a cancellation from outside cannot replace the exception
             nursery.cancel_scope.cancel()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - as above
         errors.append(bare(error))
-    raise_all("the block failed, and so did what ran beside it", errors)
+    raise_all("the block failed, and so did a background task", errors)
 
 
 @asynccontextmanager
 async def bare_nursery() -> AsyncGenerator[trio.Nursery]:
-    """A nursery whose tasks raise nothing. What its block raises, be it Ctrl-C, comes out bare."""
+    """Open a nursery for tasks that raise nothing. An exception of the block, including Ctrl-C, is raised unwrapped."""
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             yield nursery
-    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, where it has no group as its context
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, where it does not get a group as its context
         failure = bare(error)
     if failure is not None:
         raise failure
 
 
 def bare(error: BaseException) -> BaseException:
-    """Return the one exception in a group that a nursery made, cancellations aside; else the group."""
+    """Return the only exception in a nursery's group, ignoring cancellations, or the group if there are several."""
+    # A nursery inside a nursery makes a group inside a group. Groups with another message are the user's own.
     while isinstance(error, BaseExceptionGroup):  # pyright: ignore[reportUnknownVariableType]
         inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
         others = [one for one in inner if not isinstance(one, trio.Cancelled)] or inner[:1]
@@ -51,7 +60,7 @@ def bare(error: BaseException) -> BaseException:
 
 
 def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """Return the cancellations in an exception, which have to go on, and the rest."""
+    """Split an exception into its cancellations, which must be raised again, and the rest."""
     if isinstance(error, trio.Cancelled):
         return error, None
     if isinstance(error, BaseExceptionGroup):
@@ -60,7 +69,7 @@ def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseExc
 
 
 def raise_all(message: str, errors: Iterable[BaseException]) -> None:
-    """Raise one error as it is, and several as an exception group. A cancellation gives way to anything else."""
+    """Raise one error as it is, and several as an exception group. Drop cancellations if there is any other error."""
     distinct: Sequence[BaseException] = list({id(error): error for error in errors}.values())
     distinct = [error for error in distinct if not isinstance(error, trio.Cancelled)] or distinct[:1]
     if len(distinct) == 1:

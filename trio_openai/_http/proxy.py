@@ -29,8 +29,8 @@ import trio
 from .byte_streams import (
     StreamOpener,
     close_now,
-    dialled,
     has_port,
+    host_for_os,
     is_loopback,
     open_tls,
     reason_of,
@@ -174,7 +174,7 @@ class Proxy:
         self, dial: StreamOpener, tls: Callable[[], ssl.SSLContext], host: str, port: int, *, is_tunnel: bool
     ) -> trio.abc.Stream:
         try:
-            stream = await dial(dialled(self._host), self._port)
+            stream = await dial(host_for_os(self._host), self._port)
             await refuse_unclosable(stream)
         except (OSError, trio.BrokenResourceError, ValueError) as error:
             raise httpx.ConnectError(f"cannot connect to {self.name}: {reason_of(error)}") from error

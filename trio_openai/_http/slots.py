@@ -1,4 +1,13 @@
-"""The slots of a pool, and waiting under a timeout."""
+"""The slots of a pool, and how long a request waits for one.
+
+A slot is the right to use one connection. A pool has as many slots as it may have connections, so a request that holds
+a slot never has to queue for a connection. Slots are a `trio.CapacityLimiter`: it is fair, and a waiter that is
+cancelled leaves nothing behind.
+
+The `pool` timeout bounds how long the queue may stand still, not how long one request may wait. With a thousand prompts
+and ten connections, the last prompt waits long although everything works; that is no failure. A queue in which nobody
+gets a slot is one: the program probably holds streams that it neither reads nor closes.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +20,41 @@ import trio
 _T = TypeVar("_T")
 
 ONE_BUDGET = "trio_openai.one_budget"
-"""The key in `request.extensions` that makes the wait for a slot count as time to connect."""
+"""The key in `request.extensions` that makes the time spent waiting for a slot count towards the `connect` timeout."""
 
 
 class Slots:
-    """A fixed number of slots, handed out in order of arrival.
+    """A fixed number of slots, given out in order of arrival.
 
-    The timeout `pool` bounds the time in which nobody in line gets a slot. So a line that moves is no failure, however
-    long it is, and one behind connections that are never given back is one soon.
+    Args:
+        count: the number of slots.
     """
 
     def __init__(self, count: int) -> None:
         self._limiter = trio.CapacityLimiter(count)
-        self._waiting: dict[trio.CancelScope, float] = {}  # and how long each waits without any progress
+        self._waiting: dict[trio.CancelScope, float] = {}  # the scope of each waiting request, and its `pool` timeout
         self._extended_at = 0.0
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of slots."""
         return int(self._limiter.total_tokens)
 
     @property
     def borrowed_tokens(self) -> int:
-        """How many are in use."""
+        """The number of slots in use."""
         return self._limiter.borrowed_tokens
 
     @property
     def tasks_waiting(self) -> int:
-        """How many tasks are in line."""
+        """The number of tasks that wait for a slot."""
         return self._limiter.statistics().tasks_waiting
 
     async def take(self, slot: object, request: httpx.Request) -> dict[str, float | None]:
-        """Wait for a free slot. Return the request's timeouts as they hold from then on.
+        """Wait for a free slot. Return the request's timeouts, less the time spent here if the request asks for that.
 
         Raises:
-            httpx.PoolTimeout: the line did not move for too long.
+            httpx.PoolTimeout: the queue did not move for `pool` seconds.
         """
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         seconds, connect = timeouts.get("pool"), timeouts.get("connect")
@@ -66,7 +75,10 @@ class Slots:
         raise httpx.PoolTimeout(f"no connection was free within {seconds:g} s")
 
     def _extend(self, seconds: float) -> None:
-        """Give those in line their whole time again, since it has moved. Not at every turn, as they may be many."""
+        """Restart the timeout of all waiting requests, since the queue has moved.
+
+        With many waiters this takes time, so it happens at most ten times per timeout.
+        """
         now = trio.current_time()
         if now - self._extended_at >= seconds / 10:
             self._extended_at = now
@@ -74,16 +86,16 @@ class Slots:
                 scope.deadline = now + whole
 
     def release(self, slot: object) -> None:
-        """Give a slot back."""
+        """Give a slot back. The first waiting request gets it."""
         self._limiter.release_on_behalf_of(slot)
 
 
 async def within(
     seconds: float | None, error: type[httpx.TimeoutException], function: Callable[..., Awaitable[_T]], *args: object
 ) -> _T:
-    """Call a function, under a deadline if there is one."""
+    """Call a function, and raise `error` if it takes longer than `seconds`. None means no limit."""
     if seconds is None:
         return await function(*args)
     with trio.move_on_after(seconds):
         return await function(*args)
-    raise error(f"gave up after {seconds:g} s")
+    raise error(f"timed out after {seconds:g} s")

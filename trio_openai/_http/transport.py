@@ -1,21 +1,35 @@
-"""The httpx transport: HTTP/1.1 over trio streams, with a pool that nothing can leak from.
+"""An httpx transport that speaks HTTP/1.1 over trio streams, with its own connection pool.
 
-Rules:
+The problem. A program cancels streams all the time: a deadline passes, a user presses stop, a race has a winner. After
+each cancellation, at whatever checkpoint, the connection must be closed or back in the pool and its slot must be free
+(promise 1). httpx's stock transport cannot guarantee that. httpcore loses a pool slot when a request is cancelled while
+it waits for a connection. It also passes the body through nested async generators, and a generator that is not
+exhausted runs its cleanup whenever the garbage collector gets to it.
 
-* A slot and a connection belong to one exchange. An `ExitStack` holds them until there is a `Body`, which holds them
-  then. Whatever ends the exchange gives them back, synchronously: cancellation can come at any checkpoint, and there is
-  none in that.
-* A connection goes back to the pool only if it can carry another request for certain: the response is whole, or the
-  caller says that the rest of it is of no interest (`close(park=True)`, after a stream's terminal event). Of the latter
-  the rest is looked for when the connection is next wanted, so nobody waits for it.
-* A connection from the pool is probed before it is used. If it fails all the same before any byte of a response, the
-  server has probably closed it meanwhile. But it may also have processed the request. So only a request with an
-  idempotent method goes out once more on a new connection (RFC 9110, section 9.2.2); for a POST the caller decides.
-* What goes wrong is an httpx exception, as from any httpx transport, so this one also serves without the rest of the
-  library. Timeouts are httpx's: `connect`, `pool`, `write`, and `read`, which here bounds the wait for the whole head
-  of a response.
+The idea. A request owns one *slot* (permission to use a connection, see `slots.py`) and one connection. While the
+request is being sent, both are registered in an `ExitStack`; afterwards the response's `Body` owns them. Whichever way
+the request ends, its owner gives both back. Giving back is synchronous, so there is no checkpoint at which it could be
+cancelled.
 
-It does not speak HTTP/2.
+The rules:
+
+* A connection returns to the pool only if it can certainly carry another request. Either the response is complete, or
+  the caller parks it (`close(park=True)`): a stream that has seen its terminal event has no use for the last bytes of
+  the body. A parked connection is drained when it is next wanted, so nobody waits for the server.
+* A pooled connection is probed before it is reused, because the server may have closed it. If it breaks before the
+  first byte of a response anyway, an idempotent request is sent once more over a new connection (RFC 9110, section
+  9.2.2). A POST is not: the server may have processed it, so the caller has to decide.
+* The pool has no background task, which would outlive every scope. Expired connections are closed when the next request
+  begins or the next response ends.
+* When the process runs out of file descriptors, a request waits for one of our own connections instead of failing. See
+  `_connect_or_wait`.
+* Errors are httpx exceptions, so the transport also works in a plain `httpx.AsyncClient`. The timeouts are httpx's:
+  `connect`, `pool`, `write` and `read`. Here `read` bounds the wait for the entire head of a response.
+
+HTTP/2 is not supported. To cancel one HTTP/2 stream, a client has to send `RST_STREAM`, and the available
+implementations do not, so the server would keep generating.
+
+To follow a response's bytes, read `body.py` next, then `connection.py`.
 """
 
 from __future__ import annotations
@@ -36,9 +50,9 @@ from .byte_streams import (
     StreamOpener,
     close_now,
     default_tls,
-    dialled,
+    has_data_or_end,
     has_port,
-    has_something_to_say,
+    host_for_os,
     is_out_of_files,
     open_tcp,
     open_tls,
@@ -57,35 +71,42 @@ if TYPE_CHECKING:
     from .proxy import Proxy, Route
 
 NATIVE = "trio_openai.native"
-"""The key in `request.extensions` of a function that is called when a request reaches this transport."""
+"""The key in `request.extensions` of a function to call as soon as a request reaches this transport."""
 
 FORWARDER = "trio_openai.forwarder"
-"""The key in `response.extensions` of a proxy's name, if the answer may be its own: it was handed the request."""
+"""The key in `response.extensions` of a clause such as ` through the proxy p:3128`.
 
-_LAST_WORD_SECONDS = 1.0  # how long the answer to a request that could not be sent whole is waited for
+It is set if a proxy forwarded the request, because then the response may come from the proxy and not from the server.
+"""
 
+_EARLY_RESPONSE_SECONDS = 1.0  # how long to wait for the response to a request that could not be sent completely
+
+# RFC 9110, section 9.2.2: a client may repeat these on its own after a connection failure.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
 class TrioTransport(httpx.AsyncBaseTransport):
-    """An `httpx.AsyncBaseTransport` on trio.
+    """An `httpx.AsyncBaseTransport` that runs on trio and keeps a pool of HTTP/1.1 connections.
 
     Args:
-        max_connections: exchanges at a time; further requests wait for a slot, in order of arrival.
-        keepalive_expiry: seconds that an idle connection is kept. It is closed at the first request or end of a
-            response after that: the pool has no task of its own, which would outlive every scope.
-        ssl_context: for `https`; by default one is made when first needed, which verifies certificates against
-            `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
-        uds: path of a Unix socket to connect to, whatever the URL's host.
-        open_stream: how to open a byte stream to `(host, port)`, in place of TCP.
-        max_header_bytes: bytes that the head of a response may have.
-        proxy: the URL of a proxy, or an `httpx.Proxy`, by way of which every connection goes: `http://`, `https://`,
-            `socks5://` or `socks5h://`, perhaps with `user:password@`. By default none, whatever the environment says.
-        trust_env: whether `SSL_CERT_FILE` and `SSL_CERT_DIR` count.
+        max_connections: the number of requests that may hold a connection at a time. Further requests wait, first come
+            first served.
+        keepalive_expiry: seconds to keep an idle connection. It is closed at the next request or end of a response
+            after that time, since the pool has no background task.
+        ssl_context: the TLS settings for `https`. By default one is created on first use; it verifies certificates
+            against `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
+        uds: the path of a Unix socket to connect to, whatever the host in the URL.
+        open_stream: an async function that opens a byte stream to `(host, port)` instead of TCP.
+        max_header_bytes: the largest response head to accept, in bytes.
+        proxy: a proxy for every connection: an `httpx.Proxy`, or a URL that begins with `http://`, `https://`,
+            `socks5://` or `socks5h://` and may contain `user:password@`. The default is no proxy; the environment
+            variables for proxies are ignored.
+        trust_env: whether to read `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 
     Raises:
-        TypeError: the proxy is neither a URL nor an `httpx.Proxy`.
-        ValueError: it is not a proxy's URL; both `uds` and `open_stream`, or a `max_connections` below 1.
+        TypeError: `proxy` is neither a URL nor an `httpx.Proxy`.
+        ValueError: `proxy` is not a valid proxy URL, both `uds` and `open_stream` are given, or `max_connections` is
+            less than 1.
     """
 
     def __init__(
@@ -100,11 +121,11 @@ class TrioTransport(httpx.AsyncBaseTransport):
         proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None = None,
         trust_env: bool = True,
     ) -> None:
-        proxy = _hidden(proxy)  # a traceback that begins here does not show its password
+        proxy = _without_password(proxy)  # rebind the name, so that no traceback shows the password among the locals
         if max_connections < 1:
-            raise ValueError("max_connections has to be at least 1")
+            raise ValueError(f"max_connections must be at least 1, not {max_connections}")
         if uds is not None and open_stream is not None:
-            raise ValueError("give TrioTransport either uds or open_stream, not both")
+            raise ValueError("pass either uds or open_stream to TrioTransport, not both")
         self._route: Route | None = proxy if proxy is None or callable(proxy) else proxy.check().always()
         self._slots = Slots(max_connections)
         self._keepalive_expiry = keepalive_expiry
@@ -112,22 +133,23 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._trust_env = trust_env
         self._open_stream = open_stream or (unix_opener(uds) if uds else open_tcp)
         self._max_header_bytes = max_header_bytes
-        self._idle: dict[Connection, None] = {}  # oldest first
+        self._idle: dict[Connection, None] = {}  # an ordered set, the connection that was parked first comes first
         self._idle_by_origin: dict[Origin, dict[Connection, None]] = {}
         self._active: set[Connection] = set()
         self._closed = False
-        self._opening = 0  # connections
-        self._most_idle = max_connections  # fewer once the file descriptors have run out: others need some too
+        self._opening = 0  # connections that are being opened
+        # Lowered once file descriptors have run out, because idle connections occupy descriptors that others need.
+        self._most_idle = max_connections
         self._waiting_for_files = trio.lowlevel.ParkingLot()
         self._opened = self._reused = 0
 
     @property
     def max_connections(self) -> int:
-        """How many exchanges there may be at a time."""
+        """The number of requests that may hold a connection at a time."""
         return self._slots.count
 
     def statistics(self) -> TransportStatistics:
-        """Return the state of the pool as of now. Callable from any thread."""
+        """Return a snapshot of the pool's state. May be called from any thread."""
         from trio_openai._statistics import TransportStatistics
 
         return TransportStatistics(
@@ -139,48 +161,54 @@ class TrioTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read the head of its response. The body is read, and must be closed, by the caller.
+        """Send a request and read the head of its response. The caller reads the body and must close it.
+
+        If this fails or is cancelled, the connection is closed and the slot is free.
 
         Raises:
-            httpx.TransportError: in one of its subclasses. The connection is closed and the slot is free.
-            ValueError: a header that HTTP forbids. Nothing has been sent.
-            trio.ClosedResourceError: the transport is closed, before or while this waits.
+            httpx.TransportError: the connection failed, a timeout passed, or the response is not HTTP/1.1.
+            ValueError: a header contains a character that HTTP forbids. Nothing was sent.
+            trio.ClosedResourceError: the transport was closed, before this call or while it waited.
         """
         url = request.url
         if url.scheme not in ("http", "https") or not url.host or not has_port(url):
-            raise httpx.UnsupportedProtocol(f"cannot send a request to {url!r}: it takes http(s):// and a host")
-        request.extensions.get(NATIVE, _nothing)()
+            raise httpx.UnsupportedProtocol(f"cannot send a request to {url!r}: use http:// or https:// and a host")
+        if (on_arrival := request.extensions.get(NATIVE)) is not None:
+            on_arrival()
         with contextlib.ExitStack() as undo:
             slot = object()
             timeouts = await self._slots.take(slot, request)
             undo.callback(self._slots.release, slot)
             connection = await self._exchange(request, timeouts, undo)
             body = Body(connection, functools.partial(self._release, connection, slot), timeouts.get("read"))
-            undo.pop_all()
+            undo.pop_all()  # from here on the body owns the slot and the connection
         parser = connection.parser
-        assert parser.status is not None
+        assert parser.status is not None  # `_exchange` returns only when the head is complete
         extensions: dict[str, object] = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
         if connection.is_forwarded:
-            extensions[FORWARDER] = connection.way
+            extensions[FORWARDER] = connection.via
         return httpx.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
 
     async def aclose(self) -> None:
-        """Close every connection, the active ones too: whoever reads one gets `trio.ClosedResourceError`."""
+        """Close every connection, including those in use: their readers get `trio.ClosedResourceError`."""
         self._closed = True
         for connection in [*self._active, *self._idle]:
             connection.close()
         self._idle.clear()
         self._idle_by_origin.clear()
         while self._waiting_for_files:
-            self._freed()
+            self._wake_waiting()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _exchange(
         self, request: httpx.Request, timeouts: dict[str, float | None], undo: contextlib.ExitStack
     ) -> Connection:
-        """Send the request on some connection until one answers with a head. What has to be undone is in `undo`."""
+        """Send the request and read the head of its response.
+
+        Whatever must be released if the request fails is registered in `undo`.
+        """
         is_replayable = isinstance(request.stream, httpx.ByteStream)
-        is_queued = bool(self._waiting_for_files)  # nobody overtakes those who wait already
+        is_queued = bool(self._waiting_for_files)  # a new request must not overtake the ones that wait already
         connection = None if is_queued else await self._take_idle(_origin(request), undo)
         if connection is not None:
             try:
@@ -188,7 +216,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 if connection.parser.started or not is_replayable or request.method not in _IDEMPOTENT:
                     raise
-                self._discard(connection)  # it had gone stale: a new one, once
+                self._discard(connection)  # the server had closed it: try once more, over a new connection
             else:
                 self._reused += 1
                 return connection
@@ -197,20 +225,26 @@ class TrioTransport(httpx.AsyncBaseTransport):
         return connection
 
     async def _connect(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
-        """Open a connection. If there is no file descriptor left, wait until one of our own connections is free."""
+        """Open a connection, or wait for one if no file descriptor is left."""
         self._opening += 1
         try:
             connection = await self._connect_or_wait(request, undo)
         except BaseException:
             self._opening -= 1
-            self._freed()  # it is the turn of another one
+            self._wake_waiting()  # this request no longer needs a file descriptor, so another one may try
             raise
         self._opening -= 1
         return connection
 
     async def _connect_or_wait(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
+        """Open a connection, reusing or closing idle ones when file descriptors have run out.
+
+        A connection can only be opened when a descriptor is free. So a request that cannot open one parks itself, and
+        every connection that is closed or becomes idle wakes the next waiting request (`_wake_waiting`). If this pool
+        holds no connection that could ever be closed, waiting is pointless and the error is raised.
+        """
         must_wait = bool(self._waiting_for_files)
-        while True:  # noqa: ASYNC913 - opening is one
+        while True:  # noqa: ASYNC913 - opening a connection is a checkpoint
             if must_wait:
                 if not self._idle:
                     await self._wait_for_a_file()
@@ -222,6 +256,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
                 connection = await self._open(request)
             except OutOfFilesError:
                 must_wait = True
+                # Leave a quarter of the descriptors that we could get to the rest of the program.
                 self._most_idle = min(self._most_idle, (len(self._active) + len(self._idle)) * 3 // 4)
                 if not (self._active or self._idle or self._opening > 1):
                     raise
@@ -230,6 +265,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
                 return connection
 
     async def _wait_for_a_file(self) -> None:
+        """Wait until a connection is closed or becomes idle. A waiting request does not count as opening."""
         self._opening -= 1
         try:
             await self._waiting_for_files.park()
@@ -237,27 +273,35 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._opening += 1
             raise
 
-    def _freed(self) -> None:
-        """Wake who waits for a file descriptor: one, or all if nothing is open for which they could wait.
+    def _wake_waiting(self) -> None:
+        """Wake the first request that waits for a file descriptor, or all of them if no connection is left to wait for.
 
-        Those who are woken count as opening at once.
+        The requests that are woken count as opening at once, so that none of them concludes that nothing is going on.
         """
         if self._waiting_for_files:
             count = 1 if self._active or self._opening else math.inf
             self._opening += len(self._waiting_for_files.unpark(count=count))
 
     def _hold(self, connection: Connection, undo: contextlib.ExitStack) -> None:
-        """Have the connection closed when the exchange is undone, unless `_release` takes it back before."""
+        """Close the connection when `undo` is unwound, unless `_release` has put it back into the pool before."""
         self._active.add(connection)
         undo.callback(self._discard, connection)
 
     def _discard(self, connection: Connection) -> None:
+        """Close a connection that is in use. Do nothing if it was given up before."""
         if connection in self._active:
             self._active.remove(connection)
             connection.close()
-            self._freed()
+            self._wake_waiting()
 
     async def _open(self, request: httpx.Request) -> Connection:
+        """Open a stream to the request's origin, through the proxy if there is one, and with TLS for `https`.
+
+        Raises:
+            httpx.ConnectError: the server or the proxy cannot be reached, or the TLS handshake failed.
+            httpx.ProxyError: the proxy refused.
+            OutOfFilesError: no file descriptor is left.
+        """
         self._check_open()
         self._make_room()
         origin = _origin(request)
@@ -268,22 +312,22 @@ class TrioTransport(httpx.AsyncBaseTransport):
             open_stream = proxy.opener(origin[0], open_stream, self._tls)
         try:
             context = self._tls() if origin[0] == b"https" else None
-            stream = await open_stream(dialled(host) if proxy is None else name, origin[2])
+            stream = await open_stream(host_for_os(host) if proxy is None else name, origin[2])
             with contextlib.ExitStack() as undo:
                 await refuse_unclosable(stream)
                 undo.callback(close_now, stream)
                 if context is not None:
                     stream = await open_tls(stream, context, request.extensions.get("sni_hostname") or name)
-                self._check_open()  # it may have been closed meanwhile
+                self._check_open()  # the transport may have been closed during the handshake
                 undo.pop_all()
         except (OSError, trio.BrokenResourceError, httpx.ConnectError, ValueError) as error:
-            # ValueError: it cannot be a host's name. httpx.ConnectError: the proxy cannot be reached.
+            # ValueError: IDNA cannot encode the host name. httpx.ConnectError: the proxy cannot be reached.
             if is_out_of_files(error):
                 raise OutOfFilesError(f"{host}:{origin[2]}") from error
             if isinstance(error, httpx.ConnectError):
                 raise
-            way = f" through {proxy.name}" if proxy is not None else ""
-            raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}{way}: {reason_of(error)}") from error
+            via = f" through {proxy.name}" if proxy is not None else ""
+            raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}{via}: {reason_of(error)}") from error
         self._opened += 1
         return Connection(stream, origin, ResponseParser(), proxy)
 
@@ -292,13 +336,14 @@ class TrioTransport(httpx.AsyncBaseTransport):
             raise trio.ClosedResourceError("this TrioTransport is closed")
 
     def _tls(self) -> ssl.SSLContext:
+        """Return the TLS settings. Creating them takes about 20 ms, so it happens on first use and only once."""
         if self._ssl_context is None:
             self._ssl_context = default_tls(trust_env=self._trust_env)
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
     async def _talk(self, request: httpx.Request, connection: Connection, timeouts: dict[str, float | None]) -> None:
-        """Send the request, and read until the head of the response is whole."""
+        """Send the request and read until the response's head is complete."""
         has_body = request.method != "HEAD"
         connection.parser.close()
         connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes, has_body=has_body)
@@ -310,30 +355,34 @@ class TrioTransport(httpx.AsyncBaseTransport):
             broken = error
         except trio.BrokenResourceError as error:
             broken = httpx.WriteError(
-                f"the connection{connection.way} broke while the request was sent: {reason_of(error)}"
+                f"the connection{connection.via} broke while the request was sent: {reason_of(error)}"
             )
-            broken.__cause__ = error.with_traceback(None)  # its frames hold the request, with the key
+            broken.__cause__ = error.with_traceback(None)  # the frames' locals contain the request with the API key
         connection.is_spoiled = connection.is_spoiled or broken is not None
-        if connection.parser.status is not None:  # the answer came before the request was sent whole
-            return  # noqa: ASYNC910 - to send is one
+        if connection.parser.status is not None:  # the response came before the request was sent completely
+            return  # noqa: ASYNC910 - sending is a checkpoint
         if broken is None:
             limit = timeouts.get("read")
             left = None if limit is None else max(0.0, limit - (trio.current_time() - began))
             await within(left, httpx.ReadTimeout, read_head, connection)
         else:
-            await self._read_last_word(connection, broken)
+            await self._read_early_response(connection, broken)
 
-    async def _read_last_word(self, connection: Connection, broken: httpx.TransportError) -> None:
-        """The server may have answered before it had read the whole request, and stopped reading: its answer counts."""
+    async def _read_early_response(self, connection: Connection, broken: httpx.TransportError) -> None:
+        """Read the response to a request that could not be sent completely, or raise `broken`.
+
+        A server may answer (413, say) and close the connection without reading the rest of the request. Sending then
+        fails, but the response may be waiting in the receive buffer, and it explains the failure.
+        """
         try:
-            await within(_LAST_WORD_SECONDS, httpx.ReadTimeout, read_head, connection)
+            await within(_EARLY_RESPONSE_SECONDS, httpx.ReadTimeout, read_head, connection)
         except httpx.TransportError:
             raise broken from broken.__cause__
 
-    # The pool.
+    # The pool of idle connections.
 
     async def _take_idle(self, origin: Origin, undo: contextlib.ExitStack) -> Connection | None:
-        """The connection to an origin that was used last and still works."""
+        """Take the most recently used idle connection to an origin, closing those that no longer work."""
         await trio.lowlevel.checkpoint()
         self._expire()
         has_waited = False
@@ -343,15 +392,16 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._hold(connection, undo)
             if not connection.parser.complete and not has_waited:
                 await drain(connection)
-                has_waited = True  # once: a server that never ends its bodies must not cost more than that
+                has_waited = True  # wait only once, so a server that never ends its bodies does not add up delays
             parser = connection.parser
-            if parser.complete and parser.keep_alive and not await has_something_to_say(connection.stream):
+            # An idle connection must be silent. If it is readable, the server has closed it or sent unrequested bytes.
+            if parser.complete and parser.keep_alive and not await has_data_or_end(connection.stream):
                 return connection
             self._discard(connection)
         return None
 
     def _expire(self) -> None:
-        """Close the idle connections whose time is up."""
+        """Close the idle connections that have been kept for `keepalive_expiry` seconds."""
         if not self._idle:
             return
         now = trio.current_time()
@@ -360,7 +410,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.close()
 
     def _make_room(self) -> None:
-        """Idle connections to other origins give way when the limit is reached."""
+        """Close the oldest idle connections to other origins if a new one would exceed `max_connections`."""
         while self._idle and len(self._idle) + self._slots.borrowed_tokens > self._slots.count:
             self._close_oldest()
 
@@ -372,6 +422,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             oldest.close()
 
     def _forget(self, connection: Connection) -> None:
+        """Remove a connection from the idle ones, without closing it."""
         del self._idle[connection]
         same = self._idle_by_origin[connection.origin]
         del same[connection]
@@ -379,9 +430,10 @@ class TrioTransport(httpx.AsyncBaseTransport):
             del self._idle_by_origin[connection.origin]
 
     def _release(self, connection: Connection, slot: object, *, park: bool) -> None:
-        """Take a connection and its slot back: to the pool if it can be used again, else it is closed."""
+        """Take a connection and its slot back. Keep the connection if it can be reused, otherwise close it."""
         self._expire()
         parser = connection.parser
+        # A body that ends with the connection (RFC 9112, section 6.3) leaves nothing to reuse.
         reusable = parser.keep_alive if parser.complete else park and not parser.until_close
         has_room = len(self._idle) < self._most_idle
         if reusable and has_room and not connection.is_spoiled and not self._closed and connection in self._active:
@@ -389,23 +441,21 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.expires_at = trio.current_time() + self._keepalive_expiry
             self._idle[connection] = None
             self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
-            self._freed()
-        self._discard(connection)
+            self._wake_waiting()
+        self._discard(connection)  # does nothing if the connection is idle now
         self._slots.release(slot)
 
 
-def _nothing() -> None:
-    pass
-
-
-def _hidden(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None) -> Proxy | Route | None:
+def _without_password(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None) -> Proxy | Route | None:
+    """Wrap a proxy's URL in a `Proxy`, whose `repr` does not show the password."""
     if proxy is None or callable(proxy):
         return proxy
-    from .proxy import Proxy  # late: most programs have none
+    from .proxy import Proxy  # imported late, because most programs use no proxy
 
     return Proxy.of(proxy)
 
 
 def _origin(request: httpx.Request) -> Origin:
+    """Return the scheme, host and port that a request goes to."""
     url = request.url
     return url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
