@@ -26,6 +26,17 @@ if backend := os.environ.get("TRIO_OPENAI_JSON"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hide_from_the_collector() -> None:
+    """Hide everything that exists by now from the garbage collector.
+
+    Many tests call the collector to see what they left behind. The collected tests, and the libraries that earlier tests
+    imported, are hundreds of thousands of objects, which would make each call slow.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that prints which tests hold the library to which promise."""
     parser.addoption("--promises", action="store_true", help="print each promise with its tests, and run nothing")
@@ -40,15 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("local_model"):
             item.add_marker(skip)
-
-
-def pytest_collection_finish() -> None:
-    """Hide everything that exists by now from the garbage collector.
-
-    Many tests call the collector to see what they left behind. Thousands of collected tests would make each call slow.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
