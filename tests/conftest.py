@@ -30,8 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def hide_from_the_collector() -> None:
     """Hide everything that exists by now from the garbage collector.
 
-    Many tests call the collector to see what they left behind. The collected tests, and the libraries that earlier tests
-    imported, are hundreds of thousands of objects, which would make each call slow.
+    Many tests call the collector to see what they left behind. The collected tests, and the libraries that earlier
+    tests imported, are hundreds of thousands of objects, which would make each call slow.
     """
     gc.collect()
     gc.freeze()
