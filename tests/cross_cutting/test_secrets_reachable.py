@@ -14,7 +14,7 @@ import trio
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIError, Tool, TrioOpenAI, TrioTransport
-from trio_openai._cli.demo.endpoints import named
+from trio_openai._cli.demo.backends import named
 from trio_openai._http.secrets import Secrets, is_secret_name, shown_url
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI

@@ -1,7 +1,7 @@
 """The demo: six streams at once, a race, and many prompts.
 
-It knows of this library what any program knows: its public names. There is a file for each scene (`together`, `race`,
-`many`), `endpoints` for where the answers come from, and `view` for how it looks.
+This file runs it and turns errors into an exit code. `scenes.py` has the three scenes, `backends.py` the servers that
+answer, and `display.py` the output on a terminal or elsewhere. Start reading in `scenes.py`.
 """
 
 from __future__ import annotations
@@ -16,38 +16,36 @@ import trio
 
 from trio_openai import OpenAIError, TrioOpenAI
 
-from . import many, race, together
-from .endpoints import Endpoint, from_local_model, from_script, named
-from .view import View, make_view
+from .backends import Backend, from_local_model, from_script, named
+from .display import Display, make_display
+from .scenes import PROMPTS, SCENES
 
 if TYPE_CHECKING:
     import argparse
 
-SCENES = (together.show, race.show, many.show)
-
 
 def run_demo(options: argparse.Namespace) -> int:
-    """Run the demo. Returns the exit code: 0, 1 for an error that was printed, 130 after Ctrl-C."""
-    view = make_view(plain=options.plain)
+    """Run the demo. Return the exit code: 0; 1 for an error that was printed; 130 after Ctrl-C."""
+    display = make_display(plain=options.plain)
     code = 1
     try:
-        code = trio.run(_interruptible, options, view)
+        code = trio.run(_interruptible, options, display)
     except* OpenAIError as group:
         _print_errors(list(_leaves(group)))
     except* KeyboardInterrupt:
         code = 130
     except* BrokenPipeError:
-        # Whoever read our output has gone: nothing more to say, also not when the interpreter flushes.
+        # The reader of our output has gone. Discard the rest, also what the interpreter flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
-async def _interruptible(options: argparse.Namespace, view: View) -> int:
-    """Have Ctrl-C end things at a checkpoint, and not between any two instructions."""
+async def _interruptible(options: argparse.Namespace, display: Display) -> int:
+    """Run the demo so that Ctrl-C takes effect at a checkpoint, never between two instructions."""
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_raise_keyboard_interrupt, signals)
-            code = await _run(options, view)
+            code = await _run(options, display)
             nursery.cancel_scope.cancel()
     return code
 
@@ -57,30 +55,30 @@ async def _raise_keyboard_interrupt(signals: AsyncIterator[int]) -> None:
     raise KeyboardInterrupt
 
 
-async def _run(options: argparse.Namespace, view: View) -> int:
+async def _run(options: argparse.Namespace, display: Display) -> int:
     file = options.model if options.model and options.model.endswith(".gguf") else None
     if options.scripted:
-        async with from_script() as endpoint:
-            return await _show(endpoint, view)
+        async with from_script() as backend:
+            return await _show(backend, display)
     if options.base_url or options.api_key or (options.model and not file):
-        return await _show(named(options.base_url, options.api_key, options.model), view)
-    view.say("loading a model on this machine ...")
-    async with from_local_model(file, parallel=len(together.PROMPTS)) as endpoint:
-        return await _show(endpoint, view)
+        return await _show(named(options.base_url, options.api_key, options.model), display)
+    display.say("loading a model on this machine ...")
+    async with from_local_model(file, parallel=len(PROMPTS)) as backend:
+        return await _show(backend, display)
 
 
-async def _show(endpoint: Endpoint, view: View) -> int:
-    """Scene after scene, until one has errors."""
-    async with TrioOpenAI(**endpoint.options) as client:
+async def _show(backend: Backend, display: Display) -> int:
+    """Show one scene after the other, until one has errors."""
+    async with TrioOpenAI(**backend.options) as client:
         for scene in SCENES:
-            if errors := await scene(client, endpoint, view):
+            if errors := await scene(client, backend, display):
                 _print_errors(errors)
                 return 1
     return 0
 
 
 def _print_errors(errors: list[OpenAIError]) -> None:
-    """Each once: when one stream is refused, so are the others."""
+    """Print each distinct error once. When a server refuses one stream, it refuses all of them."""
     for text in dict.fromkeys(f"{type(error).__name__}: {' '.join(str(error).split())}" for error in errors):
         print(f"error: {text}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""How the demo looks: tables that fill on a terminal, lines elsewhere."""
+"""The demo's output: tables that update in place on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import trio
 if TYPE_CHECKING:
     from rich.live import Live
 
-_FRAME = 0.1  # seconds from one drawing to the next
-_SMALLEST = 6  # columns of the terminal for a column of a table
+_FRAME = 0.1  # seconds between two drawings
+_SMALLEST = 6  # the smallest width of a table's column, in characters
 
 
 @attrs.frozen
@@ -23,11 +23,11 @@ class Column:
     """A column of a table.
 
     Attributes:
-        right: its cells are aligned to the right.
-        share: on a terminal it has at most this part of the width.
-        fills: on a terminal it has what the others leave. One of a table at most.
-        end: of a cell that is too long for it the end is seen, and not the beginning.
-        shrinks: on a terminal it has less than it needs if the others leave no more.
+        right: align the cells to the right.
+        share: the largest share of the terminal's width that it may take.
+        fills: take all width that the other columns leave. At most one column of a table has this.
+        end: show the end of a cell that is too long, not its beginning.
+        shrinks: become narrower than its content if the terminal is too narrow.
     """
 
     name: str
@@ -48,18 +48,18 @@ class Line:
 
 @attrs.frozen
 class Table:
-    """What to draw, on whatever there is."""
+    """A table to draw, on a terminal or elsewhere."""
 
     columns: tuple[Column, ...]
     lines: list[Line]
 
     def needed(self) -> list[int]:
-        """The width that each column needs."""
+        """Return the width that each column needs."""
         rows = [tuple(column.name for column in self.columns), *(line.cells for line in self.lines)]
         return [max(map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def fitted(self, total: int) -> list[int]:
-        """The width that each column has on a terminal."""
+        """Return the width that each column gets on a terminal of the given total width."""
         widths = [min(n, int(total * c.share)) for n, c in zip(self.needed(), self.columns, strict=True)]
         left = total - sum(widths) - 3 * len(widths) - 1
         for number, column in enumerate(self.columns):
@@ -68,8 +68,8 @@ class Table:
         return widths
 
 
-class View:
-    """Lines as things happen, and tables of spaces. Any stdout can show it."""
+class Display:
+    """Plain output that any stdout can show: lines as things happen, and tables aligned with spaces."""
 
     is_live = False
 
@@ -87,22 +87,22 @@ class View:
 
     @contextlib.contextmanager
     def drawing(self) -> Generator[None]:
-        """Have what is drawn take the place of what was drawn before, in this block."""
+        """Let each `draw` in the block replace the previous one."""
         yield
 
     def draw(self, table: Table) -> None:
-        """Show how far things are."""
+        """Show the progress. A plain display prints lines instead, so it does nothing here."""
 
     def table(self, table: Table) -> None:
-        """Show how things ended."""
+        """Print the final table."""
         for cells in (tuple(column.name for column in table.columns), *(line.cells for line in table.lines)):
             places = zip(cells, table.needed(), table.columns, strict=True)
             padded = (text.rjust(width) if column.right else text.ljust(width) for text, width, column in places)
             self.say("  ".join(padded).rstrip())
 
 
-class LiveView(View):
-    """Tables that fill as things happen."""
+class LiveDisplay(Display):
+    """Output on a terminal: tables that update in place."""
 
     is_live = True
 
@@ -122,7 +122,7 @@ class LiveView(View):
     def drawing(self) -> Generator[None]:
         from rich.live import Live
 
-        # We draw at our own pace: its own would be a thread.
+        # `animate` redraws. Rich's own refresh would need a thread.
         with Live(console=self._console, auto_refresh=False) as self._live:
             yield
         self._live = None
@@ -147,25 +147,25 @@ class LiveView(View):
         return rich
 
 
-async def animate(view: View, table: Callable[[], Table]) -> None:
-    """Draw a table again and again."""
+async def animate(display: Display, table: Callable[[], Table]) -> None:
+    """Redraw a table until cancelled."""
     while True:
-        view.draw(table())
+        display.draw(table())
         await trio.sleep(_FRAME)
 
 
 def one_line(text: str) -> str:
-    """A text on one line, without what a terminal could take for a command."""
+    """Return a text on one line, without characters that a terminal could take as a command."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def tail(text: str, width: int) -> str:
-    """The end of a text, on one line."""
+    """Return the end of a text, on one line."""
     return one_line(text[-4 * width :])[-width:]
 
 
-def make_view(*, plain: bool) -> View:
-    """The live view if stdout is a terminal and `rich` is installed (the extra `demo`)."""
+def make_display(*, plain: bool) -> Display:
+    """Return a live display if stdout is a terminal and `rich` is installed (the extra `demo`), else a plain one."""
     if plain or not sys.stdout.isatty() or importlib.util.find_spec("rich") is None:
-        return View()
-    return LiveView()
+        return Display()
+    return LiveDisplay()
