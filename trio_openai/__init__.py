@@ -19,7 +19,7 @@ The folders, from the top down. Each imports only what is below it, and says in 
     types        the objects that the API sends and takes
     errors       what can go wrong
 
-A byte goes from the socket through `_http/connection.py` to `_stream/source.py`, which feeds `_wire/reader.py` and
+A byte goes from the socket through `_http/connection.py` to `_stream/source.py`, which feeds `_wire/lifecycle.py` and
 hands out typed events.
 
 A name is imported when it is first asked for, so that a program, and `--help`, pays for what it uses.
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from ._tools.run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
     from ._tools.tool import Tool
     from ._version import __version__
-    from ._wire.reader import Verdict
+    from ._wire.lifecycle import Verdict
     from ._wire.sse import ServerSentEvent
     from .azure import AzureOpenAI
     from .errors import (
@@ -187,7 +187,7 @@ _NAMES = {
     "_tools.tool": "Tool",
     "_version": "__version__",
     "_deadlines": "Deadlines",
-    "_wire.reader": "Verdict",
+    "_wire.lifecycle": "Verdict",
     "_wire.sse": "ServerSentEvent",
     "azure": "AzureOpenAI",
     "errors": (

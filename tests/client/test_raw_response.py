@@ -29,6 +29,7 @@ from trio_openai import (
     StreamTruncatedError,
     TrioOpenAI,
 )
+from trio_openai._stream.stream import source_of
 from trio_openai.testing import Cut, Pause, Reply, Reset, Stall, sse_event
 from trio_openai.types import ChatCompletion
 
@@ -555,8 +556,8 @@ async def test_messages_do_not_pile_up_while_events_are_read(nursery: trio.Nurse
     async with client, client.chat.completions.stream(**CHAT) as stream:
         assert (await anext(stream.messages)).data
         async for _ in stream:
-            reader: Any = stream.source.reader
-            assert len(reader.messages) <= 1
+            decoder: Any = source_of(stream).lifecycle.decoder
+            assert len(decoder.messages) <= 1
         assert str(stream.verdict) == "done by [DONE] (stop)"
 
 

@@ -212,12 +212,13 @@ def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
         f"package = types.ModuleType('trio_openai'); package.__path__ = [{str(ROOT)!r}]\n"
         "sys.modules['trio_openai'] = package\n"
         "sys.modules.update(dict.fromkeys(['trio', 'httpx', 'anyio', 'asyncio', 'httptools']))\n"
-        "from trio_openai._wire import reader, retries\n"
+        "from trio_openai._wire.lifecycle import Decision, Lifecycle\n"
         "from trio_openai._protocols.chat import protocol\n"
-        "r = reader.Reader(protocol.ChatProtocol())\n"
+        "r = Lifecycle(protocol.ChatProtocol)\n"
+        "r.receive_head()\n"
         "r.receive_data(b'data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\\n\\ndata: [DONE]\\n\\n')\n"
-        "while r.next_event() is not reader.END: pass\n"
-        "print(r.verdict, r.protocol.snapshot().choices[0].message.content)\n"
+        "while r.next() is not Decision.RELEASE: pass\n"
+        "print(r.verdict, r.snapshot().choices[0].message.content)\n"
     ) == "done by [DONE] Hi"  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def said(protocol: Any, events: list[Any], *, to_the_end: bool = True) -> list[D
 
 def said_by(played: Played) -> list[Delta]:
     """What a stream says; its end only if it is whole."""
-    fresh = ChatProtocol() if isinstance(played.reader.protocol, ChatProtocol) else ResponseProtocol()
+    fresh = ChatProtocol() if isinstance(played.protocol, ChatProtocol) else ResponseProtocol()
     return said(fresh, played.events, to_the_end=played.error is None)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.responses.protocol import ResponseProtocol
-from trio_openai._wire.reader import END, NEED_DATA, Reader, Verdict
+from trio_openai._wire.lifecycle import Decision, Lifecycle, Verdict
 from trio_openai.errors import APIError
 
 Json = dict[str, Any]
@@ -21,8 +21,11 @@ CLEAN = ""  # how the body ended: with the end that HTTP announced,
 BROKEN = "the connection was reset"  # or without it
 
 
+FINISHED = (Decision.END, Decision.FAIL, Decision.CLOSED)
+
+
 class Played:
-    """A reader that was fed to the end, and what came out."""
+    """A lifecycle that was driven to the end of a body, and what came out of it."""
 
     def __init__(
         self,
@@ -31,26 +34,46 @@ class Played:
         cut_by: str | None = CLEAN,
         content_type: str = "text/event-stream",
     ) -> None:
-        self.reader: Reader[Any] = Reader(protocol, content_type=content_type)
+        self.lifecycle: Lifecycle[Any, Any] = Lifecycle(lambda: protocol)
         self.events: list[Any] = []
         self.text = ""
         self.error: APIError | None = None
+        self.lifecycle.receive_head(content_type)
         try:
             for piece in pieces:
-                self.reader.receive_data(piece)
+                self.lifecycle.receive_data(piece)
                 self._pull()
             if cut_by is not None:
-                self.reader.receive_end(cut_by=cut_by)
+                self.lifecycle.receive_end(cut_by=cut_by)
                 self._pull()
         except APIError as error:
             self.error = error
 
     def _pull(self) -> None:
-        while (event := self.reader.next_event()) not in (NEED_DATA, END) or self.reader.has_more:
-            if event in (NEED_DATA, END):
-                continue
-            self.events.append(event)
-            self.text += self.reader.protocol.text
+        """Take events until there are no more without more bytes."""
+        while (step := self.pull()) is not Decision.READ and step not in FINISHED:
+            self.events.append(step)
+            self.text += self.lifecycle.text_delta
+
+    def pull(self) -> Any:
+        """Return the next event, or the decision to read or to finish."""
+        while isinstance(step := self.lifecycle.next(), Decision):
+            if step is Decision.RELEASE:
+                self.lifecycle.released(0.0, 0.0, 0.0)
+            elif step is Decision.FAIL:
+                assert self.lifecycle.error is not None
+                raise self.lifecycle.error
+            elif step is not Decision.PAUSE:
+                return step
+        return step
+
+    @property
+    def decoder(self) -> Any:
+        return self.lifecycle.decoder
+
+    @property
+    def protocol(self) -> Any:
+        return self.lifecycle.protocol
 
     @property
     def raws(self) -> list[Any]:
@@ -58,11 +81,11 @@ class Played:
 
     @property
     def verdict(self) -> Verdict:
-        return self.reader.verdict
+        return self.lifecycle.verdict
 
     @property
     def snapshot(self) -> Any:
-        return self.reader.protocol.snapshot()
+        return self.lifecycle.snapshot()
 
 
 def chat(*pieces: bytes, n: int = 1, **options: Any) -> Played:

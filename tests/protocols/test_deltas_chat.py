@@ -340,7 +340,7 @@ def test_whoever_comes_late_gets_what_is_new_and_whole_parts(
 def test_nothing_that_a_server_sends_makes_it_fail(stream: list[Any]) -> None:
     played = chat(*map(sse, stream), DONE)
     deltas = said_by(played)
-    late = said(played.reader.protocol, [], to_the_end=played.error is None)
+    late = said(played.protocol, [], to_the_end=played.error is None)
     assert all(delta.type for delta in [*deltas, *late])
 
 

@@ -43,7 +43,7 @@ def piece(index: int | None = None, id: str | None = None, name: str | None = No
 
 
 def test_nothing_adds_up_to_an_empty_completion() -> None:
-    played = Played(chat().reader.protocol, [])
+    played = Played(chat().protocol, [])
     assert played.snapshot == ChatCompletion(object="chat.completion")
     assert played.snapshot.choices == []
 
@@ -156,7 +156,7 @@ def test_the_reason_of_the_stream_is_that_of_the_first_choice() -> None:
 
 
 def test_a_snapshot_is_an_object_of_its_own() -> None:
-    protocol = chat().reader.protocol
+    protocol = chat().protocol
 
     def add(raw: Any) -> None:
         protocol.add([protocol.event(raw, "")])
@@ -483,7 +483,7 @@ def test_raw_is_the_whole_accumulated_object_at_every_level() -> None:
 
 
 def test_the_raw_of_a_snapshot_is_not_changed_by_later_chunks() -> None:
-    protocol = chat().reader.protocol
+    protocol = chat().protocol
     protocol.add([protocol.event(delta(images=[1], annotations=[{"type": "a"}]), "")])
     before = protocol.snapshot()
     kept = json.dumps(before.raw)
@@ -589,7 +589,7 @@ def test_an_error_in_a_choice_fails_the_stream_and_keeps_the_work(error: Any, is
 
 def test_many_choices_in_one_event_are_looked_at_once() -> None:
     """Choices without content must not make every later event slower."""
-    protocol = chat().reader.protocol
+    protocol = chat().protocol
     choices = [{"index": 10**9 + number, "delta": {"role": "assistant"}} for number in range(20_000)]
     protocol.add([protocol.event({"choices": choices}, "")])
     for _ in range(20_000):
@@ -616,8 +616,8 @@ def test_many_choices_in_one_event_are_looked_at_once() -> None:
     ids=str,
 )
 def test_what_counts_as_content(fields: Json) -> None:
-    assert chat(sse(delta(**fields))).reader.protocol.has_content
-    assert chat(sse(delta(index=1, **fields))).reader.protocol.has_content
+    assert chat(sse(delta(**fields))).protocol.has_content
+    assert chat(sse(delta(index=1, **fields))).protocol.has_content
 
 
 @pytest.mark.parametrize(
@@ -626,7 +626,7 @@ def test_what_counts_as_content(fields: Json) -> None:
     ids=str,
 )
 def test_what_does_not(fields: Json) -> None:
-    assert not chat(sse(delta(**fields))).reader.protocol.has_content
+    assert not chat(sse(delta(**fields))).protocol.has_content
 
 
 # The whole of it

@@ -124,7 +124,7 @@ def test_ids_of_the_response_may_change() -> None:
 
 
 def test_a_snapshot_does_not_change_with_later_events() -> None:
-    protocol = responses().reader.protocol
+    protocol = responses().protocol
     protocol.add([protocol.event(raw, "") for raw in (CREATED, added(0, EMPTY), text_delta("Hel"))])
     before = protocol.snapshot()
     annotation = event("output_text.annotation.added", annotation={"type": "url_citation"}, annotation_index=0)
@@ -689,7 +689,7 @@ def test_halves_of_a_character_in_two_deltas_are_joined() -> None:
     ids=lambda raw: raw["type"],
 )
 def test_what_counts_as_content(raw: Json) -> None:
-    assert play(CREATED, raw, ended=False).reader.protocol.has_content
+    assert play(CREATED, raw, ended=False).protocol.has_content
 
 
 @pytest.mark.parametrize(
@@ -705,7 +705,7 @@ def test_what_counts_as_content(raw: Json) -> None:
     ids=lambda raw: raw["type"],
 )
 def test_what_does_not(raw: Json) -> None:
-    assert not play(raw, ended=False).reader.protocol.has_content
+    assert not play(raw, ended=False).protocol.has_content
 
 
 # The whole of it
@@ -742,7 +742,7 @@ def check_odd(played: Played, least: int, what: object) -> None:
     assert len(played.events) >= least, what
     assert repr(played.snapshot)
     assert isinstance(played.snapshot.output_text, str), what
-    played.reader.protocol.failure()
+    played.protocol.failure()
 
 
 @given(spoiled_streams(FULL_RESPONSES), st.integers(1, 300))

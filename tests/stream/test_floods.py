@@ -24,7 +24,7 @@ from trio_openai import (
     TrioTransport,
 )
 from trio_openai._stream import source as _source
-from trio_openai._wire.reader import Signal
+from trio_openai._wire.decoder import Signal
 from trio_openai._wire.replay import Replay
 from trio_openai._wire.sse import WORK_AT_ONCE
 from trio_openai.sync import SyncOpenAI

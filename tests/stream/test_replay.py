@@ -12,7 +12,7 @@ from net_helpers import CHAT, Steps, client_over, serve
 from resume_helpers import ALL, server_that_breaks
 from resume_helpers import ASK as RESPONSE
 
-from trio_openai._wire.reader import Reader
+from trio_openai._wire.decoder import Decoder
 from trio_openai.testing import Reply
 
 pytestmark = pytest.mark.promise(n=5)
@@ -47,8 +47,8 @@ async def test_subscribing_makes_no_event_and_each_received_event_is_a_step(
         early = stream.subscribe(1000, replay=True)  # so that everything is kept
         mine = [event async for event in stream]
         pulled: list[object] = []
-        pull = Reader.next_event
-        monkeypatch.setattr(Reader, "next_event", lambda reader: (pulled.append(reader), pull(reader))[1])
+        pull = Decoder.next_event
+        monkeypatch.setattr(Decoder, "next_event", lambda decoder: (pulled.append(decoder), pull(decoder))[1])
         late = stream.subscribe(replay=True)
         assert pulled == []
         steps = Steps()

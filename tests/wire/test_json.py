@@ -13,10 +13,10 @@ from streams import any_json, texts
 
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._wire import json as seam
+from trio_openai._wire.decoder import END, Decoder
 from trio_openai._wire.encode import encode_json
 from trio_openai._wire.json import BACKENDS, decode_json, decode_strictly, decode_text, has_long_integer, use_backend
 from trio_openai._wire.json_deep import MAX_DEPTH, decode_deep
-from trio_openai._wire.reader import END, Reader
 
 
 @pytest.fixture(params=BACKENDS, autouse=True)
@@ -190,11 +190,11 @@ def test_not_a_number_is_sent_as_null() -> None:
 
 def test_events_have_large_integers_wherever_they_come_in_a_stream() -> None:
     number = 98765432109876543210987
-    reader = Reader(ChatProtocol())
+    decoder = Decoder(ChatProtocol())
     chunk = b'data: {"created":%d,"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' % number
-    reader.receive_data(chunk * 3 + b"data: [DONE]\n\n")
+    decoder.receive_data(chunk * 3 + b"data: [DONE]\n\n")
     events: list[Any] = []
-    while (event := reader.next_event()) is not END:
+    while (event := decoder.next_event()) is not END:
         events.append(event)
     assert [event.created for event in events] == [number] * 3
-    assert reader.protocol.snapshot().created == number
+    assert decoder.protocol.snapshot().created == number

@@ -15,9 +15,9 @@ from streams import DONE, chat, chunk, responses
 
 from trio_openai._protocols.tagged import ImageProtocol
 from trio_openai._wire import large, sse
+from trio_openai._wire.decoder import Decoder, Signal
 from trio_openai._wire.json import decode_json
 from trio_openai._wire.large import put_strings_back, take_strings_out
-from trio_openai._wire.reader import Reader, Signal
 from trio_openai.errors import APIError, APIResponseValidationError
 
 pytestmark = pytest.mark.promise(n=6)
@@ -109,13 +109,13 @@ def test_a_large_event_that_is_an_error(body: bytes, error: type[Exception]) -> 
 def test_a_picture_takes_less_than_twice_its_memory_from_bytes_to_event(size: int) -> None:
     total = 16 * 2**20
     body = b'data: {"type":"image_generation.completed","b64_json":"' + b"A" * total + b'","created_at":1}\n\n'
-    reader: Reader[Any] = Reader(ImageProtocol(1))
+    decoder: Decoder[Any] = Decoder(ImageProtocol(1))
     event: Any = None
     tracemalloc.start()
     try:
         for at in range(0, len(body), size):
-            reader.receive_data(body[at : at + size])
-            while isinstance(pulled := reader.next_event(), Signal) and reader.has_more:
+            decoder.receive_data(body[at : at + size])
+            while isinstance(pulled := decoder.next_event(), Signal) and decoder.has_more:
                 pass
             event = pulled
         held, peak = tracemalloc.get_traced_memory()

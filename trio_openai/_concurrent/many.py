@@ -40,7 +40,7 @@ import trio
 from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
 from trio_openai._http.session import Session
 from trio_openai._http.transport import TrioTransport
-from trio_openai._stream.stream import Stream, StreamCall
+from trio_openai._stream.stream import Stream, StreamCall, open_stream
 from trio_openai._stream.timings import Timings
 from trio_openai._wire.usage import count_of
 from trio_openai.errors import APIError
@@ -282,7 +282,7 @@ class _Run:
         counters.queued += 1
         try:
             stream: Stream[Any, Any] = call.make()
-            await stream.open()
+            await open_stream(stream)
         except APIError as error:
             counters.failed += 1
             return Result(call.key, error=error)  # noqa: ASYNC910 - a request that failed has passed a checkpoint

@@ -15,7 +15,7 @@ Rules that hold it together:
 * A stream that completes without content only wins if nobody else does (`_silent`).
 * If all fail, a single error is raised as it is; several are raised as one `RaceError`.
 
-Where to look next: `Stream.read_ahead` in `_stream/stream.py` reads up to the first content.
+Where to look next: `EventSource.read_ahead` in `_stream/source.py` reads up to the first content.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import trio
 
 from trio_openai._http.nursery import bare_nursery, raise_all, split_cancelled
 from trio_openai._stream.mistakes import EntersAsync
-from trio_openai._stream.stream import StreamCall, StreamT
+from trio_openai._stream.stream import StreamCall, StreamT, open_stream, source_of
 from trio_openai.errors import APIError, RaceError
 
 from .checks import check_call
@@ -114,8 +114,8 @@ class Race(EntersAsync, Generic[StreamT]):
         """Read one stream until it has content, then end the race."""
         stream: StreamT = call.make()
         try:
-            await stream.open()
-            has_content = await stream.read_ahead()
+            await open_stream(stream)
+            has_content = await source_of(stream).read_ahead()
         except APIError as error:
             self._errors.append((number, error))
             self._out.set()

@@ -16,7 +16,7 @@ import trio
 from trio_openai._http.session import Call
 from trio_openai._request.calls import Caller, Decode, as_object, hide_headers, refuse_positional
 from trio_openai._stream.source import EventSource
-from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, start
+from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, open_stream, start
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.text import path_segment
 
@@ -91,7 +91,7 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
             raise TypeError("stream takes True or False")
         if stream:
             opened = self._opening(where, params)()
-            await opened.open()
+            await open_stream(opened)
             return self._caller.opened(opened)
         path, checked = self._checked(where, params)
         decode = self._decode(checked)

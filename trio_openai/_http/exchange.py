@@ -20,9 +20,9 @@ import httpx
 import trio
 
 from trio_openai._deadlines import Clocks, Deadlines, Phase
-from trio_openai._wire import retries
 from trio_openai._wire.failures import api_error, decode_body
 from trio_openai._wire.json import is_object
+from trio_openai._wire.retries import RetryPolicy
 from trio_openai.errors import APIConnectionError, APIError, APIStatusError, APITimeoutError, status_error_class
 
 from .api_key import Bearer
@@ -54,21 +54,20 @@ class Exchange:
     """One call and its attempts. `open` leaves the `response` and its `body`; whoever opened it closes the body.
 
     Attributes:
-        retries: attempts that failed and were followed by another.
+        policy: counts the attempts and decides about retries.
         clocks: the call's deadlines.
         lifetime: the client's.
     """
 
     def __init__(self, session: Session, call: Call) -> None:
         self.call = call
-        self.retries = 0
+        self.policy = RetryPolicy(call.max_retries)
         self.clocks = Clocks(call.deadlines)
         self.errors = session.errors
         self.lifetime = session.lifetime
         self.max_event_bytes = session.max_event_bytes
         self._session = session
-        self._failed = 0  # attempts since the last success, which the policy counts
-        self._next_at = 0.0  # when the next one may begin
+        self._next_at: float | None = None  # when the next attempt may begin, on trio's clock
         self._bearer: Bearer | None = None
         self._sent_headers: Any = None  # of the last request
         self._permits: Permits | None = None  # unless there is a limiter
@@ -103,13 +102,17 @@ class Exchange:
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         while True:
+            if self._next_at is not None:  # also if the wait was cancelled, and this is another call
+                await self.wait_until(self._next_at)
+                self._next_at = None
             try:
                 return await attempt()
             except APIError as error:
-                if not self.may_retry(self.cleaned(error)):
+                if not self.policy.allows(self.cleaned(error), time.time()):
                     raise error
-                self.plan_another(error)
-                await self.pause()
+                seconds = self.policy.plan(error, time.time(), random.random())
+                self.expect_another(error, seconds)
+                self._next_at = trio.current_time() + seconds
 
     def cleaned(self, error: APIError) -> APIError:
         """Take the key and our frames, which hold what came, out of an error that leaves the library."""
@@ -180,41 +183,20 @@ class Exchange:
             await body.aclose()
         raise failed
 
-    def renew(self) -> None:
-        """Have the policy begin again, since there was a success."""
-        self._failed = 0
-
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
         self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, content=None)
         if self._permits is not None:
             self._permits.ask_instead(path)
 
-    def may_retry(self, error: APIError, *, after_headers: bool = False) -> bool:
-        """Whether the policy allows another attempt after this error; `after_headers`: also after one of the body."""
-        if self._failed >= self.call.max_retries:
-            return False
-        if isinstance(error, APIConnectionError) and error.is_final:
-            return False
-        if isinstance(error, APIStatusError):
-            headers = error.response.headers
-            return retries.should_retry_status(error.status_code, headers, error.code or error.type, time.time())
-        if isinstance(error, APITimeoutError):
-            return error.phase in ("connect", "headers") or (after_headers and error.phase == "idle")
-        return isinstance(error, APIConnectionError) or retries.should_retry_reported(error)
+    def expect_another(self, error: APIError, seconds: float) -> None:
+        """Get ready for another attempt: stop the clocks that belong to the failed one."""
+        self.clocks.stop("first_event", "first_content", "idle")
+        log.debug("attempt %d failed (%s); retrying in %.2f s", self.policy.retries, type(error).__name__, seconds)
 
-    def plan_another(self, error: APIError) -> None:
-        """Count another attempt, and set its time, as the server or the policy says."""
-        seconds = retries.delay(self._failed, retries.headers_of(error), random.random(), time.time())
-        self.retries += 1
-        self._failed += 1
-        self.clocks.stop("first_event", "first_content", "idle")  # they are the failed attempt's
-        log.debug("attempt %d failed (%s); the next one in %.2f s", self.retries, type(error).__name__, seconds)
-        self._next_at = trio.current_time() + seconds
-
-    async def pause(self) -> None:
-        """Wait for the time of the next attempt. If this is cancelled, calling it again goes on with it."""
-        await self.limited(trio.sleep_until, self._next_at)
+    async def wait_until(self, time: float) -> None:
+        """Wait for the time of the next attempt, under the deadlines. If this is cancelled, it can be called again."""
+        await self.limited(trio.sleep_until, time)
 
     async def _attempt(self) -> httpx.Response:
         """One attempt, when the limiter allows it."""

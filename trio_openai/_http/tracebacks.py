@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-_EXCHANGE = tuple(f"trio_openai.{folder}." for folder in ("_http", "_limits", "_stream", "_request"))
+_EXCHANGE = tuple(f"trio_openai.{folder}." for folder in ("_http", "_limits", "_stream", "_request", "_client"))
 
 
 def clear_tracebacks(error: BaseException) -> None:

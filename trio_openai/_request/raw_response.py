@@ -168,7 +168,7 @@ class RawCaller(Caller):
         seconds = trio.current_time() - began
         return RawResponse(
             http_response=whole_response(response, content),
-            retries_taken=exchange.retries,
+            retries_taken=exchange.policy.retries,
             elapsed=timedelta(seconds=seconds),
             parse=functools.cache(functools.partial(_parsed, decode, content, exchange.hidden(content))),
         )

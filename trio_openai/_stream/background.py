@@ -1,4 +1,4 @@
-"""The second door: a task in the caller's nursery that reads a stream into a bounded buffer.
+"""Read a stream in a task of the caller's nursery, into a bounded buffer: the door `start_stream`.
 
 A failure has to reach somebody. If there is an audience (a task that has begun to read the stream, or subscribers), it
 gets the error where it reads; if there is none, the error comes out of the task, and so out of the nursery.
@@ -21,17 +21,17 @@ from .source import EventSource
 EventT = TypeVar("EventT")
 
 
-class Pump(Generic[EventT]):
+class BackgroundReader(Generic[EventT]):
     """Reads a stream in a task of its own. `run` is that task; the rest is for those who read from it.
 
     Attributes:
-        text: what the event that was received last adds to the main text.
-        handed_out: how many events were received.
+        text_delta: what the event that was received last adds to the main text.
+        handed_over: how many events were received.
     """
 
     def __init__(self, source: EventSource[EventT, Any], buffer: int) -> None:
-        self.text = ""
-        self.handed_out = 0
+        self.text_delta = ""
+        self.handed_over = 0
         self._source = source
         self._send, self._receive = trio.open_memory_channel[tuple[EventT, str]](buffer)
         self._scope = source.reading = trio.CancelScope()
@@ -66,12 +66,12 @@ class Pump(Generic[EventT]):
         try:
             while True:
                 event = await self._source.next_event()
-                await self._put(event, self._source.protocol.text)
+                await self._put(event, self._source.text_delta)
         except (StopAsyncIteration, trio.ClosedResourceError):
             await trio.lowlevel.checkpoint()  # those who read will be told
         except APIError as error:
             self._failure = error
-            if not (self._is_read or self._source.is_heard):
+            if not (self._is_read or self._source.has_subscribers):
                 raise
 
     async def _put(self, event: EventT, text: str) -> None:  # noqa: ASYNC910 - the reader is at one for every event
@@ -81,7 +81,7 @@ class Pump(Generic[EventT]):
         except trio.BrokenResourceError:  # it was given up, or the stream is being closed
             return  # noqa: ASYNC910
         except trio.WouldBlock:
-            if not self._is_read and self._source.is_heard:
+            if not self._is_read and self._source.has_subscribers:
                 self._give_up()
                 return  # noqa: ASYNC910
             with trio.CancelScope() as self._waiting, contextlib.suppress(trio.BrokenResourceError):
@@ -119,12 +119,12 @@ class Pump(Generic[EventT]):
             )
         self._is_busy = self._is_read = True
         try:
-            event, self.text = await self._receive.receive()
+            event, self.text_delta = await self._receive.receive()
         except trio.EndOfChannel:
             raise self._end() from None
         finally:
             self._is_busy = False
-        self.handed_out += 1
+        self.handed_over += 1
         return event
 
     async def until_done(self) -> None:
@@ -143,7 +143,7 @@ class Pump(Generic[EventT]):
         if self._failure is not None:
             return self._failure
         self._source.raise_if_closed()
-        if self._put_events < self._source.reader.events and not self._is_given_up:
+        if self._put_events < self._source.lifecycle.decoder.events and not self._is_given_up:
             return trio.ClosedResourceError("this stream was closed before its last event was handed over")
         return StopAsyncIteration()
 

@@ -39,8 +39,7 @@ class ByteStream(BodyOwner):
         self._is_busy = False
         self._failure: APIError | None = None
 
-    async def open(self) -> None:
-        """Send the request and wait for the head of the response. Internal."""
+    async def _open(self) -> None:
         self.response = await self._exchange.open()
         self._own_body(body_of(self.response))
         self._exchange.lifetime.streams.add(self)

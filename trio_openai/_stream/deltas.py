@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import trio
 
 from trio_openai._protocols.deltas import Following, HasParts, Parts
-from trio_openai._wire.reader import END, NEED_DATA
+from trio_openai._wire.decoder import END, NEED_DATA
 from trio_openai._wire.replay import Replay
 from trio_openai.types.deltas import ToolCallDone
 
@@ -47,7 +47,7 @@ class Follower(Generic[EventT]):
 
     def _parts_after(self, count: int) -> Parts:
         """Return the parts of the stream after its first events. Of all of them, its own sum knows."""
-        if count == self._source.reader.events:
+        if count == self._source.lifecycle.decoder.events:
             return cast("HasParts", self._source.protocol).parts()
         protocol, self._early = self._source.first_events(count)
         return cast("HasParts", protocol).parts()
@@ -82,7 +82,7 @@ class Follower(Generic[EventT]):
         try:
             event = await self._read()
         except StopAsyncIteration:
-            if (last := self._following.first_at_end(self._source.reader.events)) is None:
+            if (last := self._following.first_at_end(self._source.lifecycle.decoder.events)) is None:
                 raise
             return last  # noqa: ASYNC910 - the read was a checkpoint
         self._following.add(event)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
 
 import trio
 
+from trio_openai._wire.decoder import END, NEED_DATA, Signal
 from trio_openai._wire.protocol import StreamProtocol
-from trio_openai._wire.reader import END, NEED_DATA, Signal
 from trio_openai._wire.replay import Replay
 from trio_openai._wire.text import join_text
 from trio_openai.errors import APIError
@@ -202,8 +202,7 @@ class Hub(Generic[EventT]):
     def __init__(self, protocol: StreamProtocol[EventT, object]) -> None:
         self.protocol = protocol
         self.subscriptions: list[Subscription[EventT]] = []
-        self._event: EventT | None = None  # what is being delivered
-        self._full: list[Subscription[EventT]] = []  # who has yet to get it
+        self._full: list[Subscription[EventT]] = []  # those that have yet to get the event that is being delivered
         self._was_heard = False
 
     def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
@@ -232,23 +231,19 @@ class Hub(Generic[EventT]):
 
     @property
     def is_delivering(self) -> bool:
-        """Whether a delivery was cancelled, so that `go_on` has to come next."""
+        """Whether an event is being delivered, or its delivery was cancelled."""
         return bool(self._full)
 
     async def deliver(self, event: EventT) -> None:  # noqa: ASYNC910 - the reader is at a checkpoint for every event
-        """Hand an event to everybody. Waits for those only that have no room. If that is cancelled: `go_on`."""
-        self._full = [one for one in self.subscriptions[:] if not one.offer(event)]
-        if self._full:
-            self._event = event
-            await self.go_on()
+        """Offer an event to every subscriber, then wait for those that have no room.
 
-    async def go_on(self) -> EventT:
-        """Go on with the delivery that was cancelled. Returns its event."""
-        event = cast("EventT", self._event)
-        while self._full:  # noqa: ASYNC913 - somebody is in it
+        If this is cancelled, calling it again with the same event goes on where it stopped.
+        """
+        if not self._full:
+            self._full = [one for one in self.subscriptions[:] if not one.offer(event)]
+        while self._full:  # noqa: ASYNC913 - a subscriber without room makes it wait
             await self._full[0].push(event)
             self._full.pop(0)
-        return event  # noqa: ASYNC910
 
     def end(self, is_whole: bool, error: APIError | None) -> None:
         """End all subscriptions as the stream ended: cleanly only for those who have got its last event."""

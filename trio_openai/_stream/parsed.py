@@ -32,14 +32,14 @@ class _Parsed:
     def snapshot(self) -> Any:
         if self._whole is None:
             whole = self._source.protocol.snapshot()
-            if self._source.reader.verdict.state != "done":
+            if self._source.lifecycle.verdict.state != "done":
                 return whole
             whole.is_whole, self._whole = True, whole
         return self._whole
 
     def partial(self) -> dict[str, Any]:
         protocol: Any = self._source.protocol
-        is_over = self._source.reader.verdict.state != "open"
+        is_over = self._source.lifecycle.verdict.state != "open"
         pieces: list[str] = protocol.pieces
         if is_over and not pieces:  # it may have come in one
             pieces = [self.snapshot().said().text]

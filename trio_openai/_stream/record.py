@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_openai._wire.reader import NEW_CONNECTION
+from trio_openai._wire.decoder import NEW_CONNECTION
 
 _RECORD_BYTES = 64 * 1024  # kept of a body, unless somebody has asked for all of it
 

@@ -1,68 +1,72 @@
-"""Where a stream's events come from: it reads the socket when somebody asks for an event, and never else.
+"""Read one stream: carry out what its lifecycle decides, for the task that asks for an event.
 
-There is no task and no channel behind it. `next_event` pulls an event out of the reader (`_wire/reader.py`); when
-that has none left, it waits for the next bytes of the body (`_http/body.py`) and feeds them in. So a slow consumer
-slows the socket, cancelling the consumer cancels the read, and leaving the scope closes the connection without waiting
-for anything.
+`_wire/lifecycle.py` knows what has to happen. This file does it, with trio and a connection. There is no background
+task and no channel. `next_event` asks the lifecycle, and does what it answers until the answer is an event. So a slow
+reader slows down the socket, cancelling the reader cancels the read, and leaving the scope closes the connection at
+once.
 
-Rules that hold the loop together:
+Rules that hold it together:
 
-* An event is pulled after the checkpoint, not before it: a cancelled `next_event` has not swallowed one.
-* Whoever pulls an event also hands it to the subscribers (`fanout.py`). If that is cancelled, the next call goes on
-  with the same event. If the stream is closed before, nobody sees a clean end who has not seen that event.
-* Everything that is only needed once a read (clocks, timings, the record, the sum of the events) is brought up to date
-  once a read, or when somebody looks.
-* Until the first event has been handed over, a failure is repaired by another attempt; after it, only by `resume`.
-* The stream ends once: `_let_go` gives the connection up, and the reader remembers how it ended.
+* The checkpoint comes before the event is pulled out, so a `next_event` that is cancelled has lost nothing.
+* The task that pulls an event out also delivers it to the subscribers (`fanout.py`). If that is cancelled, the
+  lifecycle still holds the event, and the next call goes on with it.
+* What is needed only once a read is done once a read: clocks, timings, the record for replays, adding events up.
+* The connection is given up before anything is waited for, so cleanup cannot be interrupted.
+
+The other drivers build on this one. A background task (`background.py`) and `race` call `next_event` in their tasks.
+Raw bytes (`raw.py`) and threads (`_sync/stream.py`) ask the lifecycle themselves, and leave each `Decision` to
+`carry_out`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import attrs
 import httpx
 import trio
 
-from trio_openai._http.body import ReadableBody, body_of
+from trio_openai._http.body import body_of
 from trio_openai._http.exchange import Exchange, is_final
 from trio_openai._http.lifetime import BodyOwner
+from trio_openai._wire.decoder import Decoder
+from trio_openai._wire.decoder_raw import NoEventYet
+from trio_openai._wire.lifecycle import Decision, Lifecycle, State
 from trio_openai._wire.protocol import StreamProtocol
-from trio_openai._wire.reader import END, NEED_DATA, Reader, Signal, State
-from trio_openai._wire.reader_raw import NoEventYet
 from trio_openai._wire.replay import Replay
-from trio_openai.errors import APIConnectionError, APIError
+from trio_openai.errors import APIError
 
 from .fanout import Hub, Overflow, Subscription
 from .record import Record
-from .timings import Progress, Timings
+from .timings import Stopwatch, Timings
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
-ReaderT = TypeVar("ReaderT", bound="Reader[Any]")
+DecoderT = TypeVar("DecoderT", bound="Decoder[Any]")
 
-_STREAMING = State.STREAMING  # before Python 3.12, to look it up takes as long as three calls
-_BURST_SECONDS = 0.0005  # a burst of events that have arrived already may hold the scheduler that long
+# Before Python 3.12, each look-up of a member on its class takes as long as three calls.
+_READ, _DELIVER, _PAUSE, _RELEASE = Decision.READ, Decision.DELIVER, Decision.PAUSE, Decision.RELEASE
+_BURST_SECONDS = 0.0005  # how long events that have arrived already may keep other tasks from running
 
 
 class EventSource(BodyOwner, Generic[EventT, WholeT]):
     """The reading end of one stream.
 
     Args:
-        exchange: the call.
-        make_protocol: makes the endpoint's protocol; once for each attempt.
-        resume: whether to take a background response up again where it broke.
+        exchange: sends the request, as often as its policy allows.
+        make_protocol: makes the protocol of the endpoint, once for each attempt.
+        resume: whether to resume a background response after a failure.
 
     Attributes:
-        reader: the lifecycle of the stream, and what it has added up to.
+        lifecycle: decides what happens next, and holds what the events add up to.
         response: the response whose body is read.
-        hub: who else gets the events; None while nobody does.
-        reading: the scope of a task that reads on behalf of others; `aclose` cancels it.
-        held: the last event, if something was raised while the connection was given up: it has yet to be handed over.
+        hub: the subscribers; None while there have been none.
+        reading: the scope of the task that reads for others; `aclose` cancels it.
     """
 
     response: httpx.Response
@@ -74,209 +78,213 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         *,
         resume: bool = False,
     ) -> None:
-        self.reader: Reader[EventT] = Reader(make_protocol())
+        self.lifecycle: Lifecycle[EventT, WholeT] = Lifecycle(
+            make_protocol, policy=exchange.policy, limit=exchange.max_event_bytes, resume=resume
+        )
         self.hub: Hub[EventT] | None = None
         self.reading: trio.CancelScope | None = None
-        self.held: EventT | None = None
         self._exchange = exchange
         self._make_protocol = make_protocol
-        self._may_resume = resume
-        self._may_retry = True
-        self._reader_class: type[Reader[EventT]] = Reader
         self._record = Record()
-        self._ahead: list[tuple[EventT, str]] = []  # read, and not handed out yet
-        self._text: str | None = None  # of the event that was handed out last, if that was read ahead
-        self._busy = False
-        self._is_over = False  # whether the end has been handed out, or the stream was closed
-        self._is_cut_short = False  # closed after its end was read and before its last event was handed over
-        self._failure: APIError | None = None  # what the stream failed with, for good
-        self._restart_after: APIError | None = None  # why it has to begin anew before it can be read
-        self._is_cut_for_good = False  # what broke the body would break it again
-        self._is_restart_planned = False
-        self._restarting = trio.CancelScope()
+        self._stopwatch = Stopwatch(exchange.clocks)
         self._last_pause = 0.0
-        self._resumed_at: int | None = None  # the cursor when it was last taken up again
-        self._progress = Progress(exchange.clocks)
+        self._is_busy = False
+        self._restarting = trio.CancelScope()  # `aclose` cancels a wait for another attempt by it
+        self._has_ended = False  # subscribers have been told, and later ones are told at once
+        self._failure: APIError | None = None  # how the stream ended, without secrets and tracebacks
 
     async def open(self) -> None:
-        """Send the request and wait for the head of the response."""
-        self.response = await self._exchange.open()
-        self._own_body(body_of(self.response))
-        self._exchange.lifetime.streams.add(self)
-        self._progress.head_came(goes_on=bool(self.reader.events))
-        if not self.reader.events:
-            self.reader = self._new_reader()
-            self._record = Record()
-
-    @property
-    def timings(self) -> Timings:
-        """When things happened, as of now."""
-        self._progress.note(self.reader)
-        return attrs.evolve(self._progress.timings, retries=self._exchange.retries)
-
-    async def next_event(self) -> EventT:
-        """The next event, which the subscribers have got too.
+        """Send the request and wait for the head of the response.
 
         Raises:
-            StopAsyncIteration: the stream is whole.
-            APIError: it is not; see `trio_openai.errors`. What arrived is in the error's `partial`.
-            trio.ClosedResourceError: the stream was closed, before or while this waited.
+            APIError: the request failed. The stream has ended with this error.
+            trio.ClosedResourceError: the client is closed, before or while this waits.
+        """
+        self._stopwatch.start()
+        try:
+            await self._send()
+        except APIError as error:
+            self.lifecycle.fail(error)
+            raise
+        except BaseException:
+            self.lifecycle.close()
+            raise
+
+    async def next_event(self) -> EventT:
+        """Return the next event, after the subscribers have got it too.
+
+        Raises:
+            StopAsyncIteration: the stream is complete.
+            APIError: the stream failed. The error's `partial` has what arrived.
+            trio.ClosedResourceError: the stream was closed, before this call or while it waited.
             trio.BusyResourceError: another task is reading it.
         """
-        if self._busy:
+        if self._is_busy:
             raise trio.BusyResourceError("another task is reading this stream")
-        self._busy = True
+        self._is_busy = True
         try:
-            if self.held is not None or self.is_delivering:
-                return await self._finish_handing_over()
-            # What has arrived already is handed out in bursts.
+            # A full checkpoint for every event would cost more than the event. Others run twice a millisecond.
             if time.perf_counter() - self._last_pause < _BURST_SECONDS:
                 await trio.lowlevel.checkpoint_if_cancelled()
             else:
                 await trio.lowlevel.checkpoint()
                 self._last_pause = time.perf_counter()
-            while True:
-                try:
-                    while (event := self.reader.next_event()) is NEED_DATA:
-                        await self._fill()
-                    break
-                except APIError as error:
-                    await self._fail_or_restart(error)
-            if event is END:
-                raise await self.end()
-            if self.reader.state is not _STREAMING:
-                self.held = event
-                await self._let_go(park=True)
-                self.held = None
-            if self.hub is not None:
-                await self.hub.deliver(event)
-            return event
+            while (step := self.lifecycle.next()).__class__ is Decision:
+                if step is _DELIVER:
+                    return await self.deliver()
+                await self.carry_out(step)
+            return step  # type: ignore[return-value]  # anything but a `Decision` is an event
         finally:
-            self._busy = False
+            self._is_busy = False
 
-    async def _finish_handing_over(self) -> EventT:
-        """Hand over the event that the step before could not: it was cancelled, or a limiter raised."""
-        self.raise_if_closed()
-        if self.hub is not None and self.hub.is_delivering:
-            return await self.hub.go_on()
-        await trio.lowlevel.checkpoint()
-        self.raise_if_closed()
-        event, self.held = cast("EventT", self.held), None
-        if self.hub is not None:
-            await self.hub.deliver(event)
-        return event
+    # Carrying out decisions.
 
-    # The same step in two halves, for `sync.py`: a thread takes what is there, the loop waits for more.
-
-    def take(self) -> EventT | Signal:
-        """The next event, if it has arrived; `NEED_DATA`: not before `advance`; `END`. Needs no loop."""
-        try:
-            return self.reader.next_event()
-        except APIError:
-            return NEED_DATA  # `advance` sees to it
-        finally:
-            self.reader.add_up()  # here, where the thread holds the lock for it
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no event can follow; then `advance` gives up the connection."""
-        return self.reader.state in (State.DONE, State.CLOSED)
-
-    async def advance(self) -> None:  # noqa: ASYNC910 - as `_fill`
-        """Do what stands between `take` and an event: read once, begin anew, or raise why not."""
-        try:
-            if self.reader.error is not None:
-                raise self.reader.error
-            if self.is_over:
-                await self._let_go(park=True)
-            else:
-                await self._fill()
-        except APIError as error:
-            await self._fail_or_restart(error)
-
-    # Reading what the events are made of, for `_stream/raw.py`.
-
-    async def pause_after_a_burst(self) -> None:  # noqa: ASYNC910 - only after a burst
-        """Let others run if this task has not for some time."""
-        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
-            return  # noqa: ASYNC910
-        await trio.lowlevel.checkpoint()
-        self._last_pause = time.perf_counter()
-
-    def keep(self, reader_class: type[ReaderT]) -> ReaderT:
-        """Have a reader of another class, which keeps more.
+    async def carry_out(self, step: Decision) -> None:  # noqa: ASYNC910 - `READ` returns without one after a burst
+        """Do what the lifecycle decided, except `DELIVER`, which has a result.
 
         Raises:
-            trio.ClosedResourceError: the stream was closed.
-            RuntimeError: it is too late for that.
+            StopAsyncIteration, APIError, trio.ClosedResourceError: the decision was to finish.
         """
-        if type(self.reader) is not reader_class:
-            self.raise_if_closed()
-            if self._record.size or self.reading is not None or self.reader.state is not State.OPENING:
-                raise RuntimeError("this stream has been read from: ask for its messages or bytes before anything else")
-            self._reader_class = reader_class
-            self.reader = self._new_reader()
-        return cast("ReaderT", self.reader)
+        if step is _READ:
+            await self._read()
+        elif step is _PAUSE:
+            await self._let_others_run()
+        elif step is _RELEASE:
+            await self._release(reusable=self.lifecycle.is_reusable)
+        elif step is Decision.WAIT:
+            await self._wait()
+        elif step is Decision.SEND:
+            await self._send_again()
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            raise self.finish(step)
 
-    def _new_reader(self) -> Reader[EventT]:
-        return self._reader_class(
-            self._make_protocol(),
-            content_type=self.response.headers.get("content-type", ""),
-            limit=self._exchange.max_event_bytes,
-            exactly_once=self._may_resume,
-        )
+    async def deliver(self) -> EventT:  # noqa: ASYNC910 - the caller was at a checkpoint
+        """Deliver the lifecycle's event to the subscribers. If this is cancelled, the next call goes on with it."""
+        if self.hub is not None:
+            await self.hub.deliver(self.lifecycle.event)
+        return self.lifecycle.delivered()
 
-    def begin_no_more(self) -> None:
-        """Neither retry it nor resume it: a piece of its body has been handed out."""
-        self._may_retry = self._may_resume = False
+    async def _send(self) -> None:
+        self.response = await self._exchange.open()
+        self._own_body(body_of(self.response))
+        self._exchange.lifetime.streams.add(self)
+        headers = self.response.headers
+        self._stopwatch.head_came(goes_on=bool(self.lifecycle.decoder.events))
+        self.lifecycle.receive_head(headers.get("content-type", ""), headers.get("x-request-id"))
+
+    async def _send_again(self) -> None:  # noqa: ASYNC910 - to fail takes a checkpoint too
+        if (request := self.lifecycle.resume_request) is not None:
+            path, cursor = request
+            self._exchange.ask_instead(path, {"stream": "true", "starting_after": str(cursor)})
+        with trio.CancelScope() as self._restarting, self._failures_reported():
+            await self._send()
+
+    async def _wait(self) -> None:  # noqa: ASYNC910 - to fail takes a checkpoint too
+        self._exchange.lifetime.streams.add(self)  # so that closing the client ends this wait
+        with trio.CancelScope() as self._restarting, self._failures_reported():
+            await self._exchange.wait_until(self.lifecycle.retry_at)
+            self.lifecycle.waited()
 
     @contextlib.contextmanager
-    def claimed(self) -> Generator[None]:
-        """A block in which one task reads.
-
-        Raises:
-            trio.BusyResourceError: another one does.
-        """
-        if self._busy:
-            raise trio.BusyResourceError("another task is reading this stream")
-        self._busy = True
+    def _failures_reported(self) -> Generator[None]:
         try:
             yield
-        finally:
-            self._busy = False
+        except APIError as error:
+            self.lifecycle.fail(error)
 
-    # Reading before anybody has asked, for a race.
-
-    async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
-        """Read until there is content or the end; `next_ahead` hands it out. Returns whether there is content."""
+    async def _read(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
+        """Wait for bytes and feed them to the lifecycle."""
+        assert self._body is not None
+        lifecycle, exchange, read = self.lifecycle, self._exchange, self._body.read
+        lifecycle.decoder.add_up()
+        self._stopwatch.note(lifecycle.decoder)
         try:
-            while not self.protocol.has_content:
-                event = await self.next_event()
-                self._ahead.append((event, self.protocol.text))
-        except StopAsyncIteration:
-            await trio.lowlevel.checkpoint()
-        return self.protocol.has_content  # noqa: ASYNC910
+            data = await (exchange.limited(read) if exchange.clocks.are_running else read())
+        except exchange.errors as error:
+            cut_by = str(error) or f"the connection broke ({type(error).__name__})"
+            lifecycle.receive_end(cut_by=cut_by, is_final=is_final(error))
+        except APIError as error:
+            lifecycle.fail(error)
+        else:
+            if data:
+                lifecycle.receive_data(data)
+                self._record.add(data)
+            else:
+                lifecycle.receive_end()
+        self._stopwatch.something_came()
+        self._last_pause = time.perf_counter()
 
-    async def next_ahead(self) -> EventT:
-        """As `next_event`, after what was read ahead."""
-        if not self._ahead:
-            self._text = None
-            return await self.next_event()
-        with self.claimed():
-            await trio.lowlevel.checkpoint()
-            self.raise_if_closed()
-            event, self._text = self._ahead[0]
-            if self.hub is not None:
-                await (self.hub.go_on() if self.hub.is_delivering else self.hub.deliver(event))
-            del self._ahead[0]
-            return event
+    async def _let_others_run(self) -> None:
+        """Pass a checkpoint amid bytes that hold no event yet.
 
-    async def end(self) -> Exception:
-        """Be done with the stream. Returns what to raise."""
-        await self._let_go(park=True)
+        The deadlines count the work on such bytes as waiting, because the server sent them.
+
+        Raises:
+            NoEventYet: a task that iterates messages has to take some first.
+        """
+        if self.lifecycle.decoder.is_full:
+            raise NoEventYet
+        exchange = self._exchange
+        if exchange.clocks.are_running:
+            exchange.clocks.spend(time.perf_counter() - self._last_pause)
+            with self._failures_reported():
+                await exchange.limited(trio.lowlevel.checkpoint)
+        else:
+            await trio.lowlevel.checkpoint()
+        self._last_pause = time.perf_counter()
+
+    async def _release(self, *, reusable: bool) -> None:
+        """Give up the connection. A checkpoint that cannot be cancelled.
+
+        If this raises, because the program's limiter does, the connection is given up all the same.
+        """
+        lifecycle, exchange = self.lifecycle, self._exchange
+        has_just_failed = lifecycle.state is State.BREAKING
+        exchange.lifetime.streams.discard(self)
+        self._stopwatch.note(lifecycle.decoder)
+        body, self._body = self._body, None
+        try:
+            if body is None:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            else:
+                try:
+                    await body.aclose(park=reusable)
+                finally:
+                    self._settle_attempt()
+        finally:
+            now = trio.current_time()
+            lifecycle.released(now, time.time(), random.random())
+            if has_just_failed and lifecycle.error is not None:
+                exchange.cleaned(lifecycle.error)
+            if lifecycle.state is State.WAITING:
+                self._prepare_another(lifecycle.retry_at - now)
+
+    def _prepare_another(self, seconds: float) -> None:
+        assert self.lifecycle.error is not None
+        self._exchange.expect_another(self.lifecycle.error, seconds)
+        if self.lifecycle.resume_request is not None:
+            self._record.separate()
+        else:
+            self._record = Record()
+
+    def _settle_attempt(self) -> None:
+        """Tell the limiter how the attempt ended and what it used. A resumed stream was paid for by another attempt."""
+        if self._exchange.is_limited:
+            tokens = None if self.lifecycle.resumes else self.protocol.tokens
+            self._exchange.settle(tokens, self.lifecycle.error or self.protocol.failure())
+
+    # The end.
+
+    def finish(self, step: Decision) -> Exception:
+        """Return the exception for a decision to finish, and end the subscriptions the same way."""
+        if step is Decision.CLOSED:
+            return trio.ClosedResourceError("this stream has been closed")
+        if step is Decision.FAIL and self._failure is None:
+            assert self.lifecycle.error is not None
+            self._failure = self._exchange.cleaned(self.lifecycle.error)
         self._end_subscriptions()
-        self.raise_if_closed()
-        return StopAsyncIteration()
+        return self._failure or StopAsyncIteration()
 
     async def aclose(self) -> None:
         """Close the stream and its connection. Idempotent, callable from any task.
@@ -285,30 +293,27 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         is reading gets `trio.ClosedResourceError`.
         """
         self.mark_closed()
-        await self._let_go(park=False)
+        await self._release(reusable=False)
 
     def mark_closed(self) -> None:
-        """Do the part of `aclose` that needs no waiting: everybody who waits for this stream is woken."""
-        self._is_cut_short = self._is_cut_short or self.has_undelivered
-        self.reader.close()
-        self._restart_after = None
+        """Do the part of `aclose` that needs no waiting: wake everybody who waits for this stream."""
+        self.lifecycle.close()
         self._restarting.cancel()
         if self.reading is not None:
             self.reading.cancel()
         self._end_subscriptions()
 
-    @property
-    def has_undelivered(self) -> bool:
-        """Whether an event was read that whoever reads has not got yet."""
-        return bool(self._ahead) or self.held is not None or self.is_delivering
-
     async def settle(self, seconds: float) -> None:
-        """Hand out nothing more, read on to the end for so long, and close."""
-        if self._busy:
+        """Hand over nothing more, read on to the end for up to `seconds`, and close.
+
+        Raises:
+            trio.BusyResourceError: another task is reading. Nothing has changed.
+        """
+        if self._is_busy:
             raise trio.BusyResourceError("another task is reading this stream; cancel it before you settle the stream")
         self._end_subscriptions()
         self.hub = None
-        self._may_retry = self._may_resume = False
+        self.lifecycle.settle()
         try:
             with trio.move_on_after(seconds):
                 await self._read_out()
@@ -322,217 +327,146 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         except (StopAsyncIteration, APIError, trio.ClosedResourceError):
             await trio.lowlevel.checkpoint()  # the verdict tells how it ended
 
-    @property
-    def protocol(self) -> StreamProtocol[EventT, WholeT]:
-        """What this endpoint's events are, and what they have added up to."""
-        return cast("StreamProtocol[EventT, WholeT]", self.reader.protocol)
-
-    @property
-    def text(self) -> str:
-        """What the event that was handed out last adds to the main text."""
-        return self.protocol.text if self._text is None else self._text
-
-    @property
-    def is_being_read(self) -> bool:
-        """Whether a task is in the middle of a step."""
-        return self._busy
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether there are subscribers, or were at the end."""
-        return self.hub is not None and self.hub.is_heard
-
-    @property
-    def is_delivering(self) -> bool:
-        """Whether a delivery to the subscribers was cancelled, and has to go on before anything else."""
-        return self.hub is not None and self.hub.is_delivering
-
-    def raise_if_closed(self) -> None:
-        """Raise `trio.ClosedResourceError` if the stream was closed before its end."""
-        if self._is_cut_short or self.reader.state is State.CLOSED:
-            raise trio.ClosedResourceError("this stream has been closed")
-
-    def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
-        """Deliver the events to one more reader, after those to replay."""
-        self.hub = self.hub or Hub(self.protocol)
-        subscription = self.hub.subscribe(buffer, overflow, replay)
-        if self._is_over:
-            self._end_subscriptions()
-        return subscription
-
-    def replay(self) -> Replay[EventT]:
-        """Return all events that have been handed out so far, to be made anew from the bytes of the body.
-
-        Raises:
-            RuntimeError: they are too many to have been kept, and nobody had asked for them at the beginning.
-        """
-        record = self._record.all(": call subscribe(replay=True) earlier", keep=True)
-        return Replay(self.reader, self._make_protocol(), record, self._delivered)
-
-    @property
-    def _delivered(self) -> int:
-        """How many events a new subscriber has missed: all but those that are still to be delivered to everybody."""
-        is_waited_for = bool(self._ahead) and self.is_delivering  # the first of those read ahead: not for newcomers
-        return self.reader.events - len(self._ahead) - (self.held is not None) + is_waited_for
-
-    @property
-    def handed_out(self) -> int:
-        """How many events have been handed out, of those that were read."""
-        return self.reader.events - (len(self._ahead) or int(self.is_delivering or self.held is not None))
-
-    def first_events(self, count: int) -> tuple[StreamProtocol[EventT, WholeT], Replay[EventT] | None]:
-        """Return a replay of the first so many events, if there are any, and a protocol that has heard nothing yet.
-
-        Raises:
-            RuntimeError: they have not been kept.
-        """
-        if not count:
-            return self._make_protocol(), None
-        words = ", and some of it is read ahead: ask for the first of its deltas before any other event"
-        return self._make_protocol(), Replay(self.reader, self._make_protocol(), self._record.all(words), count)
-
-    def failure(self) -> APIError | None:
-        """The error that the stream ended with by its own terms, which only its events show."""
-        if (failure := self.protocol.failure()) is not None:
-            failure.request_id = self.response.headers.get("x-request-id")
-        return failure
-
-    async def _fill(self) -> None:  # noqa: ASYNC910 - a checkpoint unless bytes came along with the headers
-        """Wait for bytes and feed them to the reader. If it has enough for now, only let others run."""
-        if self.reader.has_more:
-            await self._let_others_run()
-            return
-        if self._body is None:
-            self._body = await self._restart()
-        exchange, read = self._exchange, self._body.read
-        self.reader.add_up()
-        self._progress.note(self.reader)
-        try:
-            data = await (exchange.limited(read) if exchange.clocks.are_running else read())
-        except self._exchange.errors as error:
-            self._is_cut_for_good = is_final(error)
-            self.reader.receive_end(cut_by=str(error) or f"the connection broke ({type(error).__name__})")
-        except APIError as error:
-            raise self.reader.fail(error) from None
-        else:
-            if data:
-                self.reader.receive_data(data)
-                self._record.add(data)
-            else:
-                self.reader.receive_end()
-        self._progress.something_came()
-        self._last_pause = time.perf_counter()
-
-    async def _let_others_run(self) -> None:
-        """Be at a checkpoint amid bytes that hold no event. The deadlines count them as waiting: they are the server's.
-
-        Raises:
-            APITimeoutError: one has passed.
-            NoEventYet: messages have to be taken first.
-        """
-        if self.reader.is_full:
-            raise NoEventYet
-        exchange = self._exchange
-        if exchange.clocks.are_running:
-            exchange.clocks.spend(time.perf_counter() - self._last_pause)
-            try:
-                await exchange.limited(trio.lowlevel.checkpoint)
-            except APIError as error:
-                raise self.reader.fail(error) from None
-        else:
-            await trio.lowlevel.checkpoint()
-        self._last_pause = time.perf_counter()
-
-    # What can be done about a failure.
-
-    async def _fail_or_restart(self, error: APIError) -> None:
-        """Raise the error, unless the policy allows another attempt, or the stream can be taken up where it broke."""
-        if self._failure is not None:
-            raise self._failure
-        await self._let_go(park=False, error=error)
-        error.request_id = error.request_id or self.response.headers.get("x-request-id")
-        if self._is_cut_for_good and isinstance(error, APIConnectionError):
-            error.is_final = True
-        if not self._is_worth_another(self._exchange.cleaned(error)):
-            self._failure = self._exchange.cleaned(self.reader.fail(error))
-            self._end_subscriptions()
-            raise self._failure
-        self._exchange.lifetime.streams.add(self)  # a client that is closed now ends the waiting too
-        self._restart_after, self._is_restart_planned = error, False
-        if self.reader.events:
-            self.reader.resume()
-            self._record.separate()
-        else:
-            self.reader = self._new_reader()
-
-    def _is_worth_another(self, error: APIError) -> bool:
-        """Whether the policy allows another attempt: to begin again, or to have the rest of what has begun."""
-        if not self.reader.events:
-            return self._may_retry and self._exchange.may_retry(error)
-        if not (self._may_resume and self.protocol.resume_path() and self.reader.cursor is not None):
-            return False
-        if self.reader.cursor != self._resumed_at:  # it has got further; events without a number are no progress
-            self._exchange.renew()
-        return isinstance(error, APIConnectionError) and self._exchange.may_retry(error, after_headers=True)
-
-    async def _restart(self) -> ReadableBody:
-        """Wait as the policy says, and open the stream once more. If it is cancelled, the next step goes on."""
-        error = self._restart_after
-        if error is None:
-            raise trio.ClosedResourceError("this stream has been closed")
-        if not self._is_restart_planned:
-            self._is_restart_planned = True
-            self._exchange.plan_another(error)
-            if self.reader.events:
-                self._take_up()
-        with trio.CancelScope() as self._restarting:
-            await self._exchange.pause()
-            await self.open()
-        if self._restarting.cancel_called or self._body is None:  # by `aclose`, which then came first
-            self.reader.close()
-            await self._let_go(park=False)
-            raise trio.ClosedResourceError("this stream has been closed")
-        self._restart_after = None
-        return self._body
-
-    def _take_up(self) -> None:
-        """Have the next request ask for what comes after the last event."""
-        path = self.protocol.resume_path()
-        assert path is not None
-        self._exchange.ask_instead(path, {"stream": "true", "starting_after": str(self.reader.cursor)})
-        self._resumed_at = self.reader.cursor
-        self._progress.timings.resumes += 1
-
-    # The end.
-
     def _end_subscriptions(self) -> None:
-        self._is_over = True
+        self._has_ended = True
         if self.hub is not None:
-            is_missing = bool(self._ahead) or self.held is not None  # for all; the hub knows who else misses one
-            self.hub.end(self.reader.state is State.DONE and not is_missing, self._failure)
-
-    async def _let_go(self, *, park: bool, error: APIError | None = None) -> None:
-        """Give up the connection, to the pool if it is worth keeping. A checkpoint that cannot be cancelled."""
-        self._exchange.lifetime.streams.discard(self)
-        self._progress.note(self.reader)
-        body, self._body = self._body, None
-        if body is None:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        else:
-            try:
-                await body.aclose(park=park)
-            finally:
-                self._settle(error)
+            is_complete = self.lifecycle.verdict.state == "done" and len(self.lifecycle.held) <= self.hub.is_delivering
+            self.hub.end(is_complete, self._failure)
 
     def _abandoned(self) -> Callable[[], None]:
         self._exchange.lifetime.streams.discard(self)
         return functools.partial(_give_up, self._exchange, self.hub, self.protocol.tokens)
 
-    def _settle(self, error: APIError | None) -> None:
-        """Tell the limiter how the attempt ended and what it used; what was resumed has been used by another one."""
-        if self._exchange.is_limited:
-            tokens = None if self._progress.timings.resumes else self.protocol.tokens
-            self._exchange.settle(tokens, error or self.protocol.failure())
+    # Reading in other ways.
+
+    @contextlib.contextmanager
+    def claimed(self) -> Generator[None]:
+        """Claim the stream for the task in this block.
+
+        Raises:
+            trio.BusyResourceError: another task is reading it.
+        """
+        if self._is_busy:
+            raise trio.BusyResourceError("another task is reading this stream")
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
+
+    async def pause_after_a_burst(self) -> None:  # noqa: ASYNC910 - only after a burst
+        """Let other tasks run if this one has not let them for some time."""
+        if time.perf_counter() - self._last_pause < _BURST_SECONDS:
+            return  # noqa: ASYNC910
+        await trio.lowlevel.checkpoint()
+        self._last_pause = time.perf_counter()
+
+    async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
+        """Read until there is content or the end, and hold the events for `next_event`. Return whether there is any."""
+        events: list[tuple[EventT, str]] = []
+        try:
+            while not self.protocol.has_content:
+                event = await self.next_event()
+                events.append((event, self.protocol.text))
+        except StopAsyncIteration:
+            await trio.lowlevel.checkpoint()
+        self.lifecycle.hold(events)
+        return self.protocol.has_content  # noqa: ASYNC910
+
+    def keep(self, decoder_class: type[DecoderT]) -> DecoderT:
+        """Decode with another class of decoder, which keeps more than the events.
+
+        Raises:
+            trio.ClosedResourceError: the stream was closed.
+            RuntimeError: something has been read from the stream already.
+        """
+        lifecycle, decoder = self.lifecycle, self.lifecycle.decoder
+        if isinstance(decoder, decoder_class):
+            return decoder
+        self.raise_if_closed()
+        if self._record.size or self.reading is not None or decoder.events or not lifecycle.is_open:
+            raise RuntimeError("this stream has been read from: ask for its messages or bytes before anything else")
+        return lifecycle.decode_with(decoder_class)
+
+    # What others look at.
+
+    @property
+    def timings(self) -> Timings:
+        """When things happened, as of now."""
+        self._stopwatch.note(self.lifecycle.decoder)
+        retries, resumes = self._exchange.policy.retries, self.lifecycle.resumes
+        return attrs.evolve(self._stopwatch.timings, retries=retries, resumes=resumes)
+
+    @property
+    def protocol(self) -> StreamProtocol[EventT, WholeT]:
+        """The endpoint's protocol, which has added up the events."""
+        return self.lifecycle.protocol
+
+    @property
+    def text_delta(self) -> str:
+        """The text that the event handed over last adds."""
+        return self.lifecycle.text_delta
+
+    @property
+    def handed_over(self) -> int:
+        """The number of events that have been handed over."""
+        return self.lifecycle.handed_over
+
+    @property
+    def is_being_read(self) -> bool:
+        """Whether a task is reading the stream right now."""
+        return self._is_busy
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether there are subscribers, or were at the end."""
+        return self.hub is not None and self.hub.is_heard
+
+    def raise_if_closed(self) -> None:
+        """Raise `trio.ClosedResourceError` if the stream was closed before everything was handed over."""
+        if self.lifecycle.is_closed:
+            raise self.finish(Decision.CLOSED)
+
+    def failure(self) -> APIError | None:
+        """Return the error that the events themselves report, such as `response.failed`."""
+        if (failure := self.protocol.failure()) is not None:
+            failure.request_id = self.response.headers.get("x-request-id")
+        return failure
+
+    # Subscribers and replays.
+
+    def subscribe(self, buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> Subscription[EventT]:
+        """Deliver the events to one more subscriber, after those to replay."""
+        self.hub = self.hub or Hub(self.protocol)
+        subscription = self.hub.subscribe(buffer, overflow, replay)
+        self.lifecycle.is_shared = True
+        if self._has_ended:
+            self._end_subscriptions()
+        return subscription
+
+    def replay(self) -> Replay[EventT]:
+        """Return all events that a new subscriber has missed, to be made anew from the bytes of the body.
+
+        Raises:
+            RuntimeError: there were too many bytes to keep, and nobody had asked for them at the beginning.
+        """
+        record = self._record.all(": call subscribe(replay=True) earlier", keep=True)
+        # The event that is being delivered right now does not go to a newcomer any more; other held ones will.
+        in_delivery = self.hub is not None and self.hub.is_delivering
+        missed = self.lifecycle.handed_over + in_delivery
+        return Replay(self.lifecycle.decoder, self._make_protocol(), record, missed)
+
+    def first_events(self, count: int) -> tuple[StreamProtocol[EventT, WholeT], Replay[EventT] | None]:
+        """Return a new protocol, and a replay of the first `count` events if there are any.
+
+        Raises:
+            RuntimeError: the bytes have not been kept.
+        """
+        if not count:
+            return self._make_protocol(), None
+        hint = ", and some of it is read ahead: ask for the first of its deltas before any other event"
+        record = self._record.all(hint)
+        return self._make_protocol(), Replay(self.lifecycle.decoder, self._make_protocol(), record, count)
 
 
 def _give_up(exchange: Exchange, hub: Hub[Any] | None, tokens: int | None) -> None:

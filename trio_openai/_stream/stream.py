@@ -1,7 +1,12 @@
-"""The stream that a program holds, whichever of the three doors it came through.
+"""The stream that a program holds, however it was opened, and the ways to open one.
 
-The task that iterates it reads an `EventSource` (`source.py`) directly. Behind `start_stream`, a `Pump`
-(`background.py`) reads the source in a task of the caller's nursery.
+Each of the three doors gives the same `Stream`. It is thin: everything it does is done by its `EventSource`
+(`source.py`). For `stream(...)` and `create(stream=True)`, the task that iterates the stream calls the source directly.
+For `start_stream(nursery)`, a `BackgroundReader` (`background.py`) calls it in a task of that nursery, and the
+iterating task takes the events from a buffer.
+
+The other files of this folder are ways to look at a stream: subscribers (`fanout.py`), deltas and tool calls
+(`deltas.py`), structured answers (`parsed.py`), messages and bytes (`raw.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +19,10 @@ import attrs
 import httpx
 import trio
 
-from trio_openai._wire.reader import Verdict
+from trio_openai._wire.lifecycle import Verdict
 from trio_openai._wire.text import Printable
 
-from .background import Pump
+from .background import BackgroundReader
 from .fanout import Overflow, Subscription
 from .mistakes import EntersAsync, IteratedAsync
 from .source import EventSource
@@ -46,9 +51,9 @@ StreamT = TypeVar("StreamT", bound="Stream[Any, Any]")
 
 
 class Openable(Protocol):
-    """What a block opens and closes."""
+    """A stream of events or of bytes, as far as opening and closing goes."""
 
-    async def open(self) -> None:
+    async def _open(self) -> None:
         """Send the request and wait for the head of the response."""
         ...
 
@@ -58,6 +63,8 @@ class Openable(Protocol):
 
 
 OpenableT = TypeVar("OpenableT", bound=Openable)
+OpenableT_co = TypeVar("OpenableT_co", bound=Openable, covariant=True)
+WholeT_co = TypeVar("WholeT_co", covariant=True)
 
 
 class Stream(Generic[EventT, WholeT]):
@@ -71,8 +78,8 @@ class Stream(Generic[EventT, WholeT]):
 
     def __init__(self, source: EventSource[EventT, WholeT]) -> None:
         self._source = source
-        self.is_in_block = False  # of `stream(...)`, whose manager holds it
-        self._pump: Pump[EventT] | None = None
+        self._is_in_block = False  # opened by `stream(...)`, whose manager holds a reference
+        self._background: BackgroundReader[EventT] | None = None
         self._next: Callable[[], Awaitable[EventT]] = source.next_event
         self._printable = Printable()
 
@@ -81,20 +88,13 @@ class Stream(Generic[EventT, WholeT]):
         def __iter__(self):
             raise TypeError("write `async for event in stream:`; a program without trio uses SyncOpenAI")
 
-    async def open(self) -> None:
-        """Send the request and wait for the head of the response. The endpoints do this."""
+    async def _open(self) -> None:
         await self._source.open()
 
-    async def read_ahead(self) -> bool:
-        """Read until there is content, and hand those events out later. Returns whether there was any. Internal."""
-        self._next = self._source.next_ahead
-        return await self._source.read_ahead()
-
-    def pump_in(self, nursery: trio.Nursery, buffer: int) -> None:
-        """Have a task in a nursery read it. `start_stream` does this."""
-        self._pump = Pump(self._source, buffer)
-        self._next = self._pump.receive
-        nursery.start_soon(self._pump.run, name=repr(self))
+    def _read_in_background(self, nursery: trio.Nursery, buffer: int) -> None:
+        self._background = BackgroundReader(self._source, buffer)
+        self._next = self._background.receive
+        nursery.start_soon(self._background.run, name=repr(self))
 
     # What a program looks at.
 
@@ -110,13 +110,18 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def snapshot(self) -> WholeT:
-        """What the events that were read add up to. Readable at any time, also after an error or a cancellation."""
-        return self._source.protocol.snapshot()
+        """Everything that has arrived so far, added up. Readable at any time, also after an error or a cancellation."""
+        return self._source.lifecycle.snapshot()
+
+    @property
+    def text(self) -> str:
+        """The text that has arrived so far, as `snapshot.text` has it. Empty for streams that have no text."""
+        return getattr(self.snapshot, "text", "")
 
     @property
     def verdict(self) -> Verdict:
         """How the stream ended, or that it is open."""
-        return self._source.reader.verdict
+        return self._source.lifecycle.verdict
 
     @property
     def timings(self) -> Timings:
@@ -133,7 +138,7 @@ class Stream(Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
-        return View(self._source, self._next_text)
+        return DerivedIterator(self._source, self._next_text)
 
     @property
     def messages(self) -> AsyncIterator[ServerSentEvent]:
@@ -145,9 +150,9 @@ class Stream(Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             RuntimeError: on iterating: something else has been read from the stream before.
         """
-        from .raw import Messages
+        from .raw import MessageIterator
 
-        return Messages(self)
+        return MessageIterator(self, self._source)
 
     @property
     def raw_bytes(self) -> AsyncIterator[bytes]:
@@ -158,14 +163,9 @@ class Stream(Generic[EventT, WholeT]):
 
         Raises: as `messages`.
         """
-        from .raw import RawBytes
+        from .raw import BodyIterator
 
-        return RawBytes(self)
-
-    @property
-    def text(self) -> str:
-        """What the event that was handed over last adds to the main text. Internal."""
-        return (self._pump or self._source).text
+        return BodyIterator(self, self._source)
 
     async def _next_text(self) -> str:
         try:
@@ -174,7 +174,7 @@ class Stream(Generic[EventT, WholeT]):
             if not (rest := self._printable.end()):
                 raise
             return rest  # noqa: ASYNC910 - the read was a checkpoint
-        return self._printable.add(self.text)
+        return self._printable.add((self._background or self._source).text_delta)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -197,8 +197,8 @@ class Stream(Generic[EventT, WholeT]):
 
     async def until_done(self) -> None:
         """Read to the end, and raise what reading raises."""
-        if self._pump is not None:
-            await self._pump.until_done()
+        if self._background is not None:
+            await self._background.until_done()
             return
         async for _ in self:
             pass
@@ -227,16 +227,11 @@ class Stream(Generic[EventT, WholeT]):
         """
         first = self._source.replay() if replay else None
         subscription = self._source.subscribe(buffer, overflow, first)
-        if self._pump is not None:
-            self._pump.on_subscribe()
-        elif self.is_in_block:
+        if self._background is not None:
+            self._background.on_subscribe()
+        elif self._is_in_block:
             subscription.expect_reader(self, self._source)
         return subscription
-
-    @property
-    def source(self) -> EventSource[EventT, WholeT]:
-        """Where the events come from. Internal."""
-        return self._source
 
     # Closing.
 
@@ -254,8 +249,8 @@ class Stream(Generic[EventT, WholeT]):
         The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that
         is reading gets `trio.ClosedResourceError`, subscribers get `trio.BrokenResourceError`.
         """
-        if self._pump is not None:
-            self._pump.close()
+        if self._background is not None:
+            self._background.close()
         await self._source.aclose()
 
     async def settle(self, seconds: float) -> None:
@@ -268,16 +263,21 @@ class Stream(Generic[EventT, WholeT]):
             trio.BusyResourceError: another task is iterating the stream, which stays as it is.
         """
         try:
-            if self._pump is not None:
-                await self._pump.stop()
+            if self._background is not None:
+                await self._background.stop()
         except BaseException:
             await self.aclose()
             raise
         await self._source.settle(seconds)
 
 
-class View(IteratedAsync, Generic[PartT]):
-    """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
+class DerivedIterator(IteratedAsync, Generic[PartT]):
+    """Something that is derived from a stream's events: its text, its deltas.
+
+    Args:
+        source: the stream's source.
+        step: reads one event and returns what is derived from it. Empty values are skipped.
+    """
 
     def __init__(self, source: EventSource[Any, Any], step: Callable[[], Awaitable[PartT | None]]) -> None:
         self._source = source
@@ -319,18 +319,18 @@ class AnswerStream(Stream[EventT, WholeT]):
             RuntimeError: of a stream that is read ahead (`start_stream`, `race`), events have been read in another way
                 before, and what they said has not been kept.
         """
-        return View(self._source, lambda: self._follow().next_delta())
+        return DerivedIterator(self._source, lambda: self._follow().next_delta())
 
     @property
     def tool_calls(self) -> AsyncIterator[ToolCallDone]:
         """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
-        return View(self._source, lambda: self._follow().next_tool_call())
+        return DerivedIterator(self._source, lambda: self._follow().next_tool_call())
 
     def _follow(self) -> Follower[EventT]:
         if self._follower is None:
             from .deltas import Follower
 
-            self._follower = Follower(self._source, self._next, (self._pump or self._source).handed_out)
+            self._follower = Follower(self._source, self._next, (self._background or self._source).handed_over)
             self._next = self._follower.next_event
         return self._follower
 
@@ -421,33 +421,101 @@ async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int)
     if type(buffer) is not int or buffer < 0:
         raise ValueError("buffer takes a number of events, zero or more")
     stream = make()
-    await stream.open()
+    await stream._open()
     try:
-        stream.pump_in(nursery, buffer)
+        stream._read_in_background(nursery, buffer)
     except RuntimeError:
         await stream.aclose()
         raise
     return stream  # without a checkpoint: whoever gets it can read it before the task has failed
 
 
-class StreamManager(EntersAsync, Generic[OpenableT]):
-    """The first door: `async with ... .stream(...) as stream`. However the block is left, the stream is closed."""
+class _HasSnapshot(Protocol[WholeT_co]):
+    @property
+    def snapshot(self) -> WholeT_co: ...
 
-    def __init__(self, make: Callable[[], OpenableT]) -> None:
+
+class _HasProgress(Protocol):
+    @property
+    def text(self) -> str: ...
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def timings(self) -> Timings: ...
+
+
+class StreamManager(EntersAsync, Generic[OpenableT_co]):
+    """The first door: `async with client.E.stream(...) as stream`. However the block is left, the stream is closed.
+
+    It also tells how far the stream has come: before, inside and after the block, and if the block was never entered
+    because opening the stream failed or was cancelled. So a program can put a deadline around the block and look
+    afterwards:
+
+        manager = client.chat.completions.stream(...)
+        with trio.move_on_after(5):
+            async with manager as stream:
+                await stream.until_done()
+        print(manager.verdict, manager.text)
+    """
+
+    def __init__(self, make: Callable[[], OpenableT_co]) -> None:
         self._make = make
-        self._stream: OpenableT | None = None
+        self._made: OpenableT_co | None = None
+        self._is_entered = False
 
-    async def __aenter__(self) -> OpenableT:
-        if self._stream is not None:
+    async def __aenter__(self) -> OpenableT_co:
+        if self._is_entered:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
-        self._stream = stream = self._make()
-        await stream.open()
+        self._is_entered = True
+        stream = self._stream()
+        await stream._open()
         if isinstance(opened := cast("Any", stream), Stream):
-            opened.is_in_block = True
+            opened._is_in_block = True
         return stream
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._stream is not None
-        await self._stream.aclose()
+        await self._stream().aclose()
+
+    def _stream(self) -> OpenableT_co:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    @property
+    def snapshot(self: StreamManager[_HasSnapshot[WholeT]]) -> WholeT:  # type: ignore[type-var]
+        """Everything that has arrived so far, added up; see `Stream.snapshot`."""
+        return self._stream().snapshot
+
+    @property
+    def text(self: StreamManager[_HasProgress]) -> str:  # type: ignore[type-var]
+        """The text that has arrived so far; see `Stream.text`."""
+        return self._stream().text
+
+    @property
+    def verdict(self: StreamManager[_HasProgress]) -> Verdict:  # type: ignore[type-var]
+        """How the stream ended, or that it is open; see `Stream.verdict`."""
+        return self._stream().verdict
+
+    @property
+    def timings(self: StreamManager[_HasProgress]) -> Timings:  # type: ignore[type-var]
+        """When things happened; see `Stream.timings`."""
+        return self._stream().timings
+
+
+# For the other folders of the package. A program cannot see the inside of its stream.
+
+
+async def open_stream(stream: Openable) -> None:
+    """Send the request of a stream and wait for the head of the response.
+
+    Raises:
+        APIError: the request failed.
+    """
+    await stream._open()
+
+
+def source_of(stream: Stream[EventT, WholeT]) -> EventSource[EventT, WholeT]:
+    """Return the source of a stream."""
+    return stream._source

@@ -1,4 +1,4 @@
-"""When things happened to a stream, and the deadlines that run meanwhile. Brought up to date once a read."""
+"""Record when things happened to a stream, and run its deadlines. Both are brought up to date once a read."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import attrs
 import trio
 
 from trio_openai._deadlines import Clocks
-from trio_openai._wire.reader import Reader
+from trio_openai._wire.decoder import Decoder
 
 
 @attrs.define
 class Timings:
-    """When things happened, in seconds from the beginning of the call on trio's clock; None if they have not.
+    """The times at which things happened, in seconds since the call began, on trio's clock. None if they have not yet.
 
     Attributes:
-        headers: the response's head was there.
+        headers: the head of the response arrived.
         first_event: the first event arrived.
         first_content: the first text, reasoning, refusal, tool call or audio arrived.
         last_event: the latest event arrived.
         longest_gap: the longest time between two arrivals of events, as this program saw them.
-        retries: attempts that failed and were followed by another; of those, `resumes` came after the stream had begun.
-        resumes: how often it was taken up again after it had broken.
+        retries: the number of attempts that failed and were followed by another.
+        resumes: the number of these that resumed a stream after its first event.
     """
 
     headers: float | None = None
@@ -34,8 +34,8 @@ class Timings:
     resumes: int = 0
 
 
-class Progress:
-    """Keeps the timings of one stream, and tells the clocks of its deadlines what has come.
+class Stopwatch:
+    """Record the timings of one stream, and tell the clocks of its deadlines what arrived.
 
     Attributes:
         timings: as of the last `note`.
@@ -46,11 +46,15 @@ class Progress:
     def __init__(self, clocks: Clocks) -> None:
         self.timings = Timings()
         self._clocks = clocks
-        self._began = self._arrived = trio.current_time()
+        self._began = self._arrived = 0.0
         self._events = 0
 
+    def start(self) -> None:
+        """Note that the call begins."""
+        self._began = self._arrived = trio.current_time()
+
     def head_came(self, *, goes_on: bool) -> None:
-        """The head of a response is there: of the stream, or (`goes_on`) of one that takes it up again."""
+        """Note that the head of a response arrived: of the stream, or (`goes_on`) of one that resumes it."""
         self._arrived = trio.current_time()
         if goes_on:
             self._clocks.start("idle")
@@ -59,14 +63,14 @@ class Progress:
         self.timings.headers = self._arrived - self._began
 
     def something_came(self) -> None:
-        """There was a read."""
+        """Note that a read returned."""
         self._arrived = trio.current_time()
 
-    def note(self, reader: Reader[Any]) -> None:
+    def note(self, decoder: Decoder[Any]) -> None:
         """Take in the events that the last read brought."""
-        if reader.events == self._events:
+        if decoder.events == self._events:
             return
-        self._events = reader.events
+        self._events = decoder.events
         timings, clocks, now = self.timings, self._clocks, self._arrived - self._began
         if timings.first_event is None:
             timings.first_event = now
@@ -74,7 +78,7 @@ class Progress:
         if timings.last_event is not None:
             timings.longest_gap = max(timings.longest_gap or 0.0, now - timings.last_event)
         timings.last_event = now
-        if timings.first_content is None and reader.protocol.has_content:
+        if timings.first_content is None and decoder.protocol.has_content:
             timings.first_content = now
             clocks.stop("first_content")
         clocks.start("idle")

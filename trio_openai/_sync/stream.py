@@ -21,9 +21,9 @@ import trio
 from trio_openai._protocols.deltas import Following, HasParts
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
-from trio_openai._stream.stream import Stream
+from trio_openai._stream.stream import Stream, source_of
 from trio_openai._stream.timings import Timings
-from trio_openai._wire.reader import NEED_DATA, Signal, Verdict
+from trio_openai._wire.lifecycle import Decision, Verdict
 from trio_openai._wire.sse import ServerSentEvent
 from trio_openai._wire.text import Printable
 from trio_openai.types import (
@@ -46,7 +46,7 @@ from trio_openai.types import (
 )
 
 from .portal import Portal
-from .views import Messages, RawBytes, View
+from .views import SyncBodyIterator, SyncDerivedIterator, SyncMessageIterator
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -97,10 +97,11 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
     """
 
     def __init__(self, stream: Stream[EventT, WholeT], portal: Portal[Any], owner: object) -> None:
+        # Set first, since attributes are dropped in order: the stream has to be closed, and to warn, before its client.
+        self._source = source_of(stream)
         super().__init__(stream, portal, owner)
         self._reading = threading.RLock()  # whose thread iterates
         self._folding = threading.RLock()  # held while events are folded in, or what they add up to is looked at
-        self._has_ended = False
         self._printable = Printable()
 
     @property
@@ -113,6 +114,12 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
         with self._folding:
             return self._stream.snapshot
+
+    @property
+    def text(self) -> str:
+        """The text that has arrived so far; see `Stream.text`."""
+        with self._folding:
+            return self._stream.text
 
     @property
     def verdict(self) -> Verdict:
@@ -135,7 +142,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         Raises, beside what iterating the stream raises:
             APIError: the response failed (`response.failed`), of which the text itself would give no sign.
         """
-        return View(self._stream, self._next_text)
+        return SyncDerivedIterator(self._source, self._next_text)
 
     def _next_text(self) -> str:
         try:
@@ -144,7 +151,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             if not (rest := self._printable.end()):
                 raise
             return rest
-        return self._printable.add(self._stream.source.protocol.text)
+        return self._printable.add(self._source.text_delta)
 
     @property
     def messages(self) -> Iterator[ServerSentEvent]:
@@ -152,7 +159,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         See `Stream.messages`.
         """
-        return Messages(self, self._stream.source, self._claimed)
+        return SyncMessageIterator(self, self._source, self._claimed)
 
     @property
     def raw_bytes(self) -> Iterator[bytes]:
@@ -160,7 +167,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         See `Stream.raw_bytes`.
         """
-        return RawBytes(self._stream.source, self._claimed, self._take, self._advance)
+        return SyncBodyIterator(self._source, self._claimed, self._next_step, self._carry_out)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}>"
@@ -185,23 +192,10 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             self._reading.release()
 
     def _step(self) -> EventT:
-        source = self._stream.source
         self._portal.check_cancelled()
-        event: EventT | Signal | None = source.held
-        if event is not None:
-            source.raise_if_closed()
-        else:
-            while (event := self._take()) is NEED_DATA:
-                self._advance()
-        if source.is_over and not self._has_ended:
-            source.held = None if isinstance(event, Signal) else event  # until the connection has been given up
-            self._advance()
-            self._has_ended = True
-        source.held = None
-        if isinstance(event, Signal):
-            source.raise_if_closed()
-            raise StopIteration
-        return event
+        while isinstance(step := self._next_step(), Decision):
+            self._carry_out(step)
+        return step
 
     @contextlib.contextmanager
     def _claimed(self) -> Generator[None]:
@@ -243,12 +237,25 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         if not self._reading.acquire(blocking=False):
             raise trio.BusyResourceError("another thread is reading this stream")
 
-    def _take(self) -> EventT | Signal:
+    def _next_step(self) -> EventT | Decision:
         with self._folding:
-            return self._stream.source.take()
+            step = self._source.lifecycle.next()
+            self._source.lifecycle.decoder.add_up()  # here, where this thread holds the lock
+        return step
 
-    def _advance(self) -> None:
-        self._portal.run(self._stream.source.advance, undo=self._stream.aclose)
+    def _carry_out(self, step: Decision) -> None:
+        """Have the loop do what the lifecycle decided.
+
+        Raises:
+            StopIteration: the stream is complete.
+            APIError: the stream failed.
+            trio.ClosedResourceError: the stream was closed.
+        """
+        if step is Decision.END:
+            raise StopIteration
+        if step in (Decision.FAIL, Decision.CLOSED):
+            raise self._source.finish(step)
+        self._portal.run(self._source.carry_out, step, undo=self._stream.aclose)
 
 
 class SyncAnswerStream(SyncStream[EventT, WholeT]):
@@ -262,12 +269,12 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
 
         As `deltas` of `trio_openai.ChatCompletionStream` and `ResponseStream`.
         """
-        return View(self._stream, self._next_delta)
+        return SyncDerivedIterator(self._source, self._next_delta)
 
     @property
     def tool_calls(self) -> Iterator[ToolCallDone]:
         """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
-        return View(self._stream, self._next_tool_call)
+        return SyncDerivedIterator(self._source, self._next_tool_call)
 
     def _next_delta(self) -> Delta | None:
         self._begin_reading()
@@ -275,12 +282,12 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
             following = self._following or self._follow()
             if following.waiting:
                 self._portal.check_cancelled()
-                self._stream.source.raise_if_closed()
+                self._source.raise_if_closed()
                 return following.waiting.popleft()
             try:
                 next(self)
             except StopIteration:
-                if (last := following.first_at_end(self._stream.source.reader.events)) is None:
+                if (last := following.first_at_end(self._source.lifecycle.decoder.events)) is None:
                     raise
                 return last
             return following.first_said()
@@ -293,18 +300,17 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
 
     def _follow(self) -> Following:
         """From now on, have all events added up part by part, whoever asks for them."""
-        source, folding = self._stream.source, self._folding
-        with folding:
-            following = Following(cast("HasParts", source.protocol).parts(), source.reader.events)
+        with self._folding:
+            events = self._source.lifecycle.decoder.events
+            following = Following(cast("HasParts", self._source.protocol).parts(), events)
+        next_step = self._next_step
 
-        def take() -> EventT | Signal:
-            with folding:
-                event = source.take()
-            if not isinstance(event, Signal):
-                following.add(event)
-            return event
+        def followed() -> EventT | Decision:
+            if not isinstance(step := next_step(), Decision):
+                following.add(step)
+            return step
 
-        self._take = take  # type: ignore[method-assign]  # who does not ask for deltas does not pay for them
+        self._next_step = followed  # type: ignore[method-assign]  # other streams do not pay for this
         self._following = following
         return following
 

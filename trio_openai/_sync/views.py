@@ -1,4 +1,4 @@
-"""Other ways to iterate the stream that a thread holds: its text or deltas, its messages, its bytes."""
+"""Other ways for a thread to iterate its stream: text and deltas, messages, bytes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from trio_openai._stream.mistakes import IteratedBlocking
-from trio_openai._stream.raw import Pieces
+from trio_openai._stream.raw import keep_bytes, take_bytes
 from trio_openai._stream.source import EventSource
-from trio_openai._stream.stream import Stream
-from trio_openai._wire.reader import END, Signal
-from trio_openai._wire.reader_raw import MessageReader
+from trio_openai._wire.decoder_raw import MessageDecoder
+from trio_openai._wire.lifecycle import Decision
 from trio_openai._wire.sse import ServerSentEvent
 from trio_openai.errors import APIError
 
@@ -20,11 +19,16 @@ Claimed = Callable[[], contextlib.AbstractContextManager[None]]
 """Gives a block in which one thread reads."""
 
 
-class View(IteratedBlocking, Generic[PartT]):
-    """What is made of a stream's events: its text, its deltas. `step` reads an event; what is empty is passed over."""
+class SyncDerivedIterator(IteratedBlocking, Generic[PartT]):
+    """Something that is derived from a stream's events: its text, its deltas.
 
-    def __init__(self, stream: Stream[Any, Any], step: Callable[[], PartT | None]) -> None:
-        self._stream = stream
+    Args:
+        source: the stream's source.
+        step: reads one event and returns what is derived from it. Empty values are skipped.
+    """
+
+    def __init__(self, source: EventSource[Any, Any], step: Callable[[], PartT | None]) -> None:
+        self._source = source
         self._step = step
 
     def __iter__(self) -> Self:
@@ -36,12 +40,12 @@ class View(IteratedBlocking, Generic[PartT]):
                 if part := self._step():
                     return part
         except StopIteration:
-            if (failure := self._stream.source.failure()) is not None:
+            if (failure := self._source.failure()) is not None:
                 raise failure from None
             raise
 
 
-class Messages(IteratedBlocking):
+class SyncMessageIterator(IteratedBlocking):
     """The messages of a stream."""
 
     def __init__(self, stream: Iterator[Any], source: EventSource[Any, Any], claimed: Claimed) -> None:
@@ -53,72 +57,62 @@ class Messages(IteratedBlocking):
         return self
 
     def __next__(self) -> ServerSentEvent:
-        """The next message.
+        """Return the next message.
 
         Raises: as iterating the stream.
         """
         with self._claimed():
             end: Exception | None = None
-            if self._source.keep(MessageReader).messages and self._source.held is None:
+            if self._source.keep(MessageDecoder).messages and not self._source.lifecycle.held:
                 self._source.raise_if_closed()
             else:
                 try:
-                    with self._source.keep(MessageReader).taken():
+                    with self._source.keep(MessageDecoder).taken():
                         next(self._stream)
                 except (StopIteration, APIError) as error:
                     end = error
-            messages = self._source.keep(MessageReader).messages
+            messages = self._source.keep(MessageDecoder).messages
             if end is not None and not messages:
                 raise end
             return messages.popleft()
 
 
-class RawBytes(IteratedBlocking):
-    """The bytes of a stream's body, as they come, up to the end of the stream."""
+class SyncBodyIterator(IteratedBlocking):
+    """The bytes of a stream's body, as they arrive, up to the end of the stream.
+
+    Args:
+        source: the stream's source.
+        claimed: gives a block in which one thread reads.
+        next_step: asks the lifecycle for the next event or decision.
+        carry_out: carries a decision out.
+    """
 
     def __init__(
-        self, source: EventSource[Any, Any], claimed: Claimed, take: Callable[[], Any], advance: Callable[[], None]
+        self,
+        source: EventSource[Any, Any],
+        claimed: Claimed,
+        next_step: Callable[[], Any],
+        carry_out: Callable[[Decision], None],
     ) -> None:
         self._source = source
         self._claimed = claimed
-        self._take = take
-        self._advance = advance
-        self._pieces = Pieces(source)
+        self._next_step = next_step
+        self._carry_out = carry_out
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece of the body.
+        """Return the next bytes of the body.
 
-        Raises: as iterating the stream, after the piece that has the reason.
+        Raises: as iterating the stream, after the bytes that show the reason.
         """
+        keep_bytes(self._source)
         with self._claimed():
-            return self._next()
-
-    def _next(self) -> bytes:
-        source, pieces = self._source, self._pieces
-        if source.held is not None:
-            return pieces.take_held()
-        while True:
-            pieces.prepare()
-            while not isinstance(signal := self._take(), Signal) or source.reader.has_more:
-                pass
-            piece, is_good = pieces.take()
-            if not is_good:
-                if signal is END:
-                    source.raise_if_closed()
-                    raise StopIteration
-                try:
-                    self._advance()
-                except APIError:
-                    if not piece:
-                        raise
-                else:
+            while True:
+                step = self._next_step()
+                if not isinstance(step, Decision):
                     continue
-            pieces.hand_over()
-            if source.is_over:
-                source.held = piece  # until the connection has been given up
-                self._advance()
-                source.held = None
-            return piece
+                if data := take_bytes(self._source, step):
+                    return data
+                self._carry_out(step)

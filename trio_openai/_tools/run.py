@@ -39,7 +39,7 @@ import trio
 
 from trio_openai._http.nursery import nursery_around_block, split_cancelled
 from trio_openai._protocols.deltas import HasParts, Parts
-from trio_openai._stream.stream import Stream
+from trio_openai._stream.stream import Stream, open_stream, source_of
 from trio_openai._wire.text import Printable
 from trio_openai.errors import APIError, ToolRunError
 from trio_openai.types import ChatCompletion, Response
@@ -247,7 +247,7 @@ class ToolRun(Generic[WholeT]):
         stream = self._make()
         try:
             with trio.CancelScope() as self._waits:
-                await stream.open()
+                await open_stream(stream)
         except APIError as error:
             self._fail(error)
             return  # noqa: ASYNC910 - a request that failed has passed a checkpoint
@@ -257,7 +257,7 @@ class ToolRun(Generic[WholeT]):
             await stream.aclose()
             return
         self._rounds += 1
-        self._stream, self._parts = stream, cast("HasParts", stream.source.protocol).parts()
+        self._stream, self._parts = stream, cast("HasParts", source_of(stream).protocol).parts()
         self._printable = Printable()
         self._calls, self._outputs, self._is_cut_off, self._call_is_cut_off = [], {}, False, False
         self._step = self._read
@@ -270,7 +270,7 @@ class ToolRun(Generic[WholeT]):
         try:
             with trio.CancelScope() as self._waits:
                 event = await anext(stream)
-                self._events.append(RoundEvent(self._rounds, event, self._printable.add(stream.text)))
+                self._events.append(RoundEvent(self._rounds, event, self._printable.add(source_of(stream).text_delta)))
                 is_cut_off = self._plan.conversation.is_cut_off_by(event)
                 self._is_cut_off = self._is_cut_off or is_cut_off
                 self._begin_calls(parts.add(event), is_cut_off=is_cut_off)

@@ -1,6 +1,6 @@
-"""What all APIs share: SSE, JSON, conversion to typed objects, the life of a stream, retry and deadline arithmetic.
+"""What all APIs share: SSE, JSON, conversion to typed objects, the life of a stream, the arithmetic of retries.
 
-No I/O: bytes, times and random numbers come in as arguments. May import `types` and `errors` only. In the order in
-which a byte meets them: `sse.py` (bytes to messages), `reader.py` (messages to events, and how the stream ended),
-`convert.py` (JSON to typed objects). Start reading in `reader.py`.
+No I/O here: bytes, times and random numbers come in as arguments. May import `types` and `errors` only. A byte meets
+`sse.py` (bytes to messages), `decoder.py` (messages to events) and `lifecycle.py` (what happens next, and how the
+stream ends). Start reading in `lifecycle.py`.
 """

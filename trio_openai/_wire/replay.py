@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from .decoder import END, NEED_DATA, NEW_CONNECTION, Decoder, Signal
 from .protocol import StreamProtocol
-from .reader import END, NEED_DATA, NEW_CONNECTION, Reader, Signal
 
 EventT = TypeVar("EventT")
 
@@ -18,16 +18,16 @@ class Replay(Generic[EventT]):
     """The first events of a stream.
 
     Args:
-        reader: has read the stream so far.
+        decoder: has read the stream so far.
         protocol: a new one of the same kind.
         record: the pieces of the body. More may be added to the end later; they are not read.
         count: how many events to make.
     """
 
     def __init__(
-        self, reader: Reader[EventT], protocol: StreamProtocol[EventT, Any], record: list[bytes], count: int
+        self, decoder: Decoder[EventT], protocol: StreamProtocol[EventT, Any], record: list[bytes], count: int
     ) -> None:
-        self._reader = reader.anew(protocol)
+        self._decoder = decoder.anew(protocol)
         self._record = record
         self._pieces = len(record)
         self._fed = 0
@@ -37,24 +37,24 @@ class Replay(Generic[EventT]):
         """Return the next event; `NEED_DATA` if this step has found none and another may; `END` after the last."""
         if not self._left:
             return END
-        event = self._reader.next_event()
+        event = self._decoder.next_event()
         if not isinstance(event, Signal):
             self._left -= 1
             return event
-        if event is END or not self._reader.has_more:
+        if event is END or not self._decoder.has_more:
             self._feed()
         return NEED_DATA
 
     def _feed(self) -> None:
-        """Give the reader the next piece of the body, or the end of it."""
-        reader = self._reader
-        reader.add_up()
+        """Give the decoder the next piece of the body, or the end of it."""
+        decoder = self._decoder
+        decoder.add_up()
         if self._fed > self._pieces:  # after the end
             self._left = 0
         elif self._fed == self._pieces:
-            reader.receive_end()
+            decoder.receive_end()
         elif (data := self._record[self._fed]) is NEW_CONNECTION:
-            reader.resume()
+            decoder.resume()
         else:
-            reader.receive_data(data)
+            decoder.receive_data(data)
         self._fed += 1

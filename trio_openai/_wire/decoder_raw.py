@@ -1,7 +1,7 @@
-"""Readers that also keep what the events of a stream are made of: the messages, or the bytes.
+"""Decoders that also keep what the events are made of: the messages, or the bytes.
 
-To everybody but whoever asked for that they are ordinary readers: the same events, errors and verdict. They are made
-only when somebody has asked, so an ordinary stream pays nothing for them.
+They give the same events, errors and end as every decoder. A stream uses one only after the program has asked for its
+messages or bytes, so other streams pay nothing for them.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-from .reader import Reader, Signal
+from .decoder import Decoder, Signal
 from .sse import ServerSentEvent, SSEParser
 
 _MOST_MESSAGES = 1000  # a server can send any number without an event
 _MANY_MESSAGES = 100  # after so many they are handed out before the next event
 
 
-class NoEventYet(Exception):  # noqa: N818 - it is no error
-    """Tells whoever iterates messages that there are many, though no event has come."""
+class NoEventYet(Exception):  # noqa: N818 - a signal, not an error
+    """Interrupts a read for an event: many messages have come and no event, so the messages are handed over first."""
 
 
-class MessageReader(Reader[Any]):
-    """Keeps the messages up to the event that was handed out last, for as long as no further event is asked for.
+class MessageDecoder(Decoder[Any]):
+    """Keep the messages up to the event that was pulled out last, until the next event is asked for.
 
     Attributes:
-        messages: those that the HTML standard dispatches: with data, also those that are no event of the API, such as
-            `[DONE]`. A `retry` that came in a block of its own is that of the next message. If nobody takes them, the
-            latest are kept.
-        are_taken: whether somebody is waiting for them.
+        messages: the messages that the HTML standard dispatches, which are those with data. `[DONE]` and others that
+            are no event of the API are among them. A `retry` field in a block without data belongs to the next message.
+            If nobody takes them, only the latest are kept.
+        are_taken: whether somebody is waiting for messages.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -44,17 +44,17 @@ class MessageReader(Reader[Any]):
 
     @property
     def has_more(self) -> bool:
-        """Return whether there is something to do before more bytes are needed."""
+        """Whether there is work to do before more bytes are needed."""
         return self.is_full or super().has_more
 
     @property
     def is_full(self) -> bool:  # type: ignore[override]
-        """Return whether messages have to be taken first."""
+        """Whether messages have to be taken first."""
         return self.are_taken and len(self.messages) >= _MANY_MESSAGES
 
     @contextlib.contextmanager
     def taken(self) -> Generator[None]:
-        """A block in which somebody waits for messages. It ends early, without an event, when there are many."""
+        """Wait for messages inside this block. It ends early, without an event, when there are many."""
         self.are_taken = True
         try:
             yield
@@ -64,7 +64,7 @@ class MessageReader(Reader[Any]):
             self.are_taken = False
 
     def next_event(self) -> Any:
-        """As every reader's."""
+        """Return the next event, as every decoder does."""
         if self._has_handed_out:
             self.messages.clear()  # those that nobody took: they do not pile up
         event = super().next_event()
@@ -72,7 +72,7 @@ class MessageReader(Reader[Any]):
         return event
 
     def _decode_ahead(self) -> bool:
-        return False  # it makes no messages
+        return False  # that way makes no messages
 
     def _interpret(self, message: ServerSentEvent) -> Any:
         if message.retry is None:
@@ -91,16 +91,16 @@ class MessageReader(Reader[Any]):
         return is_next
 
 
-class PieceReader(Reader[Any]):
-    """Keeps what was received last.
+class BodyDecoder(Decoder[Any]):
+    """Keep the bytes that were received last.
 
     Attributes:
-        piece: those bytes; whoever takes them leaves `b""`.
+        data: these bytes. Whoever takes them leaves `b""`.
     """
 
-    piece = b""
+    data = b""
 
     def receive_data(self, data: bytes) -> None:
-        """As every reader's."""
-        self.piece = data
+        """Take bytes of the body. Never raises."""
+        self.data = data
         super().receive_data(data)

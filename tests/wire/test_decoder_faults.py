@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import streams
 from hypothesis import given
 from hypothesis import strategies as st
 from streams import (
@@ -24,12 +23,13 @@ from streams import (
     spoiled_streams,
     sse,
 )
-from test_reader import CHAT, RESPONSES
+from test_decoder import CHAT, RESPONSES
 
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.responses.protocol import ResponseProtocol
-from trio_openai._wire.reader import NEED_DATA, Reader, Signal
-from trio_openai._wire.reader_raw import MessageReader
+from trio_openai._wire import lifecycle
+from trio_openai._wire.decoder import NEED_DATA, Decoder, Signal
+from trio_openai._wire.decoder_raw import MessageDecoder
 from trio_openai._wire.retries import should_retry_reported
 from trio_openai._wire.sse import WORK_AT_ONCE
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
@@ -248,7 +248,7 @@ def test_the_outcome_does_not_depend_on_the_split(
 
 @given(_bodies(), st.sampled_from([ChatProtocol, ResponseProtocol]))
 def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[bytes], make: Callable[[], Any]) -> None:
-    class OneByOne(Reader[Any]):
+    class OneByOne(Decoder[Any]):
         def _decode_ahead(self) -> bool:
             return False
 
@@ -256,7 +256,7 @@ def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[by
     body = b"".join([first, *blocks])
     with pytest.MonkeyPatch.context() as patch:
         ahead = Played(make(), [body])
-        patch.setattr(streams, "Reader", OneByOne)
+        patch.setattr(lifecycle, "Decoder", OneByOne)
         single = Played(make(), [body])
     assert outcome(ahead) == outcome(single)
 
@@ -281,37 +281,37 @@ def test_what_is_ordinary_is_the_same_event_and_no_error(raws: list[Any], make: 
     [b"\n", b":\n\n", b": k\n", b"x: 1\n\n", b"x\n", b"data: : k\n\n", b"data:\n\n", b"data: null\n\n", b"id: 1\n\n"],
     ids=repr,
 )
-@pytest.mark.parametrize("reader_class", [Reader, MessageReader])
-def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: bytes, reader_class: type[Any]) -> None:
+@pytest.mark.parametrize("decoder_class", [Decoder, MessageDecoder])
+def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: bytes, decoder_class: type[Any]) -> None:
     """Count the calls: none may go through more than some thousand lines."""
-    reader = reader_class(ChatProtocol())
-    reader.receive_data(CHAT[0])
-    assert not isinstance(reader.next_event(), Signal)
+    decoder = decoder_class(ChatProtocol())
+    decoder.receive_data(CHAT[0])
+    assert not isinstance(decoder.next_event(), Signal)
     lines = 100_000
-    reader.receive_data(unit * (lines // unit.count(b"\n")) + b"\n" + sse(chunk("end")))
+    decoder.receive_data(unit * (lines // unit.count(b"\n")) + b"\n" + sse(chunk("end")))
     calls = 0
-    while isinstance(event := reader.next_event(), Signal):
+    while isinstance(event := decoder.next_event(), Signal):
         assert event is NEED_DATA
-        assert reader.has_more
+        assert decoder.has_more
         calls += 1
     assert event.choices[0].delta.content == "end"
     assert calls >= lines / (20 * WORK_AT_ONCE)
-    assert reader.next_event() is NEED_DATA
-    assert not reader.has_more
+    assert decoder.next_event() is NEED_DATA
+    assert not decoder.has_more
 
 
 @pytest.mark.promise(n=6)
 def test_messages_that_are_no_events_do_not_pile_up() -> None:
-    reader = MessageReader(ChatProtocol())
+    decoder = MessageDecoder(ChatProtocol())
     for _ in range(50):
-        reader.receive_data(b"data: : k\n\n" * 1000)
-        while reader.next_event() is NEED_DATA and reader.has_more:
+        decoder.receive_data(b"data: : k\n\n" * 1000)
+        while decoder.next_event() is NEED_DATA and decoder.has_more:
             pass
-    assert len(reader.messages) <= 1000
+    assert len(decoder.messages) <= 1000
 
 
 def test_the_error_for_a_large_event_names_the_option() -> None:
-    reader: Reader[Any] = Reader(ChatProtocol(), limit=1000)
-    reader.receive_data(b"data: " + b"x" * 2000)
+    decoder: Decoder[Any] = Decoder(ChatProtocol(), limit=1000)
+    decoder.receive_data(b"data: " + b"x" * 2000)
     with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
-        reader.next_event()
+        decoder.next_event()

@@ -1,33 +1,33 @@
-"""From Server-Sent Events to the events of a stream, and the verdict on how it ended.
+"""From the bytes of a response to the events of a stream.
 
-A stream lives by the table `_NEXT`: it is opening until its first event, streaming until something ends it, and then
-done, truncated, failed or closed for good. What ends it:
+A decoder is pulled, like the SSE parser below it. `receive_data` takes bytes and never raises. `next_event` returns one
+event at a time, in the order of the bytes, then `NEED_DATA`; or `END` after the end of the stream. A failure is raised
+by `next_event` after all good events before it.
 
-* the end that its protocol knows (an event that carries the finished response), or `data: [DONE]`: done;
-* the end of the body: done if what came is whole all the same (every choice finished) and the body was not cut, else
-  truncated;
-* the end of a body that is the whole answer as plain JSON, which counts as one event: done;
-* an error that the server reports inside the stream, or bytes that are not the protocol: failed;
-* the user, or a deadline, or the network: the stream that reads for us says so by `fail` and `close`.
+What ends a stream:
 
-What is not an event is passed over: messages without data, keep-alive comments, also those in a `data` field (`data: :
-keepalive`), `data: null`, and what is no JSON object and has a name that no event of the endpoint has. Bytes after the
-end are ignored. At the end of the body a last event without its empty line counts if it is whole.
+* An event that its protocol knows as the end (`response.completed`), or `data: [DONE]`.
+* The end of the body, if what came is complete all the same: every choice has its finish reason, and the connection was
+  not cut. Otherwise the stream is truncated.
+* The end of a body that is one plain JSON answer. Some servers ignore `stream=True`. The answer counts as one event.
+* An error that the server reports inside the stream, or bytes that are not the protocol. Then it has failed.
 
-Lines that are no field of the standard may be the words of a server or proxy that gave up. If they are JSON that
-reports an error, the stream fails with it, also if `[DONE]` follows. If no event follows, the error for a cut stream
-quotes them.
+What is skipped: messages without data, keep-alive comments (also those some servers put into a `data` field, such as
+`data: : keepalive`), `data: null`, and data that is no JSON object and whose name belongs to no event of the endpoint.
+Bytes after the end are ignored. An event at the end of the body that lacks its empty line counts if its JSON is
+complete.
 
-Like the parser below it, a reader is pulled: `receive_data`, then `next_event` until it says `NEED_DATA` or `END`. The
-good events before a bad one are handed out first.
+Lines that are no field of the SSE standard may be the last words of a server or proxy that gave up. If they are JSON
+that reports an error, the stream fails with that error, even if `[DONE]` follows. If no event follows them, the error
+for the truncated stream quotes them.
+
+A decoder knows one attempt only. `lifecycle.py` decides what becomes of the stream.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Generic, Literal, TypeVar
-
-import attrs
+from typing import Any, Final, Generic, TypeVar
 
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
 
@@ -38,17 +38,6 @@ from .protocol import Reported, StreamProtocol
 from .sse import DEFAULT_LIMIT, WORK_AT_ONCE, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
-
-
-class State(Enum):
-    """Where a stream stands."""
-
-    OPENING = "opening"
-    STREAMING = "streaming"
-    DONE = "done"
-    TRUNCATED = "truncated"
-    FAILED = "failed"
-    CLOSED = "closed"
 
 
 class Signal(Enum):
@@ -64,19 +53,6 @@ END: Final = Signal.END
 NEW_CONNECTION: Final = b""
 """Between the pieces of a recorded body: what follows came by another connection, after `resume`."""
 
-_Input = Literal["event", "end", "cut", "error", "close"]
-
-# Before Python 3.12, to look a member of an enumeration up takes as long as three calls.
-_OPENING, _STREAMING = State.OPENING, State.STREAMING
-_OPEN = (_OPENING, _STREAMING)
-_NEXT: dict[tuple[State, _Input], State] = {
-    **{(state, "event"): _STREAMING for state in _OPEN},
-    **{(state, "end"): State.DONE for state in _OPEN},
-    **{(state, "cut"): State.TRUNCATED for state in _OPEN},
-    **{(state, "error"): State.FAILED for state in _OPEN},
-    **{(state, "close"): State.CLOSED for state in _OPEN},
-}  # a stream that has ended stays as it is
-
 _WORK_OF_A_MESSAGE = 8  # to decode it, measured in lines that are parsed
 _DECODED_AHEAD = 32  # events; decoded ones take several times the memory of their bytes
 _WORDS_KEPT = 64 * 1024
@@ -85,27 +61,7 @@ _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b":", b"data", b"event", b"id", b"retry")
 
 
-@attrs.frozen
-class Verdict:
-    """How a stream ended, as data.
-
-    Attributes:
-        state: `open`, `done`, `truncated`, `failed` or `closed` (by the user, before its end).
-        by: what made it done: `finish_reason`, `[DONE]`, `terminal_event`, or `end_of_body` where nothing else is the
-            end; otherwise None.
-        reason: why the model stopped, as the wire says it (`stop`, `length`, `response.completed`), or None.
-    """
-
-    state: str
-    by: str | None = None
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        """A phrase such as `done by [DONE] (stop)`."""
-        return self.state + (f" by {self.by}" if self.by else "") + (f" ({self.reason})" if self.reason else "")
-
-
-class Reader(Generic[EventT]):
+class Decoder(Generic[EventT]):
     """The lifecycle of one stream.
 
     Args:
@@ -116,11 +72,15 @@ class Reader(Generic[EventT]):
             one is an error. Events without a number are passed on.
 
     Attributes:
-        events: how many have been handed out.
-        cursor: the last `sequence_number`, of an `exactly_once` reader.
+        events: the number of events that were pulled out.
+        is_over: whether nothing can follow, because the stream has ended or failed.
+        error: the failure, which every further pull raises again; else None.
+        ended_by: what ended the stream: see `Verdict.by`.
+        content_type: the response's media type, for the message if it is no event stream.
+        cursor: the last `sequence_number`, if `exactly_once`.
     """
 
-    is_full = False  # whether what it keeps has to be taken before it goes on; see `reader_raw.py`
+    is_full = False  # whether what it keeps has to be taken before it goes on; see `decoder_raw.py`
 
     def __init__(
         self,
@@ -130,17 +90,17 @@ class Reader(Generic[EventT]):
         limit: int = DEFAULT_LIMIT,
         exactly_once: bool = False,
     ) -> None:
-        self.state = _OPENING
         self._protocol = protocol
         self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
         self._to_add: list[EventT] = []  # handed out, not added up
         self.events = 0
-        self.error: APIError | None = None  # what the stream failed with; raised again at every pull
+        self.is_over = False
+        self.error: APIError | None = None
         self.ended_by: str | None = None
         self._reported: Reported | None = None
         self.cursor: int | None = None
         self._exactly_once = exactly_once
-        self._content_type = content_type
+        self.content_type = content_type
         self._limit = limit
         self._parser = self._new_parser()
         self._strings: dict[str, str] = {}  # long ones of the event that is being decoded
@@ -157,7 +117,7 @@ class Reader(Generic[EventT]):
     @property
     def has_more(self) -> bool:
         """Return whether `next_event` can go on without more bytes, after it has answered `NEED_DATA`."""
-        return self.state in _OPEN and self._parser.has_more
+        return not self.is_over and self._parser.has_more
 
     @property
     def protocol(self) -> StreamProtocol[EventT, Any]:
@@ -171,15 +131,9 @@ class Reader(Generic[EventT]):
             events, self._to_add = self._to_add, []
             self._protocol.add(events)
 
-    @property
-    def verdict(self) -> Verdict:
-        """How it ended, or that it has not."""
-        state = "open" if self.state in _OPEN else self.state.value
-        return Verdict(state, self.ended_by, self.protocol.reason)
-
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the body. Never raises."""
-        if self.state is _OPENING:
+        if not self.events:
             self._keep_head(data)
         self._parser.receive_data(data)
 
@@ -207,7 +161,7 @@ class Reader(Generic[EventT]):
             StreamTruncatedError: the body ended, and what came is not whole.
             APIResponseValidationError: what came is not the protocol.
         """
-        if self.state not in _OPEN:
+        if self.is_over:
             return self._after_end()
         if self._ready or self._decode_ahead():
             event = self._ready.pop()
@@ -233,7 +187,7 @@ class Reader(Generic[EventT]):
         An event costs half of what it costs by the long way.
         """
         parser = self._parser
-        if not parser.has_more or self.state is not _STREAMING or self._reported is not None or self._exactly_once:
+        if not parser.has_more or not self.events or self._reported is not None or self._exactly_once:
             return False
         self.add_up()
         ordinary, ready = self._protocol.ordinary, self._ready
@@ -253,35 +207,24 @@ class Reader(Generic[EventT]):
         return bool(ready)
 
     def fail(self, error: APIError) -> APIError:
-        """End the stream with an error, unless it has ended. Return what to raise, with what had arrived in `partial`.
+        """End with an error, unless the end has come already. Return the error to raise.
 
-        If the server had reported an error before, that is the one: what followed is only its consequence.
+        If the server has reported an error before, that is the one: what followed is only its consequence.
         """
-        if self.state in _OPEN:
-            error = self._reported.error if self._reported else error
-            if error.partial is None and self.state is not _OPENING:
-                error.partial = self.protocol.snapshot()
-            self.error = error
-            self._enter("cut" if isinstance(error, StreamTruncatedError) else "error")
+        if not self.is_over:
+            self.error = self._reported.error if self._reported else error
+            self.is_over = True
         return self.error or error
 
     def resume(self) -> None:
-        """Forget the failure: what is received next is the rest, or more than the rest, by another connection."""
-        self.state = _STREAMING if self.events else _OPENING
-        self.error = self._reported = None
+        """Forget the failure. What is received next comes by another connection and has the events that follow."""
+        self.is_over, self.error, self._reported = False, None, None
         self._parser, self._words = self._new_parser(), bytearray()
         self._body_ended, self._cut_by = False, ""
 
-    def anew(self, protocol: StreamProtocol[EventT, Any]) -> Reader[EventT]:
-        """Return a reader that reads the same body from its beginning."""
-        return Reader(protocol, content_type=self._content_type, limit=self._limit, exactly_once=self._exactly_once)
-
-    def close(self) -> None:
-        """End the stream because its user is done with it."""
-        self._enter("close")
-
-    def _enter(self, what: _Input) -> None:
-        self.state = _NEXT.get((self.state, what), self.state)
+    def anew(self, protocol: StreamProtocol[EventT, Any]) -> Decoder[EventT]:
+        """Return a decoder that takes the same body from its beginning."""
+        return Decoder(protocol, content_type=self.content_type, limit=self._limit, exactly_once=self._exactly_once)
 
     def _after_end(self) -> Signal:
         if self.error is not None:
@@ -290,7 +233,7 @@ class Reader(Generic[EventT]):
 
     def _end(self, by: str) -> Signal:
         self.ended_by = by
-        self._enter("end")
+        self.is_over = True
         return END
 
     def _interpret(self, message: ServerSentEvent) -> EventT | Signal | None:
@@ -382,14 +325,12 @@ class Reader(Generic[EventT]):
         reported = protocol.error(raw, name)
         if reported is not None:
             self._reported = reported
-            if not reported.is_event or (reported.may_end and self.state is _OPENING):
+            if not reported.is_event or (reported.may_end and not self.events):
                 raise self.fail(reported.error)
         event = protocol.event(raw, name)
         self._to_add.append(event)
         self.events += 1
-        if self.state is _OPENING:
-            self._enter("event")
-            self._head.clear()
+        self._head.clear()  # it is kept only to name what came if there is no event
         if protocol.ended:
             self._reported = None
             self._end("terminal_event")
@@ -421,7 +362,7 @@ class Reader(Generic[EventT]):
             return self._finish() if event is None else event
         if last is not None and self._parser.words:
             self._heed(self._parser.words, is_alone=True)
-        if self.state is _OPENING:
+        if not self.events:
             if (answer := self._plain_answer()) is not None:
                 return answer
             raise self.fail(self._nothing_came())
@@ -455,10 +396,10 @@ class Reader(Generic[EventT]):
             return api_error(APIError, said)
         if self._looks_like_events(head):
             return self._truncated("it ended before its first event")
-        return self._invalid(f"the answer is not an event stream but {self._content_type or 'of no named type'}", head)
+        return self._invalid(f"the answer is not an event stream but {self.content_type or 'of no named type'}", head)
 
     def _looks_like_events(self, head: bytes) -> bool:
-        if "event-stream" in self._content_type:  # then only what is plainly something else is none
+        if "event-stream" in self.content_type:  # then only what is plainly something else is none
             return not head.lstrip().startswith((b"<", b"{", b"["))
         return all(map(_may_be_a_field, head.removeprefix(_BOM).splitlines()))
 

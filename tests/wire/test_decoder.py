@@ -1,4 +1,4 @@
-"""The reader: which events, and how the stream ended, wherever it is cut and whatever is wrong with it."""
+"""The decoder and the verdict: which events come, and how the stream ends, wherever it is cut."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from streams import (
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.completions import CompletionProtocol
 from trio_openai._protocols.responses.protocol import ResponseProtocol
-from trio_openai._wire.reader import END, NEED_DATA, Reader, State, Verdict
+from trio_openai._wire.decoder import NEED_DATA, Decoder
+from trio_openai._wire.lifecycle import Decision, Lifecycle, Verdict
 from trio_openai.errors import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError
 
 CHAT = [
@@ -72,30 +73,11 @@ RESPONSES = [
 # -------------------------------------------------------------------------------------------------------- the lifecycle
 
 
-def test_a_new_stream_is_open() -> None:
-    reader: Reader[Any] = Reader(ChatProtocol())
-    assert reader.state is State.OPENING
-    assert reader.next_event() is NEED_DATA
-    assert reader.verdict == Verdict("open")
-    assert str(reader.verdict) == "open"
-
-
-def test_after_its_first_event_it_streams() -> None:
-    reader: Reader[Any] = Reader(ChatProtocol())
-    reader.receive_data(CHAT[0])
-    assert reader.next_event().raw["choices"][0]["delta"] == {"content": "Hé"}
-    assert reader.state is State.STREAMING
-    assert reader.next_event() is NEED_DATA
-    assert reader.verdict == Verdict("open")
-    assert reader.events == 1
-
-
 def test_comments_do_not_open_it() -> None:
-    reader: Reader[Any] = Reader(ChatProtocol())
-    reader.receive_data(b": OPENROUTER PROCESSING\n\nid: 1\n\nevent: ping\n\nretry: 5\n\ndata:\n\n")
-    assert reader.next_event() is NEED_DATA
-    assert reader.state is State.OPENING
-    assert reader.events == 0
+    decoder: Decoder[Any] = Decoder(ChatProtocol())
+    decoder.receive_data(b": OPENROUTER PROCESSING\n\nid: 1\n\nevent: ping\n\nretry: 5\n\ndata:\n\n")
+    assert decoder.next_event() is NEED_DATA
+    assert decoder.events == 0
 
 
 ENDS: dict[str, tuple[Callable[..., Played], list[bytes], str, Verdict, str]] = {
@@ -179,61 +161,6 @@ def test_the_verdict(
         assert played.verdict == verdict
         assert str(played.verdict) == phrase
         assert (played.error is None) == (verdict.state == "done")
-
-
-@pytest.mark.parametrize("end", ["event", "end", "close", "error"])
-def test_a_stream_that_has_ended_stays_as_it_is(end: str) -> None:
-    done, closed = chat(*CHAT).reader, chat(CHAT[0], cut_by=None).reader
-    closed.close()
-    failed, truncated = chat(b"data: {\n\n").reader, chat(CHAT[0]).reader
-    for reader, state in ((done, "done"), (closed, "closed"), (failed, "failed"), (truncated, "truncated")):
-        error = reader.error
-        if end == "event":
-            reader.receive_data(CHAT[0])
-        elif end == "end":
-            reader.receive_end()
-        elif end == "close":
-            reader.close()
-        else:
-            late = APIError("late")
-            assert reader.fail(late) is (error or late)
-        assert reader.verdict.state == state
-        assert reader.error is error
-        assert reader.events in (0, 1, 4)
-
-
-def test_what_a_stream_failed_with_is_raised_again_at_every_pull() -> None:
-    played = chat(CHAT[0])
-    for _ in range(2):
-        with pytest.raises(StreamTruncatedError) as info:
-            played.reader.next_event()
-        assert info.value is played.error
-
-
-def test_the_end_is_told_again_at_every_pull() -> None:
-    played = chat(*CHAT)
-    assert played.reader.next_event() is END
-    assert played.reader.next_event() is END
-
-
-def test_closing_a_stream_says_closed_and_ends_it() -> None:
-    played = chat(CHAT[0], cut_by=None)
-    played.reader.close()
-    assert played.verdict == Verdict("closed")
-    assert played.reader.next_event() is END
-
-
-@pytest.mark.promise(n=3)
-def test_failing_a_stream_from_outside_keeps_the_work() -> None:
-    played = chat(CHAT[0], cut_by=None)
-    raised = played.reader.fail(APIConnectionError("gone"))
-    assert raised.partial.choices[0].message.content == "Hé"
-    assert played.verdict == Verdict("failed")
-
-
-def test_an_error_before_the_first_event_has_no_partial() -> None:
-    played = chat(b": ping\n\n", cut_by=None)
-    assert played.reader.fail(APIConnectionError("gone")).partial is None
 
 
 # ------------------------------------------------------------------------------------------- cut at every byte position
@@ -445,7 +372,7 @@ def test_what_is_not_a_json_object_is_a_validation_error_after_the_good_events(
     assert type(played.error) is APIResponseValidationError
     assert len(played.events) == 1
     assert played.verdict.state == "failed"
-    assert played.error.partial == fold(type(played.reader.protocol)(), played.raws)
+    assert played.error.partial == fold(type(played.protocol)(), played.raws)
     assert len(str(played.error)) < 1000
 
 
@@ -532,7 +459,7 @@ def test_deep_nesting_in_a_response_is_never_an_error_that_is_not_ours(template:
         played = responses(RESPONSES[0], sse(template.replace("%s", deep)), RESPONSES[3], DONE)
         assert len(played.events) >= 1
         assert repr(played.snapshot)
-        played.reader.protocol.failure()
+        played.protocol.failure()
         assert len(str(played.error)) < 1000
 
 
@@ -566,12 +493,16 @@ def test_values_that_cannot_be_written_as_json_are_no_reason_to_crash(template: 
 
 @pytest.mark.promise(n=6)
 def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> None:
-    reader: Reader[Any] = Reader(ChatProtocol(), limit=1000)
-    reader.receive_data(CHAT[0] + b"data: " + b"x" * 2000)
-    assert reader.next_event().choices[0].delta.content == "Hé"
-    with pytest.raises(APIResponseValidationError, match="limit of 1000 bytes") as info:
-        reader.next_event()
-    assert info.value.partial.choices[0].message.content == "Hé"
+    lifecycle: Lifecycle[Any, Any] = Lifecycle(ChatProtocol, limit=1000)
+    lifecycle.receive_head()
+    lifecycle.receive_data(CHAT[0] + b"data: " + b"x" * 2000)
+    event: Any = lifecycle.next()
+    assert event.choices[0].delta.content == "Hé"
+    assert lifecycle.next() is Decision.RELEASE
+    error: Any = lifecycle.error
+    assert isinstance(error, APIResponseValidationError)
+    assert "limit of 1000 bytes" in error.message
+    assert error.partial.choices[0].message.content == "Hé"
 
 
 # ------------------------------------------------------------------------------------------- a 200 that is not a stream
@@ -740,7 +671,7 @@ def test_an_error_event_and_then_response_failed_is_the_failed_response() -> Non
     assert played.verdict == Verdict("done", "terminal_event", "response.failed")
     assert played.snapshot.error.message == "overloaded"
     assert played.snapshot.output_text == "Hé"
-    failure = played.reader.protocol.failure()
+    failure = played.protocol.failure()
     assert failure is not None
     assert "overloaded" in failure.message
     assert failure.code == "busy"
@@ -752,7 +683,7 @@ def test_an_error_event_that_comes_first_is_raised_at_once() -> None:
     played = responses(RESPONSE_ERRORS["nested, as OpenAI sends it"], sse(FAILED))
     assert type(played.error) is APIError
     assert played.events == []
-    assert played.reader.events == 0
+    assert played.decoder.events == 0
 
 
 def test_what_breaks_after_a_reported_error_does_not_hide_it() -> None:
@@ -760,14 +691,12 @@ def test_what_breaks_after_a_reported_error_does_not_hide_it() -> None:
     assert type(played.error) is APIError
     assert played.error.message == "overloaded"
     played = responses(*RESPONSES[:4], RESPONSE_ERRORS["flat, as documented"], cut_by=None)
-    assert played.reader.fail(APIConnectionError("gone")).message == "overloaded"
+    assert played.decoder.fail(APIConnectionError("gone")).message == "overloaded"
 
 
 def test_a_failed_response_without_a_reason_says_so() -> None:
     for response in ({"status": "failed"}, {"status": "failed", "error": None}, {"status": "failed", "error": {}}):
-        failure = responses(
-            RESPONSES[0], sse({"type": "response.failed", "response": response})
-        ).reader.protocol.failure()
+        failure = responses(RESPONSES[0], sse({"type": "response.failed", "response": response})).protocol.failure()
         assert failure is not None
         assert failure.message == "the response failed: the server gave no reason"
 
@@ -776,7 +705,7 @@ def test_a_failed_response_without_a_reason_says_so() -> None:
 def test_only_a_failed_response_is_a_failure(kind: str) -> None:
     played = responses(RESPONSES[0], sse({"type": kind, "response": {"status": kind[9:]}}))
     assert played.verdict == Verdict("done", "terminal_event", kind)
-    assert played.reader.protocol.failure() is None
+    assert played.protocol.failure() is None
 
 
 def test_a_type_that_only_the_name_of_the_message_says() -> None:
@@ -814,7 +743,7 @@ def check_any(played: Played, sent: list[Any]) -> None:
     assert (played.error is None) == (played.verdict.state == "done")
     assert repr(played.snapshot)
     assert isinstance(str(played.verdict), str)
-    played.reader.protocol.failure()
+    played.protocol.failure()
 
 
 @pytest.mark.promise(n=5)
