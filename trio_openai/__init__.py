@@ -6,13 +6,13 @@ The folders, from the top down. Each imports only what is below it, and says in 
     testing      a scripted server for tests; local, a model on this machine
     sync         the client for threads; _sync, what is behind it
     azure        the client of a resource on Azure
-    _client      the client and its options
+    _client      the client
     _endpoints   what the API offers, under its own names
     _tools       a model and the functions that it calls
     _concurrent  many calls for many answers, or for one
-    _request     parameters to a request, a response to an object
     _stream      what a program iterates, and who else gets the events
-    _http        attempts, the pool, connections, HTTP/1.1, proxies, uploads
+    _request     the options, one request and its attempts
+    _http        the pool, connections, HTTP/1.1, proxies, uploads
     _limits      when an attempt may begin
     _protocols   each API's events and what they add up to: no I/O
     _wire        SSE, JSON, the life of a stream, retries: no I/O
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from ._lazy_names import import_name
 
 if TYPE_CHECKING:
-    from ._client.client import TrioOpenAI
+    from ._client import TrioOpenAI
     from ._concurrent.many import Item, Items, ManyStatistics, Result
     from ._deadlines import Deadlines
     from ._endpoints._pages import Listing, Page
@@ -167,7 +167,7 @@ __all__ = [
 
 # Where each public name is. It is imported when it is first asked for.
 _NAMES = {
-    "_client.client": "TrioOpenAI",
+    "_client": "TrioOpenAI",
     "_concurrent.many": "Item Items ManyStatistics Result",
     "_endpoints._pages": "Listing Page",
     "_http.transport": "TrioTransport",
@@ -207,7 +207,7 @@ if not TYPE_CHECKING:  # a checker would take any name for an attribute
         """Import a public name when it is first asked for (PEP 562)."""
         if name in _SUBMODULES:
             return importlib.import_module(f"{__name__}.{name}")
-        return import_name(globals(), _MODULE_OF, name, hints="_stream.mistakes")
+        return import_name(globals(), _MODULE_OF, name, hints="_mistakes")
 
     def __dir__() -> list[str]:
         """List the public names, also those that are not imported yet."""

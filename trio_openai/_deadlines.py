@@ -10,6 +10,16 @@ from typing import Any, Literal, get_args
 
 import attrs
 
+
+class NotGiven:
+    """The type of `NOT_GIVEN`, the default of an argument for which None has a meaning."""
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN = NotGiven()
+
 Phase = Literal["connect", "headers", "first_event", "first_content", "idle", "total"]
 
 

@@ -19,23 +19,19 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack, cast
+from functools import cached_property
+from typing import Any, TypeAlias, cast
 
 import attrs
 import httpx
 
-from trio_openai._deadlines import Deadlines
-
-from ._client.client import TrioOpenAI, hidden_proxy
-from ._http.api_key import Key, in_thread
+from ._client import TrioOpenAI
 from ._http.secrets import shown_text
-from ._request.calls import HiddenHeaders, NotGiven
+from ._request.api_key import Key, in_thread
+from ._request.options import SECRET_OPTION, ClientOptions, checked_url, takes_options
+from ._request.session import Session
 from ._wire.text import path_segment
 from .errors import OpenAIError
-
-if TYPE_CHECKING:
-    from ._http.proxy import Proxy
-    from ._limits.limiter import Limiter
 
 __all__ = ["AzureOpenAI"]
 
@@ -54,33 +50,125 @@ _OF_A_DEPLOYMENT = frozenset(
         "/images/generations",
     }
 )
-_SECRETS = ("api_key", "azure_ad_token", "azure_ad_token_provider")
-_PLACE = ("azure_endpoint", "azure_deployment", "api_version", "base_url")
 
 
-class AzureOptions(TypedDict, total=False):
-    """What `AzureOpenAI` takes."""
+def _key_as(parameter: str, given: Any) -> Key | None:
+    """Return a key, a token, or a function that gives one, as a `Key` that knows its header. It is checked later."""
+    if isinstance(given, Key) or not given:
+        return given or None
+    if callable(given) and not inspect.iscoroutinefunction(given):
+        given = in_thread(cast("Provider", given))
+    return Key(given, "api-key" if parameter == "api_key" else "Authorization", parameter)
 
-    azure_endpoint: str | None
-    azure_deployment: str | None
-    api_version: str | None
-    api_key: str | Provider | Key | None
-    azure_ad_token: str | None
-    azure_ad_token_provider: Provider | None
-    base_url: str | httpx.URL | None
-    organization: str | None
-    project: str | None
-    timeout: Deadlines | float | NotGiven | None
-    max_retries: int
-    max_connections: int | None
-    default_headers: Mapping[str, str] | None
-    default_query: Mapping[str, Any] | None
-    http_client: httpx.AsyncClient | None
-    proxy: str | httpx.URL | httpx.Proxy | Proxy | None
-    trust_env: bool
-    limiter: Limiter | None
-    follow_cross_origin_redirects: bool
-    max_event_bytes: int
+
+def _api_key(given: str | Provider | Key | None) -> Key | None:
+    return _key_as("api_key", given)
+
+
+def _token(given: str | Key | None) -> Key | None:
+    return _key_as("azure_ad_token", given)
+
+
+def _provider(given: Provider | Key | None) -> Key | None:
+    wrong: bool = not (given is None or callable(given) or isinstance(given, Key))
+    if wrong:
+        given = None  # it may be a token, and a traceback shows the locals
+        raise TypeError("azure_ad_token_provider takes a function; a token itself is given as azure_ad_token")
+    return _key_as("azure_ad_token_provider", given)
+
+
+def _is_text(_: object, field: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"{field.name} takes a string, not {type(value).__name__}")
+
+
+_KEYS = ("api_key", "azure_ad_token", "azure_ad_token_provider")
+_PLACES = ("azure_endpoint", "base_url")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
+class AzureOptions(ClientOptions):
+    """The options of an `AzureOpenAI`, which differ from `ClientOptions` in the key, the URL and the paths."""
+
+    azure_endpoint: str | None = attrs.field(default=None, validator=_is_text)
+    azure_deployment: str | None = attrs.field(default=None, validator=_is_text)
+    api_version: str | None = attrs.field(default=None, validator=_is_text)
+    api_key: Key | None = attrs.field(default=None, converter=_api_key, metadata=SECRET_OPTION)
+    azure_ad_token: Key | None = attrs.field(default=None, converter=_token, metadata=SECRET_OPTION)
+    azure_ad_token_provider: Key | None = attrs.field(default=None, converter=_provider, metadata=SECRET_OPTION)
+
+    @cached_property
+    def key(self) -> Key:
+        """The key or token to send: the only one that was given, else the environment's."""
+        given: dict[str, Key] = {name: getattr(self, name) for name in _KEYS if getattr(self, name) is not None}
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given: the client takes one of them")
+        key = next(iter(given.values()), None) or _key_of_environment()
+        key.check()
+        return key
+
+    @cached_property
+    def version(self) -> str:
+        """The version of the API: `api_version`, else the environment's."""
+        if version := self.api_version or os.environ.get("OPENAI_API_VERSION"):
+            return version
+        raise ValueError(
+            'there is no api_version: set OPENAI_API_VERSION, or give AzureOpenAI(api_version="2024-10-21"); '
+            "none is needed for a resource's /openai/v1/, which is a base_url for TrioOpenAI"
+        )
+
+    @cached_property
+    def url(self) -> httpx.URL:
+        """The URL before every path: `base_url`, else a path at the resource. It has the API's version as its query."""
+        base = self.base_url
+        endpoint = self.azure_endpoint or (None if base else os.environ.get("AZURE_OPENAI_ENDPOINT"))
+        if base and endpoint:
+            raise ValueError("base_url and azure_endpoint are given: the client takes one of them")
+        if endpoint:
+            base = _url_of_endpoint(endpoint, "azure_endpoint" if self.azure_endpoint else "AZURE_OPENAI_ENDPOINT")
+        if not base:
+            raise ValueError("there is no azure_endpoint: set AZURE_OPENAI_ENDPOINT, or give it to AzureOpenAI")
+        return base.copy_merge_params({"api-version": self.version})
+
+    def path(self, path: str, params: Mapping[str, Any]) -> str:
+        """Return the path to request, which names a deployment if the endpoint asks a model."""
+        if path not in _OF_A_DEPLOYMENT or "/deployments/" in self.url.path:
+            return path
+        deployment = self.azure_deployment or params.get("model")
+        if not isinstance(deployment, str) or deployment.strip() in ("", ".", ".."):
+            raise ValueError(f"{path} needs a deployment: give model=..., or AzureOpenAI(azure_deployment=...)")
+        return f"/deployments/{path_segment(deployment)}{path}"
+
+    def _resolved(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        # A new key replaces whichever there was, and so does a new place. The URL has everything of the old place.
+        key = dict.fromkeys(_KEYS, None) | ({} if changes.keys() & {*_KEYS} else {"api_key": self.key})
+        place = dict.fromkeys(_PLACES, None) | ({} if changes.keys() & {*_PLACES} else {"base_url": self.url})
+        return {**key, **place, "api_version": self.version}
+
+
+def _key_of_environment() -> Key:
+    variables = {"azure_ad_token": "AZURE_OPENAI_AD_TOKEN", "api_key": "AZURE_OPENAI_API_KEY"}
+    for parameter, variable in variables.items():
+        if key := _key_as(parameter, os.environ.get(variable)):
+            return key
+    raise OpenAIError(
+        "there is no key: set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or give AzureOpenAI(api_key=...), "
+        "azure_ad_token=... or azure_ad_token_provider=..."
+    )
+
+
+def _url_of_endpoint(endpoint: str, name: str) -> httpx.URL:
+    """Return the `base_url` of a resource. `name` is the option or environment variable that gave it."""
+    if not endpoint.lower().startswith(("https://", "http://")):
+        raise ValueError(
+            f"{name} has to begin with https://, as in https://mine.openai.azure.com, not {shown_text(endpoint)!r}"
+        )
+    endpoint = endpoint.rstrip("/")
+    if endpoint.endswith("/openai/v1"):
+        raise ValueError(
+            f"{name} ends with /openai/v1, which needs no AzureOpenAI: give it as a base_url for TrioOpenAI"
+        )
+    return checked_url(f"{endpoint}/openai", name)
 
 
 class AzureOpenAI(TrioOpenAI):
@@ -104,128 +192,6 @@ class AzureOpenAI(TrioOpenAI):
         TypeError, ValueError: an argument is not what it should be, or missing, or there are two for one thing.
     """
 
-    def __init__(self, **options: Unpack[AzureOptions]) -> None:
-        given = cast("dict[str, Any]", options)
-        hide_secrets(given)
-        place = _Place.of(*[given.pop(name, None) for name in _PLACE])
-        key = given.pop("api_key", None) or _key_of_environment()
-        super().__init__(api_key=key, base_url=place.url(), **given)
-        self._caller.route = place
-
-    def with_options(self, **options: Any) -> Self:
-        """A client with other options, which shares this one's connections. Closing either closes them.
-
-        Args:
-            options: those of `AzureOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
-        """
-        hide_secrets(options)
-        changed = {name: options.pop(name) for name in _PLACE if name in options}
-        place = cast("_Place", self._caller.route)
-        if changed:
-            place = place.changed(changed)
-            options["base_url"] = place.url()
-        copy = super().with_options(**options)
-        copy._caller.route = place
-        return copy
-
-
-def hide_secrets(options: dict[str, Any]) -> None:
-    """Take what is secret in a client's options out of a traceback's sight. One `Key` takes the place of the keys.
-
-    Raises:
-        ValueError: there is more than one.
-    """
-    keys = {name: _as_key(name, options.pop(name)) for name in _SECRETS if options.get(name)}
-    if "default_headers" in options:
-        options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
-    if "proxy" in options:
-        options["proxy"] = hidden_proxy(options["proxy"])
-    if len(keys) > 1:
-        raise ValueError(f"{' and '.join(keys)} are given: the client takes one of them")
-    if keys:
-        (options["api_key"],) = keys.values()
-
-
-def _as_key(name: str, given: Any) -> Key:
-    """A key, a token, or a function, as it is sent. Whether it is one is checked later."""
-    if isinstance(given, Key):
-        return given
-    if name == "azure_ad_token_provider" and not callable(given):
-        given = None  # it may be a token, and a traceback begins here
-        raise TypeError("azure_ad_token_provider takes a function; a token itself is given as azure_ad_token")
-    if callable(given) and not inspect.iscoroutinefunction(given):
-        given = in_thread(cast("Provider", given))
-    return Key(given, "api-key" if name == "api_key" else "Authorization", name)
-
-
-def _key_of_environment() -> Key:
-    for name, variable in (("azure_ad_token", "AZURE_OPENAI_AD_TOKEN"), ("api_key", "AZURE_OPENAI_API_KEY")):
-        if found := os.environ.get(variable):
-            return _as_key(name, found)
-    raise OpenAIError(
-        "there is no key: set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or give AzureOpenAI(api_key=...), "
-        "azure_ad_token=... or azure_ad_token_provider=..."
-    )
-
-
-@attrs.frozen
-class _Place:
-    """Where the resource is; and the client's `Route`, since some paths name a deployment."""
-
-    azure_endpoint: str | None = attrs.field(repr=False)  # which may have a password, and so may the other one
-    azure_deployment: str | None
-    api_version: str
-    base_url: str | httpx.URL | None = attrs.field(repr=False)
-
-    @classmethod
-    def of(cls, azure_endpoint: Any, azure_deployment: Any, api_version: Any, base_url: Any) -> _Place:
-        """What was given, or else what the environment says."""
-        version = api_version or os.environ.get("OPENAI_API_VERSION")
-        endpoint = azure_endpoint or (None if base_url else os.environ.get("AZURE_OPENAI_ENDPOINT"))
-        strings = {"azure_endpoint": endpoint, "azure_deployment": azure_deployment, "api_version": version}
-        for name, given in strings.items():
-            if not isinstance(given, str | None):
-                raise TypeError(f"{name} takes a string, not {type(given).__name__}")
-        if base_url and endpoint:
-            raise ValueError("base_url and azure_endpoint are given: the client takes one of them")
-        if not (base_url or endpoint):
-            raise ValueError("there is no azure_endpoint: set AZURE_OPENAI_ENDPOINT, or give it to AzureOpenAI")
-        if endpoint and not endpoint.lower().startswith(("https://", "http://")):
-            name = "azure_endpoint" if azure_endpoint else "AZURE_OPENAI_ENDPOINT"
-            raise ValueError(
-                f"{name} has to begin with https://, as in https://mine.openai.azure.com, not {shown_text(endpoint)!r}"
-            )
-        if endpoint and endpoint.rstrip("/").endswith("/openai/v1"):
-            raise ValueError("a resource's /openai/v1/ is no azure_endpoint: it is a base_url for TrioOpenAI")
-        if not version:
-            raise ValueError(
-                'there is no api_version: set OPENAI_API_VERSION, or give AzureOpenAI(api_version="2024-10-21"); '
-                "none is needed for a resource's /openai/v1/, which is a base_url for TrioOpenAI"
-            )
-        return cls(endpoint, azure_deployment, version, base_url)
-
-    def changed(self, options: dict[str, Any]) -> _Place:
-        """The same with others of its options."""
-        mine = attrs.asdict(self)
-        if options.keys() & {"azure_endpoint", "base_url"}:
-            mine.update(azure_endpoint=None, base_url=None)
-        return _Place.of(**{**mine, **options})
-
-    def url(self) -> httpx.URL:
-        """The client's `base_url`."""
-        try:
-            base = httpx.URL(self.base_url or f"{(self.azure_endpoint or '').rstrip('/')}/openai")
-        except httpx.InvalidURL as error:
-            why = str(error)
-        else:
-            return base.copy_merge_params({"api-version": self.api_version})
-        raise ValueError(f"that is not a URL: {why}")
-
-    def __call__(self, path: str, params: Mapping[str, Any]) -> str:
-        """The path to ask, after the `base_url`."""
-        if path not in _OF_A_DEPLOYMENT or "/deployments/" in str(self.base_url or ""):
-            return path
-        deployment = self.azure_deployment or params.get("model")
-        if not isinstance(deployment, str) or deployment.strip() in ("", ".", ".."):
-            raise ValueError(f"{path} needs a deployment: give model=..., or AzureOpenAI(azure_deployment=...)")
-        return f"/deployments/{path_segment(deployment)}{path}"
+    @takes_options(AzureOptions)
+    def __init__(self, options: AzureOptions) -> None:
+        self._set_up(options, Session.of(options))

@@ -19,18 +19,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
-import httpx
 
-from trio_openai._deadlines import Deadlines
-
-from ._client.client import TrioOpenAI, hidden_proxy, keep_attributes
+from ._client import TrioOpenAI, keep_attributes
 from ._endpoints._endpoint import Objects, RawResponses
-from ._http.api_key import Key, KeyProvider, in_thread
 from ._http.secrets import shown_url
-from ._limits.limiter import Limiter
-from ._request.calls import NOT_GIVEN, HiddenHeaders, NotGiven, hide_headers
+from ._request.api_key import Key, KeyProvider, in_thread
+from ._request.headers import hide_headers
+from ._request.options import SECRET_OPTION, ClientOptions, hide_secrets, takes_options
 from ._statistics import ClientStatistics, TransportStatistics
-from ._sync.calls import SyncCaller, SyncPage, SyncRawResponse, SyncStreamManager
+from ._sync.calls import SyncPage, SyncRawResponse, SyncSession, SyncStreamManager
 from ._sync.endpoints import SyncEndpoints
 from ._sync.portal import Portals
 from ._sync.stream import (
@@ -45,13 +42,9 @@ from ._sync.stream import (
     SyncStream,
     SyncTranscriptionStream,
 )
-from ._wire.sse import DEFAULT_LIMIT
-from .azure import AzureOpenAI, AzureOptions, hide_secrets
+from .azure import AzureOpenAI, AzureOptions
 from .types import NamedEvent, WireObject
 from .types.params import CallParams
-
-if TYPE_CHECKING:
-    from ._http.proxy import Proxy
 
 __all__ = [
     "SyncAzureOpenAI",
@@ -72,6 +65,21 @@ __all__ = [
 ]
 
 _WireT = TypeVar("_WireT", bound=WireObject)
+
+
+def _key(given: str | Callable[[], str] | KeyProvider | Key | None) -> Key | None:
+    if isinstance(given, Key) or not given:
+        return given or None
+    if isinstance(given, str) or not callable(given) or inspect.iscoroutinefunction(given):
+        return Key(cast("str | KeyProvider", given))
+    return Key(in_thread(given))
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
+class SyncOptions(ClientOptions):
+    """The options of a `SyncOpenAI`: those of `TrioOpenAI`, but a function for the key may also block."""
+
+    api_key: Key | None = attrs.field(default=None, converter=_key, metadata=SECRET_OPTION)
 
 
 class SyncOpenAI(SyncEndpoints[Objects]):
@@ -111,62 +119,29 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         TypeError, ValueError: an argument is not what it should be.
     """
 
-    def __init__(
-        self,
-        *,
-        api_key: str | Callable[[], str] | KeyProvider | Key | None = None,
-        base_url: str | httpx.URL | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        timeout: Deadlines | float | NotGiven | None = NOT_GIVEN,
-        max_retries: int = 2,
-        max_connections: int | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, Any] | None = None,
-        http_client: httpx.AsyncClient | None = None,
-        proxy: str | httpx.URL | httpx.Proxy | Proxy | None = None,
-        trust_env: bool = True,
-        limiter: Limiter | None = None,
-        follow_cross_origin_redirects: bool = False,
-        max_event_bytes: int = DEFAULT_LIMIT,
-    ) -> None:
-        proxy = hidden_proxy(proxy)
-        key, api_key = _key(api_key), None  # a traceback that begins here does not show it, nor these
-        default_headers = HiddenHeaders.of(default_headers, "default_headers")
-        options: dict[str, Any] = {
-            "api_key": key,
-            "base_url": base_url,
-            "organization": organization,
-            "project": project,
-            "timeout": timeout,
-            "max_retries": max_retries,
-            "max_connections": max_connections,
-            "default_headers": default_headers,
-            "default_query": default_query,
-            "http_client": http_client,
-            "proxy": proxy,
-            "trust_env": trust_env,
-            "limiter": limiter,
-            "follow_cross_origin_redirects": follow_cross_origin_redirects,
-            "max_event_bytes": max_event_bytes,
-        }
-        first = TrioOpenAI(**options)
-        self._set_up(first, SyncCaller(Portals(_maker(first, options, TrioOpenAI))))
+    @takes_options(SyncOptions)
+    def __init__(self, options: SyncOptions) -> None:
+        self._start(options, TrioOpenAI)
 
-    def _set_up(self, like: TrioOpenAI, caller: SyncCaller) -> None:
+    def _start(self, options: ClientOptions, client_class: type[TrioOpenAI]) -> None:
+        """Take the options and make the first client, which opens no connection yet."""
+        first = client_class._of(options)
+        self._set_up(first, SyncSession(Portals(_maker(first, options, client_class))))
+
+    def _set_up(self, like: TrioOpenAI, session: SyncSession) -> None:
         """Take the options of a client, which has checked them."""
         self._like = like
-        self._caller = caller
+        self._session = session
         self.base_url = like.base_url
         self.timeout = like.timeout
         self.max_retries = like.max_retries
-        self._add_endpoints(caller)
+        self._add_endpoints(session)
 
     @property
     def with_raw_response(self) -> SyncEndpoints[RawResponses]:
         """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
         copy = object.__new__(type(self))
-        copy._set_up(self._like, attrs.evolve(self._caller, raw=True))
+        copy._set_up(self._like, attrs.evolve(self._session, is_raw=True))
         keep_attributes(self, copy)
         return cast("SyncEndpoints[RawResponses]", copy)
 
@@ -188,11 +163,11 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         Calls that are waiting in other threads raise `trio.ClosedResourceError`. This returns when all is closed; only
         in a thread that runs an event loop it does not wait.
         """
-        self._caller.portals.close()
+        self._session.portals.close()
 
     def statistics(self) -> ClientStatistics:
         """What the client holds, as of now, in all event loops that it is used from."""
-        each = [client.statistics() for client in self._caller.portals.residents() or [self._like]]
+        each = [client.statistics() for client in self._session.portals.residents() or [self._like]]
         pools = [attrs.astuple(one.transport) for one in each if one.transport is not None]
         return ClientStatistics(
             open_streams=sum(one.open_streams for one in each),
@@ -230,7 +205,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         def stream_request(self, *where: str, **params: Any) -> SyncStreamManager[SyncStream[Any, Any]]:
             """Stream any other endpoint inside a `with` block; the arguments are those of `TrioOpenAI`'s."""
             hide_headers(params)
-            return self._caller.manager(lambda client: client.stream_request(*where, **params), SyncStream)
+            return self._session.manager(lambda client: client.stream_request(*where, **params), SyncStream)
 
     def with_options(self, **options: Any) -> Self:
         """A client with other options, which shares this one's connections. Closing either closes them.
@@ -238,15 +213,10 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         Args:
             options: those of `SyncOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
-        if "api_key" in options:
-            options["api_key"] = _key(options["api_key"])
-        if "proxy" in options:
-            options["proxy"] = hidden_proxy(options["proxy"])  # it is refused, and a traceback shows no password
-        if "default_headers" in options:
-            options["default_headers"] = HiddenHeaders.of(options["default_headers"], "default_headers")
+        hide_secrets(type(self._like._options), options)
         copy = object.__new__(type(self))
-        caller = attrs.evolve(self._caller, options={**self._caller.options, **options})
-        copy._set_up(self._like.with_options(**options), caller)
+        session = attrs.evolve(self._session, options={**self._session.options, **options})
+        copy._set_up(self._like.with_options(**options), session)
         keep_attributes(self, copy)
         return copy
 
@@ -260,36 +230,20 @@ class SyncAzureOpenAI(SyncOpenAI):
     Raises: as `AzureOpenAI`.
     """
 
-    def __init__(self, **options: Unpack[AzureOptions]) -> None:
-        given = cast("dict[str, Any]", options)
-        hide_secrets(given)
-        first = AzureOpenAI(**given)
-        self._set_up(first, SyncCaller(Portals(_maker(first, given, AzureOpenAI))))
-
-    def with_options(self, **options: Any) -> Self:
-        """As `SyncOpenAI.with_options`; the options are those of `AzureOpenAI`."""
-        hide_secrets(options)
-        return super().with_options(**options)
+    @takes_options(AzureOptions)
+    def __init__(self, options: AzureOptions) -> None:
+        self._start(options, AzureOpenAI)
 
 
-def _maker(first: TrioOpenAI, options: Mapping[str, Any], make_one: type[TrioOpenAI]) -> Callable[[], TrioOpenAI]:
-    """What makes the client of each loop; the first one is there already."""
+def _maker(first: TrioOpenAI, options: ClientOptions, client_class: type[TrioOpenAI]) -> Callable[[], TrioOpenAI]:
+    """Return a function that makes the client of each event loop. The first client exists already."""
     spare = [first]
 
     def make() -> TrioOpenAI:
         if spare:
             return spare.pop()
-        if options.get("http_client") is not None:
+        if options.http_client is not None:
             raise RuntimeError("an http_client belongs to one event loop, and this one has been used from another")
-        return make_one(**options)
+        return client_class._of(options)
 
     return make
-
-
-def _key(given: str | Callable[[], str] | KeyProvider | Key | None) -> Key | None:
-    """The key that was given; None if there is none."""
-    if isinstance(given, Key) or not given:
-        return given or None
-    if isinstance(given, str) or not callable(given) or inspect.iscoroutinefunction(given):
-        return Key(cast("str | KeyProvider", given))
-    return Key(in_thread(given))

@@ -284,7 +284,7 @@ def test_importing_a_name_of_openai_python_says_what_to_import(name: str, words:
 
 
 def test_the_names_that_the_hints_give_can_be_imported() -> None:
-    for hint in importlib.import_module("trio_openai._stream.mistakes")._ELSEWHERE.values():
+    for hint in importlib.import_module("trio_openai._mistakes")._ELSEWHERE.values():
         for part in hint.split("`")[1::2]:
             if part.startswith("from "):
                 exec(part)

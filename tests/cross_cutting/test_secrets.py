@@ -16,8 +16,8 @@ from net_helpers import CHAT, client_over, no_environment, outcome, serve
 from secret_helpers import SECRET, assert_hidden, assert_no_error_shows_it, assert_no_locals_show_it, shown
 
 from trio_openai import APIError, Deadlines, TrioOpenAI
-from trio_openai._http.api_key import Key
-from trio_openai._http.exchange import Call
+from trio_openai._request.api_key import Key
+from trio_openai._request.request import PreparedRequest
 from trio_openai.testing import Cut, RecordedRequest, Reply, Reset, Stall
 
 HELLO = Reply.chat("Hello there.")
@@ -48,15 +48,14 @@ def test_no_repr_shows_the_key() -> None:
     client = TrioOpenAI(api_key=SECRET, base_url="http://localhost/v1", default_headers={"api-key": SECRET})
     things: list[object] = [
         client,
-        client._caller,
-        client._caller.session,
+        client._session,
         client.chat,
         client.chat.completions,
         Key(SECRET),
     ]
     things += [client.with_options(api_key=SECRET), client.chat.completions.stream(**CHAT)]
     things += [
-        Call(method="POST", path="/", headers=httpx.Headers({"api-key": SECRET}), deadlines=Deadlines(), max_retries=0)
+        PreparedRequest(method="POST", path="/", headers=httpx.Headers({"api-key": SECRET}), deadlines=Deadlines())
     ]
     for thing in things:
         assert SECRET not in repr(thing)

@@ -273,7 +273,7 @@ def test_no_repr_of_any_object_behind_a_client_shows_a_secret(place: str) -> Non
         client.audio.speech,
     ]
     seen = {type(one).__name__: one for root in [*endpoints, *calls] for one in ours(root)}
-    assert {"Caller", "Session", "RawCaller"} <= seen.keys()
+    assert {"Session", "Key"} <= seen.keys()
     for root in [*endpoints, *calls]:
         for one in ours(root):
             assert SECRET not in repr(one), type(one)
@@ -282,7 +282,7 @@ def test_no_repr_of_any_object_behind_a_client_shows_a_secret(place: str) -> Non
 def test_no_repr_of_a_blocking_client_shows_a_secret() -> None:
     for place in ("key", "header", "query of the URL", "user info"):
         with SyncOpenAI(**{"base_url": BASE, **PLACES[place]}) as client:
-            for one in (client, client.chat.completions, client._caller, client.with_raw_response):
+            for one in (client, client.chat.completions, client._session, client.with_raw_response):
                 assert SECRET not in repr(one)
 
 

@@ -167,10 +167,10 @@ class Stage:
 
     def slots_in_use(self, client: TrioOpenAI) -> int:
         """Those of the pool, whoever counts them."""
-        slots = client._caller.session.slots
+        slots = client._session.slots
         if slots is not None and slots.borrowed_tokens:
             return int(slots.borrowed_tokens)
-        transport: Any = getattr(client._caller.session.http, "_transport", None)
+        transport: Any = getattr(client._session.http, "_transport", None)
         return transport.statistics().active if isinstance(transport, TrioTransport) else 0
 
 

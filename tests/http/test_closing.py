@@ -232,10 +232,10 @@ async def test_an_answer_that_comes_while_the_client_is_closed_is_not_handed_out
         return "k"
 
     async def on_response(response: httpx.Response) -> None:
-        client._caller.session.lifetime.is_closed = True  # as if another task closed it in this moment
+        client._session.lifetime.is_closed = True  # as if another task closed it in this moment
         closing.append(client)
 
-    client._caller.session.http.event_hooks = {"response": [on_response]}
+    client._session.http.event_hooks = {"response": [on_response]}
     assert isinstance(await outcome(by_hand, client), trio.ClosedResourceError)
     assert closing
     assert transport.statistics().active == 0

@@ -41,7 +41,7 @@ async def test_cookies_that_a_server_sets_are_not_kept(nursery: trio.Nursery) ->
     server = await serve(nursery, setting_cookies, memory=False)
     async with TrioOpenAI(api_key="k", base_url=server.base_url) as client:
         await use(client)
-        assert list(client._caller.session.http.cookies.jar) == []
+        assert list(client._session.http.cookies.jar) == []
     assert len(server.requests) == 6
     assert {request.header("cookie") for request in server.requests} == {None}
 

@@ -116,7 +116,7 @@ async def test_an_early_refusal_ends_the_upload(
         assert isinstance(error, APIStatusError)
         assert error.status_code == status
         assert "go away" in str(error)
-        transport: Any = client._caller.session.http._transport
+        transport: Any = client._session.http._transport
         assert (transport.statistics().active, transport.statistics().idle) == (0, 0), "it is not used again"
     assert server.requests == 1
     nursery.cancel_scope.cancel()

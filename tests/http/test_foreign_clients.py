@@ -64,7 +64,7 @@ async def connect(nursery: trio.Nursery, script: Any, make: Make, **options: Any
 
 
 def slots_in_use(client: TrioOpenAI) -> int:
-    slots = client._caller.session.slots
+    slots = client._session.slots
     return slots.borrowed_tokens if slots is not None else 0
 
 

@@ -10,7 +10,7 @@ import trio
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIStatusError, TrioOpenAI
-from trio_openai._http.redirects import Redirects
+from trio_openai._request.redirects import Redirects
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import RecordedRequest, Reply
@@ -165,9 +165,9 @@ def test_every_client_has_the_option() -> None:
     azure = AzureOpenAI(
         azure_endpoint="http://one.test", api_version="1", api_key="k", follow_cross_origin_redirects=True
     )
-    assert azure._caller.session.may_leave_origin
-    assert azure.with_options(timeout=3)._caller.session.may_leave_origin
+    assert azure._session.options.follow_cross_origin_redirects
+    assert azure.with_options(timeout=3)._session.options.follow_cross_origin_redirects
     with SyncOpenAI(api_key="k", follow_cross_origin_redirects=True) as client:
-        assert client._like._caller.session.may_leave_origin
-        assert client.with_options(timeout=3)._like._caller.session.may_leave_origin
-    assert not TrioOpenAI(api_key="k")._caller.session.may_leave_origin
+        assert client._like._session.options.follow_cross_origin_redirects
+        assert client.with_options(timeout=3)._like._session.options.follow_cross_origin_redirects
+    assert not TrioOpenAI(api_key="k")._session.options.follow_cross_origin_redirects

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import TrioOpenAI
-from trio_openai._request.calls import _check_target
+from trio_openai._request.request import check_target as _check_target
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply

@@ -525,10 +525,10 @@ async def test_a_storm_of_failures_and_cancellations_leaves_the_pool_whole(
                 storm.start_soon(one, number)
         held = transport.statistics()
         assert held.waiting == 0
-        assert held.active == len(client._caller.session.lifetime.streams), (
+        assert held.active == len(client._session.lifetime.streams), (
             "streams of the third door are open until they are closed"
         )
-        for stream in list(client._caller.session.lifetime.streams):
+        for stream in list(client._session.lifetime.streams):
             await stream.aclose()
         assert transport.statistics().active == 0
         assert await read(client, seed=0) == "Hello there."

@@ -125,7 +125,7 @@ async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nu
 
 async def waits(client: SyncOpenAI) -> None:
     """Return when something waits in this loop for an answer to the client."""
-    while not any(portal._scopes for portal in client._caller.portals._portals):
+    while not any(portal._scopes for portal in client._session.portals._portals):
         await trio.lowlevel.checkpoint()
 
 

@@ -38,8 +38,8 @@ import attrs
 import trio
 
 from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
-from trio_openai._http.session import Session
 from trio_openai._http.transport import TrioTransport
+from trio_openai._request.session import Session
 from trio_openai._stream.stream import Stream, StreamCall, open_stream
 from trio_openai._stream.timings import Timings
 from trio_openai._wire.usage import count_of

@@ -28,7 +28,7 @@ from typing import Generic
 import trio
 
 from trio_openai._http.nursery import bare_nursery, raise_all, split_cancelled
-from trio_openai._stream.mistakes import EntersAsync
+from trio_openai._mistakes import EntersAsync
 from trio_openai._stream.stream import StreamCall, StreamT, open_stream, source_of
 from trio_openai.errors import APIError, RaceError
 

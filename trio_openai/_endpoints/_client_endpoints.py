@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic
 
-from trio_openai._request.calls import Caller
+from trio_openai._request.session import Session
 
 from ._endpoint import RawResponses, ReturnsT
 from .chat import Chat
@@ -25,61 +25,61 @@ class Endpoints(Generic[ReturnsT]):
     when a program first uses it.
     """
 
-    _caller: Caller
+    _session: Session
 
     @cached_property
     def chat(self) -> Chat[ReturnsT]:
         """Chat Completions, at `chat.completions`."""
-        return Chat(self._caller)
+        return Chat(self._session)
 
     @cached_property
     def completions(self) -> Completions[ReturnsT]:
         """Completions, the older API that continues a text."""
         from .completions import Completions
 
-        return Completions(self._caller)
+        return Completions(self._session)
 
     @cached_property
     def responses(self) -> Responses[ReturnsT]:
         """Responses, including those that the server stores."""
         from .responses import Responses
 
-        return Responses(self._caller)
+        return Responses(self._session)
 
     @cached_property
     def images(self) -> Images[ReturnsT]:
         """Image generation and editing."""
         from .images import Images
 
-        return Images(self._caller)
+        return Images(self._session)
 
     @cached_property
     def audio(self) -> Audio[ReturnsT]:
         """Transcription and speech."""
         from .audio import Audio
 
-        return Audio(self._caller)
+        return Audio(self._session)
 
     @cached_property
     def models(self) -> Models[ReturnsT]:
         """The models that the server offers."""
         from .others import Models
 
-        return Models(self._caller)
+        return Models(self._session)
 
     @cached_property
     def embeddings(self) -> Embeddings[ReturnsT]:
         """Embedding vectors of texts."""
         from .others import Embeddings
 
-        return Embeddings(self._caller)
+        return Embeddings(self._session)
 
 
 class RawEndpoints(Endpoints[RawResponses]):
     """The endpoints of a client whose methods return a `RawResponse`."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     if not TYPE_CHECKING:
 

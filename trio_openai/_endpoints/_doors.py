@@ -8,20 +8,23 @@ no other way to tell a type checker of a method that takes another `TypedDict` i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import attrs
 import trio
 
-from trio_openai._http.session import Call
-from trio_openai._request.calls import Caller, Decode, as_object, hide_headers, refuse_positional
+from trio_openai._protocols.answers import Decode, as_object
+from trio_openai._request.exchange import Exchange
+from trio_openai._request.headers import hide_headers
+from trio_openai._request.request import PreparedRequest
+from trio_openai._request.session import Session
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, open_stream, start
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.text import path_segment
 
 from ._endpoint import Endpoint, ReturnsT
-from ._parameters import Parameters
+from ._parameters import Parameters, refuse_positional
 
 WholeT = TypeVar("WholeT")
 Params = dict[str, Any]
@@ -42,7 +45,7 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
     A parameter that this library does not know goes into `extra_body`.
     """
 
-    _caller: Caller
+    _session: Session
     _method: ClassVar[str] = "POST"
     _path: ClassVar[str]  # with `{names}` of what is given without a keyword
     _parameters: ClassVar[Parameters]
@@ -67,11 +70,11 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], StreamT]:
         """Check and encode the parameters of a stream. Returns what makes it, as often as that is wanted."""
-        caller = self._caller
+        session = self._session
         path, checked = self._checked(where, params)
         make_stream, make_protocol = self._kind(checked)
-        call = self._prepared(path, checked, stream=True)
-        return lambda: make_stream(caller.source(call, make_protocol))
+        request = self._prepared(path, checked, stream=True)
+        return lambda: make_stream(EventSource(Exchange(session, request), make_protocol))
 
     # What all have in common.
 
@@ -81,9 +84,9 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
         path, params = at(self._path, where, params)
         return path, self._parameters.check(params)
 
-    def _prepared(self, path: str, checked: Params, *, stream: bool) -> Call:
+    def _prepared(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         always = self._asks_for_stream if stream else None
-        return self._caller.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
+        return self._session.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
 
     async def _make(self, where: tuple[str, ...], stream: object, params: Params) -> StreamT | WholeT:
         hide_headers(params)
@@ -92,10 +95,14 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
         if stream:
             opened = self._opening(where, params)()
             await open_stream(opened)
-            return self._caller.opened(opened)
+            if not self._session.is_raw:
+                return opened
+            from trio_openai._request.raw_response import raw_stream
+
+            return cast("StreamT", raw_stream(opened))
         path, checked = self._checked(where, params)
         decode = self._decode(checked)
-        return await self._caller.answer(self._prepared(path, checked, stream=False), decode)
+        return await Exchange(self._session, self._prepared(path, checked, stream=False)).answer(decode)
 
     if not TYPE_CHECKING:  # a checker finds the doors of each endpoint in its own class
 
@@ -173,11 +180,11 @@ class Asking(Generic[WholeT]):
     parameters: Parameters
     decode: Decode[WholeT]
 
-    async def __call__(self, caller: Caller, where: tuple[str, ...], params: Params) -> WholeT:
+    async def __call__(self, session: Session, where: tuple[str, ...], params: Params) -> WholeT:
         """Make a call."""
-        return await caller.answer(self.prepared(caller, where, params), self.decode)
+        return await Exchange(session, self.prepared(session, where, params)).answer(self.decode)
 
-    def prepared(self, caller: Caller, where: tuple[str, ...], params: Params) -> Call:
+    def prepared(self, session: Session, where: tuple[str, ...], params: Params) -> PreparedRequest:
         """Check and encode the parameters.
 
         Raises:
@@ -185,7 +192,7 @@ class Asking(Generic[WholeT]):
         """
         hide_headers(params)
         path, params = at(self.path, where, params)
-        return caller.prepare(self.method, path, self.parameters.check(params), stream=False)
+        return session.prepare(self.method, path, self.parameters.check(params), stream=False)
 
 
 def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:

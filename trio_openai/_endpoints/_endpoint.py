@@ -1,8 +1,9 @@
 """The base class of all endpoints, and the types of `with_raw_response`.
 
-`endpoint.with_raw_response` is the same endpoint with another caller: its methods return a `RawResponse` that holds the
-object. For type checkers, an endpoint class is generic in what its methods return, `Objects` or `RawResponses`. Each
-method is declared once, with its parameters and the object. `Method` derives the raw variant from that declaration:
+`endpoint.with_raw_response` is the same endpoint with a copy of its session in which `is_raw` is set: its methods
+return a `RawResponse` that holds the object. For type checkers, an endpoint class is generic in what its methods
+return, `Objects` or `RawResponses`. Each method is declared once, with its parameters and the object. `Method` derives
+the raw variant from that declaration:
 
     class Models(Endpoint[ReturnsT]):
         @returns_object
@@ -23,7 +24,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from trio_openai._request.calls import by_name_only
+import attrs
+
+from ._parameters import by_name_only
 
 if TYPE_CHECKING:
     from trio_openai._request.raw_response import RawResponse
@@ -47,26 +50,21 @@ class Endpoint(Generic[ReturnsT]):
     """The base of all endpoints: an attribute of the client, with methods or further endpoints.
 
     Args:
-        caller: makes the calls. All endpoints of a client share one.
+        session: The state that all endpoints of a client share: a `Session`, or a `SyncSession`.
     """
 
-    def __init__(self, caller: Any) -> None:
-        self._caller = caller
-
-    def _raw_caller(self) -> Any:
-        from trio_openai._request.raw_response import RawCaller
-
-        return RawCaller.like(self._caller)
+    def __init__(self, session: Any) -> None:
+        self._session = session
 
     if not TYPE_CHECKING:  # each endpoint's class declares the type of its `with_raw_response`
 
         @property
         def with_raw_response(self) -> Any:
             """The same endpoint, whose methods return a `RawResponse` that holds the object."""
-            return type(self)(self._raw_caller())
+            return type(self)(attrs.evolve(self._session, is_raw=True))
 
         def __getattr__(self, name: str) -> Any:
-            from trio_openai._request.hints import no_attribute
+            from trio_openai._mistakes import no_attribute
 
             raise no_attribute(self, name)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from trio_openai._request.calls import Decode, as_object
-from trio_openai._stream.mistakes import format_hint
+from trio_openai._mistakes import format_hint
+from trio_openai._protocols.answers import Decode, as_object
 from trio_openai.types import WireObject
 
 if TYPE_CHECKING:  # they are imported when a class is given: they need what not everybody has installed

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlia
 import attrs
 import trio
 
-from trio_openai._request.calls import Caller, by_name_only
+from trio_openai._request.exchange import Exchange
+from trio_openai._request.session import Session
 
 from ._doors import Asking, Params
+from ._parameters import by_name_only
 
 if TYPE_CHECKING:
     from trio_openai._request.raw_response import RawResponse
@@ -99,13 +101,13 @@ def returns_pages(
     return by_name_only(method)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 
-def listing(caller: Caller, ask: Asking[Any], where: tuple[str, ...], params: Params) -> Listing[Any]:
+def listing(session: Session, ask: Asking[Any], where: tuple[str, ...], params: Params) -> Listing[Any]:
     """A list whose pages are asked for by the id of the last item before. Checks the parameters.
 
     Raises:
         TypeError, ValueError: a parameter cannot be sent.
     """
-    first = ask.prepared(caller, where, params)
+    first = ask.prepared(session, where, params)
 
     def page_of(content: bytes) -> Page[Any]:
         page = ask.decode(content)
@@ -113,7 +115,7 @@ def listing(caller: Caller, ask: Asking[Any], where: tuple[str, ...], params: Pa
         return Page(page.data, bool(getattr(page, "has_more", None)), last, fetch)
 
     async def fetch(after: str | None) -> Page[Any]:
-        call = first if after is None else attrs.evolve(first, query={**first.query, "after": after})
-        return await caller.plainly().answer(call, page_of)
+        request = first if after is None else attrs.evolve(first, query={**first.query, "after": after})
+        return await Exchange(attrs.evolve(session, is_raw=False), request).answer(page_of)
 
-    return Listing(fetch, lambda: caller.answer(first, page_of))
+    return Listing(fetch, lambda: Exchange(session, first).answer(page_of))

@@ -6,18 +6,23 @@ of a number and the meaning of a word are for the server to judge. None passes w
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeGuard, cast
+from typing import Any, NoReturn, ParamSpec, TypeGuard, TypeVar, cast
 
 import attrs
 
 from trio_openai._deadlines import Deadlines
+from trio_openai._request.headers import hide_headers
 from trio_openai._wire.json import is_array
 from trio_openai.types._base import WireObject
 from trio_openai.types.params import CallParams
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _EVERY_CALL = frozenset(CallParams.__annotations__)  # checked where they are used
 _NOTHING_MADE = cast("Mapping[str, Callable[[object], object]]", {})
@@ -186,3 +191,29 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     close = [_SAME[name]] if _SAME.get(name) in known else difflib.get_close_matches(name, known, n=1)
     perhaps = f"did you mean {close[0]!r}? Otherwise " if close else ""
     return f"there is no parameter {name!r} here: {perhaps}give it as extra_body={{{name!r}: ...}}"
+
+
+# Arguments without a keyword.
+
+
+def by_name_only(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have an endpoint's method say which arguments it takes by name, if it is given more without one."""
+    takes: int = cast("Any", method).__code__.co_argcount - 1
+
+    @functools.wraps(method)
+    def checked(self: Any, *where: Any, **params: Any) -> _T:
+        hide_headers(params)  # which a traceback shows in this frame as well
+        if len(where) > takes:
+            refuse_positional(len(where), takes)
+        made: _T = cast("Any", method)(self, *where, **params)
+        return made
+
+    return cast("Callable[_P, _T]", checked)
+
+
+def refuse_positional(given: int, takes: int = 0) -> NoReturn:
+    """Raise the error for arguments that have to be given by name."""
+    raise TypeError(
+        f"without a keyword this takes {takes or 'no'} argument(s), and {given} were given: give the others by their "
+        "names, such as model=..."
+    )

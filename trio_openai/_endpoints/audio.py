@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
 
-from trio_openai._http.session import Call
+from trio_openai._protocols.answers import Decode, as_bytes, as_object, as_text
 from trio_openai._protocols.tagged import SpeechProtocol, TranscriptionProtocol
-from trio_openai._request.calls import Caller, Decode, as_bytes, as_object, as_text, by_name_only, hide_headers
+from trio_openai._request.exchange import Exchange
+from trio_openai._request.headers import hide_headers
+from trio_openai._request.request import PreparedRequest
+from trio_openai._request.session import Session
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
 from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
@@ -15,7 +18,7 @@ from trio_openai.types.params import SpeechParams, TranscriptionParams, Transcri
 
 from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
 from ._endpoint import Endpoint, RawResponses, ReturnsT
-from ._parameters import Parameters
+from ._parameters import Parameters, by_name_only
 
 if TYPE_CHECKING:
     import trio
@@ -30,10 +33,10 @@ class Audio(Endpoint[ReturnsT]):
 
     with_raw_response: Audio[RawResponses]
 
-    def __init__(self, caller: Caller) -> None:
-        super().__init__(caller)
-        self.transcriptions: Transcriptions[ReturnsT] = Transcriptions(caller)
-        self.speech: SpeechEndpoint[ReturnsT] = SpeechEndpoint(caller)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.transcriptions: Transcriptions[ReturnsT] = Transcriptions(session)
+        self.speech: SpeechEndpoint[ReturnsT] = SpeechEndpoint(session)
 
 
 class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscription]):
@@ -122,10 +125,10 @@ class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
     def _decode(self, params: Params) -> Decode[bytes]:  # noqa: ARG002
         return as_bytes
 
-    def _prepared(self, path: str, checked: Params, *, stream: bool) -> Call:
+    def _prepared(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         if stream:
             return super()._prepared(path, checked, stream=True)
-        return self._caller.prepare("POST", path, checked, stream=False, raw=True)
+        return self._session.prepare("POST", path, checked, stream=False, raw=True)
 
     @by_name_only
     def stream_bytes(self, **params: Unpack[SpeechParams]) -> StreamManager[ByteStream]:
@@ -137,9 +140,9 @@ class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
         """
         given = cast("Params", params)
         hide_headers(given)
-        caller, (path, checked) = self._caller, self._checked((), given)
-        call = self._prepared(path, checked, stream=False)
-        return StreamManager(lambda: ByteStream(caller.exchange(call)))
+        session, (path, checked) = self._session, self._checked((), given)
+        request = self._prepared(path, checked, stream=False)
+        return StreamManager(lambda: ByteStream(Exchange(session, request)))
 
     if TYPE_CHECKING:
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from trio_openai._protocols.answers import Decode, as_object
 from trio_openai._protocols.chat.protocol import ChatProtocol
-from trio_openai._request.calls import Caller, Decode, as_object, by_name_only, hide_headers
+from trio_openai._request.headers import hide_headers
+from trio_openai._request.session import Session
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import ChatCompletionStream, StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
@@ -17,7 +19,7 @@ from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedP
 from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol, Params, streamed
 from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._formats import as_parsed, chat_format
-from ._parameters import Parameters
+from ._parameters import Parameters, by_name_only
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ class Chat(Endpoint[ReturnsT]):
 
     with_raw_response: Chat[RawResponses]
 
-    def __init__(self, caller: Caller) -> None:
-        super().__init__(caller)
-        self.completions: ChatCompletions[ReturnsT] = ChatCompletions(caller)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.completions: ChatCompletions[ReturnsT] = ChatCompletions(session)
 
 
 class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompletion]):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from trio_openai._protocols.tagged import ImageProtocol
-from trio_openai._request.calls import Caller
+from trio_openai._request.session import Session
 from trio_openai._stream.stream import ImageStream, StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
 from trio_openai.types.params import ImageEditParams, ImageGenerateParams
@@ -26,10 +26,10 @@ class Images(Endpoint[ReturnsT]):
 
     with_raw_response: Images[RawResponses]
 
-    def __init__(self, caller: Caller) -> None:
-        super().__init__(caller)
-        self.generate: GenerateImages[ReturnsT] = GenerateImages(caller)
-        self.edit: EditImages[ReturnsT] = EditImages(caller)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.generate: GenerateImages[ReturnsT] = GenerateImages(session)
+        self.edit: EditImages[ReturnsT] = EditImages(session)
 
 
 class _ImageEndpoint(CalledEndpoint[ReturnsT, ImageStream, ImagesResponse]):

@@ -8,8 +8,12 @@ from array import array
 from collections.abc import Collection, Mapping
 from typing import Any, Unpack, cast
 
+from trio_openai._protocols.answers import as_object
 from trio_openai._protocols.tagged import OtherProtocol, decode_base64
-from trio_openai._request.calls import Caller, as_object, hide_headers
+from trio_openai._request.exchange import Exchange
+from trio_openai._request.headers import hide_headers
+from trio_openai._request.session import Session
+from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
@@ -37,7 +41,7 @@ class Models(Endpoint[ReturnsT]):
             APIError: when it is awaited or iterated.
         """
         ask = Asking("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
-        return listing(self._caller, ask, (), cast("Params", params))
+        return listing(self._session, ask, (), cast("Params", params))
 
     @returns_object
     async def retrieve(self, model: str, **params: Unpack[CallParams]) -> Model:
@@ -48,7 +52,7 @@ class Models(Endpoint[ReturnsT]):
             APIError: it failed.
         """
         ask = Asking("GET", "/models/{model}", _NOTHING_ELSE, as_object(Model))
-        return await ask(self._caller, (model,), cast("Params", params))
+        return await ask(self._session, (model,), cast("Params", params))
 
 
 class Embeddings(Endpoint[ReturnsT]):
@@ -69,7 +73,7 @@ class Embeddings(Endpoint[ReturnsT]):
         is_ours = given.get("encoding_format") is None
         body = {**given, "encoding_format": "base64"} if is_ours else given
         ask = Asking("POST", "/embeddings", _EMBEDDING, _with_numbers if is_ours else _with_text)
-        return await ask(self._caller, (), body)
+        return await ask(self._session, (), body)
 
 
 def _with_text(content: bytes) -> CreateEmbeddingResponse:
@@ -107,7 +111,7 @@ def _are_wire_classes(event_type: Any) -> bool:
 
 
 def stream_request(
-    caller: Caller,
+    session: Session,
     method: str,
     path: str,
     json: Any,
@@ -131,5 +135,9 @@ def stream_request(
     if ends is not None and not (isinstance(ends, Collection) and all(isinstance(name, str) for name in ends)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError("end takes the name or type of an event, several of them, or None")
     checked = _NOTHING_ELSE.check(params)
-    call = caller.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
-    return StreamManager(lambda: Stream(caller.source(call, lambda: OtherProtocol(event_type, ends))))
+    request = session.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
+
+    def open_stream() -> Stream[Any, Any]:
+        return Stream(EventSource(Exchange(session, request), lambda: OtherProtocol(event_type, ends)))
+
+    return StreamManager(open_stream)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
+from trio_openai._protocols.answers import Decode, as_nothing, as_object
 from trio_openai._protocols.responses.protocol import ResponseProtocol
-from trio_openai._request.calls import Caller, Decode, as_nothing, as_object, by_name_only, hide_headers
+from trio_openai._request.exchange import Exchange
+from trio_openai._request.headers import hide_headers
+from trio_openai._request.session import Session
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import ResponseStream, StreamCall, StreamManager
 from trio_openai.types import Response, ResponseItem, ResponseItemList
@@ -25,7 +28,7 @@ from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, Ma
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._formats import as_parsed, text_format
 from ._pages import Listing, listing, returns_pages
-from ._parameters import Parameters
+from ._parameters import Parameters, by_name_only
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, run
 
 if TYPE_CHECKING:
@@ -52,10 +55,10 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
     _stream_class = ResponseStream
     _answer = Response
 
-    def __init__(self, caller: Caller) -> None:
-        super().__init__(caller)
-        self.retrieve: RetrieveResponse[ReturnsT] = RetrieveResponse(caller)
-        self.input_items: InputItems[ReturnsT] = InputItems(caller)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.retrieve: RetrieveResponse[ReturnsT] = RetrieveResponse(session)
+        self.input_items: InputItems[ReturnsT] = InputItems(session)
 
     def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeProtocol]:
         wanted = text_format(params)
@@ -67,13 +70,13 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         return ParsedResponseStream, lambda: ParsedResponseProtocol(wanted.judge)
 
     def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
-        caller, (path, checked) = self._caller, self._checked(where, params)
+        session, (path, checked) = self._session, self._checked(where, params)
         resume = checked.pop("resume", False)
         if resume and not checked.get("background"):
             raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
         make_stream, make_protocol = self._kind(checked)
-        call = self._prepared(path, checked, stream=True)
-        return lambda: make_stream(caller.source(call, make_protocol, resume=resume))
+        request = self._prepared(path, checked, stream=True)
+        return lambda: make_stream(EventSource(Exchange(session, request), make_protocol, resume=resume))
 
     def _decode(self, params: Params) -> Decode[Response]:
         if params.pop("resume", None):
@@ -149,7 +152,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
             APIError: it failed.
         """
         ask = Asking("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
-        return await ask(self._caller, (response_id,), cast("Params", params))
+        return await ask(self._session, (response_id,), cast("Params", params))
 
     @returns_object
     async def delete(self, response_id: str, **params: Unpack[CallParams]) -> None:
@@ -160,7 +163,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
             APIError: it failed.
         """
         ask = Asking("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
-        return await ask(self._caller, (response_id,), cast("Params", params))
+        return await ask(self._session, (response_id,), cast("Params", params))
 
     if TYPE_CHECKING:
 
@@ -269,4 +272,4 @@ class InputItems(Endpoint[ReturnsT]):
             APIError: when it is awaited or iterated.
         """
         ask = Asking("GET", "/responses/{response_id}/input_items", _ITEMS, as_object(ResponseItemList))
-        return listing(self._caller, ask, (response_id,), cast("Params", params))
+        return listing(self._session, ask, (response_id,), cast("Params", params))

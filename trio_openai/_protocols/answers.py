@@ -7,15 +7,18 @@ their like. Every check here returns a phrase that says what is wrong, or None.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from trio_openai._wire.convert import hook_for
 from trio_openai._wire.failures import TEXTS, api_error, decode_body, has_failed, is_error
-from trio_openai._wire.json import is_array, is_object, objects_in
+from trio_openai._wire.json import decode_json, is_array, is_object, objects_in
 from trio_openai.errors import APIError, APIResponseValidationError
 from trio_openai.types._base import Raw
 
 _T = TypeVar("_T")
+
+Decode: TypeAlias = Callable[[bytes], _T]
+"""A function that makes an object of the body of a plain answer. It raises `APIError` if it cannot."""
 Check = Callable[[Raw], str | None]
 
 _KINDS: dict[type[object], str] = {
@@ -185,3 +188,41 @@ _CHECKS: dict[str, Check] = {  # by the names of the classes, which are only imp
     "TranscriptionVerbose": _string("text", ("segments",)),
     "TranscriptionDiarized": _string("text", ("segments",)),
 }
+
+
+def as_object(cls: type[_T]) -> Decode[_T]:
+    """Return what makes an object of a wire class of a plain answer. It raises as `made_of` does."""
+
+    def decode(content: bytes) -> _T:
+        try:
+            raw = decode_json(content)
+        except ValueError:
+            raw = None
+        if is_object(raw):
+            return made_of(cls, raw, content)
+        check_no_error(content)
+        shown = content[:200].decode(errors="replace")
+        raise APIResponseValidationError(f"the answer is not a JSON object: {shown!r}", body=decode_body(content))
+
+    return decode
+
+
+def as_text(content: bytes) -> str:
+    """Return a plain answer as text. Raise `APIError` if it is a server's error."""
+    check_no_error(content)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        shown = content[:200].decode(errors="replace")
+        raise APIResponseValidationError(f"the answer is not text in UTF-8: {shown!r} ({error})", body=shown) from None
+
+
+def as_nothing(content: bytes) -> None:
+    """Return None for an answer that only says it was done. Raise `APIError` if it is a server's error."""
+    check_no_error(content, may_have_message=True)
+
+
+def as_bytes(content: bytes) -> bytes:
+    """Return a plain answer as it came. Raise `APIError` if it is a server's error."""
+    check_no_error(content)
+    return content

@@ -1,7 +1,7 @@
-"""Answers with all that HTTP says about them: what `with_raw_response` is made of.
+"""The `RawResponse` that the methods under `with_raw_response` return: an answer with its status and headers.
 
-An endpoint makes its calls by a `Caller`. With a `RawCaller` in its place it is the same endpoint, whose methods return
-a `RawResponse` with the object in it. So no endpoint has to know of this.
+`with_raw_response` is the same endpoint with a copy of its `Session` in which `is_raw` is set. `Exchange.answer` looks
+at it for plain answers, and the endpoint itself for streams. So the endpoints need no second set of methods.
 """
 
 from __future__ import annotations
@@ -9,24 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
+import httpx
 import trio
 
-from trio_openai._http.exchange import whole_response
-from trio_openai._http.session import Call
+from trio_openai._protocols.answers import Decode
 from trio_openai._wire.json import decode_json
 from trio_openai.errors import APIError
 
-from .calls import Caller, Decode
-
-if TYPE_CHECKING:
-    import httpx
-
-    from trio_openai._stream.stream import Stream
-
 T = TypeVar("T", covariant=True)
+_T = TypeVar("_T")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -45,7 +39,7 @@ class RawResponse(Generic[T]):
     retries_taken: int
     elapsed: timedelta
     _parse: Callable[[], T] = attrs.field(alias="parse")
-    _stream: Stream[Any, Any] | None = attrs.field(default=None, alias="stream")
+    _stream: Any = attrs.field(default=None, alias="stream")
 
     def parse(self) -> T:
         """The object that the method without `with_raw_response` returns; always the same.
@@ -131,7 +125,7 @@ class RawResponse(Generic[T]):
         return f"<RawResponse {self.status_code}, {what}>"
 
 
-def _parsed(decode: Decode[T], content: bytes, shown: bytes) -> T:
+def _parsed(decode: Decode[_T], content: bytes, shown: bytes) -> _T:
     """A body as an object. If it is none, an error may quote it, and a traceback shows it: then it is without the key.
 
     Raises:
@@ -144,42 +138,46 @@ def _parsed(decode: Decode[T], content: bytes, shown: bytes) -> T:
     return decode(content)
 
 
-@attrs.define(kw_only=True, eq=False, repr=False)
-class RawCaller(Caller):
-    """Makes the calls of the endpoints under a `with_raw_response`."""
+def raw_answer(
+    response: httpx.Response, content: bytes, shown: bytes, decode: Decode[_T], retries: int, seconds: float
+) -> RawResponse[_T]:
+    """Return the `RawResponse` of a plain answer.
 
-    plain: Caller
+    Args:
+        response: The response, whose body has been read.
+        content: The body.
+        shown: The body as an error may quote it, without secrets.
+        decode: Makes the object of the body.
+        retries: Attempts that failed before.
+        seconds: How long it took.
+    """
+    return RawResponse(
+        http_response=_whole(response, content),
+        retries_taken=retries,
+        elapsed=timedelta(seconds=seconds),
+        parse=functools.cache(functools.partial(_parsed, decode, content, shown)),
+    )
 
-    @classmethod
-    def like(cls, caller: Caller) -> RawCaller:
-        """One that shares everything with another."""
-        plain = caller.plainly()
-        return cls(**attrs.asdict(plain, recurse=False), plain=plain)
 
-    def plainly(self) -> Caller:
-        """As every caller's."""
-        return self.plain
+def raw_stream(stream: Any) -> RawResponse[Any]:
+    """Return the `RawResponse` of an open stream."""
+    timings = stream.timings
+    return RawResponse(
+        http_response=stream.response,
+        retries_taken=timings.retries,
+        elapsed=timedelta(seconds=timings.headers or 0.0),
+        parse=lambda: stream,
+        stream=stream,
+    )
 
-    async def answer(self, call: Call, decode: Decode[Any]) -> Any:
-        """As every caller's; what it would return is in the `RawResponse`."""
-        exchange = self.exchange(call)
-        began = trio.current_time()
-        response, content = await exchange.fetch()
-        seconds = trio.current_time() - began
-        return RawResponse(
-            http_response=whole_response(response, content),
-            retries_taken=exchange.policy.retries,
-            elapsed=timedelta(seconds=seconds),
-            parse=functools.cache(functools.partial(_parsed, decode, content, exchange.hidden(content))),
-        )
 
-    def opened(self, stream: Any) -> Any:
-        """As every caller's."""
-        timings = stream.timings
-        return RawResponse(
-            http_response=stream.response,
-            retries_taken=timings.retries,
-            elapsed=timedelta(seconds=timings.headers or 0.0),
-            parse=lambda: stream,
-            stream=stream,
-        )
+def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
+    """A response whose body has been read, with every header, whichever client it came from."""
+    whole = httpx.Response(
+        response.status_code,
+        content=content,
+        request=httpx.Request(response.request.method, str(response.request.url)),
+        extensions={"http_version": response.http_version.encode()},
+    )
+    whole.headers = httpx.Headers(response.headers.raw)  # not before: it would decompress what is decompressed
+    return whole

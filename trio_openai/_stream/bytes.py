@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_openai._http.body import body_of
-from trio_openai._http.exchange import Exchange
 from trio_openai._http.lifetime import BodyOwner
 from trio_openai._http.multipart import in_thread
+from trio_openai._request.exchange import Exchange
 from trio_openai.errors import APIError, APITimeoutError, StreamTruncatedError
 
 if TYPE_CHECKING:

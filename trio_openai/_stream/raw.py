@@ -12,12 +12,12 @@ from typing import Any, Self
 
 import trio
 
+from trio_openai._mistakes import IteratedAsync
 from trio_openai._wire.decoder_raw import BodyDecoder, MessageDecoder
 from trio_openai._wire.lifecycle import Decision
 from trio_openai._wire.sse import ServerSentEvent
 from trio_openai.errors import APIError
 
-from .mistakes import IteratedAsync
 from .source import EventSource
 
 

@@ -32,8 +32,8 @@ import httpx
 import trio
 
 from trio_openai._http.body import body_of
-from trio_openai._http.exchange import Exchange, is_final
 from trio_openai._http.lifetime import BodyOwner
+from trio_openai._request.exchange import Exchange, is_final
 from trio_openai._wire.decoder import Decoder
 from trio_openai._wire.decoder_raw import NoEventYet
 from trio_openai._wire.lifecycle import Decision, Lifecycle, State

@@ -19,12 +19,12 @@ import attrs
 import httpx
 import trio
 
+from trio_openai._mistakes import EntersAsync, IteratedAsync
 from trio_openai._wire.lifecycle import Verdict
 from trio_openai._wire.text import Printable
 
 from .background import BackgroundReader
 from .fanout import Overflow, Subscription
-from .mistakes import EntersAsync, IteratedAsync
 from .source import EventSource
 from .timings import Timings
 

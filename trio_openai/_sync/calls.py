@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 import attrs
 import trio
 
-from trio_openai._client.client import TrioOpenAI
+from trio_openai._client import TrioOpenAI
 from trio_openai._endpoints._endpoint import Endpoint, Objects, RawResponses, ReturnsT
 from trio_openai._endpoints._pages import Listing, Page
-from trio_openai._request.calls import hide_headers
+from trio_openai._mistakes import EntersBlocking
+from trio_openai._request.headers import hide_headers
 from trio_openai._request.raw_response import RawResponse
 from trio_openai._stream.bytes import ByteStream
-from trio_openai._stream.mistakes import EntersBlocking
 from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
 from trio_openai._stream.stream import (
     ChatCompletionStream,
@@ -83,17 +83,17 @@ class SyncStreamManager(EntersBlocking, Generic[SyncT]):
 
 
 @attrs.frozen(eq=False)
-class SyncCaller:
+class SyncSession:
     """What a client's endpoints share: where its calls run, and the options that `with_options` has changed."""
 
     portals: Portals[TrioOpenAI]
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    raw: bool = False  # whether answers are to be `RawResponse`s
+    is_raw: bool = False  # whether answers are to be `RawResponse`s
 
     def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
         """The client in a loop; to be called there."""
         client = portal.resident.with_options(**self.options) if self.options else portal.resident
-        return cast("TrioOpenAI", client.with_raw_response) if self.raw else client
+        return cast("TrioOpenAI", client.with_raw_response) if self.is_raw else client
 
     def ask(self, ask: Callable[[TrioOpenAI], Awaitable[Any]]) -> Any:
         """Make a call and wait for what comes of it."""
@@ -111,23 +111,23 @@ class _Opening(Generic[SyncT]):
 
     def __init__(
         self,
-        caller: SyncCaller,
+        session: SyncSession,
         ask: Callable[[TrioOpenAI], Awaitable[Any]],
         wrap: Wrap[Any, SyncT] | None = None,
     ) -> None:
         self.has_begun = False
-        self._caller, self._ask, self._wrap = caller, ask, wrap
+        self._session, self._ask, self._wrap = session, ask, wrap
         self._made: Any = None
 
     def run(self) -> SyncT:
         """Get it. Nothing of it is left if that is interrupted."""
         self.has_begun = True
-        return self._caller.portals.run(self._open, undo=self._close)
+        return self._session.portals.run(self._open, undo=self._close)
 
     async def _open(self, portal: Portal[TrioOpenAI]) -> SyncT:
-        self._made = made = await self._ask(self._caller.client(portal))
+        self._made = made = await self._ask(self._session.client(portal))
         wrap: Any = self._wrap or _WRAPPED.get(made.__class__)
-        wrapped: SyncT = wrap(made, portal, self._caller) if wrap else made
+        wrapped: SyncT = wrap(made, portal, self._session) if wrap else made
         return wrapped
 
     async def _close(self) -> None:
@@ -219,10 +219,7 @@ _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
 class SyncEndpoint(Endpoint[ReturnsT]):
     """The base of the blocking client's endpoints."""
 
-    _caller: SyncCaller
-
-    def _raw_caller(self) -> SyncCaller:
-        return attrs.evolve(self._caller, raw=True)
+    _session: SyncSession
 
 
 class Streamed(Generic[_P, SyncT]):
@@ -238,7 +235,7 @@ class Streamed(Generic[_P, SyncT]):
     def __get__(self, endpoint: SyncEndpoint[Any], owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
         def call(*args: _P.args, **params: _P.kwargs) -> SyncStreamManager[SyncT]:
             hide_headers(params)
-            return endpoint._caller.manager(  # pyright: ignore[reportPrivateUsage]
+            return endpoint._session.manager(  # pyright: ignore[reportPrivateUsage]
                 lambda client: self._find(client)(*args, **params), self._wrap
             )
 
@@ -258,7 +255,7 @@ class _Awaited(Generic[_P, _T]):
     def __get__(self, endpoint: SyncEndpoint[Any], owner: object) -> Callable[_P, Any]:
         def call(*args: _P.args, **params: _P.kwargs) -> Any:
             hide_headers(params)
-            return endpoint._caller.ask(  # pyright: ignore[reportPrivateUsage]
+            return endpoint._session.ask(  # pyright: ignore[reportPrivateUsage]
                 lambda client: self._find(client)(*args, **params)
             )
 

@@ -34,7 +34,7 @@ from trio_openai.types.params import (
     TranscriptionStreamParams,
 )
 
-from .calls import Paged, Plain, Streamed, SyncCaller, SyncEndpoint, SyncStreamManager
+from .calls import Paged, Plain, Streamed, SyncEndpoint, SyncSession, SyncStreamManager
 from .stream import (
     SyncByteStream,
     SyncChatCompletionStream,
@@ -60,9 +60,9 @@ class SyncChat(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncChat[RawResponses]
 
-    def __init__(self, caller: SyncCaller) -> None:
-        super().__init__(caller)
-        self.completions: SyncChatCompletions[ReturnsT] = SyncChatCompletions(caller)
+    def __init__(self, session: SyncSession) -> None:
+        super().__init__(session)
+        self.completions: SyncChatCompletions[ReturnsT] = SyncChatCompletions(session)
 
 
 class SyncChatCompletions(SyncEndpoint[ReturnsT]):
@@ -139,10 +139,10 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
     cancel = Plain(lambda client: client.responses.cancel)
     delete = Plain(lambda client: client.responses.delete)
 
-    def __init__(self, caller: SyncCaller) -> None:
-        super().__init__(caller)
-        self.retrieve: SyncRetrieveResponse[ReturnsT] = SyncRetrieveResponse(caller)
-        self.input_items: SyncInputItems[ReturnsT] = SyncInputItems(caller)
+    def __init__(self, session: SyncSession) -> None:
+        super().__init__(session)
+        self.retrieve: SyncRetrieveResponse[ReturnsT] = SyncRetrieveResponse(session)
+        self.input_items: SyncInputItems[ReturnsT] = SyncInputItems(session)
 
     if TYPE_CHECKING:
 
@@ -211,10 +211,10 @@ class SyncImages(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncImages[RawResponses]
 
-    def __init__(self, caller: SyncCaller) -> None:
-        super().__init__(caller)
-        self.generate: SyncGenerateImages[ReturnsT] = SyncGenerateImages(caller)
-        self.edit: SyncEditImages[ReturnsT] = SyncEditImages(caller)
+    def __init__(self, session: SyncSession) -> None:
+        super().__init__(session)
+        self.generate: SyncGenerateImages[ReturnsT] = SyncGenerateImages(session)
+        self.edit: SyncEditImages[ReturnsT] = SyncEditImages(session)
 
 
 class SyncGenerateImages(SyncEndpoint[ReturnsT]):
@@ -268,10 +268,10 @@ class SyncAudio(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncAudio[RawResponses]
 
-    def __init__(self, caller: SyncCaller) -> None:
-        super().__init__(caller)
-        self.transcriptions: SyncTranscriptions[ReturnsT] = SyncTranscriptions(caller)
-        self.speech: SyncSpeech[ReturnsT] = SyncSpeech(caller)
+    def __init__(self, session: SyncSession) -> None:
+        super().__init__(session)
+        self.transcriptions: SyncTranscriptions[ReturnsT] = SyncTranscriptions(session)
+        self.speech: SyncSpeech[ReturnsT] = SyncSpeech(session)
 
 
 class SyncTranscriptions(SyncEndpoint[ReturnsT]):
@@ -367,11 +367,11 @@ class SyncEmbeddings(SyncEndpoint[ReturnsT]):
 class SyncEndpoints(Generic[ReturnsT]):
     """The endpoints of a blocking client, or those below its `with_raw_response`."""
 
-    def _add_endpoints(self, caller: SyncCaller) -> None:
-        self.chat: SyncChat[ReturnsT] = SyncChat(caller)
-        self.completions: SyncCompletions[ReturnsT] = SyncCompletions(caller)
-        self.responses: SyncResponses[ReturnsT] = SyncResponses(caller)
-        self.images: SyncImages[ReturnsT] = SyncImages(caller)
-        self.audio: SyncAudio[ReturnsT] = SyncAudio(caller)
-        self.models: SyncModels[ReturnsT] = SyncModels(caller)
-        self.embeddings: SyncEmbeddings[ReturnsT] = SyncEmbeddings(caller)
+    def _add_endpoints(self, session: SyncSession) -> None:
+        self.chat: SyncChat[ReturnsT] = SyncChat(session)
+        self.completions: SyncCompletions[ReturnsT] = SyncCompletions(session)
+        self.responses: SyncResponses[ReturnsT] = SyncResponses(session)
+        self.images: SyncImages[ReturnsT] = SyncImages(session)
+        self.audio: SyncAudio[ReturnsT] = SyncAudio(session)
+        self.models: SyncModels[ReturnsT] = SyncModels(session)
+        self.embeddings: SyncEmbeddings[ReturnsT] = SyncEmbeddings(session)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
-from trio_openai._stream.mistakes import IteratedBlocking
+from trio_openai._mistakes import IteratedBlocking
 from trio_openai._stream.raw import keep_bytes, take_bytes
 from trio_openai._stream.source import EventSource
 from trio_openai._wire.decoder_raw import MessageDecoder

@@ -13,33 +13,35 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 import httpx
 import trio
 
 from trio_openai._deadlines import Clocks, Deadlines, Phase
+from trio_openai._http.body import body_of
+from trio_openai._http.connection import UnprovenEndError
+from trio_openai._http.secrets import Secrets, bare_request, secrets_of
+from trio_openai._http.slots import ONE_BUDGET
+from trio_openai._http.tracebacks import clear_tracebacks
+from trio_openai._http.transport import FORWARDER
+from trio_openai._mistakes import check_in_trio
+from trio_openai._protocols.answers import Decode
 from trio_openai._wire.failures import api_error, decode_body
 from trio_openai._wire.json import is_object
 from trio_openai._wire.retries import RetryPolicy
 from trio_openai.errors import APIConnectionError, APIError, APIStatusError, APITimeoutError, status_error_class
 
 from .api_key import Bearer
-from .body import body_of
-from .connection import UnprovenEndError
 from .redirects import Redirects, keep_what_describes
-from .secrets import Secrets, bare_request, secrets_of
+from .request import PreparedRequest
 from .sending import plain_stream, send
-from .session import Call, Session
-from .slots import ONE_BUDGET
-from .tracebacks import clear_tracebacks
-from .transport import FORWARDER
+from .session import Session
 
 if TYPE_CHECKING:
+    from trio_openai._http.multipart import FormFile
     from trio_openai._limits.permits import Permits
-
-    from .multipart import FormFile
 
 log = logging.getLogger("trio_openai")
 
@@ -59,22 +61,23 @@ class Exchange:
         lifetime: the client's.
     """
 
-    def __init__(self, session: Session, call: Call) -> None:
-        self.call = call
-        self.policy = RetryPolicy(call.max_retries)
-        self.clocks = Clocks(call.deadlines)
+    def __init__(self, session: Session, request: PreparedRequest) -> None:
+        check_in_trio()
+        self.request = request
+        self.policy = RetryPolicy(session.options.max_retries)
+        self.clocks = Clocks(request.deadlines)
         self.errors = session.errors
         self.lifetime = session.lifetime
-        self.max_event_bytes = session.max_event_bytes
+        self.max_event_bytes = session.options.max_event_bytes
         self._session = session
         self._next_at: float | None = None  # when the next attempt may begin, on trio's clock
         self._bearer: Bearer | None = None
         self._sent_headers: Any = None  # of the last request
         self._permits: Permits | None = None  # unless there is a limiter
-        if session.limiter is not None:
+        if (limiter := session.options.limiter) is not None:
             from trio_openai._limits.permits import Permits
 
-            self._permits = Permits(session.limiter, call.method, call.path, call.content)
+            self._permits = Permits(limiter, request.method, request.path, request.content)
 
     async def open(self) -> httpx.Response:
         """Send the request until there is a response without an error status. When its body is done, call `settle`.
@@ -99,6 +102,26 @@ class Exchange:
         Raises: as `open`.
         """
         return await self.lifetime.run(lambda: self._retried(self._fetched))
+
+    async def answer(self, decode: Decode[_T]) -> _T:
+        """Send the request and return its whole answer as an object, or as a `RawResponse` of one.
+
+        Raises:
+            APIError: The request failed; `APIResponseValidationError` if the answer is not what the API promises.
+        """
+        started = trio.current_time()
+        response, content = await self.fetch()
+        if self._session.is_raw:
+            from .raw_response import raw_answer
+
+            taken = trio.current_time() - started
+            return cast("_T", raw_answer(response, content, self.hidden(content), decode, self.policy.retries, taken))
+        try:
+            return decode(content)
+        except APIError as error:
+            content = b""  # keep it out of the locals that a traceback shows
+            error.request_id = response.headers.get("x-request-id")
+            raise self.cleaned(error) from None
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         while True:
@@ -161,7 +184,7 @@ class Exchange:
                 return await function(*args)
         finally:
             self.clocks.spend(trio.current_time() - started)
-        raise timed_out(phase, getattr(self.call.deadlines, phase))
+        raise timed_out(phase, getattr(self.request.deadlines, phase))
 
     async def _read_all(self, response: httpx.Response) -> bytes:
         """The whole body. The connection is released, whatever happens."""
@@ -185,7 +208,8 @@ class Exchange:
 
     def ask_instead(self, path: str, query: Mapping[str, str]) -> None:
         """Have the next attempt ask for another thing, by GET."""
-        self.call = attrs.evolve(self.call, method="GET", path=path, query={**self.call.query, **query}, content=None)
+        mine = self.request
+        self.request = attrs.evolve(mine, method="GET", path=path, query={**mine.query, **query}, content=None)
         if self._permits is not None:
             self._permits.ask_instead(path)
 
@@ -203,8 +227,8 @@ class Exchange:
         return await (self._sent() if self._permits is None else self._permits.attempt(self._sent))
 
     async def _sent(self) -> httpx.Response:
-        self._bearer = await self._session.key.bearer() if self._session.key else None
-        form = self.call.content
+        self._bearer = await key.bearer() if (key := self._session.options.key) else None
+        form = self.request.content
         if form is None or isinstance(form, bytes):
             return await self._answered([])
         files = await form.measured()
@@ -217,7 +241,7 @@ class Exchange:
         """The response, whose status is no error, at the end of the redirects."""
         try:
             response = await self._send(self._request(files), self._bearer)
-            redirects = Redirects(self._session.may_leave_origin)
+            redirects = Redirects(self._session.options.follow_cross_origin_redirects)
             while response.next_request is not None:
                 if problem := redirects.problem(response):
                     raise await self._redirect_error(response, problem)
@@ -234,9 +258,9 @@ class Exchange:
 
     def translated(self, error: Exception) -> APIConnectionError:
         """Return an exception of the HTTP client as an error of ours, whose cause it is unless it shows a secret."""
-        ours = translated(error, self.call.deadlines)
+        ours = translated(error, self.request.deadlines)
         if type(error).__name__ == "PoolTimeout":
-            ours = self.lifetime.no_slot(self.call.deadlines.connect)
+            ours = self.lifetime.no_slot(self.request.deadlines.connect)
         if request := vars(error).get("_request"):
             error.request = bare_request(request)  # type: ignore[attr-defined]
         if not self._secrets().are_in(error):
@@ -246,30 +270,30 @@ class Exchange:
     def _secrets(self) -> Secrets:
         """What is secret in the last request."""
         key = [self._bearer.secret] if self._bearer is not None else []
-        return secrets_of(self._sent_headers, self._session.base_url, self.call.query, *key)
+        return secrets_of(self._sent_headers, self._session.options.url, self.request.query, *key)
 
     def _request(self, files: list[tuple[str, FormFile]]) -> httpx.Request:
-        call = self.call
-        content = call.content
+        prepared = self.request
+        content = prepared.content
         body: dict[str, Any] = {"content": content}
         if not isinstance(content, bytes | None):
             body = {"data": content.data(), "files": files}
         request = self._session.http.build_request(
-            call.method,
-            self._session.url(call.path, call.query),
-            headers=call.headers.raw,
+            prepared.method,
+            self._session.url(prepared.path, prepared.query),
+            headers=prepared.headers.raw,
             **body,
         )
         if not isinstance(content, bytes | None):
             request.stream = content.stream(request.stream)
         else:
             request.stream = plain_stream(request.stream, content or b"")
-        self._session.set_cookies(request, call.headers.get("cookie"))
+        self._session.set_cookies(request, prepared.headers.get("cookie"))
         return request
 
     async def _send(self, request: httpx.Request, bearer: Bearer | None) -> httpx.Response:
         self._sent_headers = request.headers
-        request.extensions |= {"timeout": self.call.deadlines.as_httpx(), ONE_BUDGET: True}
+        request.extensions |= {"timeout": self.request.deadlines.as_httpx(), ONE_BUDGET: True}
         return await send(self._session, request, bearer)
 
     async def _follow(self, response: httpx.Response, *, has_left: bool) -> httpx.Response:
@@ -280,7 +304,7 @@ class Exchange:
         if has_left:
             keep_what_describes(request)
         else:
-            self._session.set_cookies(request, self.call.headers.get("cookie"))
+            self._session.set_cookies(request, self.request.headers.get("cookie"))
         return await self._send(request, None)
 
     async def _redirect_error(self, response: httpx.Response, problem: str) -> APIStatusError:
@@ -307,7 +331,7 @@ class Exchange:
             response.status_code,
             headers=headers,
             content=content,
-            request=_as_httpx(response.request),
+            request=httpx.Request(response.request.method, str(response.request.url)),
         )
         return error
 
@@ -336,23 +360,6 @@ def _is_json_object(content: bytes) -> bool:
     return content.rstrip().endswith(b"}") and is_object(decode_body(content))
 
 
-def whole_response(response: httpx.Response, content: bytes) -> httpx.Response:
-    """A response whose body has been read, with every header, whichever client it came from."""
-    whole = httpx.Response(
-        response.status_code,
-        content=content,
-        request=_as_httpx(response.request),
-        extensions={"http_version": response.http_version.encode()},
-    )
-    whole.headers = httpx.Headers(response.headers.raw)  # not before: it would decompress what is decompressed
-    return whole
-
-
-def _as_httpx(request: Any) -> httpx.Request:
-    """A bare request of any library's as one of httpx's."""
-    return httpx.Request(request.method, str(request.url))
-
-
 def _by_proxy(response: httpx.Response, body: object) -> str:
     """What to say of a proxy that was handed the request. It answers in HTML, an API in JSON."""
     way = response.extensions.get(FORWARDER)
@@ -361,7 +368,7 @@ def _by_proxy(response: httpx.Response, body: object) -> str:
 
 async def _proxy_refusal(response: httpx.Response) -> Exception:
     """What a proxy, and no other, answers with: 407. The connection is released."""
-    from .proxy import refusal
+    from trio_openai._http.proxy import refusal
 
     await body_of(response).aclose()
     return refusal("the proxy", response.status_code, response.headers.get("proxy-authenticate", ""))

@@ -14,11 +14,12 @@ from typing import Any
 import httpx
 import trio
 
-from .body import BODY, body_of
-from .codings import decoded
-from .foreign_body import CLOSE_SECONDS, ForeignBody
+from trio_openai._http.body import BODY, body_of
+from trio_openai._http.codings import decoded
+from trio_openai._http.foreign_body import CLOSE_SECONDS, ForeignBody
+from trio_openai._http.transport import NATIVE
+
 from .session import Session
-from .transport import NATIVE
 
 
 class _Once:
@@ -107,5 +108,5 @@ async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Res
             response.extensions[BODY] = ForeignBody(response, undo.pop_all(), session.errors)
     if "content-encoding" in response.headers and not is_decoded:
         header = response.headers["content-encoding"]
-        response.extensions[BODY] = decoded(body_of(response), header, session.max_event_bytes)
+        response.extensions[BODY] = decoded(body_of(response), header, session.options.max_event_bytes)
     return response
