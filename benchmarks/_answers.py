@@ -1,10 +1,10 @@
-"""A server for many short calls, and for streams that stay open: asyncio, bytes made beforehand, keep-alive.
+"""A server for many short calls and for streams that stay open. It uses asyncio, prepared bytes and keep-alive.
 
-The URL's path begins with what is wanted:
+The URL's path begins with the kind of response:
 
-* `/short`: a whole answer of a few events, and the connection stays open;
-* `/close`: the same, and the connection ends;
-* `/held`: the head and the opening events. The rest comes when somebody asks for `/release`.
+* `/short`: a complete response of a few events; the connection stays open.
+* `/close`: the same, but the connection is closed.
+* `/held`: the head and the opening events. The rest is sent when somebody requests `/release`.
 
     python _answers.py CPU        prints its port and serves until its standard input ends
 """
@@ -19,12 +19,12 @@ import threading
 from _machine import pin
 from _wire import CHAT, HEAD, KEPT_HEAD
 
-EVENTS = 5  # of a short answer
+EVENTS = 5  # in a short response
 _EVENTS = CHAT.beginning + b"".join(CHAT.writes(EVENTS - 1, 1)) + CHAT.tail
 
 
 class _Connection(asyncio.Protocol):
-    """One client's connection; requests come one after the other."""
+    """One client's connection, with one request at a time."""
 
     held: set[asyncio.Transport]
 
@@ -62,7 +62,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """Listen, print the port, serve."""
+    """Listen, print the port, and serve."""
     _Connection.held = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=8192)

@@ -1,4 +1,4 @@
-"""What a call costs in this library, beside how many others, and made by whom. For `scale.py`."""
+"""The cost of a call in this library, depending on the number of other calls and on who makes it. For `scale.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trio_openai import TrioOpenAI
 
 _WARM_UP = 50
 _AT_A_TIME = 100
-_ROUND = 5000  # calls of one way, before the next has its turn
+_ROUND = 5000  # calls of one kind before the next kind has its turn
 
 
 def _client(port: int) -> TrioOpenAI:
@@ -33,7 +33,7 @@ def _at(client: TrioOpenAI, port: int, wanted: str) -> TrioOpenAI:
 
 @asynccontextmanager
 async def _others(client: TrioOpenAI, port: int, busy: int, idle: int) -> AsyncIterator[None]:
-    """Have so many streams that are under way, silently, and so many connections that wait in the pool."""
+    """Keep `busy` silent streams open, or `idle` connections waiting in the pool, during the block."""
     held = _at(client, port, "held")
     opened = 0
     async with trio.open_nursery() as nursery:
@@ -58,7 +58,7 @@ async def _others(client: TrioOpenAI, port: int, busy: int, idle: int) -> AsyncI
 
 
 async def _one(client: TrioOpenAI) -> float:
-    """One call. Returns the seconds until it was open."""
+    """Make one call. Return the seconds until its stream was open."""
     began = time.perf_counter()
     async with client.chat.completions.stream(**CHAT_REQUEST) as stream:
         opened = time.perf_counter() - began
@@ -67,7 +67,7 @@ async def _one(client: TrioOpenAI) -> float:
 
 
 async def _time_opening(port: int, wanted: str, busy: int, idle: int, requests: int) -> tuple[float, float]:
-    """Seconds by the clock until a stream is open, and of CPU until its end."""
+    """Return the wall-clock seconds until a stream is open, and the CPU seconds until its end."""
     async with _client(port) as client, _others(client, port, busy, idle):
         asking = _at(client, port, wanted)
         for _ in range(min(requests, _WARM_UP)):
@@ -78,16 +78,16 @@ async def _time_opening(port: int, wanted: str, busy: int, idle: int, requests: 
 
 
 def _cases(others: int) -> Iterator[tuple[str, str, int, int]]:
-    """What is asked for, of what kind the others are, and how many are busy and idle; one, and then many."""
+    """Yield the requested path, the kind of the other calls, and how many are busy and idle; first one, then many."""
     for count in (1, others):
         yield "short", "idle", 0, count
-    for wanted in ("short", "close"):  # with idle connections there would be no new one
+    for wanted in ("short", "close"):  # a new connection is only made if none is idle
         for count in (1, others):
             yield wanted, "busy", count, 0
 
 
 def measure_opening(others: int, repeats: int, requests: int) -> list[dict[str, Any]]:
-    """Every case, in turn."""
+    """Measure every case in turn, and repeat."""
     results: dict[str, dict[str, Any]] = {}
     for number in range(repeats):
         for wanted, kind, busy, idle in _cases(others):
@@ -108,7 +108,7 @@ def measure_opening(others: int, repeats: int, requests: int) -> list[dict[str, 
 
 
 async def _by_workers(client: TrioOpenAI, calls: int) -> None:
-    """By hand: so many tasks that take the next one each."""
+    """Make the calls without `run_many`: each of 100 tasks takes the next call."""
     left: Iterator[int] = iter(range(calls))
 
     async def work() -> None:
@@ -138,7 +138,7 @@ _WAYS: dict[str, Callable[[TrioOpenAI, int], Awaitable[None]]] = {
 async def _time_calls(port: int, calls: int) -> list[dict[str, Any]]:
     results = [{"case": name, "calls": 0, "cpu": 0.0, "wall": 0.0} for name in _WAYS]
     async with _client(port) as client:
-        await _by_workers(client, min(calls, _AT_A_TIME * 2))  # to warm up, and have the connections
+        await _by_workers(client, min(calls, _AT_A_TIME * 2))  # warm up and open the connections
         while (left := calls - results[-1]["calls"]) > 0:
             count = min(_ROUND, left)
             for result in results:
@@ -153,6 +153,6 @@ async def _time_calls(port: int, calls: int) -> list[dict[str, Any]]:
 
 
 def measure_calls(calls: int) -> list[dict[str, Any]]:
-    """So many short calls, each way, in rounds that alternate."""
+    """Make short calls in each way, in alternating rounds."""
     with server("_answers.py", cores()[1]) as port:
         return trio.run(_time_calls, port, calls)

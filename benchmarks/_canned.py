@@ -1,4 +1,4 @@
-"""Answers that are in memory already: a client whose connections the kernel has no part in."""
+"""A client whose responses come from memory, so that the kernel plays no part in the figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trio_openai import TrioOpenAI, TrioTransport
 
 
 class CannedStream(trio.abc.Stream):
-    """A connection whose answer is there already, one piece a read. The answer's events wait for the gate."""
+    """A connection whose response is already in memory, one piece per read. Its events wait until the gate opens."""
 
     def __init__(self, pieces: list[bytes], gate: trio.Event) -> None:
         self._pieces: Iterator[bytes] = iter([*pieces, CHAT.tail])
@@ -27,10 +27,10 @@ class CannedStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if self._head:
-            await trio.lowlevel.checkpoint()  # before the bytes are taken: a cancelled read loses nothing
+            await trio.lowlevel.checkpoint()  # before taking the bytes, so that a cancelled read loses nothing
             head, self._head = self._head, b""
             return head
-        await self._gate.wait()  # a checkpoint, open or not
+        await self._gate.wait()  # a checkpoint even if the gate is open
         return next(self._pieces, b"")
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class CannedStream(trio.abc.Stream):
 
 
 def client_of(pieces: list[bytes], gate: trio.Event) -> TrioOpenAI:
-    """A client whose every connection answers with these pieces."""
+    """Return a client whose connections all answer with these pieces."""
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()

@@ -1,12 +1,13 @@
-"""The process that is measured: one contender, one plan, one figure.
+"""The measured process: it runs one contender with one plan and prints one figure.
 
-It warms up, opens the streams, waits until the first event of each has arrived, reads the CPU clock, opens the server's
-gate, and reads the clock again at the last event of the last stream. So imports, connections and requests do not count.
+It warms up, opens all streams, waits until the opening events of each have arrived, and reads the CPU clock. Then it
+opens the server's gate, and reads the clock again at the last event of the last stream. So imports, connections and
+requests do not count.
 
-With a `timed` plan it also notes how long after its write each event was there: the clock is the machine's, and so the
-server's.
+With a `timed` plan it also records each event's delay since its write, which works because the monotonic clock is the
+same in all processes of a machine.
 
-    python _client.py CONTENDER PORT CPU PATH       prints one line of JSON; the path names the plan
+    python _client.py CONTENDER PORT CPU PATH       prints one line of JSON; the path contains the plan
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from _contenders import CONTENDERS, Contender, Tally
 from _machine import pin
 from _plan import Plan
 
-_WARM_UP_EVENTS = 600  # in all
+_WARM_UP_EVENTS = 600  # over all streams
 _SETTLE_SECONDS = 0.02
 
 
 class Meter:
-    """CPU seconds of this process, and how often it waited, between `begin` and `end`; with a `timed` plan the delays.
+    """Measures this process between `begin` and `end`: CPU seconds, sleeps, and delays with a `timed` plan.
 
     Attributes:
-        note: to be called with the text of every event; None if nothing is to be noted.
+        note: the function to call with the text of every event; None if there is nothing to record.
     """
 
     def __init__(self, port: int, plan: Plan) -> None:
@@ -51,7 +52,7 @@ class Meter:
         self._sent.append(sent)
 
     def begin(self) -> None:
-        """Open the gate."""
+        """Start measuring and open the server's gate."""
         gc.collect()
         self._waits = -self._count_waits()
         self._seconds = -time.process_time()
@@ -59,13 +60,13 @@ class Meter:
             gate.sendto(str(os.getpid()).encode(), self._gate)
 
     def end(self) -> dict[str, float]:
-        """What it took since `begin`."""
+        """Return the figures since `begin`."""
         self._seconds += time.process_time()
         self._waits += self._count_waits()
         return {"cpu_seconds": self._seconds, "waits": self._waits, **self._summary()}
 
     def _summary(self) -> dict[str, float]:
-        """The delays in microseconds, and at which rate the server wrote."""
+        """Return percentiles of the delays in microseconds, and the rate at which the server wrote."""
         if self.note is None:
             return {}
         delays = sorted(self._delays)
@@ -105,7 +106,7 @@ async def _on_asyncio(contender: Contender, port: int, plan: Plan) -> dict[str, 
 
 
 def _in_threads(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
-    """The contender blocks. The clock is read in the threads that it reads in, as the first and the last event come."""
+    """Measure a contender that blocks. The thread that receives the last event reads the clock."""
     first, meter = threading.Event(), Meter(port, plan)
     measured: list[dict[str, float]] = []
     tally = Tally(plan.streams, first.set, lambda: measured.append(meter.end()))
@@ -130,7 +131,7 @@ def _warm_up(plan: Plan) -> Plan:
 
 
 def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
-    """Warm up, then measure, in one event loop if it takes one."""
+    """Warm up, then measure, both in the same event loop if the contender needs one."""
     if not contender.loop:
         _in_threads(contender, port, _warm_up(plan))
         return _in_threads(contender, port, plan)
@@ -144,7 +145,7 @@ def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
 
 
 def main(name: str, port: str, cpu: str, path: str) -> None:
-    """The command."""
+    """Run the command."""
     pin(int(cpu))
     print(json.dumps(measure(CONTENDERS[name], int(port), Plan.of_path(path))))
 

@@ -1,6 +1,8 @@
-"""The contenders. Each opens all streams of a plan at once, reads every event of each, and says so to the tally.
+"""The contenders: the ways to read a stream that are compared.
 
-They differ in what makes an event of the bytes, and in nothing else. What a contender needs it imports itself.
+Each opens all streams of a plan at once, reads every event, and reports to the tally. They differ only in the code that
+turns bytes into events. Each imports what it needs inside its function, so that a missing package, or a slow import,
+affects no other contender.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ _READ_SIZE = 64 * 1024
 
 
 class Tally:
-    """Says when the opening events of every stream have arrived, and when the last one has.
+    """Counts streams. Calls back when all have received their opening events, and when all have ended.
 
     Attributes:
-        note: what is to be called with the text of every event, or None. Of chat completions only.
+        note: the function to call with the text of every event, or None. Only for chat completions.
     """
 
     def __init__(
@@ -35,17 +37,17 @@ class Tally:
         self.note = note
         self._to_begin = self._to_end = streams
         self._on_first, self._on_last = on_first, on_last
-        self._lock = threading.Lock()  # the streams of some are in threads
+        self._lock = threading.Lock()  # blocking contenders read each stream in a thread
 
     def first(self) -> None:
-        """One stream's opening events have arrived."""
+        """Record that one stream's opening events have arrived."""
         with self._lock:
             self._to_begin -= 1
             if not self._to_begin:
                 self._on_first()
 
     def last(self) -> None:
-        """One stream's last event has arrived."""
+        """Record that one stream's last event has arrived."""
         with self._lock:
             self._to_end -= 1
             if not self._to_end:
@@ -58,14 +60,13 @@ RunBlocking = Callable[[str, Plan, Tally], None]
 
 @attrs.frozen
 class Contender:
-    """One way of reading a stream.
+    """One way to read a stream.
 
     Attributes:
-        run: streams a plan from a base URL to its end.
-        needs: the package that may not be there.
-        loop: `trio` or `asyncio`; empty for one that blocks, which reads each stream in a thread.
-        repeats: how often it is measured at the most: what takes ten times as long as the others need not be repeated
-            as often.
+        run: the function that reads all streams of a plan from a base URL to their end.
+        needs: the package that must be installed.
+        loop: `trio` or `asyncio`; empty for a blocking contender, which reads each stream in a thread.
+        repeats: the largest number of repeats, for contenders that take ten times as long as the others.
     """
 
     run: Run | RunBlocking
@@ -106,7 +107,7 @@ async def _trio_openai(url: str, plan: Plan, tally: Tally) -> None:
 
 
 def _stream_of(client: Any, plan: Plan) -> Any:
-    """The manager of one stream of this library's client."""
+    """Return the context manager of one stream of this library's client."""
     if plan.api == "responses":
         return client.responses.stream(**_RESPONSES_REQUEST)
     return client.chat.completions.stream(**CHAT_REQUEST)
@@ -117,7 +118,7 @@ async def _trio_openai_h11(url: str, plan: Plan, tally: Tally) -> None:
 
     from trio_openai._http import transport as _transport
 
-    # In this process only, which measures nothing else.
+    # This process measures only this contender, so the patch affects no other.
     _transport.ResponseParser = h11_parser.ResponseParser  # type: ignore[attr-defined,assignment]
     await _trio_openai(url, plan, tally)
 
@@ -137,7 +138,7 @@ async def _openai_on_asyncio(url: str, plan: Plan, tally: Tally) -> None:
 
 
 def _openai_client(url: str, plan: Plan) -> Any:
-    """The client as it comes; only its pool is made larger, if there are more streams than its thousand connections."""
+    """Return a client with default settings, except for a larger pool if the plan needs more than 1,000 connections."""
     import httpx2
     import openai
 
@@ -182,7 +183,7 @@ def _openai_blocking(url: str, plan: Plan, tally: Tally) -> None:
 
 
 def _in_threads(read: Callable[[], None], count: int) -> None:
-    """Read so many streams at a time: one in this thread, the others in threads of their own."""
+    """Read `count` streams at the same time, one in this thread and each other one in a new thread."""
     threads = [threading.Thread(target=read) for _ in range(count - 1)]
     for thread in threads:
         thread.start()
@@ -220,7 +221,7 @@ async def _httpx_raw(url: str, plan: Plan, tally: Tally) -> None:
 
 
 async def _read_pieces(pieces: AsyncIterator[bytes], plan: Plan, tally: Tally) -> None:
-    """Read one body, whose pieces are of any size."""
+    """Read one body, by its number of bytes, since the pieces do not match events."""
     left = sum(map(len, plan.wire.opening))
     while left > 0:
         left -= len(await anext(pieces))
@@ -242,7 +243,7 @@ async def _bare_socket(url: str, plan: Plan, tally: Tally) -> None:
 
 
 async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
-    """Read one stream as little as it can be read: split at empty lines, decode what stands in the braces."""
+    """Read one stream with the least possible work: split at empty lines and decode the JSON of each event."""
     import orjson
     import trio
 
@@ -257,7 +258,7 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
             while left > 0:
                 data = await stream.receive_some(_READ_SIZE)
                 if not data:
-                    raise EOFError("the server has gone")
+                    raise EOFError("the server closed the connection too early")
                 *blocks, rest = (rest + data).split(b"\n\n")
                 for block in blocks:
                     raw = loads(block[block.find(b"{") :])

@@ -1,4 +1,4 @@
-"""The machine: cores, limits, and what to name beside a figure."""
+"""The machine: its cores, its limits, and the description that is printed with the figures."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ PACKAGES = (
 
 
 def cores() -> tuple[int, int]:
-    """A core for the client and one for the server: two different ones, if there are two."""
+    """Return a core for the client and one for the server. They differ if there are at least two."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     return usable[0], usable[-1]
 
 
 def pin(cpu: int) -> None:
-    """Keep this process on one core, where the operating system can do that."""
+    """Keep this process on one core, if the operating system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cpu})
 
 
 def raise_file_limit(wanted: int = 65_536) -> None:
-    """Raise the number of files that this process and its children may open, as far as it is allowed to."""
+    """Raise the limit of open files for this process and its children as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < limit:
@@ -45,7 +45,7 @@ def raise_file_limit(wanted: int = 65_536) -> None:
 
 
 def describe() -> dict[str, object]:
-    """The machine, Python, and the versions of the packages that are measured."""
+    """Return the machine, the Python version, and the versions of the measured packages."""
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.release()}",

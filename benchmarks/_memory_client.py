@@ -1,11 +1,11 @@
-"""The process whose memory is measured: one contender, so many streams that are open and silent.
+"""The process whose memory is measured: one contender with many streams that are open and silent.
 
-It warms up with ten, so that imports and caches are not counted. Then it opens three lots of as many streams, waits
-each time until the opening events of all have arrived, and looks at what it has grown by. The first lot also pays for
-what the opening of so many at once takes at its height, which the process keeps and the next lot finds; the third is
-traced.
+It warms up with ten streams, so that imports and caches do not count. Then it opens three lots of the same number of
+streams. After each lot it waits until all opening events have arrived, and measures how much it has grown. The first
+lot also pays for the peak while opening so many streams at once: the allocator keeps that memory, and the second lot
+reuses it. The third lot is measured with tracemalloc.
 
-    python _memory_client.py CONTENDER PORT CPU PATH       prints one line of JSON: bytes
+    python _memory_client.py CONTENDER PORT CPU PATH       prints one line of JSON: bytes per stream
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOTS = 3
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory; where there is no /proc, the most there ever were."""
+    """Return the resident bytes of this process; without /proc, their maximum so far."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -44,7 +44,7 @@ def _used() -> tuple[int, int]:
 async def _open(
     nursery: trio.Nursery, contender: Contender, port: int, plan: Plan, streams: int, *, trace: bool = False
 ) -> tuple[int, int]:
-    """Open so many streams more, for good, and see what they take, both ways of counting."""
+    """Open more streams and keep them open. Return how much they take, resident and as traced by Python."""
     if trace:
         tracemalloc.start()
     before = _used()
@@ -59,7 +59,7 @@ async def _open(
 
 
 async def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
-    """Bytes a stream: what the process grew by, and what Python's allocators were asked for."""
+    """Return the bytes per stream: the growth of the process, and what Python's allocators were asked for."""
     streams = (plan.streams - WARM_UP) // LOTS
     async with trio.open_nursery() as nursery:
         await _open(nursery, contender, port, plan, WARM_UP)
@@ -71,7 +71,7 @@ async def measure(contender: Contender, port: int, plan: Plan) -> dict[str, floa
 
 
 def main(name: str, port: str, cpu: str, path: str) -> None:
-    """The command."""
+    """Run the command."""
     print(json.dumps(trio.run(measure, CONTENDERS[name], int(port), Plan.of_path(path))))
 
 

@@ -1,7 +1,7 @@
-"""When the client has dealt with all that was sent to it: then its process sleeps, in its event loop's wait.
+"""Find out when the client has processed everything that was sent to it: then its process sleeps in its event loop.
 
-A packet over loopback wakes the process that waits for it before the `send` returns. So after a write the client runs,
-and once it sleeps again it has read everything. Asking the kernel costs the client nothing; an answer by socket would.
+A packet over loopback wakes the waiting process before `send` returns. So the client is running after a write, and once
+it sleeps again it has read everything. Asking the kernel costs the client nothing, while a reply over a socket would.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 
 _SLEEPING = b"S"
-_GUESS = 0.002  # seconds, where there is no /proc to ask
+_GUESS = 0.002  # seconds to wait where there is no /proc
 
 
 class ClientWatch:
-    """Watches the threads that one process has now, by its id."""
+    """Watches all threads that a process has at the moment of creation."""
 
     def __init__(self, pid: int) -> None:
         self._stats = [os.open(stat, os.O_RDONLY) for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
-        # Between two looks at two threads one may have woken the other: so all have to be seen asleep twice.
+        # While we look at one thread, another may wake it. So all of them must be seen asleep twice in a row.
         self._looks = min(2, len(self._stats))
 
     def wait_idle(self) -> None:
-        """Return when the process sleeps, or has ended. Without /proc: after a short while."""
+        """Wait until the process sleeps or has ended. Without /proc, wait for a short fixed time."""
         if not self._stats:
             time.sleep(_GUESS)
             return
@@ -31,7 +31,7 @@ class ClientWatch:
             self.give_way()
 
     def give_way(self) -> None:
-        """Let another process have the core, if there is one that wants it."""
+        """Yield the core to another process, if one is ready to run."""
         time.sleep(0)
 
     def _sleeps(self) -> bool:
@@ -43,7 +43,7 @@ class ClientWatch:
 
 
 def _state(stat: int) -> bytes:
-    """The state's letter, the field after the program's name in brackets (proc_pid_stat(5)), or nothing."""
+    """Return the thread's state letter, the field after the program name (proc_pid_stat(5)); empty if it has ended."""
     try:
         line = os.pread(stat, 512, 0)
     except ProcessLookupError:

@@ -1,4 +1,7 @@
-"""What one measurement streams: the plan, which travels in the URL's path. `_wire.py` has the bytes."""
+"""The plan of a measurement: how many streams and events, and how fast. It travels in the URL's path.
+
+So the server learns from the request what to send, and needs no other configuration. `_wire.py` has the bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,23 @@ import attrs
 from _wire import WIRES, Wire
 
 PACES = ("lockstep", "free", "timed", "endless")
-RATE = 50  # events a second of each stream, `timed`
+RATE = 50  # events per second of each stream, with the pace `timed`
 
 
 @attrs.frozen
 class Plan:
-    """What the server is to send.
+    """A description of what the server sends.
 
     Attributes:
-        streams: streams that are open at a time.
-        events: events of each stream that are measured. The opening ones go out with the head, before the gate.
-        per_write: events in one TCP write.
-        pace: `lockstep`: every stream gets a write, and the next round comes when the client has nothing left to do, so
-            one write is one read. `free`: as fast as the server can, and what piles up the client reads at once.
-            `timed`: `RATE` events a second of each stream, evenly spread, each with the time of its write as its text.
-            `endless`: the events of one stream again and again, as fast as the server can, until the client leaves.
-        api: whose events: `chat` or `responses`.
+        streams: the number of streams that are open at the same time.
+        events: the number of measured events of each stream. The opening events are sent with the response head,
+            before the measurement starts, and do not count.
+        per_write: the number of events in one TCP write.
+        pace: `lockstep`: write once to every stream, and start the next round when the client has nothing left to do,
+            so one write is one read. `free`: write as fast as possible, so the client reads whatever has piled up.
+            `timed`: `RATE` events per second and stream, evenly spread, each with the time of its write as its text.
+            `endless`: repeat the events of one stream as fast as possible until the client leaves.
+        api: the API whose events are sent: `chat` or `responses`.
     """
 
     streams: int
@@ -34,24 +38,24 @@ class Plan:
 
     @property
     def path(self) -> str:
-        """The beginning of every URL's path."""
+        """The beginning of the URL's path."""
         return f"/{self.streams}/{self.events}/{self.per_write}/{self.pace}/{self.api}/v1"
 
     @property
     def wire(self) -> Wire:
-        """The bytes."""
+        """The bytes of the API's stream."""
         return WIRES[self.api]
 
     @classmethod
     def of_path(cls, path: str) -> Plan:
-        """The plan that a path names."""
+        """Return the plan in a URL's path."""
         found = re.match(r"/(\d+)/(\d+)/(\d+)/(\w+)/(\w+)/v1", path)
         if found is None:
-            raise ValueError(f"a path without a plan: {path[:80]!r}")
+            raise ValueError(f"the path contains no plan: {path[:80]!r}")
         streams, events, per_write, pace, api = found.groups()
         return cls(int(streams), int(events), int(per_write), pace, api)
 
     @classmethod
     def of_request(cls, head: bytes) -> Plan:
-        """The plan that a request's first line names."""
+        """Return the plan in the path of a request's first line."""
         return cls.of_path(head.partition(b" ")[2].decode("latin-1"))

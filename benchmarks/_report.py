@@ -1,9 +1,10 @@
-"""Results as tables of medians and ratios, and as JSON; and the command line that all benchmarks have."""
+"""The output of all benchmarks (tables of medians and ratios, and JSON) and their common command-line options."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -18,26 +19,26 @@ from _runner import Result
 
 
 def parser(doc: str, repeats: int = 0) -> argparse.ArgumentParser:
-    """The options of every benchmark; `repeats` if it takes them."""
+    """Return a parser with the options of every benchmark, and `--repeats` if a default is given."""
     parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only show that it runs, in some seconds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument("--quick", action="store_true", help="only prove that it runs, within seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     if repeats:
-        what = f"measurements of each ({repeats}; 1 with --quick)"
+        what = f"how often to measure each case ({repeats}; 1 with --quick)"
         parser.add_argument("--repeats", type=int, default=0, metavar="N", help=what)
     return parser
 
 
 @attrs.frozen
 class Table:
-    """A table with what it says."""
+    """A table as text, with its caption."""
 
     caption: str
     text: str
 
 
 def publish(title: str, tables: dict[str, Table], results: list[dict[str, Any]], path: Path | None) -> None:
-    """Print the tables, and write all of it as JSON if there is a path."""
+    """Print the tables. Write tables and figures as JSON if there is a path."""
     print(f"{title}\n{header()}")
     for each in tables.values():
         print(f"\n{each.caption}:\n\n{each.text}")
@@ -47,8 +48,17 @@ def publish(title: str, tables: dict[str, Table], results: list[dict[str, Any]],
         path.write_text(json.dumps(everything, indent=1) + "\n")
 
 
+def publish_comparison(title: str, tables: dict[str, Table], results: list[Result], path: Path | None) -> int:
+    """Publish the results of `_runner.run`, and print why contenders failed. Return the exit status."""
+    publish(title, tables, entries(results), path)
+    failed = failures(results)
+    if failed:
+        print(f"\n{failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def header() -> str:
-    """The machine and the versions, in two lines."""
+    """Return two lines that name the machine and the versions."""
     about = describe()
     packages = about["packages"]
     assert isinstance(packages, dict)
@@ -57,7 +67,7 @@ def header() -> str:
 
 
 def table(rows: Iterable[Iterable[str]]) -> str:
-    """Rows of cells as text: the first column to the left, the others to the right. An empty row is a blank line."""
+    """Format rows of cells as text, the first column left-aligned, the others right-aligned. An empty row is blank."""
     cells = [list(row) for row in rows]
     widths = [max(len(row[i]) for row in cells if row) for i in range(len(cells[0]))]
     lines = []
@@ -70,7 +80,7 @@ def table(rows: Iterable[Iterable[str]]) -> str:
 
 
 def comparison(results: list[Result]) -> str:
-    """A block of rows for each plan: each contender's median, its range, and its ratios to the two yardsticks."""
+    """Return a table with a block for each plan: each contender's median, range, and ratios to the two yardsticks."""
     rows: list[list[str]] = [["", "µs/event", "min-max", "x trio_openai", "x bare socket", "waits/event"]]
     for plan, group in groupby(results, key=lambda result: result.plan):
         of_plan = list(group)
@@ -100,10 +110,10 @@ def _median_of(results: list[Result], contender: str) -> float | None:
 
 
 def failures(results: list[Result]) -> str:
-    """Why what failed did, or nothing."""
+    """Return the reasons of all failures, or an empty string."""
     return "\n\n".join(f"{r.contender}, {_title(r.plan)}\n{r.error}" for r in results if r.error)
 
 
 def entries(results: list[Result]) -> list[dict[str, Any]]:
-    """All figures, with the medians, for JSON."""
+    """Return all figures and their medians, ready for JSON."""
     return [{**attrs.asdict(r), "median_cpu_us": median(r.cpu_us) if r.cpu_us else None} for r in results]

@@ -1,4 +1,7 @@
-"""One measurement: a server process, a client process, a core for each, one figure."""
+"""Run one measurement: a server process and a client process, each on its own core, give one figure.
+
+Every measurement uses fresh processes, so that none inherits caches, garbage or connections from the one before.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ _TIMEOUT = 180.0
 
 @attrs.define
 class Result:
-    """What was measured of one contender with one plan.
+    """The figures of one contender with one plan.
 
     Attributes:
-        cpu_us: CPU time of the client process per event, in microseconds, of every repeat.
-        waits: how often the process slept per event, of every repeat.
-        error: why there is no figure.
+        cpu_us: CPU time of the client process per event in microseconds, one figure per repeat.
+        waits: how often the client process slept per event, one figure per repeat.
+        error: why the measurement failed; empty if it succeeded.
     """
 
     contender: str
@@ -39,24 +42,27 @@ class Result:
 
     @property
     def median_cpu_us(self) -> float:
-        """The figure, if it did not fail."""
+        """The median CPU time per event. Only available if there are figures."""
         return median(self.cpu_us)
 
 
 def available(names: Iterable[str]) -> list[str]:
-    """The contenders whose packages are installed; of the others it says so."""
+    """Return the contenders whose packages are installed. Print the names of the others."""
     there = []
     for name in names:
         needs = CONTENDERS[name].needs
         if importlib.util.find_spec(needs):
             there.append(name)
         else:
-            print(f"{name}: left out, since {needs} is not installed", file=sys.stderr)
+            print(f"{name}: skipped because {needs} is not installed", file=sys.stderr)
     return there
 
 
 def run(contenders: list[str], plans: list[Plan], repeats: int) -> list[Result]:
-    """Measure every contender with every plan, alternating, `repeats` times, or less often if the contender says so."""
+    """Measure every contender with every plan `repeats` times, or less often if the contender limits its repeats.
+
+    The contenders alternate, so that a slow phase of the machine does not hit only one of them.
+    """
     results = [Result(name, plan) for plan in plans for name in contenders]
     total = repeats * len(results)
     for number in range(total):
@@ -69,7 +75,7 @@ def run(contenders: list[str], plans: list[Plan], repeats: int) -> list[Result]:
 
 
 def say(text: str) -> None:
-    """What is being done, to a terminal."""
+    """Show the progress in one line, if stderr is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -87,14 +93,14 @@ def _measure(result: Result) -> None:
 
 
 class MeasurementError(Exception):
-    """A contender did not come to its end; the message says why."""
+    """A contender failed or took too long. The message says why."""
 
 
 def measure_once(contender: str, plan: Plan, script: str = "_client.py") -> dict[str, float]:
-    """What one client process measures.
+    """Run one client process and return its figures.
 
     Raises:
-        MeasurementError: it did not come to its end.
+        MeasurementError: the process failed or took too long.
     """
     client_cpu, server_cpu = cores()
     with server("_server.py", server_cpu) as port:
@@ -113,7 +119,7 @@ def measure_once(contender: str, plan: Plan, script: str = "_client.py") -> dict
 
 @contextlib.contextmanager
 def server(script: str, cpu: int) -> Iterator[int]:
-    """A server of its own for each measurement, so none inherits what another left. It prints its port."""
+    """Run a server script for the duration of the block, and yield the port that it prints."""
     command = python(script, str(cpu))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -124,10 +130,10 @@ def server(script: str, cpu: int) -> Iterator[int]:
 
 
 def python(script: str, *args: str) -> list[str]:
-    """The command of a script in this folder."""
+    """Return the command that runs a script of this folder."""
     return [sys.executable, str(_HERE / script), *args]
 
 
 def environment() -> dict[str, str]:
-    """This process's, without proxies: some contenders would send loopback through them."""
+    """Return this process's environment without proxies, which some contenders would use even for loopback."""
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}

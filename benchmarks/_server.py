@@ -1,8 +1,9 @@
-"""The server that the contenders read from: blocking sockets, bytes made beforehand, nothing else.
+"""The server that the contenders read from. It uses blocking sockets and prepared bytes, to be as fast as possible.
 
-It takes as many requests as the plan that they name has streams, and answers each with the head and the opening events.
-Then it waits at a gate, which is one datagram from the client, and sends the rest in rounds: a write to every stream,
-with TCP_NODELAY a packet of its own. When the client has nothing left to do it ends the streams; then the next plan.
+It accepts as many requests as the plan in their path has streams, and answers each with the head and the opening
+events. Then it waits at the gate, which is one datagram from the client, and sends the rest in rounds: one write to
+every stream, each a packet of its own because of TCP_NODELAY. When the client has nothing left to do, it ends the
+streams and waits for the next plan.
 
     python _server.py CPU        prints its port and serves until its standard input ends
 """
@@ -22,12 +23,12 @@ from _pace import ClientWatch
 from _plan import RATE, Plan
 from _wire import HEAD
 
-_PATIENCE = 120.0  # seconds for any one step of the client's
+_PATIENCE = 120.0  # seconds to wait for any single step of the client
 _READ_SIZE = 64 * 1024
 
 
 def serve(cpu: int) -> None:
-    """Listen, print the port, serve plan after plan."""
+    """Listen, print the port, and serve one plan after the other."""
     pin(cpu)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.create_server(("127.0.0.1", 0), backlog=8192) as listener, _gate(listener) as gate:
@@ -42,7 +43,7 @@ def _end_with_parent() -> None:
 
 
 def _gate(listener: socket.socket) -> socket.socket:
-    """A datagram socket on the same port."""
+    """Return a datagram socket on the same port."""
     gate = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     gate.bind(listener.getsockname())
     gate.settimeout(_PATIENCE)
@@ -66,7 +67,7 @@ def _serve_plan(listener: socket.socket, gate: socket.socket) -> None:
 
 
 def _answer(stream: socket.socket) -> Plan:
-    """Read one request; answer with the head and the opening events."""
+    """Read one request and answer with the head and the opening events."""
     stream.settimeout(_PATIENCE)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     plan = Plan.of_request(_read_request(stream))
@@ -75,7 +76,7 @@ def _answer(stream: socket.socket) -> Plan:
 
 
 def _read_request(stream: socket.socket) -> bytes:
-    """The head of a request, after its body has come too."""
+    """Read a whole request and return its head."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _receive(stream)
@@ -89,7 +90,7 @@ def _read_request(stream: socket.socket) -> bytes:
 def _receive(stream: socket.socket) -> bytes:
     data = stream.recv(_READ_SIZE)
     if not data:
-        raise ConnectionResetError("the client left in the middle of its request")
+        raise ConnectionResetError("the client closed the connection in the middle of its request")
     return data
 
 
@@ -102,7 +103,7 @@ def _send_rounds(streams: list[socket.socket], plan: Plan, watch: ClientWatch) -
 
 
 def _send_timed(streams: list[socket.socket], plan: Plan) -> None:
-    """Each stream at its rate, the streams one after the other. Who comes too late hurries."""
+    """Write to each stream at its rate, taking turns. A write that is late is not delayed further."""
     begin, between = time.monotonic(), 1 / RATE / len(streams)
     for number in range(plan.events * len(streams)):
         early = begin + number * between - time.monotonic()

@@ -1,4 +1,4 @@
-"""Small tables in Markdown for the pages that only want the gist. `page.py` puts them there."""
+"""Small Markdown tables for the pages that only show the most important figures. `page.py` inserts them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _plan_name(plan: dict[str, Any]) -> str:
 
 
 def _rows(report: dict[str, Any], streams: int | None, names: list[str]) -> list[list[str]]:
-    """A row for each plan: the first contender's cost, and the others' with their ratios to it."""
+    """Return a row for each plan: the first contender's cost, and the others' costs with their ratios to it."""
     costs: dict[str, dict[str, float]] = {}
     for entry in report["results"]:
         if streams is None or entry["plan"]["streams"] == streams:
@@ -57,24 +57,24 @@ def _of_both_apis(reports: Reports) -> list[dict[str, Any]]:
 
 
 def about(reports: Reports) -> str:
-    """What the figures were measured on."""
+    """Return a sentence that names the machine and the versions."""
     of = reports["stream"]
     packages = ", ".join(f"{name} {version}" for name, version in of["packages"].items())
     return f"{of['machine']}, {of['system']}, {of['python']}; {packages}."
 
 
 def stream(reports: Reports) -> str:
-    """100 streams of each API, and the peers."""
+    """Return the table of 100 streams of each API, with the peers."""
     return _comparison(_of_both_apis(reports), _STREAMS, [LIBRARY, OPENAI, BARE])
 
 
 def stream_with_httpx(reports: Reports) -> str:
-    """The same with httpx."""
+    """Return the same table with a column for httpx."""
     return _comparison(_of_both_apis(reports), _STREAMS, [LIBRARY, OPENAI, _HTTPX, BARE])
 
 
 def sync(reports: Reports) -> str:
-    """Without an event loop."""
+    """Return the table of the clients that need no event loop."""
     return _comparison([reports["sync"]], None, [SYNC, OPENAI_BLOCKING, LIBRARY])
 
 
@@ -84,7 +84,7 @@ SUMMARIES: dict[str, Callable[[Reports], str]] = {
     "stream with httpx": stream_with_httpx,
     "sync": sync,
 }
-"""By what stands in the marker."""
+"""The name in the page's marker, and the function that makes the table."""
 
 NEEDS = {
     "machine": {"stream"},
@@ -92,4 +92,4 @@ NEEDS = {
     "stream with httpx": {"stream"},
     "sync": {"sync"},
 }
-"""The runs that each takes."""
+"""The name in the page's marker, and the runs whose figures it uses."""

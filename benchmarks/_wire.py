@@ -1,6 +1,6 @@
-"""The bytes of both APIs' streams, encoded beforehand, with the fields that OpenAI sends.
+"""The prepared bytes of both APIs' streams, with the fields that OpenAI sends.
 
-All events that are measured are of one size, so a contender that sees bytes and no events can count.
+All measured events have the same size, so a contender that sees only bytes can count events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEAD = (
     b"x-request-id: req_0123456789abcdef\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
 )
 KEPT_HEAD = HEAD.replace(b"connection: close\r\n", b"")
-"""The same of a connection that can be used again."""
+"""The head for a connection that can be reused."""
 
 END_OF_BODY = b"0\r\n\r\n"
 _WORDS = (" river", " stone", " cloud", " bread", " music", " green", " seven", " light")
@@ -25,19 +25,19 @@ _STAMP_WIDTH = 20  # digits
 
 
 def chunked(data: bytes) -> bytes:
-    """One chunk of HTTP's chunked framing."""
+    """Return data as one chunk of HTTP's chunked framing."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 @attrs.define(slots=False)
 class Wire:
-    """One API's stream.
+    """The bytes of one API's stream.
 
     Attributes:
         endpoint: the end of the URL's path.
-        opening: the events before the first that is measured.
-        event: makes the event of that number with that text.
-        closing: the events after the last that is measured.
+        opening: the events before the first measured one.
+        event: the function that makes an event with the given number and text.
+        closing: the events after the last measured one.
     """
 
     endpoint: str
@@ -47,7 +47,7 @@ class Wire:
 
     @cached_property
     def event_size(self) -> int:
-        """Bytes of each event that is measured."""
+        """The number of bytes of each measured event."""
         return len(self.event(0, _WORDS[0]))
 
     @cached_property
@@ -57,11 +57,11 @@ class Wire:
 
     @cached_property
     def tail(self) -> bytes:
-        """The closing events as chunks, and the end of the body."""
+        """The closing events as chunks, followed by the end of the body."""
         return b"".join(map(chunked, self.closing)) + END_OF_BODY
 
     def writes(self, count: int, per_write: int) -> list[bytes]:
-        """`count` events, each a chunk of its own, as so many writes."""
+        """Return `count` events, each in its own chunk, grouped into writes of `per_write` events."""
         chunks = [chunked(self.event(i, _WORDS[i % len(_WORDS)])) for i in range(count)]
         return [b"".join(chunks[i : i + per_write]) for i in range(0, count, per_write)]
 
@@ -71,7 +71,7 @@ class Wire:
         return chunked(self.event(0, mark)).split(mark.encode())
 
     def stamped(self, nanoseconds: int) -> bytes:
-        """A chunk with an event whose text is a time."""
+        """Return a chunk with an event whose text is a time."""
         before, after = self._around_the_stamp
         return b"%b%0*d%b" % (before, _STAMP_WIDTH, nanoseconds, after)
 
@@ -98,7 +98,7 @@ def _chat(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
 
 _ITEM = "msg_68a1b2c3d4e58191a7f0c1d2e3f405160123456789abcdef"
 _PLACE = {"item_id": _ITEM, "output_index": 0, "content_index": 0}
-_FIRST_NUMBER = 1_000_000  # so that every number has as many digits
+_FIRST_NUMBER = 1_000_000  # large, so that all numbers have the same number of digits
 
 
 def _response(kind: str, number: int, **fields: Any) -> bytes:

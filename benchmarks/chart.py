@@ -1,4 +1,4 @@
-"""Cost per event against concurrency, for all contenders: an SVG from the JSON of `stream.py` and `scale.py`.
+"""An SVG chart of the cost per event by number of streams, drawn from the JSON of `stream.py` and `scale.py`.
 
 python benchmarks/chart.py FILE.json... -o docs/performance.svg
 """
@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import attrs
 
 _WIDTH, _HEIGHT = 1100, 430
-_TOP, _BOTTOM, _LEFT, _LABELS = 64, 52, 56, 222  # margins of a panel; the labels stand to the right of the lines
+_TOP, _BOTTOM, _LEFT, _LABELS = 64, 52, 56, 222  # margins of a panel; the labels are to the right of the lines
 _LABEL_GAP = 17
 _TITLES = {(1, "lockstep"): "one event a read", (20, "free"): "20 events a write"}
 _COLOURS = ("#0f8a7e", "#d1495b", "#e08e1b", "#6f7bd0", "#8a8f98", "#a05fb4")
@@ -34,7 +34,10 @@ Point = tuple[float, float]
 
 
 def lines(files: Iterable[Path], api: str) -> dict[tuple[int, str], dict[str, list[Point]]]:
-    """For each way of writing, each contender's points: streams, and µs per event. The first file with one counts."""
+    """Return each contender's points (streams, µs per event) for each way of writing.
+
+    If several files have the same point, the first file wins.
+    """
     found: dict[tuple[int, str], dict[str, dict[float, float]]] = {key: {} for key in _TITLES}
     for file in files:
         for entry in json.loads(file.read_text())["results"]:
@@ -48,7 +51,7 @@ def lines(files: Iterable[Path], api: str) -> dict[tuple[int, str], dict[str, li
 
 @attrs.frozen
 class Axes:
-    """Where a panel's values are, in pixels; both axes are logarithmic."""
+    """The axes of a panel. They convert values to pixels, and both are logarithmic."""
 
     left: float
     right: float
@@ -73,7 +76,7 @@ def _ticks(ends: Point, steps: tuple[int, ...]) -> list[float]:
 
 
 def grid(axes: Axes) -> list[str]:
-    """The axes, their lines and numbers."""
+    """Return the axes with their lines and numbers."""
     bottom, parts = _HEIGHT - _BOTTOM, []
     for cost in _ticks(axes.cost, (1, 2, 5)):
         y = axes.y(cost)
@@ -87,7 +90,7 @@ def grid(axes: Axes) -> list[str]:
 
 
 def panel(title: str, contenders: dict[str, list[Point]], axes: Axes, colours: dict[str, str]) -> list[str]:
-    """One way of writing: a line for each contender, named at its end."""
+    """Return the panel of one way of writing, with a line for each contender and its name at the end."""
     parts = [_text(axes.left, _TOP - 14, title, "start"), *grid(axes)]
     for name, points in contenders.items():
         places = [(axes.x(streams), axes.y(cost)) for streams, cost in points]
@@ -100,7 +103,7 @@ def panel(title: str, contenders: dict[str, list[Point]], axes: Axes, colours: d
 
 
 def _spread(wanted: dict[str, float]) -> dict[str, float]:
-    """Heights for the labels that keep them apart, each near to its own."""
+    """Return heights for the labels that keep them apart, each as near as possible to its line."""
     placed: dict[str, float] = {}
     lowest = -math.inf
     for name, y in sorted(wanted.items(), key=lambda item: item[1]):
@@ -114,7 +117,7 @@ def _text(x: float, y: float, text: str, anchor: str, css: str = "", colour: str
 
 
 def chart(of: dict[tuple[int, str], dict[str, list[Point]]], api: str) -> str:
-    """The whole picture."""
+    """Return the whole chart as SVG."""
     points = [point for contenders in of.values() for some in contenders.values() for point in some]
     streams = [n for n, _ in points] or [1, 1000]
     costs = [cost for _, cost in points] or [1, 100]
@@ -133,11 +136,11 @@ def chart(of: dict[tuple[int, str], dict[str, list[Point]]], api: str) -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="of stream.py and scale.py")
+    options.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="output of stream.py and scale.py")
     options.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.svg")
-    options.add_argument("--api", default="chat", help="whose events (chat)")
+    options.add_argument("--api", default="chat", help="the API to draw (chat)")
     args = options.parse_args()
     args.output.write_text(chart(lines(args.files, args.api), args.api))
     return 0

@@ -1,9 +1,9 @@
-"""How late another task's timer of 1 ms is while one stream always has data.
+"""The delay of another task's 1 ms timer while one stream always has data.
 
     python benchmarks/fairness.py [--quick] [--json FILE]
 
 The server writes 20 events at a time, faster than any contender reads them; the last column shows that the client never
-slept. Without a stream the timer is late too, by the resolution of the operating system's wait: that is the first row.
+slept. The first row, without a stream, shows the delay that comes from the resolution of the operating system's timer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_STREAM = "no stream"
 
 
 async def _tick(late: list[float]) -> None:
-    """Note how late each wake-up is, in milliseconds."""
+    """Record the delay of each wake-up in milliseconds."""
     while True:
         due = trio.current_time() + _PERIOD
         await trio.sleep_until(due)
@@ -34,7 +34,7 @@ async def _tick(late: list[float]) -> None:
 
 
 async def _tick_beside(name: str, port: int, seconds: float) -> tuple[list[float], float]:
-    """How late the wake-ups are while a contender reads, and how often the process slept."""
+    """Return the delays of the wake-ups while a contender reads, and how often the process slept."""
     late: list[float] = []
     first, meter = trio.Event(), Meter(port, _PLAN)
     async with trio.open_nursery() as nursery:
@@ -43,7 +43,7 @@ async def _tick_beside(name: str, port: int, seconds: float) -> tuple[list[float
             nursery.start_soon(CONTENDERS[name].run, f"http://127.0.0.1:{port}{_PLAN.path}", _PLAN, tally)
             await first.wait()
         meter.begin()
-        await trio.sleep(0.1)  # until there is data
+        await trio.sleep(0.1)  # let data pile up before measuring
         meter.end()
         meter.begin()
         nursery.start_soon(_tick, late)
@@ -53,7 +53,7 @@ async def _tick_beside(name: str, port: int, seconds: float) -> tuple[list[float
 
 
 def measure(name: str, seconds: float) -> dict[str, Any]:
-    """One contender's figures."""
+    """Measure one contender and return its figures."""
     say(name)
     client_cpu, server_cpu = cores()
     pin(client_cpu)
@@ -66,7 +66,7 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     args = parser(__doc__).parse_args()
     seconds = _QUICK_SECONDS if args.quick else _SECONDS
     names = [LIBRARY, BARE] if args.quick else available([LIBRARY, OPENAI, BARE])

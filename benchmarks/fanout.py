@@ -1,9 +1,9 @@
-"""CPU time per event of a stream with 0, 1, 4, 16 and 64 subscribers, and what a task and a channel in between cost.
+"""CPU time per event of a stream with 0, 1, 4, 16 and 64 subscribers, and the cost of a task and a channel in between.
 
     python benchmarks/fanout.py [--quick] [--json FILE] [--repeats N]
 
-One process: the bytes come from memory, made beforehand, so there is no kernel and no server in the figures. What a
-subscriber costs is the difference to the row without any.
+Everything runs in one process. The bytes come from memory, so the figures contain no kernel and no server. The cost of
+a subscriber is the difference to the row without any.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REPEATS = 5
 
 
 Run = Callable[[list[bytes], int], Awaitable[float]]
-"""Reads all pieces, which hold so many events. Returns the CPU seconds."""
+"""A function of the pieces and the number of events in them. It reads all pieces and returns the CPU seconds."""
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ class Case:
     """One row of a table.
 
     Attributes:
-        readers: how many get each event; with more of them, fewer events are measured.
+        readers: the number of readers that get each event. With more readers, fewer events are measured.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Case:
 
 
 async def opened(gate: trio.Event) -> float:
-    """Have everybody ready, open the gate, and read the CPU clock."""
+    """Wait until all tasks are ready, open the gate, and return the CPU clock."""
     await trio.testing.wait_all_tasks_blocked()
     gc.collect()
     gate.set()
@@ -58,7 +58,7 @@ async def opened(gate: trio.Event) -> float:
 
 
 def with_subscribers(count: int, policy: Any) -> Run:
-    """The task that iterates the stream, and so many subscribers, each a task that takes what comes."""
+    """Return a run with `count` subscribers, each read by a task of its own, next to the task that iterates."""
 
     async def run(pieces: list[bytes], events: int) -> float:
         gate = trio.Event()
@@ -79,7 +79,7 @@ async def _drain(events: trio.abc.ReceiveChannel[Any]) -> None:
 
 
 async def pumped(pieces: list[bytes], events: int) -> float:
-    """The second door: a task of its own reads the stream, and a channel leads to who iterates it."""
+    """Run `start_stream`: a background task reads the stream and sends the events through a channel."""
     gate = trio.Event()
     async with client_of(pieces, gate) as client:
         async with trio.open_nursery() as streams:
@@ -90,7 +90,7 @@ async def pumped(pieces: list[bytes], events: int) -> float:
 
 
 def channel(buffer: int) -> Run:
-    """No stream at all: as many objects through a memory channel, with the checkpoints that the reads would be."""
+    """Return a run without a stream, for comparison: send objects through a memory channel, one checkpoint per read."""
 
     async def run(pieces: list[bytes], events: int) -> float:
         send, receive = trio.open_memory_channel[object](buffer)
@@ -109,7 +109,7 @@ def channel(buffer: int) -> Run:
 
 
 async def _put(send: trio.MemorySendChannel[object], item: object) -> None:
-    """As `start_stream` does it."""
+    """Send an item the way `start_stream` does."""
     try:
         send.send_nowait(item)
     except trio.WouldBlock:
@@ -130,7 +130,7 @@ FAN_OUT = [
 
 @attrs.define
 class Result:
-    """What was measured of one case: µs of CPU per event, of every repeat."""
+    """The figures of one case: CPU time per event in microseconds, one figure per repeat."""
 
     case: str
     per_read: int
@@ -157,7 +157,7 @@ def measure(cases: list[Case], deliveries: int, repeats: int) -> Results:
 
 
 def hops_table(results: Results) -> str:
-    """One row for each way."""
+    """Return a table with one row for each way to reach the reader."""
     rows = [["µs of CPU per event", *(f"{n} a read" for n in _PER_READ)]]
     for case in HOPS:
         rows.append([case.name, *(f"{results[case.name, n].median_cpu_us:.1f}" for n in _PER_READ)])
@@ -165,7 +165,7 @@ def hops_table(results: Results) -> str:
 
 
 def fan_out_table(results: Results) -> str:
-    """One row for each number of subscribers: the cost of an event, and what each subscriber adds to it."""
+    """Return a table with the cost of an event for each number of subscribers, and what each subscriber adds."""
     rows = [["subscribers", *(head for n in _PER_READ for head in (f"{n} a read", "each adds"))]]
     alone = [results[ALONE.name, n].median_cpu_us for n in _PER_READ]
     rows.append(["none", *(text for cost in alone for text in (f"{cost:.1f}", ""))])
@@ -179,12 +179,12 @@ def fan_out_table(results: Results) -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     args = parser(__doc__, _REPEATS).parse_args()
     repeats = args.repeats or (1 if args.quick else _REPEATS)
     deliveries = _QUICK_DELIVERIES if args.quick else _DELIVERIES
     pin(cores()[0])
-    measure([ALONE], deliveries, 1)  # to warm up
+    measure([ALONE], deliveries, 1)  # warm up
     results = measure([*HOPS, *FAN_OUT], deliveries, repeats)
     tables = {
         "hops": Table("Ways to a reader, µs of CPU per event", hops_table(results)),

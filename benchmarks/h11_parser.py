@@ -1,6 +1,6 @@
-"""h11 behind the seam of `trio_openai/_http/http1.py`: a `ResponseParser` with the same attributes and methods.
+"""A `ResponseParser` that uses h11 and has the interface of `trio_openai._http.http1.ResponseParser` (httptools).
 
-It reads the same responses the same way, so the two libraries can be compared in the parser's place, and alone.
+So the two libraries can be compared, alone and inside this library.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from trio_openai._http.http1 import MAX_HEADER_BYTES, Headers, ProtocolError
 
 
 class ResponseParser:
-    """Reads one response; see the class of that name in `trio_openai._http.http1`."""
+    """A parser of one response. See the class of the same name in `trio_openai._http.http1`."""
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
         self.status: int | None = None
@@ -26,15 +26,15 @@ class ResponseParser:
         self._connection: h11.Connection | None = h11.Connection(h11.CLIENT, max_header_bytes)
         method = "POST" if has_body else "HEAD"
         self._connection.send(h11.Request(method=method, target="/", headers=[("host", "localhost")]))
-        self._connection.send(h11.EndOfMessage())  # h11 reads a response only after a request
+        self._connection.send(h11.EndOfMessage())  # h11 accepts a response only after a request
 
     def take_headers(self) -> Headers:
-        """The headers of the response, as they came. They are not kept."""
+        """Return the headers of the response as they came, and forget them."""
         headers, self._headers = self._headers, []
         return headers
 
     def take_body(self) -> bytes:
-        """The bytes of the body that have arrived since the last call."""
+        """Return the bytes of the body that have arrived since the last call."""
         if len(self._body) == 1:
             return self._body.pop()
         data = b"".join(self._body)
@@ -42,15 +42,15 @@ class ResponseParser:
         return data
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the peer. If they are wrong, `check` raises, once the body before them has been taken."""
+        """Parse bytes from the peer. If they are invalid, `check` raises after the body before them has been taken."""
         self.started = True
         if self.complete or self._error or self._connection is None:
-            self.keep_alive = False  # bytes that nobody asked for
+            self.keep_alive = False  # unexpected bytes after the response
         else:
             self._feed(data)
 
     def receive_eof(self) -> None:
-        """Take the end of the connection."""
+        """Record the end of the connection."""
         if not self.complete and not self._error and self._connection is not None:
             self._feed(b"")
         self.keep_alive = False
@@ -58,12 +58,12 @@ class ResponseParser:
             self._error = self._error or "the connection ended before the response did"
 
     def check(self) -> None:
-        """Raise `ProtocolError` if something was wrong with the response."""
+        """Raise `ProtocolError` if the response was invalid."""
         if self._error is not None:
             raise ProtocolError(self._error)
 
     def close(self) -> None:
-        """Let go of the library's parser."""
+        """Drop the h11 connection."""
         self._connection = None
 
     def _feed(self, data: bytes) -> None:
@@ -76,7 +76,7 @@ class ResponseParser:
             self._error = str(error)
 
     def _take(self, event: object) -> bool:
-        """Note what an event says; False if h11 has no more."""
+        """Record an event of h11. Return False if h11 needs more data."""
         if isinstance(event, h11.Data):
             self._body.append(bytes(event.data))
         elif isinstance(event, h11.Response):

@@ -1,4 +1,4 @@
-"""httptools and h11 behind the same seam: alone (bytes in, body out), and in the library's place end to end.
+"""httptools compared with h11 as the library's HTTP parser: the parsers alone, and a whole stream end to end.
 
 python benchmarks/http_parsers.py [--quick] [--json FILE] [--repeats N]
 """
@@ -15,7 +15,7 @@ import h11_parser
 from _contenders import BARE, H11, LIBRARY
 from _machine import cores, pin, raise_file_limit
 from _plan import Plan
-from _report import Table, comparison, entries, failures, parser, publish, table
+from _report import Table, comparison, parser, publish_comparison, table
 from _runner import available, run
 from _wire import CHAT, HEAD
 
@@ -29,7 +29,7 @@ _REPEATS = 5
 
 
 def parse(name: str, reads: list[bytes]) -> Iterator[int]:
-    """Put a response through a parser, read by read; the sizes of what comes out."""
+    """Feed a response to a parser, read by read. Yield the size of the body after each read."""
     parser = _PARSERS[name]()
     parser.receive_data(HEAD)
     for data in reads:
@@ -39,7 +39,7 @@ def parse(name: str, reads: list[bytes]) -> Iterator[int]:
 
 
 def cpu_us(name: str, events: int, per_read: int) -> float:
-    """CPU time per event, in microseconds."""
+    """Return the CPU time per event in microseconds."""
     reads = CHAT.writes(events, per_read)
     begin = time.process_time()
     size = sum(parse(name, reads))
@@ -49,7 +49,7 @@ def cpu_us(name: str, events: int, per_read: int) -> float:
 
 
 def alone(events: int, repeats: int) -> str:
-    """The table of the parsers alone. The runs alternate."""
+    """Measure the parsers alone, in alternating runs. Return the table."""
     figures: dict[tuple[int, str], list[float]] = {(n, name): [] for n in _PER_READ for name in _PARSERS}
     for _ in range(repeats):
         for (per_read, name), values in figures.items():
@@ -62,7 +62,7 @@ def alone(events: int, repeats: int) -> str:
 
 
 def main() -> int:
-    """The command; its status is 1 if a contender failed."""
+    """Run the command. Return 1 if a contender failed."""
     args = parser(__doc__, _REPEATS).parse_args()
     repeats = args.repeats or (1 if args.quick else _REPEATS)
     raise_file_limit()
@@ -73,11 +73,7 @@ def main() -> int:
         "alone": Table(caption, alone(1000 if args.quick else 20_000, repeats)),
         "whole": Table("End to end, as benchmarks/stream.py, µs of CPU per event", comparison(results)),
     }
-    publish(f"httptools and h11 in the parser's place; medians of {repeats}", tables, entries(results), args.json)
-    failed = failures(results)
-    if failed:
-        print(f"\n{failed}", file=sys.stderr)
-    return 1 if failed else 0
+    return publish_comparison(f"httptools and h11; medians of {repeats}", tables, results, args.json)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How long imports take: this library, the packages that it stands on, and its peer; and the command line's `--help`.
+"""Import times of this library, its dependencies and its peer, and the time of the command line's `--help`.
 
     python benchmarks/imports.py [--quick] [--json FILE] [--repeats N]
 
-Each figure is of a process of its own, with warm caches: the first run compiles, and is left out.
+Each figure comes from a fresh process with warm caches. The first run compiles bytecode and does not count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REPEATS = 15
 
 
 Times = tuple[float, float]
-"""ms by the clock, and of CPU."""
+"""Wall-clock time and CPU time in milliseconds."""
 
 _CODE = """\
 from time import perf_counter, process_time
@@ -36,13 +36,13 @@ print(perf_counter() - wall, process_time() - cpu)
 
 
 def import_ms(modules: str) -> Times:
-    """What an import takes inside of a fresh process."""
+    """Return the time of an import inside a fresh process."""
     wall, cpu = map(float, _run("-c", _CODE.format(modules)).split())
     return wall * 1000, cpu * 1000
 
 
 def whole_ms(*args: str) -> Times:
-    """What a process takes from its start to its end."""
+    """Return the time of a whole process, from its start to its end."""
     wall, cpu = -time.perf_counter(), -_cpu_of_children()
     _run(*args)
     return (wall + time.perf_counter()) * 1000, (cpu + _cpu_of_children()) * 1000
@@ -63,7 +63,7 @@ def _peers() -> list[str]:
 
 
 def measure(repeats: int) -> dict[str, list[Times]]:
-    """All of them in turn, one time more than `repeats`."""
+    """Measure all cases in turn, once more than `repeats`, and drop the first round."""
     endpoint = f"{LIBRARY}; {LIBRARY}.TrioOpenAI(api_key='none').chat.completions"
     cases = {
         f"import {_FOUR}": lambda: import_ms(_FOUR),
@@ -82,7 +82,7 @@ def measure(repeats: int) -> dict[str, list[Times]]:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     args = parser(__doc__, _REPEATS).parse_args()
     pin(cores()[0])
     times = measure(args.repeats or (1 if args.quick else _REPEATS))

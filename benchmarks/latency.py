@@ -1,9 +1,9 @@
-"""From the server's write to the typed event in the reader: this library, its peer, and a bare socket.
+"""The delay from the server's write to the typed event: this library, its peer, and a bare socket.
 
     python benchmarks/latency.py [--quick] [--json FILE]
 
-1, 100 and 1,000 streams of 50 events a second each. Each event carries the time of its write, on the clock that
-both processes share.
+It measures 1, 100 and 1,000 streams of 50 events per second. Each event carries the time of its write, on the monotonic
+clock that both processes share.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from _plan import RATE, Plan
 from _report import Table, parser, publish, table
 from _runner import MeasurementError, available, measure_once, say
 
-_SECONDS = {1: 8, 100: 3, 1000: 1}  # by streams
+_SECONDS = {1: 8, 100: 3, 1000: 1}  # number of streams -> length of the measurement
 _PLANS = [Plan(streams, seconds * RATE, 1, "timed") for streams, seconds in _SECONDS.items()]
 _QUICK = [Plan(10, RATE // 2, 1, "timed")]
 _CONTENDERS = [LIBRARY, OPENAI, BARE]
 
 
 def measure(name: str, plan: Plan) -> dict[str, Any]:
-    """One contender's figures, or why there are none."""
+    """Measure one contender. Return its figures or the error."""
     say(f"{name}, {plan.streams} streams")
     try:
         figures: dict[str, Any] = dict(measure_once(name, plan))
@@ -35,7 +35,7 @@ def measure(name: str, plan: Plan) -> dict[str, Any]:
 
 
 def rows(results: list[dict[str, Any]], plan: Plan) -> list[list[str]]:
-    """A plan's block of the table."""
+    """Return the rows of one plan."""
     wanted = plan.streams * RATE
     title = f"{plan.streams:,} stream{'s' * (plan.streams > 1)} of {plan.events:,} events, {wanted:,} a second in all:"
     block = [[], [title, *[""] * 5]]
@@ -54,7 +54,7 @@ def _cells(result: dict[str, Any], events: int) -> list[str]:
 
 
 def main() -> int:
-    """The command; its status is 1 if a contender failed."""
+    """Run the command. Return 1 if a contender failed."""
     args = parser(__doc__).parse_args()
     raise_file_limit()
     plans = _QUICK if args.quick else _PLANS

@@ -1,6 +1,6 @@
-"""Simulate an AdaptiveLimiter against servers with hidden limits and with faults: `python benchmarks/limits.py`.
+"""A simulation of AdaptiveLimiter against servers with hidden limits and faults: `python benchmarks/limits.py`.
 
-Everything runs in virtual time, so the figures are the same on every machine. `docs/limits.md` shows them.
+Everything runs in virtual time, so the figures are the same on every machine. They are shown in `docs/limits.md`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def answers_a_second(hidden: NoLimit) -> float:
-    """Return how many answers come in a second, from half a minute on."""
+    """Return the responses per second, after the first half minute."""
     simulation = Simulation(hidden, lambda _: 0.48, workers=60, seed=1)
     simulation.run(180.0)
     return simulation.throughput(30.0, 180.0)

@@ -1,8 +1,8 @@
-"""Long streams, large ones, and large events: whether the cost stays linear, and what adding up costs.
+"""Long streams, large streams and large events: check that the cost stays linear, and measure the snapshot's share.
 
     python benchmarks/long_streams.py [--quick] [--json FILE] [--repeats N]
 
-One process; the bytes come from memory, a piece a read.
+Everything runs in one process. The bytes come from memory, one piece per read.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from trio_openai._protocols.responses.protocol import ResponseProtocol
 
 _MIB = 1024 * 1024
 _READ_SIZE = 64 * 1024
-_EVENT_SIZE = 16 * 1024  # of a large stream's
-_PIECE_SIZE = 1024  # of a large event
+_EVENT_SIZE = 16 * 1024  # bytes of text per event of a large stream
+_PIECE_SIZE = 1024  # bytes per read of a large event
 _PROTOCOLS: dict[str, Callable[[], Any]] = {"chat": ChatProtocol, "responses": ResponseProtocol}
 _REPEATS = 3
 
 
 def many_events(per_read: int) -> Callable[[int], list[bytes]]:
-    """The pieces of a stream with so many events."""
+    """Return a function that makes the pieces of a stream with a given number of events."""
     return lambda count: CHAT.writes(count, per_read)
 
 
 def many_bytes(count: int) -> list[bytes]:
-    """The pieces of a stream with so many bytes of text, in events of 16 KiB."""
+    """Return the pieces of a stream with `count` bytes of text, in events of 16 KiB."""
     event = chunked(CHAT.event(0, "x" * _EVENT_SIZE))
     data = event * (count // _EVENT_SIZE)
     return [data[i : i + _READ_SIZE] for i in range(0, len(data), _READ_SIZE)]
 
 
 def one_event(count: int) -> list[bytes]:
-    """One event with so many bytes of text, in pieces of 1 KiB, each a chunk."""
+    """Return one event with `count` bytes of text, in pieces of 1 KiB, each its own chunk."""
     event = CHAT.event(0, "x" * count)
     return [chunked(event[i : i + _PIECE_SIZE]) for i in range(0, len(event), _PIECE_SIZE)]
 
 
 @attrs.frozen
 class Case:
-    """One row: a small and a large stream of a kind.
+    """One row of the table, which compares a small and a large stream of the same kind.
 
     Attributes:
-        pieces: makes the reads of a stream of that size.
-        sizes: the small and the large one.
-        unit: what the cost is given by, and how many of the size it is.
+        pieces: makes the pieces of a stream of the given size.
+        sizes: the sizes of the small and the large stream.
+        unit: the name of the unit that costs are given per, and its size.
     """
 
     name: str
@@ -75,12 +75,12 @@ CASES = [
     Case("MiB in events of 16 KiB", many_bytes, (8 * _MIB, 64 * _MIB), _MEBIBYTE),
     Case("MiB in one event, 1 KiB a read", one_event, (1 * _MIB, 8 * _MIB), _MEBIBYTE),
 ]
-_DISTINCT = 100  # events
+_DISTINCT = 100  # different events to add
 _QUICK_DIVISOR = 100
 
 
 async def cpu_seconds(pieces: list[bytes]) -> float:
-    """What it takes to read a stream to its end, and to look at what it adds up to."""
+    """Return the CPU seconds to read a stream to its end and to build the final completion."""
     gate = trio.Event()
     async with client_of(pieces, gate) as client, client.chat.completions.stream(**CHAT_REQUEST) as stream:
         gc.collect()
@@ -93,7 +93,7 @@ async def cpu_seconds(pieces: list[bytes]) -> float:
 
 
 def measure(case: Case, repeats: int, divisor: int) -> dict[str, Any]:
-    """µs of CPU per unit, of the small and the large stream."""
+    """Measure the CPU time per unit in microseconds, for the small and the large stream."""
     costs: list[list[float]] = [[], []]
     sizes = [size // divisor for size in case.sizes]
     for size, values in zip(sizes, costs, strict=True):
@@ -104,7 +104,7 @@ def measure(case: Case, repeats: int, divisor: int) -> dict[str, Any]:
 
 
 def linear_table(results: list[dict[str, Any]]) -> str:
-    """A row for each case."""
+    """Return a table with a row for each case."""
     rows = [["", "sizes", "µs of CPU", "per", "large / small"]]
     units = dict(case.unit for case in CASES)
     for result in results:
@@ -116,9 +116,10 @@ def linear_table(results: list[dict[str, Any]]) -> str:
 
 
 def adding_us(api: str, together: int, count: int) -> float:
-    """µs of CPU to add an event up, when so many come in one read.
+    """Return the CPU time in microseconds to add one event to the snapshot, with `together` events per read.
 
-    They are few and added again and again: an event is added up right after it was made, when it is in the cache.
+    A few events are added again and again, so that they stay in the processor's cache. In a real stream an event is in
+    the cache too, since it is added right after it was made.
     """
     make, wire = _PROTOCOLS[api], WIRES[api]
     protocol, source = make(), make()
@@ -138,7 +139,7 @@ def _raw(block: bytes) -> Any:
 
 
 def adding(repeats: int, count: int) -> list[dict[str, Any]]:
-    """Both APIs, one by one and 20 together."""
+    """Measure both APIs, with events added one by one and 20 at a time."""
     cases = [(api, together) for api in WIRES for together in (1, 20)]
     return [
         {"api": api, "together": n, "cpu_us": [adding_us(api, n, count) for _ in range(repeats)]} for api, n in cases
@@ -146,7 +147,7 @@ def adding(repeats: int, count: int) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     args = parser(__doc__, _REPEATS).parse_args()
     pin(cores()[0])
     repeats = args.repeats or (1 if args.quick else _REPEATS)

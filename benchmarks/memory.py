@@ -1,8 +1,8 @@
-"""Memory: of a stream that is open and silent, and of a `run_many` while it runs.
+"""The memory of an open, silent stream, and of a running `run_many`.
 
     python benchmarks/memory.py [--quick] [--json FILE] [--calls N]
 
-A stream's share is what its process has grown by; the kernel's buffers are not in it. See `_memory_client.py`.
+The memory of a stream is the growth of the process, without the kernel's buffers. See `_memory_client.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KIB = 1024
 
 
 def of_streams(name: str, streams: int, api: str) -> dict[str, Any]:
-    """Bytes of one stream of one contender."""
+    """Measure the bytes per stream of one contender."""
     say(f"{name}, {api}")
     plan = Plan(WARM_UP + LOTS * streams, 1, 1, "free", api)
     result: dict[str, Any] = {"contender": name, "api": api, "streams": streams}
@@ -42,7 +42,7 @@ def of_streams(name: str, streams: int, api: str) -> dict[str, Any]:
 
 
 async def of_calls(calls: int) -> list[dict[str, Any]]:
-    """What the process has grown by after each tenth of a `run_many`. The answers come from memory."""
+    """Run `run_many` on responses from memory. Return how much the process has grown after each tenth."""
     gate = trio.Event()
     gate.set()
     steps: list[dict[str, Any]] = []
@@ -57,7 +57,7 @@ async def of_calls(calls: int) -> list[dict[str, Any]]:
             async for result in results:
                 assert result.error is None, result.error
                 done += 1
-                if done == calls // 100:  # it has warmed up
+                if done == calls // 100:  # the warm-up is over
                     gc.collect()
                     before = resident()
                 if done % (calls // _STEPS) == 0:
@@ -68,7 +68,7 @@ async def of_calls(calls: int) -> list[dict[str, Any]]:
 
 
 def streams_table(results: list[dict[str, Any]]) -> str:
-    """A row for each contender."""
+    """Return a table with a row for each contender."""
     rows = [["KiB a stream", "the first", "the next", "allocated by Python"]]
     for result in results:
         name = f"{result['contender']}, {result['api']}"
@@ -78,20 +78,20 @@ def streams_table(results: list[dict[str, Any]]) -> str:
 
 
 def calls_table(steps: list[dict[str, Any]]) -> str:
-    """A row for each tenth."""
+    """Return a table with a row for each tenth of the calls."""
     rows = [["calls", "KiB more than after a hundredth of them"]]
     return table(rows + [[f"{step['calls']:,}", f"{step['grown'] / _KIB:,.0f}"] for step in steps])
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     options = parser(__doc__)
-    options.add_argument("--calls", type=int, metavar="N", help=f"calls of the run_many ({_CALLS}; at least 100)")
+    options.add_argument("--calls", type=int, metavar="N", help=f"calls in run_many ({_CALLS}; at least 100)")
     return options.parse_args()
 
 
 def main() -> int:
-    """The command; its status is 1 if a contender failed."""
+    """Run the command. Return 1 if a contender failed."""
     args = arguments()
     raise_file_limit()
     calls = args.calls or (_QUICK_CALLS if args.quick else _CALLS)

@@ -1,10 +1,10 @@
-"""All figures of the documentation in one command: it runs every benchmark and puts the tables where they belong.
+"""All figures of the documentation in one command: run every benchmark and insert the tables into the pages.
 
     python benchmarks/page.py [--quick] [--json DIR] [--fill-only] [--only NAME]
 
-What stands between `<!-- table: NAME -->` and `<!-- end -->`, in the README and in docs/, is replaced: NAME is that
-of a run below, or a run's and a table's with a dot between. `<!-- figures: ... -->` are the summaries of `_summary.py`.
-With `--quick` everything is run and filled in too, but in a copy that is thrown away.
+In the README and in docs/, the text between `<!-- table: NAME -->` and `<!-- end -->` is replaced. NAME is the name of
+a run below, or RUN.TABLE for one of its tables. `<!-- figures: ... -->` marks a summary of `_summary.py`. With
+`--quick` everything runs too, but only a temporary copy of the pages is changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Reports = dict[str, Any]
 
 
 def run_all(names: list[str], folder: Path, *, quick: bool) -> list[str]:
-    """Run benchmarks, each with its JSON in the folder. Returns the names of those that failed."""
+    """Run benchmarks, each writing JSON to the folder. Return the names of those that failed."""
     failed = []
     for name in names:
         script, *options = _RUNS[name]
@@ -62,13 +62,13 @@ def run_all(names: list[str], folder: Path, *, quick: bool) -> list[str]:
 
 
 def load(folder: Path) -> Reports:
-    """What the runs wrote, this time or before."""
+    """Return the reports in the folder, from this run or an earlier one."""
     files = {name: folder / f"{name}.json" for name in _RUNS}
     return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
 
 
 def table_of(reports: Reports, name: str) -> str:
-    """The tables of a run, or one of them."""
+    """Return all tables of a run, or the named one."""
     run, _, wanted = name.partition(".")
     tables = reports[run]["tables"]
     chosen = [tables[wanted]] if wanted else tables.values()
@@ -77,7 +77,7 @@ def table_of(reports: Reports, name: str) -> str:
 
 
 def fill(text: str, reports: Reports) -> str:
-    """A page with what belongs between its markers. Of what has not been run they keep what they have."""
+    """Return a page with its tables filled in. Tables without a report stay unchanged."""
 
     def replacement(found: re.Match[str]) -> str:
         kind, name = found.groups()
@@ -90,12 +90,12 @@ def fill(text: str, reports: Reports) -> str:
     filled = _MARKED.sub(replacement, text)
     opened = len(re.findall("<!-- (?:table|figures): ", filled))
     if opened != len(_MARKED.findall(filled)):
-        raise ValueError("a marker without its <!-- end -->")
+        raise ValueError("a marker lacks its <!-- end -->")
     return filled
 
 
 def fill_all(root: Path, reports: Reports, folder: Path) -> None:
-    """All pages below a root, and the chart."""
+    """Fill in all pages below a root, and draw the chart."""
     for page in _pages(root):
         before = page.read_text()
         after = fill(before, reports)
@@ -112,33 +112,33 @@ def _pages(root: Path) -> Iterator[Path]:
 
 
 def _copy(folder: Path) -> Path:
-    """The pages once more, to be thrown away."""
+    """Copy the pages to a temporary folder."""
     shutil.copytree(_ROOT / "docs", folder / "docs")
     shutil.copy(_ROOT / "README.md", folder)
     return folder
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--quick", action="store_true", help="show that all of it runs, and leave the pages alone")
+    options.add_argument("--quick", action="store_true", help="prove that everything runs, and leave the pages alone")
     options.add_argument(
-        "--json", type=Path, metavar="DIR", help="where the figures go, and those come from that are not run"
+        "--json", type=Path, metavar="DIR", help="write the figures here, and read those of earlier runs from here"
     )
-    options.add_argument("--only", action="append", choices=list(_RUNS), metavar="NAME", help="run only this one")
-    options.add_argument("--fill-only", action="store_true", help="run nothing")
+    options.add_argument("--only", action="append", choices=list(_RUNS), metavar="NAME", help="run only this benchmark")
+    options.add_argument("--fill-only", action="store_true", help="run nothing, only fill in the pages")
     return options.parse_args()
 
 
 def main() -> int:
-    """The command; its status is 1 if a benchmark failed."""
+    """Run the command. Return 1 if a benchmark failed."""
     args = arguments()
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = args.json or Path(temporary) / "json"
         folder.mkdir(parents=True, exist_ok=True)
         failed = [] if args.fill_only else run_all(args.only or list(_RUNS), folder, quick=args.quick)
         if failed:
-            print(f"The pages are left as they are: failed: {', '.join(failed)}", file=sys.stderr)
+            print(f"The pages were not changed, because these failed: {', '.join(failed)}", file=sys.stderr)
             return 1
         fill_all(_copy(Path(temporary)) if args.quick else _ROOT, load(folder), folder)
     return 0

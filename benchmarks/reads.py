@@ -1,9 +1,9 @@
-"""CPU time of a read that has to wait: this library's reader of a socket against trio's `receive_some`.
+"""CPU time of a socket read that has to wait: this library's reader and trio's `receive_some`.
 
     python benchmarks/reads.py [--quick] [--json FILE] [--repeats N]
 
-Socket pairs in one process, with nothing above them. Every reader sleeps before a piece is written to its socket, as
-with a model's tokens; the clock runs from the write of a round's last piece until all have read.
+It uses socket pairs in one process. Every reader sleeps before a piece is written to its socket, as it does between a
+model's tokens. The clock runs from the last write of a round until all readers have read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _KINDS: dict[str, Callable[[trio.SocketStream], Read]] = {
 
 
 class _Readers:
-    """Tasks that read, one for each socket."""
+    """The tasks that read, one for each socket."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,7 +53,7 @@ class _Readers:
 
 
 async def cpu_us(kind: str, streams: int, reads: int) -> float:
-    """CPU time per read, in microseconds."""
+    """Return the CPU time per read in microseconds."""
     rounds, seconds, readers = max(1, reads // streams), 0.0, _Readers()
     pairs = [socket.socketpair() for _ in range(streams)]
     ends = [trio.SocketStream(trio.socket.from_stdlib_socket(end)) for _, end in pairs]
@@ -75,7 +75,7 @@ async def cpu_us(kind: str, streams: int, reads: int) -> float:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     args = parser(__doc__, _REPEATS).parse_args()
     pin(cores()[0])
     reads, repeats = (_QUICK_READS, 1) if args.quick else (_READS, _REPEATS)

@@ -1,8 +1,8 @@
-"""Whether cost stays flat: per event up to 5,000 streams, to open a request beside 1,000 others, and in `run_many`.
+"""Check that costs stay flat: per event up to 5,000 streams, per request next to 1,000 others, and in `run_many`.
 
     python benchmarks/scale.py [--quick] [--json FILE] [--calls N]
 
-The server for the second and third is `_answers.py`.
+The last two parts use the server in `_answers.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _report import Table, comparison, entries, failures, parser, publish, table
 from _runner import Result, run
 
 _STREAMS, _QUICK_STREAMS = (1, 10, 100, 1000, 5000), (1, 200)
-_EVENTS = 20_000  # in all
+_EVENTS = 20_000  # over all streams
 _WRITES = ((1, "lockstep"), (20, "free"))
 _REPEATS = 3
 _OTHERS, _QUICK_OTHERS = 1000, 20
@@ -27,12 +27,12 @@ _CALLS, _QUICK_CALLS = 100_000, 200
 
 
 def plans(streams: tuple[int, ...], events: int) -> list[Plan]:
-    """The same number of events in all, whatever the number of streams; 20 of each at least."""
+    """Return plans with the same total number of events for any number of streams, but at least 20 per stream."""
     return [Plan(n, max(20, events // n), per_write, pace) for per_write, pace in _WRITES for n in streams]
 
 
 def events_table(results: list[Result]) -> str:
-    """Two rows for each way of writing; the columns are the numbers of streams."""
+    """Return a table with two rows for each way of writing and a column for each number of streams."""
     rows: list[list[str]] = []
     for per_write, pace in _WRITES:
         for name in (LIBRARY, BARE):
@@ -47,7 +47,7 @@ def events_table(results: list[Result]) -> str:
 
 
 def opening_table(results: list[dict[str, Any]]) -> str:
-    """A row for each case, and its ratio to that beside one."""
+    """Return a table with a row for each case, with its ratio to the same case next to a single other stream."""
     rows = [["", "µs by the clock", "µs of CPU", "clock / one", "CPU / one"]]
     first: dict[str, dict[str, Any]] = {}
     for result in results:
@@ -58,7 +58,7 @@ def opening_table(results: list[dict[str, Any]]) -> str:
 
 
 def calls_table(results: list[dict[str, Any]]) -> str:
-    """A row for each way, and its ratio to the first."""
+    """Return a table with a row for each way to make the calls, with its ratio to the first."""
     rows = [["", "µs of CPU a call", "µs by the clock", "CPU / first"]]
     for result in results:
         figures = [f"{result[key]:.0f}" for key in ("cpu_us", "wall_us")]
@@ -67,9 +67,9 @@ def calls_table(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """The command; its status is 1 if a contender failed."""
+    """Run the command. Return 1 if a contender failed."""
     options = parser(__doc__, _REPEATS)
-    options.add_argument("--calls", type=int, metavar="N", help=f"short calls, each way ({_CALLS})")
+    options.add_argument("--calls", type=int, metavar="N", help=f"the number of short calls, in each way ({_CALLS})")
     args = options.parse_args()
     raise_file_limit()
     quick, repeats = args.quick, args.repeats or (1 if args.quick else _REPEATS)
