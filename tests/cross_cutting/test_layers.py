@@ -156,6 +156,36 @@ def test_no_module_imports_itself_through_others() -> None:
         visit(name, ())
 
 
+# Classes whose name is also that of another class, in a part of the package that is being rebuilt.
+SHARED_CLASS_NAMES = {
+    *(
+        "Audio",
+        "Call",
+        "Choice",
+        "Ending",
+        "Input",
+        "Item",
+        "Items",
+        "Part",
+        "Place",
+        "ToolCall",
+        "Unknown",
+    ),  # _protocols
+    *("Messages", "Pieces", "RawBytes", "Run", "View"),  # _stream
+}
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    """One word has one meaning, so a class can be found, and talked about, by its name."""
+    defined: dict[str, set[str]] = {}
+    for module, path in NAMES.items():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name.strip("_"), set()).add(module)
+    shared = {name: modules for name, modules in defined.items() if len(modules) > 1}
+    assert {name: modules for name, modules in shared.items() if name not in SHARED_CLASS_NAMES} == {}
+
+
 def test_the_core_imports_no_io_no_clock_and_no_chance() -> None:
     core = [path for path in MODULES if name_of(path).partition(".")[0] in SANS_IO_FOLDERS]
     for path in [*core, *(NAMES[name] for name in SANS_IO_FILES)]:

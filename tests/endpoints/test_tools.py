@@ -80,7 +80,7 @@ def test_functions_are_sent_as_tools_by_the_blocking_client() -> None:
 @pytest.mark.parametrize(
     ("tools", "words"),
     [
-        ([bare], "its parameter city has no annotation: write city: str, say"),
+        ([bare], "its parameter city has no annotation: write city: str, for example"),
         ([3], "tools takes functions, Tools, and dictionaries; one of its items is of type int"),
         (add, "tools takes a list, not function"),
         (SEARCH, "tools takes a list, not dict"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trio_openai._tools.conversation import ChatConversation, ResponseConversation, is_complete
+from trio_openai._tools.conversation import ChatToolConversation, ResponseToolConversation, is_complete
 from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
 
@@ -17,7 +17,7 @@ def chat(**message: Any) -> ChatCompletion:
 
 def test_the_given_messages_are_not_touched() -> None:
     given = [{"role": "user", "content": "Hi"}]
-    conversation = ChatConversation({"model": "m", "messages": given})
+    conversation = ChatToolConversation({"model": "m", "messages": given})
     asked = conversation.request()
     conversation.add(chat(content="Hello"), [])
     assert given == asked["messages"] == [{"role": "user", "content": "Hi"}]
@@ -25,13 +25,13 @@ def test_the_given_messages_are_not_touched() -> None:
 
 
 def test_an_answer_without_a_choice_says_nothing() -> None:
-    conversation = ChatConversation({"messages": []})
+    conversation = ChatToolConversation({"messages": []})
     conversation.add(ChatCompletion(), [])
     assert conversation.messages == []
 
 
 def test_a_call_without_an_id_gets_one_that_its_output_has_too() -> None:
-    conversation = ChatConversation({"messages": []})
+    conversation = ChatToolConversation({"messages": []})
     calls = [ToolCallDone(None, "add", "{}", part=part) for part in range(2)]
     conversation.add(chat(), [(call, "x") for call in calls])
     message, *outputs = conversation.messages
@@ -43,7 +43,7 @@ def test_a_call_without_an_id_gets_one_that_its_output_has_too() -> None:
 def test_what_a_server_says_of_a_call_beside_the_api_goes_back() -> None:
     """Gemini refuses a conversation in which its `extra_content` is missing."""
     extra = {"extra_content": {"google": {"thought_signature": "abc"}}}
-    conversation = ChatConversation({"messages": []})
+    conversation = ChatToolConversation({"messages": []})
     conversation.add(chat(), [(ToolCallDone("c1", "add", "{}", extra=extra), "x")])
     assert conversation.messages[0]["tool_calls"] == [
         {**extra, "id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
@@ -51,7 +51,7 @@ def test_what_a_server_says_of_a_call_beside_the_api_goes_back() -> None:
 
 
 def test_a_refusal_and_the_details_of_reasoning_go_back() -> None:
-    conversation = ChatConversation({"messages": []})
+    conversation = ChatToolConversation({"messages": []})
     conversation.add(chat(refusal="No.", reasoning_details=[{"type": "x"}]), [])
     assert conversation.messages == [
         {"role": "assistant", "content": None, "refusal": "No.", "reasoning_details": [{"type": "x"}]}
@@ -71,16 +71,16 @@ def test_a_refusal_and_the_details_of_reasoning_go_back() -> None:
 )
 def test_what_forces_a_call_is_sent_once(choice: Any, *, kept: bool) -> None:
     for conversation in (
-        ChatConversation({"messages": [], "tool_choice": choice}),
-        ResponseConversation({"tool_choice": choice}),
+        ChatToolConversation({"messages": [], "tool_choice": choice}),
+        ResponseToolConversation({"tool_choice": choice}),
     ):
         assert conversation.request()["tool_choice"] == choice
-        conversation.add(chat() if isinstance(conversation, ChatConversation) else Response(), [])
+        conversation.add(chat() if isinstance(conversation, ChatToolConversation) else Response(), [])
         assert ("tool_choice" in conversation.request()) == kept
 
 
 def test_a_response_without_input_begins_with_none() -> None:
-    conversation = ResponseConversation({"previous_response_id": "resp_0"})
+    conversation = ResponseToolConversation({"previous_response_id": "resp_0"})
     assert conversation.request()["input"] == []
     response: Response = hook_for(Response)({"output": [{"type": "message"}]}, None)
     conversation.add(response, [])
@@ -90,7 +90,7 @@ def test_a_response_without_input_begins_with_none() -> None:
 
 def test_items_of_input_are_kept_as_they_are() -> None:
     items = [{"role": "user", "content": "Hi"}]
-    assert ResponseConversation({"input": iter(items)}).request()["input"] == items
+    assert ResponseToolConversation({"input": iter(items)}).request()["input"] == items
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_openai._tools.conversation import ChatConversation, ResponseConversation
+from trio_openai._tools.conversation import ChatToolConversation, ResponseToolConversation
 from trio_openai._tools.normalize import arguments_to_send, distinct_ids, items_of_calls, name_to_send
 from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
@@ -21,7 +21,7 @@ HALF = "\ud83d"
 
 def chat_sent(*calls: ToolCallDone) -> list[dict[str, Any]]:
     """The messages that a round of these calls adds, after a strict server has read them."""
-    conversation = ChatConversation({"messages": []})
+    conversation = ChatToolConversation({"messages": []})
     answer = ChatCompletion(choices=[Choice(index=0, message=ChatCompletionMessage(role="assistant"))])
     conversation.add(answer, [(call, f"output {number}") for number, call in enumerate(calls)])
     return json.loads(orjson.dumps(conversation.request()))["messages"]  # type: ignore[no-any-return]
@@ -29,7 +29,7 @@ def chat_sent(*calls: ToolCallDone) -> list[dict[str, Any]]:
 
 def responses_sent(items: list[dict[str, Any]], *calls: ToolCallDone, **params: Any) -> list[dict[str, Any]]:
     """The items of input that a round of these calls adds, after a strict server has read them."""
-    conversation = ResponseConversation({"input": [], **params})
+    conversation = ResponseToolConversation({"input": [], **params})
     response: Response = hook_for(Response)({"id": "resp_1", "output": items}, None)
     conversation.add(response, [(call, f"output {number}") for number, call in enumerate(calls)])
     return json.loads(orjson.dumps(conversation.request()))["input"]  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from ._endpoint import RawResponses, ReturnsT
 from .chat import Chat
 
 if TYPE_CHECKING:
-    from .audio import Audio
+    from .audio import AudioEndpoints
     from .completions import Completions
     from .images import Images
     from .others import Embeddings, Models
@@ -54,11 +54,11 @@ class Endpoints(Generic[ReturnsT]):
         return Images(self._session)
 
     @cached_property
-    def audio(self) -> Audio[ReturnsT]:
+    def audio(self) -> AudioEndpoints[ReturnsT]:
         """Transcription and speech."""
-        from .audio import Audio
+        from .audio import AudioEndpoints
 
-        return Audio(self._session)
+        return AudioEndpoints(self._session)
 
     @cached_property
     def models(self) -> Models[ReturnsT]:

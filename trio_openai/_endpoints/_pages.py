@@ -54,7 +54,7 @@ class Page(Generic[T]):
         return await self._fetch(self._after)
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Items(self._fetch, self)
+        return _PageItems(self._fetch, self)
 
 
 class Listing(Generic[T]):
@@ -68,10 +68,10 @@ class Listing(Generic[T]):
         return self._first().__await__()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Items(self._fetch, None)
+        return _PageItems(self._fetch, None)
 
 
-class _Items(Generic[T]):
+class _PageItems(Generic[T]):
     """The items of a page and of those after it. Another page is asked for when its first item is."""
 
     def __init__(self, fetch: Fetch[T], page: Page[T] | None) -> None:

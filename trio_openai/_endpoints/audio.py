@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized | str
 
 
-class Audio(Endpoint[ReturnsT]):
+class AudioEndpoints(Endpoint[ReturnsT]):
     """What is under `client.audio`."""
 
-    with_raw_response: Audio[RawResponses]
+    with_raw_response: AudioEndpoints[RawResponses]
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

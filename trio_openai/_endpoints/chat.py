@@ -119,7 +119,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
             TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
         """
         hide_headers(params)
-        from trio_openai._tools.conversation import ChatConversation
+        from trio_openai._tools.conversation import ChatToolConversation
         from trio_openai._tools.run import ChatToolRun
 
         if params.get("n") not in (None, 1):
@@ -127,7 +127,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
         opening = functools.partial(self._opening, ())
         return run(
             ChatToolRun[Any],
-            ChatConversation,
+            ChatToolConversation,
             opening,
             self._parameters,
             streamed(params),

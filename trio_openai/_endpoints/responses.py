@@ -128,13 +128,13 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
             TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
         """
         hide_headers(params)
-        from trio_openai._tools.conversation import ResponseConversation
+        from trio_openai._tools.conversation import ResponseToolConversation
         from trio_openai._tools.run import ResponseToolRun
 
         opening = functools.partial(self._opening, ())
         return run(
             ResponseToolRun[Any],
-            ResponseConversation,
+            ResponseToolConversation,
             opening,
             self._parameters,
             streamed(params),

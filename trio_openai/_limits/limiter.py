@@ -110,7 +110,7 @@ class _Waiter:
         self.woken = trio.Event()
 
 
-class _Line:
+class _Queue:
     """Who waits for a rule, in the order in which they came. It belongs to the first run that it is used in."""
 
     def __init__(self, rule: _Rule) -> None:
@@ -237,7 +237,7 @@ class RateLimiter:
     def __init__(self, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
         _check_rates(requests_per_minute, tokens_per_minute)
         self._rates = Rates(requests_per_minute, tokens_per_minute)
-        self._line = _Line(self._rates)
+        self._line = _Queue(self._rates)
 
     async def acquire(self, attempt: Attempt) -> Permit:
         """Wait until the attempt may be made."""
@@ -315,7 +315,7 @@ class AdaptiveLimiter:
     def __init__(self, *, initial: int = 10, minimum: int = 1, maximum: int = 1000) -> None:
         _check_window(initial, minimum, maximum)
         self._window = Window(initial, minimum, maximum)
-        self._line = _Line(self._window)
+        self._line = _Queue(self._window)
 
     async def acquire(self, attempt: Attempt) -> Permit:
         """Wait until the attempt may be made."""

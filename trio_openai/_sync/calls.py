@@ -51,11 +51,11 @@ _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
 
-class _Closable(Protocol):
+class _SyncClosable(Protocol):
     def close(self) -> None: ...
 
 
-SyncT = TypeVar("SyncT", bound=_Closable)
+SyncT = TypeVar("SyncT", bound=_SyncClosable)
 Wrap = Callable[[OpenableT, Portal[Any], object], SyncT]
 
 

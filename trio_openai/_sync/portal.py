@@ -105,7 +105,7 @@ class _Kept:
         return True
 
 
-class _Call(_Kept):
+class _ThreadCall(_Kept):
     """One call: made in a thread, run in the loop as a system task. `answered` gets an item when it is over."""
 
     def __init__(self, portal: Portal[Any], function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
@@ -204,7 +204,7 @@ class Portal(Generic[ResidentT]):
             raise RuntimeError("this belongs to another trio loop than this thread")
         return await self.perform(trio.CancelScope(), function, *args)
 
-    async def _withdraw(self, call: _Call, undo: Undo | None) -> None:
+    async def _withdraw(self, call: _ThreadCall, undo: Undo | None) -> None:
         """Cancel a call, wait until it is over, and undo what it did."""
         call.scope.cancel()
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -259,7 +259,7 @@ class Portal(Generic[ResidentT]):
         self._check_process()
         if self._for_workers and is_worker():
             return in_host_task(lambda: self._perform_for_worker(function, *args))
-        call = _Call(self, function, args)
+        call = _ThreadCall(self, function, args)
         try:
             self._submit(call)
             call.answered.get()
@@ -277,14 +277,14 @@ class Portal(Generic[ResidentT]):
                 del error, call  # they would hold each other: error, traceback, this frame
         return value  # no call from here on: at its end Ctrl-C could take the value away
 
-    def _take_back(self, call: _Call, undo: Undo | None) -> None:
+    def _take_back(self, call: _ThreadCall, undo: Undo | None) -> None:
         """Cancel and undo a call, and wait for that. A second interrupt ends the waiting, not the undoing."""
-        withdrawal = _Call(self, self._withdraw, (call, undo))
+        withdrawal = _ThreadCall(self, self._withdraw, (call, undo))
         with contextlib.suppress(trio.RunFinishedError):
             self._submit(withdrawal)
             withdrawal.answered.get()
 
-    def _submit(self, call: _Call) -> None:
+    def _submit(self, call: _ThreadCall) -> None:
         assert self.token is not None
         self.token.run_sync_soon(call.begin)
 

@@ -53,7 +53,7 @@ class Conversation(Protocol, Generic[WholeT]):
         ...
 
 
-class ChatConversation:
+class ChatToolConversation:
     """A conversation over Chat Completions.
 
     Args:
@@ -141,7 +141,7 @@ def is_complete(call: ToolCallDone) -> bool:
         return False
 
 
-class ResponseConversation:
+class ResponseToolConversation:
     """A conversation over the Responses API.
 
     Args:

@@ -4,8 +4,8 @@ The problem: tests must prove that the client closes connections at once, so the
 immediately, even in the middle of a scripted pause. And tests must not sleep.
 
 The idea: a connection is one task that reads a request, writes the reply, and reads the next request. While it writes,
-a second task (`_Connection._watch`) keeps reading, because a read is the only way to notice that the peer has left. If
-it reads data instead, that is the next request arriving early, and the data is kept for the parser.
+a second task (`_ServerConnection._watch`) keeps reading, because a read is the only way to notice that the peer has
+left. If it reads data instead, that is the next request arriving early, and the data is kept for the parser.
 
 Rules that hold it together:
 
@@ -240,7 +240,7 @@ class ScriptedServer:
         await trio.sleep_forever()
 
     async def _serve(self, stream: ServerStream) -> None:
-        await _Connection(stream, self._ledger, self._choose).serve()
+        await _ServerConnection(stream, self._ledger, self._choose).serve()
 
     def _memory_http_client(self, max_connections: int) -> Any:
         import httpx
@@ -277,7 +277,7 @@ _NO_SCRIPT = (
 )
 
 
-class _Ending(enum.Enum):
+class _ReplyEnding(enum.Enum):
     """The end of a reply: it was complete, its script broke it off, or the peer left."""
 
     COMPLETE = enum.auto()
@@ -286,7 +286,7 @@ class _Ending(enum.Enum):
 
 
 @attrs.define(eq=False)
-class _Connection:
+class _ServerConnection:
     """One peer, from its first byte to its last."""
 
     _stream: ServerStream
@@ -334,13 +334,13 @@ class _Connection:
         try:
             reply = self._choose(incoming.request)
             ending = await self._play(wire_steps(reply, incoming))
-            self._ledger.disconnects += ending is _Ending.PEER_LEFT
+            self._ledger.disconnects += ending is _ReplyEnding.PEER_LEFT
         finally:
             self._ledger.ended()
-        return ending is _Ending.COMPLETE and keeps_connection(reply, incoming)
+        return ending is _ReplyEnding.COMPLETE and keeps_connection(reply, incoming)
 
-    async def _play(self, steps: Iterator[Step]) -> _Ending:
-        ending = _Ending.PEER_LEFT  # it stays so if `_watch` cancels the writing
+    async def _play(self, steps: Iterator[Step]) -> _ReplyEnding:
+        ending = _ReplyEnding.PEER_LEFT  # it stays so if `_watch` cancels the writing
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
             ending = await self._write(steps)
@@ -354,17 +354,17 @@ class _Connection:
                 return
         writing.cancel()
 
-    async def _write(self, steps: Iterator[Step]) -> _Ending:
+    async def _write(self, steps: Iterator[Step]) -> _ReplyEnding:
         await trio.lowlevel.checkpoint()  # let `_watch` start first, so that it misses nothing
         try:
             for step in steps:
                 if isinstance(step, (Cut, Reset)):
                     (_close if isinstance(step, Cut) else _reset)(self._stream)
-                    return _Ending.SCRIPTED
+                    return _ReplyEnding.SCRIPTED
                 await self._do(step)
         except trio.BrokenResourceError:
-            return _Ending.PEER_LEFT
-        return _Ending.COMPLETE
+            return _ReplyEnding.PEER_LEFT
+        return _ReplyEnding.COMPLETE
 
     async def _do(self, step: Step) -> None:
         if isinstance(step, bytes):
