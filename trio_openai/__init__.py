@@ -22,7 +22,8 @@ The folders, from the top down. Each imports only what is below it, and says in 
 A byte goes from the socket through `_http/connection.py` to `_stream/source.py`, which feeds `_wire/lifecycle.py` and
 hands out typed events.
 
-A name is imported when it is first asked for, so that a program, and `--help`, pays for what it uses.
+A public name is imported when a program first uses it. trio, httpx and the client take some 100 ms to import, which
+`--help` and a program that only needs `errors` should not pay for.
 """
 
 from __future__ import annotations
@@ -33,139 +34,86 @@ from typing import TYPE_CHECKING
 from ._lazy_names import import_name
 
 if TYPE_CHECKING:
-    from ._client import TrioOpenAI
-    from ._concurrent.many import Item, Items, ManyStatistics, Result
-    from ._deadlines import Deadlines
-    from ._endpoints._pages import Listing, Page
-    from ._http.transport import TrioTransport
+    from ._client import TrioOpenAI as TrioOpenAI
+    from ._concurrent.many import Item as Item, Items as Items, ManyStatistics as ManyStatistics, Result as Result
+    from ._deadlines import Deadlines as Deadlines
+    from ._endpoints._pages import Listing as Listing, Page as Page
+    from ._http.transport import TrioTransport as TrioTransport
     from ._limits.limiter import (
-        AdaptiveLimiter,
-        AdaptiveStatistics,
-        Attempt,
-        Limiter,
-        Outcome,
-        Permit,
-        RateLimiter,
-        RateStatistics,
+        AdaptiveLimiter as AdaptiveLimiter,
+        AdaptiveStatistics as AdaptiveStatistics,
+        Attempt as Attempt,
+        Limiter as Limiter,
+        Outcome as Outcome,
+        Permit as Permit,
+        RateLimiter as RateLimiter,
+        RateStatistics as RateStatistics,
     )
-    from ._request.raw_response import RawResponse
-    from ._statistics import ClientStatistics, SubscriptionStatistics, TransportStatistics
-    from ._stream.bytes import ByteStream
-    from ._stream.fanout import Subscription
-    from ._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
+    from ._request.raw_response import RawResponse as RawResponse
+    from ._statistics import (
+        ClientStatistics as ClientStatistics,
+        SubscriptionStatistics as SubscriptionStatistics,
+        TransportStatistics as TransportStatistics,
+    )
+    from ._stream.bytes import ByteStream as ByteStream
+    from ._stream.fanout import Subscription as Subscription
+    from ._stream.parsed import (
+        ParsedChatCompletionStream as ParsedChatCompletionStream,
+        ParsedResponseStream as ParsedResponseStream,
+    )
     from ._stream.stream import (
-        ChatCompletionStream,
-        CompletionStream,
-        ImageStream,
-        ResponseStream,
-        SpeechStream,
-        Stream,
-        StreamCall,
-        TranscriptionStream,
+        ChatCompletionStream as ChatCompletionStream,
+        CompletionStream as CompletionStream,
+        ImageStream as ImageStream,
+        ResponseStream as ResponseStream,
+        SpeechStream as SpeechStream,
+        Stream as Stream,
+        StreamCall as StreamCall,
+        TranscriptionStream as TranscriptionStream,
     )
-    from ._stream.timings import Timings
-    from ._tools.events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
-    from ._tools.run import ChatToolRun, ResponseToolRun, ToolRun, ToolRunStatistics
-    from ._tools.tool import Tool
-    from ._version import __version__
-    from ._wire.lifecycle import Verdict
-    from ._wire.sse import ServerSentEvent
-    from .azure import AzureOpenAI
+    from ._stream.timings import Timings as Timings
+    from ._tools.events import (
+        RoundDone as RoundDone,
+        RoundEvent as RoundEvent,
+        RoundStarted as RoundStarted,
+        RunEvent as RunEvent,
+        ToolDone as ToolDone,
+        ToolFailed as ToolFailed,
+        ToolStarted as ToolStarted,
+    )
+    from ._tools.run import (
+        ChatToolRun as ChatToolRun,
+        ResponseToolRun as ResponseToolRun,
+        ToolRun as ToolRun,
+        ToolRunStatistics as ToolRunStatistics,
+    )
+    from ._tools.tool import Tool as Tool
+    from ._version import __version__ as __version__
+    from ._wire.lifecycle import Verdict as Verdict
+    from ._wire.sse import ServerSentEvent as ServerSentEvent
+    from .azure import AzureOpenAI as AzureOpenAI
     from .errors import (
-        APIConnectionError,
-        APIError,
-        APIResponseValidationError,
-        APIStatusError,
-        APITimeoutError,
-        AuthenticationError,
-        BadRequestError,
-        ConflictError,
-        InternalServerError,
-        NotFoundError,
-        OpenAIError,
-        PermissionDeniedError,
-        RaceError,
-        RateLimitError,
-        StreamTruncatedError,
-        ToolRunError,
-        UnprocessableEntityError,
+        APIConnectionError as APIConnectionError,
+        APIError as APIError,
+        APIResponseValidationError as APIResponseValidationError,
+        APIStatusError as APIStatusError,
+        APITimeoutError as APITimeoutError,
+        AuthenticationError as AuthenticationError,
+        BadRequestError as BadRequestError,
+        ConflictError as ConflictError,
+        InternalServerError as InternalServerError,
+        NotFoundError as NotFoundError,
+        OpenAIError as OpenAIError,
+        PermissionDeniedError as PermissionDeniedError,
+        RaceError as RaceError,
+        RateLimitError as RateLimitError,
+        StreamTruncatedError as StreamTruncatedError,
+        ToolRunError as ToolRunError,
+        UnprocessableEntityError as UnprocessableEntityError,
     )
-    from .types import NamedEvent, UnknownEvent, Unparsed
+    from .types import NamedEvent as NamedEvent, UnknownEvent as UnknownEvent, Unparsed as Unparsed
 
-__all__ = [
-    "APIConnectionError",
-    "APIError",
-    "APIResponseValidationError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AdaptiveLimiter",
-    "AdaptiveStatistics",
-    "Attempt",
-    "AuthenticationError",
-    "AzureOpenAI",
-    "BadRequestError",
-    "ByteStream",
-    "ChatCompletionStream",
-    "ChatToolRun",
-    "ClientStatistics",
-    "CompletionStream",
-    "ConflictError",
-    "Deadlines",
-    "ImageStream",
-    "InternalServerError",
-    "Item",
-    "Items",
-    "Limiter",
-    "Listing",
-    "ManyStatistics",
-    "NamedEvent",
-    "NotFoundError",
-    "OpenAIError",
-    "Outcome",
-    "Page",
-    "ParsedChatCompletionStream",
-    "ParsedResponseStream",
-    "PermissionDeniedError",
-    "Permit",
-    "RaceError",
-    "RateLimitError",
-    "RateLimiter",
-    "RateStatistics",
-    "RawResponse",
-    "ResponseStream",
-    "ResponseToolRun",
-    "Result",
-    "RoundDone",
-    "RoundEvent",
-    "RoundStarted",
-    "RunEvent",
-    "ServerSentEvent",
-    "SpeechStream",
-    "Stream",
-    "StreamCall",
-    "StreamTruncatedError",
-    "Subscription",
-    "SubscriptionStatistics",
-    "Timings",
-    "Tool",
-    "ToolDone",
-    "ToolFailed",
-    "ToolRun",
-    "ToolRunError",
-    "ToolRunStatistics",
-    "ToolStarted",
-    "TranscriptionStream",
-    "TransportStatistics",
-    "TrioOpenAI",
-    "TrioTransport",
-    "UnknownEvent",
-    "Unparsed",
-    "UnprocessableEntityError",
-    "Verdict",
-    "__version__",
-]
-
-# Where each public name is. It is imported when it is first asked for.
+# The module of each public name. The imports above say the same to type checkers, and a test compares the two.
 _NAMES = {
     "_client": "TrioOpenAI",
     "_concurrent.many": "Item Items ManyStatistics Result",
@@ -201,7 +149,8 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = ("errors", "types")
 
-if not TYPE_CHECKING:  # a checker would take any name for an attribute
+if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
+    __all__ = list(_MODULE_OF)
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first asked for (PEP 562)."""
