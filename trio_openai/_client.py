@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._statistics import ClientStatistics
 
 WireT = TypeVar("WireT", bound=WireObject)
+_ClientT = TypeVar("_ClientT", bound="TrioOpenAI")
 
 DEFAULT_CONCURRENT = 100
 
@@ -82,13 +83,6 @@ class TrioOpenAI(Endpoints[Objects]):
         self.base_url = options.url
         self.timeout = options.timeout
         self.max_retries = options.max_retries
-
-    @classmethod
-    def _of(cls, options: ClientOptions) -> Self:
-        """Make a client of options that have been checked, without the constructor of a subclass."""
-        client = object.__new__(cls)
-        client._set_up(options, Session.of(options))
-        return client
 
     @property
     def with_raw_response(self) -> RawEndpoints:
@@ -277,6 +271,13 @@ class TrioOpenAI(Endpoints[Objects]):
         copy._set_up(changed, attrs.evolve(self._session, options=changed))
         keep_attributes(self, copy)
         return copy
+
+
+def client_of(cls: type[_ClientT], options: ClientOptions) -> _ClientT:
+    """Make a client of options that have been checked already."""
+    client = object.__new__(cls)
+    client._set_up(options, Session.of(options))  # pyright: ignore[reportPrivateUsage]
+    return client
 
 
 def keep_attributes(client: Any, copy: Any) -> None:

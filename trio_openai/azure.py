@@ -69,9 +69,12 @@ def _token(given: str | Key | None) -> Key | None:
     return _key_as("azure_ad_token", given)
 
 
+def _is_token(given: Any) -> bool:
+    return not (given is None or callable(given) or isinstance(given, Key))
+
+
 def _provider(given: Provider | Key | None) -> Key | None:
-    wrong: bool = not (given is None or callable(given) or isinstance(given, Key))
-    if wrong:
+    if _is_token(given):
         given = None  # it may be a token, and a traceback shows the locals
         raise TypeError("azure_ad_token_provider takes a function; a token itself is given as azure_ad_token")
     return _key_as("azure_ad_token_provider", given)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 
-from ._client import TrioOpenAI, keep_attributes
+from ._client import TrioOpenAI, client_of, keep_attributes
 from ._endpoints._endpoint import Objects, RawResponses
 from ._http.secrets import shown_url
 from ._request.api_key import Key, KeyProvider, in_thread
@@ -125,7 +125,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
 
     def _start(self, options: ClientOptions, client_class: type[TrioOpenAI]) -> None:
         """Take the options and make the first client, which opens no connection yet."""
-        first = client_class._of(options)
+        first = client_of(client_class, options)
         self._set_up(first, SyncSession(Portals(_maker(first, options, client_class))))
 
     def _set_up(self, like: TrioOpenAI, session: SyncSession) -> None:
@@ -213,7 +213,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         Args:
             options: those of `SyncOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
         """
-        hide_secrets(type(self._like._options), options)
+        hide_secrets(type(self._like._options), options)  # pyright: ignore[reportPrivateUsage]
         copy = object.__new__(type(self))
         session = attrs.evolve(self._session, options={**self._session.options, **options})
         copy._set_up(self._like.with_options(**options), session)
@@ -244,6 +244,6 @@ def _maker(first: TrioOpenAI, options: ClientOptions, client_class: type[TrioOpe
             return spare.pop()
         if options.http_client is not None:
             raise RuntimeError("an http_client belongs to one event loop, and this one has been used from another")
-        return client_class._of(options)
+        return client_of(client_class, options)
 
     return make

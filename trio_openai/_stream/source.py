@@ -33,7 +33,8 @@ import trio
 
 from trio_openai._http.body import body_of
 from trio_openai._http.lifetime import BodyOwner
-from trio_openai._request.exchange import Exchange, is_final
+from trio_openai._request.exchange import Exchange
+from trio_openai._request.translate import is_final
 from trio_openai._wire.decoder import Decoder
 from trio_openai._wire.decoder_raw import NoEventYet
 from trio_openai._wire.lifecycle import Decision, Lifecycle, State
