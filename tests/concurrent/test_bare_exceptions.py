@@ -1,4 +1,4 @@
-"""What a program raises inside `run_many`, `stream_many` and `race` comes out as it is, and nothing is lost."""
+"""Exceptions of the user's code inside `run_many`, `stream_many` and `race` are raised bare, and none is lost."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def take_all(client: TrioOpenAI, door: str, calls: Any) -> None:
         ([3], TypeError),
     ],
 )
-async def test_what_a_supply_of_calls_raises_comes_out_bare(
+async def test_exception_in_the_iterable_of_calls_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object, door: str, supply: Any, kind: type[BaseException]
 ) -> None:
     async with await opened(nursery) as client:
@@ -109,7 +109,7 @@ async def test_what_a_supply_of_calls_raises_comes_out_bare(
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("calls", [5, None, object()])
-async def test_calls_that_are_no_iterable_are_refused_at_once(nursery: trio.Nursery, door: str, calls: Any) -> None:
+async def test_calls_that_are_not_iterable_are_refused_at_once(nursery: trio.Nursery, door: str, calls: Any) -> None:
     async with await opened(nursery) as client:
         with pytest.raises(TypeError, match=r"made by an endpoint's call"):
             getattr(client, door)(calls)
@@ -117,7 +117,7 @@ async def test_calls_that_are_no_iterable_are_refused_at_once(nursery: trio.Nurs
             getattr(client, door)(client.chat.completions.call(**CHAT))
 
 
-async def test_a_race_takes_only_calls(nursery: trio.Nursery) -> None:
+async def test_race_refuses_anything_but_calls(nursery: trio.Nursery) -> None:
     async with await opened(nursery) as client:
         for calls in ([1], [client.chat.completions.call(**CHAT), "x"]):
             with pytest.raises(TypeError, match=r"made by an endpoint's call"):
@@ -127,7 +127,7 @@ async def test_a_race_takes_only_calls(nursery: trio.Nursery) -> None:
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("in_block", [None, MineError])
 @pytest.mark.parametrize("cleanup", [ZeroDivisionError, MineExit])
-async def test_a_generator_that_raises_while_it_cleans_up_hides_no_other_exception(
+async def test_exception_while_closing_the_generator_hides_no_other_exception(
     nursery: trio.Nursery,
     autojump_clock: object,
     door: str,
@@ -158,9 +158,7 @@ async def test_a_generator_that_raises_while_it_cleans_up_hides_no_other_excepti
     await client.aclose()
 
 
-async def test_a_generator_that_raises_while_it_is_cancelled_comes_out_bare(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_exception_in_a_cancelled_generator_is_raised_bare(nursery: trio.Nursery, autojump_clock: object) -> None:
     client = await opened(nursery)
 
     async def calls() -> AsyncIterator[Any]:
@@ -179,7 +177,7 @@ async def test_a_generator_that_raises_while_it_is_cancelled_comes_out_bare(
 
 
 @pytest.mark.parametrize("kind", [MineError, MineExit])
-async def test_what_a_key_function_raises_comes_out_bare(
+async def test_exception_in_an_api_key_function_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object, kind: type[BaseException]
 ) -> None:
     async def key() -> str:
@@ -216,7 +214,7 @@ class RaisingLimiter:
         raise MineError
 
 
-async def test_what_a_limiter_raises_about_a_loser_of_a_race_comes_out_bare(
+async def test_exception_in_a_limiter_for_the_loser_of_a_race_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     replies = [HELLO, Reply(delay=9), HELLO]
@@ -263,11 +261,11 @@ async def tools(client: TrioOpenAI) -> None:
 
 @pytest.mark.parametrize("act", [race, many, events_of_many, close, tools])
 @pytest.mark.parametrize("before", [True, False])
-def test_ctrl_c_at_any_step_comes_out_bare(act: Any, before: bool) -> None:
+def test_ctrl_c_at_any_step_is_raised_bare(act: Any, before: bool) -> None:
     class Interrupt:
-        """In the place of a scope, for `CancelAtStep`."""
+        """A stand-in for a cancel scope that `CancelAtStep` can cancel: it sends Ctrl-C instead."""
 
-        @trio.lowlevel.enable_ki_protection  # so that trio notes it, and raises it in the main task
+        @trio.lowlevel.enable_ki_protection  # through the signal handler, so that trio raises it in the main task
         def cancel(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
@@ -282,8 +280,8 @@ def test_ctrl_c_at_any_step_comes_out_bare(act: Any, before: bool) -> None:
             trio.lowlevel.add_instrument(canceller)
             try:
                 await act(client)
-                await trio.lowlevel.checkpoint()  # if it came at the end, it is raised here
-            except BaseException as error:  # noqa: BLE001 - whatever it is
+                await trio.lowlevel.checkpoint()  # a Ctrl-C that arrives at the end is raised here
+            except BaseException as error:  # noqa: BLE001 - the test inspects whatever is raised
                 came.append(error)
             finally:
                 trio.lowlevel.remove_instrument(canceller)
@@ -303,7 +301,7 @@ def test_ctrl_c_at_any_step_comes_out_bare(act: Any, before: bool) -> None:
     raise AssertionError("it never ends")
 
 
-async def test_two_failures_of_one_block_are_one_group(nursery: trio.Nursery) -> None:
+async def test_two_failures_of_one_block_form_one_group(nursery: trio.Nursery) -> None:
     from trio_openai._http.nursery import nursery_around_block
 
     async def fail_late() -> None:

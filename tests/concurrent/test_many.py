@@ -1,4 +1,4 @@
-"""Many prompts: lazily, so many at a time, in bounded memory; what fails is a result."""
+"""`run_many`, `stream_many` and `race`: lazy input, bounded concurrency and memory, and failures as results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chunk(content: str | None = None, **more: Any) -> dict[str, Any]:
 
 
 def echo(request: RecordedRequest) -> Reply:
-    """Answers with the prompt, after as many seconds as it begins with."""
+    """Answer with the prompt, after the number of seconds at its beginning."""
     words = words_of(request)
     if words == "fail":
         return Reply.error(400, "no")
@@ -51,13 +51,13 @@ def text_of(result: Result) -> str:
     return str(result.value.choices[0].message.content)
 
 
-async def test_results_come_as_they_are_done(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_results_arrive_in_the_order_of_completion(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, echo))
     async with client, client.run_many(calls_of(client, "3", "1", "2")) as results:
         assert [text_of(result) async for result in results] == ["1", "2", "3"]
 
 
-async def test_ordered_results_come_in_the_order_of_the_calls(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_ordered_results_arrive_in_the_order_of_the_calls(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, echo))
     prompts = ["3", "1", "fail", "2", "1"]
     async with client, client.run_many(calls_of(client, *prompts), ordered=True) as results:
@@ -66,7 +66,7 @@ async def test_ordered_results_come_in_the_order_of_the_calls(nursery: trio.Nurs
     assert [result.error is None for result in got] == [True, True, False, True, True]
 
 
-async def test_ordered_results_look_ahead_no_further_than_twice_what_may_run(
+async def test_ordered_results_look_ahead_at_most_twice_max_concurrent(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, echo)
@@ -78,7 +78,7 @@ async def test_ordered_results_look_ahead_no_further_than_twice_what_may_run(
         assert [text_of(result) async for result in results] == ["1000", *["0"] * 50]
 
 
-async def test_events_of_all_streams_and_a_result_at_the_end_of_each(
+async def test_stream_many_yields_all_events_and_a_result_for_each_call(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, echo))
@@ -100,7 +100,7 @@ async def test_events_of_all_streams_and_a_result_at_the_end_of_each(
 
 @pytest.mark.promise(n=6)
 @pytest.mark.parametrize("most", [1, 3])
-async def test_so_many_at_a_time_and_the_input_is_read_lazily(
+async def test_max_concurrent_is_respected_and_the_input_is_read_lazily(
     nursery: trio.Nursery, autojump_clock: object, most: int
 ) -> None:
     server = await serve(nursery, echo)
@@ -123,7 +123,7 @@ async def test_so_many_at_a_time_and_the_input_is_read_lazily(
     assert transport.statistics().active == 0
 
 
-async def test_calls_can_be_any_async_iterable(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_calls_can_be_an_async_iterable(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, echo))
     closed = False
 
@@ -145,7 +145,7 @@ async def test_calls_can_be_any_async_iterable(nursery: trio.Nursery, autojump_c
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_an_input_that_fails_half_way_loses_nothing_and_its_error_comes_out_bare(
+async def test_failing_iterable_loses_no_result_and_its_error_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object, kind: str
 ) -> None:
     client, transport = client_over(await serve(nursery, echo))
@@ -171,7 +171,7 @@ async def test_an_input_that_fails_half_way_loses_nothing_and_its_error_comes_ou
 
 
 @pytest.mark.promise(n=2)
-async def test_fail_fast_closes_the_others_and_raises_the_error_bare(
+async def test_fail_fast_closes_all_streams_and_raises_the_error_bare(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, echo)
@@ -188,7 +188,7 @@ async def test_fail_fast_closes_the_others_and_raises_the_error_bare(
 
 @pytest.mark.promise(n=2)
 @pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt(), ExceptionGroup("mine", [ValueError()])])
-async def test_what_the_block_raises_comes_out_as_it_is(
+async def test_exception_of_the_block_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object, error: BaseException
 ) -> None:
     server = await serve(nursery, echo)
@@ -206,7 +206,7 @@ async def test_what_the_block_raises_comes_out_as_it_is(
 
 
 @pytest.mark.promise(n=1)
-async def test_leaving_early_closes_everything(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_leaving_the_block_early_closes_everything(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, echo)
     client, transport = client_over(server)
     async with client:
@@ -219,7 +219,7 @@ async def test_leaving_early_closes_everything(nursery: trio.Nursery, autojump_c
 
 
 @pytest.mark.promise(n=1)
-async def test_a_cancellation_round_it_closes_everything(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cancelling_the_block_closes_everything(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, transport = client_over(await serve(nursery, echo))
     async with client:
         with trio.move_on_after(3) as scope:
@@ -229,7 +229,7 @@ async def test_a_cancellation_round_it_closes_everything(nursery: trio.Nursery, 
         assert transport.statistics().active == 0
 
 
-async def test_what_a_key_function_raises_comes_out_bare(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_exception_in_an_api_key_function_ends_the_run(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def key() -> str:
         await trio.lowlevel.checkpoint()
         raise PermissionError("no key today")
@@ -242,7 +242,7 @@ async def test_what_a_key_function_raises_comes_out_bare(nursery: trio.Nursery, 
         assert transport.statistics().active == 0
 
 
-async def test_what_is_no_call_is_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_items_that_are_not_calls_are_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, echo))
     async with client:
         with pytest.raises(TypeError, match=r"call\(\.\.\.\)"):
@@ -255,7 +255,7 @@ async def test_what_is_no_call_is_refused(nursery: trio.Nursery, autojump_clock:
             client.chat.completions.call(**CHAT, stop={1, 2})
 
 
-async def test_statistics_are_live(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_statistics_show_the_progress(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, echo))
     async with client, client.run_many(calls_of(client, "2", "4", "fail"), max_concurrent=2) as results:
         got: list[Result] = []
@@ -288,7 +288,7 @@ async def test_statistics_are_live(nursery: trio.Nursery, autojump_clock: object
 
 @pytest.mark.promise(n=6)
 async def test_memory_does_not_grow_with_the_number_of_calls(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """Ten thousand calls, of which no more than a few are ever alive."""
+    """Make ten thousand calls; only a few of their objects exist at the same time."""
     client, _ = client_over(await serve(nursery, Reply.sse(chunk("a", finish_reason="stop"))))
     alive = 0
     most = 0
@@ -312,7 +312,7 @@ async def test_memory_does_not_grow_with_the_number_of_calls(nursery: trio.Nurse
     assert most <= 20
 
 
-async def test_five_hundred_streams_one_fails_and_all_are_closed(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_fail_fast_closes_five_hundred_streams(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, echo)
     client, transport = client_over(server)
     calls = calls_of(client, *["stall"] * 500, "fail")
@@ -332,7 +332,7 @@ def racing(client: TrioOpenAI, *prompts: str, **options: Any) -> Any:
     return client.race(calls_of(client, *prompts), **options)
 
 
-async def test_the_first_with_content_wins_and_gives_all_its_events(
+async def test_race_winner_is_the_first_with_content_and_yields_all_its_events(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, echo)
@@ -349,7 +349,7 @@ async def test_the_first_with_content_wins_and_gives_all_its_events(
         assert transport.statistics().active == 0
 
 
-async def test_content_counts_and_not_the_first_event(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_race_is_decided_by_content_not_by_the_first_event(nursery: trio.Nursery, autojump_clock: object) -> None:
     def script(request: RecordedRequest) -> Reply:
         if words_of(request) == "early role":
             return Reply.sse(chunk(""), Pause(10), chunk("late", finish_reason="stop"))
@@ -362,13 +362,13 @@ async def test_content_counts_and_not_the_first_event(nursery: trio.Nursery, aut
         assert stream.verdict.state == "done"
 
 
-async def test_the_text_of_the_winner_is_whole(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_race_winner_has_its_complete_text(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hello there, friend.")))
     async with client, racing(client, "a", "b") as stream:
         assert "".join([text async for text in stream.text_deltas]) == "Hello there, friend."
 
 
-async def test_starts_are_staggered_and_a_failure_starts_the_next_at_once(
+async def test_race_staggers_the_starts_and_a_failure_starts_the_next_call_at_once(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, echo)
@@ -386,7 +386,7 @@ async def test_starts_are_staggered_and_a_failure_starts_the_next_at_once(
             assert len(server.requests) == 7, "the second was never begun"
 
 
-async def test_when_all_fail_one_error_holds_each(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_race_error_holds_all_errors_if_every_call_fails(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, transport = client_over(await serve(nursery, lambda request: Reply.error(400, words_of(request))))
     async with client:
         with pytest.raises(RaceError, match=r"all 2 calls of the race failed: .*one.*two") as caught:
@@ -400,7 +400,9 @@ async def test_when_all_fail_one_error_holds_each(nursery: trio.Nursery, autojum
         assert transport.statistics().active == 0
 
 
-async def test_a_stream_without_content_wins_if_all_others_fail(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_race_stream_without_content_wins_if_all_others_fail(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     def script(request: RecordedRequest) -> Reply:
         return Reply.error(400, "no") if words_of(request) == "bad" else Reply.sse(chunk(finish_reason="stop"))
 
@@ -413,7 +415,7 @@ async def test_a_stream_without_content_wins_if_all_others_fail(nursery: trio.Nu
 
 @pytest.mark.promise(n=2)
 @pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt()])
-async def test_what_the_block_of_a_race_raises_comes_out_as_it_is(
+async def test_exception_of_the_block_of_a_race_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object, error: BaseException
 ) -> None:
     client, transport = client_over(await serve(nursery, echo))
@@ -426,7 +428,7 @@ async def test_what_the_block_of_a_race_raises_comes_out_as_it_is(
 
 
 @pytest.mark.promise(n=1)
-async def test_a_race_that_is_cancelled_leaves_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cancelled_race_leaves_nothing_open(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, transport = client_over(await serve(nursery, lambda _: Reply.sse(Stall())))
     async with client:
         with trio.move_on_after(1):
@@ -435,7 +437,7 @@ async def test_a_race_that_is_cancelled_leaves_nothing(nursery: trio.Nursery, au
         assert transport.statistics().active == 0
 
 
-async def test_what_a_key_function_raises_in_a_race_comes_out_bare(
+async def test_exception_in_an_api_key_function_of_a_race_is_raised_bare(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async def key() -> str:
@@ -450,7 +452,7 @@ async def test_what_a_key_function_raises_in_a_race_comes_out_bare(
         assert transport.statistics().active == 0
 
 
-def test_a_race_of_nobody_is_refused() -> None:
+def test_race_without_calls_is_refused() -> None:
     client = TrioOpenAI(api_key="k", base_url="http://localhost")
     refusals: list[Callable[[], object]] = [lambda: client.race([]), lambda: racing(client, "a", stagger=-1)]
     for refused in refusals:

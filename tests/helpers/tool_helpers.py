@@ -1,4 +1,4 @@
-"""What the tests of tools share: chunks and events of answers that call tools, and functions to be called."""
+"""Helpers for the tests of tools: chunks and events of answers that call tools, and functions to call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def chunk(delta: dict[str, Any], finish: str | None = None, index: int = 0) -> d
 
 
 def piece(index: int, text: str, name: str | None = None, **more: Any) -> dict[str, Any]:
-    """A chunk with a piece of a call; with a name, the first one."""
+    """Return a chunk with a piece of a call. The first piece of a call has a name."""
     call: dict[str, Any] = {"index": index, "function": {"arguments": text}, **more}
     if name is not None:
         call |= {"id": f"call_{index}", "type": "function"}
@@ -45,7 +45,7 @@ def end(reason: str = "tool_calls") -> dict[str, Any]:
 
 
 def calling(*calls: tuple[str, dict[str, Any]]) -> Reply:
-    """A chat that calls functions, one after the other."""
+    """Return a chat stream that calls functions, one after the other."""
     return Reply.sse(*(piece(n, json.dumps(arguments), name) for n, (name, arguments) in enumerate(calls)), end())
 
 
@@ -56,7 +56,7 @@ def function_item(index: int, name: str, arguments: dict[str, Any] | str) -> dic
 
 
 def item_events(index: int, item: dict[str, Any]) -> list[dict[str, Any]]:
-    """An output item that begins, and one that is done."""
+    """Return the events of an output item, from its start to its end."""
     begun = {**item, "arguments": "", "status": "in_progress"} if "arguments" in item else item
     return [
         {"type": "response.output_item.added", "output_index": index, "item": begun},
@@ -70,6 +70,6 @@ def completed(output: list[dict[str, Any]], status: str = "completed", name: str
 
 
 def response_calling(*items: dict[str, Any], name: str = "resp_1") -> Reply:
-    """A response with these output items."""
+    """Return a response stream with these output items."""
     events = [event for index, item in enumerate(items) for event in item_events(index, item)]
     return Reply.sse(*events, completed(list(items), name=name), done=False)

@@ -1,4 +1,4 @@
-"""What is sent in the next round, where servers and programs are odd."""
+"""The request of the next round, for unusual servers and programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def chat(**message: Any) -> ChatCompletion:
     return ChatCompletion(choices=[Choice(index=0, message=ChatCompletionMessage(role="assistant", **message))])
 
 
-def test_the_given_messages_are_not_touched() -> None:
+def test_the_passed_messages_are_not_modified() -> None:
     given = [{"role": "user", "content": "Hi"}]
     conversation = ChatToolConversation({"model": "m", "messages": given})
     asked = conversation.request()
@@ -24,13 +24,13 @@ def test_the_given_messages_are_not_touched() -> None:
     assert conversation.messages == [*given, {"role": "assistant", "content": "Hello"}]
 
 
-def test_an_answer_without_a_choice_says_nothing() -> None:
+def test_an_answer_without_a_choice_adds_no_message() -> None:
     conversation = ChatToolConversation({"messages": []})
     conversation.add(ChatCompletion(), [])
     assert conversation.messages == []
 
 
-def test_a_call_without_an_id_gets_one_that_its_output_has_too() -> None:
+def test_a_call_without_an_id_gets_one_that_its_output_refers_to() -> None:
     conversation = ChatToolConversation({"messages": []})
     calls = [ToolCallDone(None, "add", "{}", part=part) for part in range(2)]
     conversation.add(chat(), [(call, "x") for call in calls])
@@ -40,8 +40,8 @@ def test_a_call_without_an_id_gets_one_that_its_output_has_too() -> None:
     assert [output["tool_call_id"] for output in outputs] == ids
 
 
-def test_what_a_server_says_of_a_call_beside_the_api_goes_back() -> None:
-    """Gemini refuses a conversation in which its `extra_content` is missing."""
+def test_unknown_fields_of_a_call_are_sent_back() -> None:
+    """Gemini refuses a conversation without its `extra_content`."""
     extra = {"extra_content": {"google": {"thought_signature": "abc"}}}
     conversation = ChatToolConversation({"messages": []})
     conversation.add(chat(), [(ToolCallDone("c1", "add", "{}", extra=extra), "x")])
@@ -50,7 +50,7 @@ def test_what_a_server_says_of_a_call_beside_the_api_goes_back() -> None:
     ]
 
 
-def test_a_refusal_and_the_details_of_reasoning_go_back() -> None:
+def test_refusal_and_reasoning_details_are_sent_back() -> None:
     conversation = ChatToolConversation({"messages": []})
     conversation.add(chat(refusal="No.", reasoning_details=[{"type": "x"}]), [])
     assert conversation.messages == [
@@ -69,7 +69,7 @@ def test_a_refusal_and_the_details_of_reasoning_go_back() -> None:
         ({"type": "allowed_tools"}, True),
     ],
 )
-def test_what_forces_a_call_is_sent_once(choice: Any, *, kept: bool) -> None:
+def test_tool_choice_that_forces_a_call_is_sent_only_once(choice: Any, *, kept: bool) -> None:
     for conversation in (
         ChatToolConversation({"messages": [], "tool_choice": choice}),
         ResponseToolConversation({"tool_choice": choice}),
@@ -79,16 +79,19 @@ def test_what_forces_a_call_is_sent_once(choice: Any, *, kept: bool) -> None:
         assert ("tool_choice" in conversation.request()) == kept
 
 
-def test_a_response_without_input_begins_with_none() -> None:
+def test_a_response_without_input_starts_with_empty_input() -> None:
     conversation = ResponseToolConversation({"previous_response_id": "resp_0"})
     assert conversation.request()["input"] == []
     response: Response = hook_for(Response)({"output": [{"type": "message"}]}, None)
     conversation.add(response, [])
-    assert conversation.request() == {"previous_response_id": "resp_0", "input": []}  # it has no id to go on from
+    assert conversation.request() == {
+        "previous_response_id": "resp_0",
+        "input": [],
+    }  # without an id, the next request has no previous response
     assert conversation.messages == [{"type": "message"}]
 
 
-def test_items_of_input_are_kept_as_they_are() -> None:
+def test_input_items_are_kept_unchanged() -> None:
     items = [{"role": "user", "content": "Hi"}]
     assert ResponseToolConversation({"input": iter(items)}).request()["input"] == items
 
@@ -104,5 +107,5 @@ def test_items_of_input_are_kept_as_they_are() -> None:
         ("custom", "{}", False),
     ],
 )
-def test_what_a_cut_may_have_shortened(kind: Any, arguments: str, *, whole: bool) -> None:
+def test_which_calls_count_as_complete_after_a_cut_off_answer(kind: Any, arguments: str, *, whole: bool) -> None:
     assert is_complete(ToolCallDone("id", "name", arguments, kind)) is whole

@@ -1,4 +1,4 @@
-"""What goes back to the server after a round of tools is accepted by servers that check it strictly."""
+"""Strict servers accept the calls that are sent back after a round of tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HALF = "\ud83d"
 
 
 def chat_sent(*calls: ToolCallDone) -> list[dict[str, Any]]:
-    """The messages that a round of these calls adds, after a strict server has read them."""
+    """Return the messages that a round with these calls adds, as parsed by a strict server."""
     conversation = ChatToolConversation({"messages": []})
     answer = ChatCompletion(choices=[Choice(index=0, message=ChatCompletionMessage(role="assistant"))])
     conversation.add(answer, [(call, f"output {number}") for number, call in enumerate(calls)])
@@ -28,7 +28,7 @@ def chat_sent(*calls: ToolCallDone) -> list[dict[str, Any]]:
 
 
 def responses_sent(items: list[dict[str, Any]], *calls: ToolCallDone, **params: Any) -> list[dict[str, Any]]:
-    """The items of input that a round of these calls adds, after a strict server has read them."""
+    """Return the input items that a round with these calls adds, as parsed by a strict server."""
     conversation = ResponseToolConversation({"input": [], **params})
     response: Response = hook_for(Response)({"id": "resp_1", "output": items}, None)
     conversation.add(response, [(call, f"output {number}") for number, call in enumerate(calls)])
@@ -56,7 +56,7 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("written", "sent"), ARGUMENTS)
-def test_arguments_go_back_as_a_json_object(written: str, sent: str) -> None:
+def test_arguments_are_sent_back_as_a_json_object(written: str, sent: str) -> None:
     assert arguments_to_send(ToolCallDone("c", "f", written)) == sent
     (call,) = chat_sent(ToolCallDone("c", "f", written))[0]["tool_calls"]
     assert call["function"]["arguments"] == sent
@@ -65,12 +65,12 @@ def test_arguments_go_back_as_a_json_object(written: str, sent: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_any_text_of_arguments_goes_back_as_a_json_object(text: str) -> None:
+def test_any_arguments_are_sent_back_as_a_json_object(text: str) -> None:
     sent = arguments_to_send(ToolCallDone("c", "f", text))
     assert type(json.loads(sent.encode())) is dict
 
 
-def test_the_input_of_a_custom_tool_is_any_text() -> None:
+def test_the_input_of_a_custom_tool_stays_text() -> None:
     (call,) = chat_sent(ToolCallDone("c", "f", "SELECT 1", "custom"))[0]["tool_calls"]
     assert call["custom"] == {"name": "f", "input": "SELECT 1"}
     custom = {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": ""}
@@ -80,7 +80,7 @@ def test_the_input_of_a_custom_tool_is_any_text() -> None:
 ODD = [None, "", " ", 7, ["x"], {"a": 1}, HALF, "ok", "ok"]
 
 
-def test_ids_that_a_server_repeats_or_leaves_out_become_distinct_strings() -> None:
+def test_repeated_or_missing_ids_become_distinct_strings() -> None:
     message, *outputs = chat_sent(*(ToolCallDone(odd, "f", "{}", part=part) for part, odd in enumerate(ODD)))
     ids = [call["id"] for call in message["tool_calls"]]
     assert len(set(ids)) == len(ODD)
@@ -90,7 +90,7 @@ def test_ids_that_a_server_repeats_or_leaves_out_become_distinct_strings() -> No
 
 
 @given(st.lists(st.none() | st.integers() | st.text(st.characters(exclude_categories=()), max_size=3), max_size=8))
-def test_any_ids_become_distinct_strings_and_good_ones_stay(given: list[Any]) -> None:
+def test_any_ids_become_distinct_strings_and_valid_ones_stay(given: list[Any]) -> None:
     ids = distinct_ids(given, set())
     assert len(set(ids)) == len(given)
     for place, name in enumerate(given):
@@ -99,7 +99,7 @@ def test_any_ids_become_distinct_strings_and_good_ones_stay(given: list[Any]) ->
             assert ids[place] == name
 
 
-def test_an_id_that_was_made_up_is_not_made_up_again_in_a_later_round() -> None:
+def test_a_generated_id_is_not_generated_again_in_a_later_round() -> None:
     used: set[str] = set()
     rounds = [distinct_ids([None, "a"], used) for _ in range(3)]
     assert len({ids[0] for ids in rounds}) == 3
@@ -107,7 +107,7 @@ def test_an_id_that_was_made_up_is_not_made_up_again_in_a_later_round() -> None:
 
 
 @pytest.mark.promise(n=8)
-def test_distinct_ids_for_a_hundred_thousand_equal_ones_cost_one_look_each() -> None:
+def test_distinct_ids_for_a_hundred_thousand_equal_ids_take_linear_time() -> None:
     class Counted(set[str]):
         looks = 0
 
@@ -131,7 +131,7 @@ def test_distinct_ids_for_a_hundred_thousand_equal_ones_cost_one_look_each() -> 
         ("x" * 1000, "x" * 64),
     ],
 )
-def test_a_name_goes_back_with_characters_that_the_api_allows(name: Any, sent: str) -> None:
+def test_a_name_is_sent_back_with_allowed_characters_only(name: Any, sent: str) -> None:
     assert name_to_send(name) == sent
     assert chat_sent(ToolCallDone("c", name, "{}"))[0]["tool_calls"][0]["function"]["name"] == sent
     old = chat_sent(ToolCallDone(None, name, "{}", "function_call"))
@@ -142,21 +142,21 @@ def test_a_name_goes_back_with_characters_that_the_api_allows(name: Any, sent: s
 # Responses.
 
 
-def test_an_item_that_is_fine_goes_back_as_it_came() -> None:
+def test_a_valid_item_is_sent_back_unchanged() -> None:
     mine = item("call_1", "f", '{"a": 1}', id="fc_1", status="completed", extra={"kept": True})
     sent = responses_sent([mine], ToolCallDone("call_1", "f", '{"a": 1}'))
     assert sent[0] == mine
     assert sent[1] == {"type": "function_call_output", "call_id": "call_1", "output": "output 0"}
 
 
-def test_a_call_without_a_call_id_is_answered_by_its_items_id() -> None:
+def test_output_refers_to_the_item_id_if_there_is_no_call_id() -> None:
     for call_id in (None, "", 5):
         for known in (None, "fc_1"):
             sent = responses_sent([item(call_id, id="fc_1")], ToolCallDone(known, "f", "{}"))
             assert [one["call_id"] for one in sent] == ["fc_1", "fc_1"]
 
 
-def test_two_calls_with_one_call_id_get_two() -> None:
+def test_two_calls_with_the_same_call_id_get_different_ones() -> None:
     items = [item("c", "f", '{"a": 1}'), item("c", "g", '{"b": 2}')]
     calls = [ToolCallDone("c", "g", '{"b": 2}'), ToolCallDone("c", "f", '{"a": 1}')]
     f, g, *outputs = responses_sent(items, *calls)
@@ -166,14 +166,14 @@ def test_two_calls_with_one_call_id_get_two() -> None:
 
 
 @pytest.mark.parametrize("kept", [{"conversation": "conv_1"}, {"previous_response_id": "resp_0"}])
-def test_a_server_that_keeps_its_calls_hears_the_ids_that_it_gave(kept: dict[str, str]) -> None:
+def test_a_server_that_stores_the_conversation_gets_its_own_ids_back(kept: dict[str, str]) -> None:
     calls = [ToolCallDone("c", "f", "{}"), ToolCallDone("c", "f", "{}"), ToolCallDone(None, "f", "{}")]
     sent = responses_sent([item("c"), item("c"), item(None, id="fc_3")], *calls, **kept)
     assert [output["call_id"] for output in sent] == ["c", "c", "fc_3"]
 
 
-def test_an_output_never_goes_back_without_its_call() -> None:
-    """Strict servers refuse an output whose call they do not find."""
+def test_an_output_is_never_sent_without_its_call() -> None:
+    """Strict servers refuse an output whose call is missing."""
     sent = responses_sent([{"type": "message", "content": []}], ToolCallDone("c", "f", '{"a": 1}'))
     assert sent[1:] == [
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1}'},
@@ -181,7 +181,7 @@ def test_an_output_never_goes_back_without_its_call() -> None:
     ]
 
 
-def test_a_calls_item_is_found_by_all_that_is_known_of_it() -> None:
+def test_the_item_of_a_call_is_matched_by_the_best_known_fields() -> None:
     items = [{"type": ["odd"]}, item("b"), item("a"), item("x", "g", '{"n": 1}'), item("y", "h", "[]")]
     calls = [
         ToolCallDone("a", "f", "{}"),

@@ -1,4 +1,4 @@
-"""A model at work with its tools: what runs when, what is said, what comes out, and that nothing is left."""
+"""`run_tools`: when tools run, what is sent and returned, how failures end a run, and that nothing stays open."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ async def all_of(run: ToolRun[Any]) -> list[Any]:
     return [event async for event in run]
 
 
-# --------------------------------------------------------------------------------------------- what runs, and when
+# -------------------------------------------------------------------------------------------- when tools run
 
 
 async def test_a_tool_runs_while_the_answer_still_streams(autojump_clock: trio.testing.MockClock) -> None:
-    """The arguments of one are whole at once, and five seconds later the model has not ended."""
+    """The arguments are complete at once, and the model goes on writing for five seconds."""
     first = Reply.sse(piece(0, '{"seconds"', "nap"), piece(0, ": 1}"), chunk({"content": "Wait."}), Pause(5), end())
     times: dict[str, float] = {}
     async with trio.open_nursery() as nursery:
@@ -91,7 +91,7 @@ async def test_a_tool_runs_while_the_answer_still_streams(autojump_clock: trio.t
     }
 
 
-async def test_calls_that_are_interleaved_run_at_the_same_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_interleaved_calls_run_concurrently(autojump_clock: trio.testing.MockClock) -> None:
     first = Reply.sse(
         piece(0, "{", "nap"), piece(1, "{", "nap"), piece(1, '"seconds": 2}'), piece(0, '"seconds": 3}'), end()
     )
@@ -131,7 +131,7 @@ async def test_calls_that_are_interleaved_run_at_the_same_time(autojump_clock: t
     assert server.requests[1].json()["tools"] == [Tool.of(nap).for_chat()]
 
 
-async def test_every_event_of_the_wire_is_handed_out_once_in_order(nursery: trio.Nursery) -> None:
+async def test_every_event_is_delivered_once_in_order(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), ANSWER, ANSWER])
     client, _ = client_over(server)
     async with client:
@@ -147,7 +147,7 @@ async def test_every_event_of_the_wire_is_handed_out_once_in_order(nursery: trio
     assert done == [event.stream.snapshot for event in started]
 
 
-async def test_no_more_tools_run_at_a_time_than_may(autojump_clock: trio.testing.MockClock) -> None:
+async def test_max_concurrent_limits_the_running_tools(autojump_clock: trio.testing.MockClock) -> None:
     running, most = 0, 0
 
     async def work(number: int) -> int:
@@ -171,7 +171,7 @@ async def test_no_more_tools_run_at_a_time_than_may(autojump_clock: trio.testing
     assert [message["content"] for message in run.messages if message["role"] == "tool"] == list("01234")
 
 
-async def test_a_tool_that_is_done_is_told_of_while_the_server_is_silent(
+async def test_tool_done_is_reported_while_the_server_is_silent(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with trio.open_nursery() as nursery:
@@ -184,7 +184,7 @@ async def test_a_tool_that_is_done_is_told_of_while_the_server_is_silent(
     assert kinds(events) == ["round.started", "tool.started", "tool.done"]
 
 
-async def test_a_step_that_is_cancelled_loses_nothing(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_cancelled_step_loses_nothing(autojump_clock: trio.testing.MockClock) -> None:
     first = Reply.sse(piece(0, '{"seconds": 0.25}', "nap"), Pause(1), chunk({"content": "So."}), Pause(1), end())
     events: list[Any] = []
     async with trio.open_nursery() as nursery:
@@ -202,7 +202,7 @@ async def test_a_step_that_is_cancelled_loses_nothing(autojump_clock: trio.testi
     assert len(server.requests) == 2
 
 
-# ------------------------------------------------------------------------------------------------- leaving, and closing
+# ------------------------------------------------------------------------------------------------- leaving and closing
 
 
 async def test_leaving_the_block_cancels_the_tools_and_closes_the_stream(
@@ -234,7 +234,7 @@ async def test_leaving_the_block_cancels_the_tools_and_closes_the_stream(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_cancellation_is_not_swallowed_by_tools_that_are_told_of_errors(
+async def test_cancellation_is_not_reported_to_the_model_as_a_tool_error(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with trio.open_nursery() as nursery:
@@ -251,7 +251,7 @@ async def test_a_cancellation_is_not_swallowed_by_tools_that_are_told_of_errors(
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_nothing_is_left_wherever_it_is_cancelled(nursery: trio.Nursery, *, before: bool) -> None:
+async def test_cancellation_at_any_step_leaves_nothing_open(nursery: trio.Nursery, *, before: bool) -> None:
     def script(request: Any) -> Reply:
         return ANSWER if len(request.json()["messages"]) > 1 else calling(("pause", {}), ("add", {"a": 1, "b": 2}))
 
@@ -286,7 +286,7 @@ async def test_nothing_is_left_wherever_it_is_cancelled(nursery: trio.Nursery, *
     assert ended > 0
 
 
-async def test_what_the_block_raises_comes_out_bare(autojump_clock: trio.testing.MockClock) -> None:
+async def test_exception_of_the_block_is_raised_bare(autojump_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, calling(("nap", {"seconds": 100})))
         client, _ = client_over(server)
@@ -299,7 +299,9 @@ async def test_what_the_block_raises_comes_out_bare(autojump_clock: trio.testing
         nursery.cancel_scope.cancel()
 
 
-async def test_closing_wakes_who_iterates_and_two_may_not(autojump_clock: trio.testing.MockClock) -> None:
+async def test_aclose_wakes_the_iterating_task_and_only_one_task_may_iterate(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, Reply.sse(chunk({"content": "Hi"}), Stall()))
         client, _ = client_over(server)
@@ -319,7 +321,7 @@ async def test_closing_wakes_who_iterates_and_two_may_not(autojump_clock: trio.t
         nursery.cancel_scope.cancel()
 
 
-async def test_closing_while_the_request_is_out(autojump_clock: trio.testing.MockClock) -> None:
+async def test_aclose_while_waiting_for_the_response(autojump_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, attrs.evolve(ANSWER, delay=100))
         client, transport = client_over(server)
@@ -339,7 +341,7 @@ async def test_closing_while_the_request_is_out(autojump_clock: trio.testing.Moc
 # ----------------------------------------------------------------------------------------------------------- failures
 
 
-async def test_what_a_tool_raises_is_told_to_the_model(nursery: trio.Nursery) -> None:
+async def test_exception_of_a_tool_is_reported_to_the_model(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("fail", {"after": 0}), ("add", {"a": 1, "b": 2})), ANSWER])
     client, _ = client_over(server)
     async with client, client.chat.completions.run_tools(**CHAT, tools=[fail, add]) as run:
@@ -351,7 +353,9 @@ async def test_what_a_tool_raises_is_told_to_the_model(nursery: trio.Nursery) ->
     assert (run.statistics().done, run.statistics().failed) == (1, 1)
 
 
-async def test_what_a_tool_raises_comes_out_bare_and_ends_the_rest(autojump_clock: trio.testing.MockClock) -> None:
+async def test_on_error_raise_raises_a_tools_exception_bare_and_ends_the_run(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     answer = Reply.sse(piece(0, '{"after": 1}', "fail"), piece(1, '{"seconds": 100}', "nap"), Stall())
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, answer)
@@ -368,7 +372,7 @@ async def test_what_a_tool_raises_comes_out_bare_and_ends_the_rest(autojump_cloc
         nursery.cancel_scope.cancel()
 
 
-async def test_what_a_tool_raised_is_raised_by_the_end_of_the_block_if_no_step_did(nursery: trio.Nursery) -> None:
+async def test_the_end_of_the_block_raises_a_tools_exception_that_no_step_raised(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.sse(piece(0, '{"after": 0}', "fail"), Stall()))
     client, _ = client_over(server)
     async with client:
@@ -384,7 +388,7 @@ async def test_what_a_tool_raised_is_raised_by_the_end_of_the_block_if_no_step_d
 
 
 @pytest.mark.parametrize("on_error", ["tell_model", "raise"])
-async def test_ctrl_c_in_a_tool_is_no_business_of_the_model(nursery: trio.Nursery, on_error: Any) -> None:
+async def test_ctrl_c_in_a_tool_is_raised_and_not_reported_to_the_model(nursery: trio.Nursery, on_error: Any) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -396,7 +400,7 @@ async def test_ctrl_c_in_a_tool_is_no_business_of_the_model(nursery: trio.Nurser
                 await run.until_done()
 
 
-async def test_a_tool_with_a_nursery_is_cancelled_and_told_of_by_what_is_in_its_group(
+async def test_exception_group_of_a_tool_is_described_by_its_inner_exceptions(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async def both() -> None:
@@ -430,7 +434,7 @@ async def test_a_tool_with_a_nursery_is_cancelled_and_told_of_by_what_is_in_its_
         nursery.cancel_scope.cancel()
 
 
-async def test_a_tool_that_there_is_not_is_told_to_the_model(nursery: trio.Nursery) -> None:
+async def test_call_of_an_unknown_tool_is_reported_to_the_model(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("bda", {}), ("run_code", {})), ANSWER])
     client, _ = client_over(server)
     tools = [add, Tool.custom(run_code)]
@@ -440,7 +444,7 @@ async def test_a_tool_that_there_is_not_is_told_to_the_model(nursery: trio.Nurse
     assert run.messages[2]["content"] == "Error: there is no tool named 'bda'; the tools are: add, run_code"
 
 
-async def test_arguments_that_do_not_fit_are_told_to_the_model(nursery: trio.Nursery) -> None:
+async def test_invalid_arguments_are_reported_to_the_model(nursery: trio.Nursery) -> None:
     calls = Reply.sse(piece(0, '{"a": "1"}', "add"), piece(1, "nonsense", "add"), end())
     server = await serve(nursery, [calls, ANSWER, calls])
     client, _ = client_over(server)
@@ -458,7 +462,7 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model(nursery: trio.Nur
     assert isinstance(caught.value.partial, ChatCompletion)
 
 
-async def test_a_result_that_is_no_json_is_a_failure_of_the_tool(nursery: trio.Nursery) -> None:
+async def test_a_result_that_json_cannot_express_is_a_tool_failure(nursery: trio.Nursery) -> None:
     def thing() -> object:
         return object()
 
@@ -469,7 +473,7 @@ async def test_a_result_that_is_no_json_is_a_failure_of_the_tool(nursery: trio.N
     assert run.messages[2]["content"] == "Error: TypeError: object is not JSON"
 
 
-async def test_rounds_are_limited_and_the_conversation_can_be_gone_on_with(nursery: trio.Nursery) -> None:
+async def test_max_rounds_raises_and_the_conversation_can_be_continued(nursery: trio.Nursery) -> None:
     server = await serve(nursery, calling(("add", {"a": 1, "b": 2})))
     client, _ = client_over(server)
     async with client:
@@ -484,10 +488,12 @@ async def test_rounds_are_limited_and_the_conversation_can_be_gone_on_with(nurse
         async with client.chat.completions.run_tools(**CHAT, tools=[add], max_rounds=1) as run:
             async for event in run:
                 if isinstance(event, RoundDone):
-                    break  # whoever leaves is not told
+                    break  # leaving the block early raises nothing
 
 
-async def test_a_stream_that_is_cut_ends_the_run_with_what_there_was(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_truncated_stream_ends_the_run_and_keeps_the_partial_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, Reply.sse(piece(0, '{"seconds": 100}', "nap"), chunk({"content": "Hi"}), Cut()))
         client, _ = client_over(server)
@@ -501,7 +507,7 @@ async def test_a_stream_that_is_cut_ends_the_run_with_what_there_was(autojump_cl
         nursery.cancel_scope.cancel()
 
 
-async def test_a_request_that_fails_ends_the_run(nursery: trio.Nursery) -> None:
+async def test_a_failed_request_ends_the_run(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), Reply.error(400, "too long")])
     client, _ = client_over(server)
     async with client:
@@ -527,7 +533,7 @@ CUT_CALLS = {
 
 
 @pytest.mark.parametrize("chunks", CUT_CALLS.values(), ids=CUT_CALLS.keys())
-async def test_a_call_that_was_cut_is_not_made(nursery: trio.Nursery, chunks: list[Any]) -> None:
+async def test_a_truncated_call_is_not_run(nursery: trio.Nursery, chunks: list[Any]) -> None:
     server = await serve(nursery, Reply.sse(*chunks, end("length")))
     client, _ = client_over(server)
     async with client:
@@ -538,7 +544,7 @@ async def test_a_call_that_was_cut_is_not_made(nursery: trio.Nursery, chunks: li
     assert len(server.requests) == 1
 
 
-async def test_a_call_that_was_whole_before_the_cut_is_made(nursery: trio.Nursery) -> None:
+async def test_a_call_that_was_complete_before_the_cut_off_is_run(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [Reply.sse(piece(0, '{"a": 1, "b": 2}', "add"), end("length")), ANSWER])
     client, _ = client_over(server)
     async with client, client.chat.completions.run_tools(**CHAT, tools=[add]) as run:
@@ -580,7 +586,7 @@ async def test_bad_input_is_refused_before_anything_is_sent(
     assert server.requests == []
 
 
-async def test_what_is_missing_is_named(nursery: trio.Nursery) -> None:
+async def test_a_missing_parameter_is_named(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, ANSWER))
     run_tools: Callable[..., Any] = client.chat.completions.run_tools
     async with client:
@@ -590,7 +596,7 @@ async def test_what_is_missing_is_named(nursery: trio.Nursery) -> None:
             run_tools(model="m", messages="Hi", tools=[add])
 
 
-def test_events_are_what_they_are_called() -> None:
+def test_event_types_have_the_documented_names() -> None:
     types = [RoundStarted, RoundEvent, ToolStarted, ToolDone, ToolFailed, RoundDone]
     assert [cls.type for cls in types] == [
         *("round.started", "round.event", "tool.started", "tool.done", "tool.failed", "round.done"),
@@ -598,7 +604,7 @@ def test_events_are_what_they_are_called() -> None:
     assert json.loads(json.dumps(CHAT)) == CHAT
 
 
-# ------------------------------------------------------------------------------------------ arguments as the model gave
+# ---------------------------------------------------------------------------------------------- arguments of the model
 
 GIVEN = {
     "after an empty object": [piece(0, "{}", "add"), piece(0, '{"a": 1, '), piece(0, '"b": 2}'), end()],
@@ -629,9 +635,7 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("chunks", GIVEN.values(), ids=GIVEN.keys())
-async def test_a_tool_runs_once_and_only_with_arguments_that_the_model_gave(
-    nursery: trio.Nursery, chunks: list[Any]
-) -> None:
+async def test_a_tool_runs_once_and_only_with_the_models_arguments(nursery: trio.Nursery, chunks: list[Any]) -> None:
     made: list[tuple[int, int]] = []
 
     def add(a: int = 0, b: int = 0) -> str:
@@ -649,7 +653,7 @@ async def test_a_tool_runs_once_and_only_with_arguments_that_the_model_gave(
     assert run.messages[2]["content"] == "3"
 
 
-async def test_two_calls_with_index_0_are_two_calls_with_their_own_arguments(nursery: trio.Nursery) -> None:
+async def test_two_calls_with_index_0_keep_their_own_arguments(nursery: trio.Nursery) -> None:
     made: list[str] = []
 
     def f() -> str:

@@ -1,4 +1,4 @@
-"""Runs of tools: faults that there were, each with what it did."""
+"""Regression tests for `run_tools`. Each docstring says what went wrong before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tool_helpers import ANSWER, CHAT, RESPONSE, calling, chunk, completed, end,
 from trio_openai import ToolFailed
 from trio_openai.testing import Reply
 
-PAIR, HALF = "\ud83d\ude00", "\ud800"  # in Python two characters, and no UTF-8
+PAIR, HALF = "\ud83d\ude00", "\ud800"  # two surrogates in a Python str, which UTF-8 cannot encode
 REPLACED = "\U0001f600\ufffd"
 
 
@@ -26,7 +26,7 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def escaped(*events: Any, done: bool = True) -> Reply:
-    """As a server of Python writes it: with escapes, also for half a pair."""
+    """Encode a chunk as a Python server does: with escapes, also for a lone surrogate."""
     return Reply.sse(*map(json.dumps, events), done=done)
 
 
@@ -36,7 +36,7 @@ def echo(text: str) -> str:
 
 
 async def messages_of(nursery: trio.Nursery, reply: Reply, tool: Any) -> list[Any]:
-    """The messages of a run of one tool, whose second request the server has taken."""
+    """Run one tool and return the messages, after the server has accepted the second request."""
     server = await serve(nursery, [reply, ANSWER])
     client, _ = client_over(server)
     async with client, client.chat.completions.run_tools(**CHAT, tools=[tool]) as run:
@@ -44,15 +44,15 @@ async def messages_of(nursery: trio.Nursery, reply: Reply, tool: Any) -> list[An
     return run.messages
 
 
-async def test_a_tools_name_that_is_no_string_is_told_to_the_model(nursery: trio.Nursery) -> None:
-    """An unhashable one was a TypeError in a group."""
+async def test_a_tool_name_that_is_not_a_string_is_reported_to_the_model(nursery: trio.Nursery) -> None:
+    """An unhashable name raised a TypeError inside an exception group."""
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": ["echo"], "arguments": "{}"}}
     messages = await messages_of(nursery, Reply.sse(chunk({"tool_calls": [call]}), end()), echo)
     assert messages[2]["content"] == "Error: there is no tool named ['echo']; the tools are: echo"
 
 
-async def test_half_a_surrogate_pair_in_a_tools_output_ends_no_run(nursery: trio.Nursery) -> None:
-    """What `os.listdir` gives could not be sent, which was raised by the run."""
+async def test_a_lone_surrogate_in_a_tools_output_does_not_end_the_run(nursery: trio.Nursery) -> None:
+    """A file name from `os.listdir` could not be sent, and the run raised an error."""
 
     def name_of_file() -> str:
         return "a\udc80"
@@ -60,7 +60,7 @@ async def test_half_a_surrogate_pair_in_a_tools_output_ends_no_run(nursery: trio
     assert (await messages_of(nursery, calling(("name_of_file", {})), name_of_file))[2]["content"] == "a\ufffd"
 
 
-async def test_half_a_surrogate_pair_in_a_tools_exception_ends_no_run(nursery: trio.Nursery) -> None:
+async def test_a_lone_surrogate_in_a_tools_exception_does_not_end_the_run(nursery: trio.Nursery) -> None:
     def open_file() -> None:
         raise FileNotFoundError("a\udc80")
 
@@ -68,7 +68,7 @@ async def test_half_a_surrogate_pair_in_a_tools_exception_ends_no_run(nursery: t
     assert messages[2]["content"] == "Error: FileNotFoundError: a\ufffd"
 
 
-async def test_halves_of_surrogate_pairs_in_what_the_model_said_end_no_run(nursery: trio.Nursery) -> None:
+async def test_lone_surrogates_in_a_chat_message_do_not_end_the_run(nursery: trio.Nursery) -> None:
     said = chunk({"content": PAIR[0]}), chunk({"content": PAIR[1] + HALF})
     called = piece(0, f'{{"text": "{PAIR[0]}', "echo"), piece(0, f'{PAIR[1]}{HALF}"}}'), end()
     messages = await messages_of(nursery, escaped(*said, *called), echo)
@@ -77,7 +77,7 @@ async def test_halves_of_surrogate_pairs_in_what_the_model_said_end_no_run(nurse
     assert messages[2]["content"] == REPLACED
 
 
-async def test_halves_of_surrogate_pairs_in_a_response_end_no_run(nursery: trio.Nursery) -> None:
+async def test_lone_surrogates_in_a_response_do_not_end_the_run(nursery: trio.Nursery) -> None:
     item = function_item(0, "echo", f'{{"text": "{PAIR}{HALF}"}}')
     first = escaped(*item_events(0, item), completed([item]), done=False)
     server = await serve(nursery, [first, Reply.response("It is done.")])
@@ -89,7 +89,7 @@ async def test_halves_of_surrogate_pairs_in_a_response_end_no_run(nursery: trio.
 
 
 @pytest.mark.parametrize("result", [b"text", {"parts": [b"text"]}])
-async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: object) -> None:
+async def test_bytes_are_refused_and_not_encoded_in_base_85(nursery: trio.Nursery, result: object) -> None:
     def read() -> object:
         return result
 
@@ -101,10 +101,10 @@ async def test_bytes_are_not_told_in_base_85(nursery: trio.Nursery, result: obje
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_tool_that_raises_stop_async_iteration_does_not_end_the_run_as_if_it_were_whole(
+async def test_stop_async_iteration_in_a_tool_does_not_end_the_run_as_complete(
     nursery: trio.Nursery, *, is_async: bool
 ) -> None:
-    """It ended the `async for`, quietly."""
+    """It silently ended the `async for`."""
 
     async def late() -> None:
         raise StopAsyncIteration
@@ -122,8 +122,8 @@ async def test_a_tool_that_raises_stop_async_iteration_does_not_end_the_run_as_i
     assert isinstance(raised.value.__cause__, StopAsyncIteration)
 
 
-async def test_an_exception_that_has_no_words_is_told_by_its_class(nursery: trio.Nursery) -> None:
-    """What its `__str__` raised came out in a group."""
+async def test_an_exception_with_a_broken_str_is_described_by_its_class(nursery: trio.Nursery) -> None:
+    """The error in its `__str__` was raised inside an exception group."""
 
     class DumbError(Exception):
         def __str__(self) -> str:
@@ -146,7 +146,7 @@ async def start_tool(run: Any) -> None:
 
 
 async def test_ctrl_c_in_the_cleanup_of_a_tool_is_not_lost(nursery: trio.Nursery) -> None:
-    """The run had been closed, and only the first error counted."""
+    """The run had been closed already, and only its first error was kept."""
 
     async def wait() -> None:
         try:
@@ -162,7 +162,7 @@ async def test_ctrl_c_in_the_cleanup_of_a_tool_is_not_lost(nursery: trio.Nursery
                 await start_tool(run)
 
 
-async def test_ctrl_c_in_a_tool_is_not_lost_to_what_the_block_raises(autojump_clock: trio.testing.MockClock) -> None:
+async def test_ctrl_c_in_a_tool_beats_an_exception_of_the_block(autojump_clock: trio.testing.MockClock) -> None:
     async def interrupted() -> None:
         await trio.sleep(1)
         raise KeyboardInterrupt
@@ -184,8 +184,8 @@ async def test_ctrl_c_in_a_tool_is_not_lost_to_what_the_block_raises(autojump_cl
         nursery.cancel_scope.cancel()
 
 
-async def test_a_run_that_has_failed_begins_no_tool(nursery: trio.Nursery) -> None:
-    """One that the last event called, while a tool's exception came: nothing cancelled it before the block was left."""
+async def test_a_failed_run_starts_no_tool(nursery: trio.Nursery) -> None:
+    """A tool called by the last event started just as another tool failed, and nothing cancelled it in time."""
     begun: list[str] = []
 
     async def late() -> None:
@@ -209,7 +209,7 @@ async def test_a_run_that_has_failed_begins_no_tool(nursery: trio.Nursery) -> No
         assert run.statistics().waiting == run.statistics().running == 0
 
 
-# What goes back to strict servers.
+# What is sent back to strict servers.
 
 ODD_CALLS: list[dict[str, Any]] = [
     {"id": "c", "name": "echo", "arguments": '{"text": "hi"}'},
@@ -234,7 +234,7 @@ TOLD = [
 
 
 def check_strictly(request: Any, ids: list[Any], functions: list[Any], told: list[str], count: int) -> None:
-    """What a strict server checks: every call has an id of its own, a valid name and an object, and is answered."""
+    """Check as a strict server does: each call has its own id, a valid name, an object as arguments, and an output."""
     assert len(set(ids)) == len(functions) == len(told) == count
     for name in ids:
         assert isinstance(name, str)
@@ -248,7 +248,7 @@ def check_strictly(request: Any, ids: list[Any], functions: list[Any], told: lis
         assert text.startswith(beginning)
 
 
-async def test_a_strict_server_takes_back_odd_calls_of_a_chat(nursery: trio.Nursery) -> None:
+async def test_a_strict_server_accepts_odd_chat_calls_sent_back(nursery: trio.Nursery) -> None:
     calls = [
         chunk({"tool_calls": [{"index": n, "id": call.get("id"), "function": {**call, "id": None}}]})
         for n, call in enumerate(ODD_CALLS)
@@ -265,7 +265,7 @@ async def test_a_strict_server_takes_back_odd_calls_of_a_chat(nursery: trio.Nurs
     check_strictly(server.requests[1], ids, functions, [output["content"] for output in outputs], len(ODD_CALLS))
 
 
-async def test_a_strict_server_takes_back_odd_calls_of_a_response(nursery: trio.Nursery) -> None:
+async def test_a_strict_server_accepts_odd_response_calls_sent_back(nursery: trio.Nursery) -> None:
     items = []
     for n, call in enumerate(ODD_CALLS):
         item = {"type": "function_call", **call, "id": f"fc_{n}"}

@@ -1,4 +1,4 @@
-"""A model at work with its tools: what is sent in each round, by chat and by Responses."""
+"""`run_tools`: the requests of each round, for Chat Completions and for Responses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run_code(code: str) -> str:
 # ------------------------------------------------------------------------------------------------ what is sent, by chat
 
 
-async def test_a_choice_that_forces_a_call_counts_once(nursery: trio.Nursery) -> None:
+async def test_tool_choice_that_forces_a_call_applies_to_the_first_round_only(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), ANSWER] * 2)
     client, _ = client_over(server)
     async with client:
@@ -53,7 +53,7 @@ async def test_a_choice_that_forces_a_call_counts_once(nursery: trio.Nursery) ->
     assert [request.json().get("tool_choice") for request in server.requests] == ["required", None, "auto", "auto"]
 
 
-async def test_what_servers_want_back_is_sent_back(nursery: trio.Nursery) -> None:
+async def test_reasoning_and_unknown_fields_are_sent_back(nursery: trio.Nursery) -> None:
     said = chunk({"content": "Let me see.", "reasoning_content": "Hm."})
     server = await serve(nursery, [Reply.sse(said, piece(0, '{"a": 1, "b": 2}', "add"), end()), ANSWER])
     client, _ = client_over(server)
@@ -63,7 +63,7 @@ async def test_what_servers_want_back_is_sent_back(nursery: trio.Nursery) -> Non
     assert (message["content"], message["reasoning_content"]) == ("Let me see.", "Hm.")
 
 
-async def test_the_legacy_function_call_is_answered_in_its_way(nursery: trio.Nursery) -> None:
+async def test_the_legacy_function_call_is_answered_in_the_legacy_format(nursery: trio.Nursery) -> None:
     called = chunk({"function_call": {"name": "add", "arguments": '{"a": 1, "b": 2}'}})
     server = await serve(nursery, [Reply.sse(called, end("function_call")), ANSWER])
     client, _ = client_over(server)
@@ -79,7 +79,7 @@ async def test_the_legacy_function_call_is_answered_in_its_way(nursery: trio.Nur
     ]
 
 
-async def test_a_custom_tool_gets_the_text_that_the_model_wrote(nursery: trio.Nursery) -> None:
+async def test_a_custom_tool_gets_the_models_text(nursery: trio.Nursery) -> None:
     def custom(text: str, **more: Any) -> dict[str, Any]:
         return chunk({"tool_calls": [{"index": 0, "custom": {"input": text, **more.pop("own", {})}, **more}]})
 
@@ -103,7 +103,7 @@ class Total:
     total: int
 
 
-async def test_the_answer_can_be_asked_for_in_the_shape_of_a_class(nursery: trio.Nursery) -> None:
+async def test_run_tools_supports_structured_outputs(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), Reply.chat('{"total": 3}')])
     client, _ = client_over(server)
     async with client, client.chat.completions.run_tools(**CHAT, tools=[add], response_format=Total) as run:
@@ -112,7 +112,7 @@ async def test_the_answer_can_be_asked_for_in_the_shape_of_a_class(nursery: trio
     assert completion.parsed.total == 3
 
 
-async def test_other_parameters_go_with_every_round(nursery: trio.Nursery) -> None:
+async def test_other_parameters_are_sent_in_every_round(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [calling(("add", {"a": 1, "b": 2})), ANSWER])
     client, _ = client_over(server)
     messages = iter(QUESTION)
@@ -130,7 +130,7 @@ async def test_other_parameters_go_with_every_round(nursery: trio.Nursery) -> No
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "xyz"}
 
 
-async def test_responses_are_gone_on_with_by_sending_everything_again(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_responses_run_sends_everything_again_by_default(autojump_clock: trio.testing.MockClock) -> None:
     naps = [function_item(n + 1, "nap", {"seconds": 2 - n}) for n in range(2)]
     events = [event for index, item in enumerate([REASONING, *naps]) for event in item_events(index, item)]
     first = Reply.sse(*events, Pause(5), completed([REASONING, *naps]), done=False)
@@ -171,7 +171,7 @@ OUTPUT = {"type": "function_call_output", "call_id": "call_0", "output": '{"sum"
         ({}, [None] * 3, True),
     ],
 )
-async def test_what_the_server_keeps_is_not_sent_again(
+async def test_items_that_the_server_stores_are_not_sent_again(
     nursery: trio.Nursery, given: dict[str, Any], previous: list[str | None], *, whole: bool
 ) -> None:
     item = function_item(0, "add", {"a": 1, "b": 2})
@@ -187,7 +187,7 @@ async def test_what_the_server_keeps_is_not_sent_again(
     assert run.messages[:-1] == everything
 
 
-async def test_a_custom_tool_of_responses_and_tools_that_the_server_runs(nursery: trio.Nursery) -> None:
+async def test_responses_custom_tools_run_here_and_server_tools_do_not(nursery: trio.Nursery) -> None:
     custom = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_c", "name": "run_code", "input": "1 + 1"}
     mcp = {"type": "mcp_call", "id": "mcp_1", "name": "add", "server_label": "s", "arguments": "{}", "output": "3"}
     server = await serve(nursery, [response_calling(mcp, custom), Reply.response("It is done.")])
@@ -206,10 +206,10 @@ async def test_a_custom_tool_of_responses_and_tools_that_the_server_runs(nursery
 
 @pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "left out"])
 @pytest.mark.parametrize("has_call_id", [True, False])
-async def test_calls_that_share_an_output_index_are_each_answered_by_their_own_id(
+async def test_calls_with_the_same_output_index_are_answered_by_their_own_ids(
     nursery: trio.Nursery, has_call_id: bool, is_whole: bool
 ) -> None:
-    """Also by the id of their item, if the server sends no `call_id`; also if the last event leaves them out."""
+    """This also holds if the server sends only item ids, or leaves the items out of the last event."""
     items = [function_item(n, "add", {"a": n, "b": 10}) for n in range(3)]
     if not has_call_id:
         items = [{name: value for name, value in item.items() if name != "call_id"} for item in items]
@@ -227,7 +227,7 @@ async def test_calls_that_share_an_output_index_are_each_answered_by_their_own_i
     assert outputs == [(name, f'{{"sum":{n + 10}}}') for n, name in enumerate(expected)]
 
 
-async def test_a_call_of_a_response_that_was_cut_is_not_made(nursery: trio.Nursery) -> None:
+async def test_a_truncated_call_of_a_response_is_not_run(nursery: trio.Nursery) -> None:
     item = {**function_item(0, "nothing", ""), "status": "incomplete"}
     server = await serve(nursery, Reply.sse(*item_events(0, item), completed([item], "incomplete"), done=False))
     client, _ = client_over(server)
@@ -243,7 +243,7 @@ async def test_a_call_of_a_response_that_was_cut_is_not_made(nursery: trio.Nurse
     assert called == []
 
 
-async def test_a_response_that_failed_is_the_last_whatever_it_called(nursery: trio.Nursery) -> None:
+async def test_a_failed_response_ends_the_run_whatever_it_called(nursery: trio.Nursery) -> None:
     item = function_item(0, "add", {"a": 1, "b": 2})
     server = await serve(nursery, Reply.sse(*item_events(0, item), completed([item], "failed"), done=False))
     client, _ = client_over(server)

@@ -1,4 +1,4 @@
-"""Runs of tools: one task for each tool that runs, and every tool that began is counted."""
+"""The tasks of `run_tools`: one per running tool, and every started tool is counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_one_event(count: int) -> Reply:
-    """A chat that makes all its calls in one event; every third of them cannot be made."""
+    """Return a chat stream that makes all its calls in one event. Every third call is invalid."""
     calls = [
         {
             "index": n,
@@ -35,7 +35,7 @@ def in_one_event(count: int) -> Reply:
 
 
 def items_at_once(count: int) -> Reply:
-    """A response whose items come all at once, at its end."""
+    """Return a response whose items arrive all at once, at its end."""
     items = [function_item(n, "work", {"number": n} if n % 3 else "x") for n in range(count)]
     return Reply.sse(completed(items), done=False)
 
@@ -69,7 +69,7 @@ async def test_a_call_has_a_task_only_while_its_tool_runs(nursery: trio.Nursery,
 
 
 def counted(statistics: ToolRunStatistics) -> int:
-    """Every tool that began."""
+    """Return the number of tools that were started."""
     return statistics.running + statistics.done + statistics.failed + statistics.cancelled
 
 
@@ -91,7 +91,7 @@ async def catches() -> str:
     try:
         await trio.sleep_forever()
     except trio.Cancelled:
-        return "caught"  # noqa: ASYNC104 - a tool that a user may write
+        return "caught"  # noqa: ASYNC104 - a user may write such a tool
     return ""
 
 
@@ -107,7 +107,7 @@ async def in_a_group() -> None:
 
 
 async def run_until(nursery: trio.Nursery, how: str, *tools: Any, **options: Any) -> tuple[Any, int]:
-    """A run of these tools, each called once, which ends while they run. Returns it, and how many began."""
+    """Run these tools, each called once, until the run ends early. Return the run and the number of started tools."""
     calls = [piece(n, "{}", tool.__name__) for n, tool in enumerate(tools)]
     server = await serve(nursery, [Reply.sse(*calls, end(), Stall()), ANSWER])
     client, _ = client_over(server)
@@ -130,7 +130,7 @@ async def run_until(nursery: trio.Nursery, how: str, *tools: Any, **options: Any
 
 @pytest.mark.parametrize("how", ["break", "close", "deadline"])
 @pytest.mark.parametrize("tool", [nothing_ends, in_a_group])
-async def test_a_tool_that_began_and_was_cancelled_is_counted(
+async def test_a_started_and_cancelled_tool_is_counted(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, how: str, tool: Any
 ) -> None:
     run, _ = await run_until(nursery, how, tool)
@@ -145,7 +145,7 @@ async def test_a_tool_that_began_and_was_cancelled_is_counted(
         ([interrupts, nothing_ends], 0, 1, 1),
     ],
 )
-async def test_what_another_tools_error_cancels_is_counted(
+async def test_tools_cancelled_by_another_tools_error_are_counted(
     nursery: trio.Nursery,
     autojump_clock: trio.testing.MockClock,
     tools: list[Any],
@@ -157,7 +157,7 @@ async def test_what_another_tools_error_cancels_is_counted(
     assert attrs_of(run.statistics()) == (done, failed, cancelled)
 
 
-async def test_a_tool_that_swallows_its_cancellation_is_done(
+async def test_a_tool_that_swallows_its_cancellation_counts_as_done(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     run, _ = await run_until(nursery, "break", catches)
@@ -169,7 +169,7 @@ def attrs_of(statistics: ToolRunStatistics) -> tuple[int, int, int]:
     return statistics.done, statistics.failed, statistics.cancelled
 
 
-async def test_calls_that_wait_when_the_run_ends_never_begin(
+async def test_calls_waiting_when_the_run_ends_never_start(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     begun: list[int] = []

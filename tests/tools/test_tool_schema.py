@@ -1,4 +1,4 @@
-"""Functions as tools: the schema from the signature and the docstring, and the way back to the arguments."""
+"""Functions as tools: the schema made from signature and docstring, and the parsing of arguments."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def schema_of(function: Any) -> Any:
     return Tool.of(function).parameters
 
 
-def test_the_schema_is_made_of_the_signature_and_the_docstring() -> None:
+def test_schema_comes_from_signature_and_docstring() -> None:
     tool = Tool.of(weather)
     assert (tool.name, tool.strict) == ("weather", True)
     assert tool.description == "Say what the weather will be.\n\nIt looks it up."
@@ -97,7 +97,7 @@ def test_the_schema_is_made_of_the_signature_and_the_docstring() -> None:
     assert parameters["$defs"]["Place"]["properties"]["zip"]["description"] == "The code, if there is one."
 
 
-def test_with_defaults_the_schema_is_not_strict_and_says_them() -> None:
+def test_schema_with_defaults_is_not_strict_and_contains_them() -> None:
     tool = Tool.of(search)
     assert not tool.strict
     parameters: Any = tool.parameters
@@ -108,7 +108,7 @@ def test_with_defaults_the_schema_is_not_strict_and_says_them() -> None:
     assert tool.parse('{"query": "x", "exact": true}') == {"query": "x", "exact": True}
 
 
-def test_a_default_that_json_does_not_have_is_not_said_to_be_null() -> None:
+def test_a_default_that_json_cannot_express_is_left_out() -> None:
     def wait(longest: float = math.inf, least: float = float("nan"), step: float = 0.5) -> None: ...
 
     assert Tool.of(wait).parameters == {
@@ -123,8 +123,8 @@ def test_a_default_that_json_does_not_have_is_not_said_to_be_null() -> None:
     }
 
 
-def test_a_generator_is_refused_as_a_tool() -> None:
-    """Each of its calls failed, since there is no JSON for what it returns."""
+def test_generator_functions_are_refused() -> None:
+    """Every call of such a tool failed, because JSON cannot express a generator."""
 
     def count(to: int) -> Iterator[int]:
         yield to
@@ -148,20 +148,20 @@ def test_strictness_can_be_chosen() -> None:
     assert not Tool.of(weather, strict=False).strict
 
 
-def test_a_class_may_speak_of_itself() -> None:
+def test_a_parameter_of_a_class_is_described_by_the_class() -> None:
     tree = Tool.of(grow).parse('{"tree": {"name": "a", "children": [{"name": "b", "children": []}]}}')["tree"]
     assert tree == Tree("a", [Tree("b", [])])
     assert set(schema_of(grow)["$defs"]) == {"Tree"}
 
 
-def test_a_function_without_parameters_takes_an_empty_object_or_no_text() -> None:
+def test_a_function_without_parameters_accepts_an_empty_object_or_blank_text() -> None:
     tool = Tool.of(nothing)
     assert tool.parameters == {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     assert tool.description is None
     assert tool.parse("{}") == tool.parse(" ") == {}
 
 
-def test_arguments_are_objects_of_the_annotations() -> None:
+def test_arguments_are_converted_to_the_annotated_types() -> None:
     place = '{"city": "Oslo", "zip": null}'
     text = (
         f'{{"place": {place}, "unit": "k", "day": "2026-01-02", "kind": "sun", "hours": [1], "at_most": 2, "note": ""}}'
@@ -188,7 +188,7 @@ def test_arguments_are_objects_of_the_annotations() -> None:
         ('{"query": "x", "place": {"city": 1, "zip": null}}', ("$.place.city: Expected `str`, got `int`",)),
     ],
 )
-def test_arguments_that_do_not_fit_are_told_in_sentences(text: str, problems: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_described_in_sentences(text: str, problems: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         Tool.of(search).parse(text)
     assert caught.value.args == problems
@@ -204,7 +204,7 @@ class Shop:
     def __call__(self, item: str) -> None: ...
 
 
-def test_methods_partial_calls_and_objects_that_are_called_are_functions_too() -> None:
+def test_methods_partials_and_callable_objects_can_be_tools() -> None:
     method = Tool.of(Shop().price)
     assert method.parameters is not None
     assert (method.name, list(method.parameters["properties"])) == ("price", ["item"])
@@ -250,18 +250,18 @@ def unknown(thing: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: 
         (3, "tools takes functions, Tools, and dictionaries; one of its items is of type int"),
     ],
 )
-def test_what_has_no_schema_is_a_type_error_that_says_what_to_do(function: Any, words: str) -> None:
+def test_signature_without_a_schema_raises_a_helpful_type_error(function: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         tool_of(function)
 
 
 @pytest.mark.parametrize("function", [lambda: None, functools.partial(search), Shop()])
-def test_what_has_no_name_is_a_value_error_that_says_what_to_do(function: Any) -> None:
+def test_callable_without_a_name_raises_a_helpful_value_error(function: Any) -> None:
     with pytest.raises(ValueError, match=r"has no valid tool name: choose one with Tool.of\(function, name=\.\.\.\)"):
         tool_of(function)
 
 
-def test_a_name_that_the_api_refuses_is_refused() -> None:
+def test_invalid_tool_name_is_refused() -> None:
     for name in ("två", "a b", "", "x" * 65):
         with pytest.raises(ValueError, match="not a valid tool name"):
             Tool(name=name, parameters={}, function=nothing)
@@ -271,7 +271,7 @@ def test_a_name_that_the_api_refuses_is_refused() -> None:
         Tool(name="x", parameters={}, function=3)  # type: ignore[arg-type]
 
 
-def test_everything_can_be_said_otherwise() -> None:
+def test_everything_derived_from_the_function_can_be_overridden() -> None:
     schema = {"type": "object", "properties": {"counts": {"type": "object"}}}
     tool = Tool.of(mapping, name="count", description="Count.", parameters=schema)
     assert tool.for_responses() == {
@@ -291,7 +291,7 @@ def run_code(code: str) -> str:
     return code
 
 
-def test_a_tool_as_both_endpoints_take_it() -> None:
+def test_a_tool_in_the_format_of_both_apis() -> None:
     told = {"name": "nothing", "parameters": schema_of(nothing), "strict": True}
     assert Tool.of(nothing).for_chat() == {"type": "function", "function": told}
     assert Tool.of(nothing).for_responses() == {"type": "function", **told}
@@ -308,7 +308,7 @@ class Sum:
     on: dt.date
 
 
-def test_a_string_is_told_as_it_is_and_the_rest_as_json() -> None:
+def test_string_results_stay_unchanged_and_others_become_json() -> None:
     assert text_of('say "hi"') == 'say "hi"'
     assert text_of(None) == "null"
     assert text_of([Sum(3, dt.date(2026, 1, 2)), Unit.KELVIN, {1: (2.5, True)}]) == (
@@ -318,7 +318,7 @@ def test_a_string_is_told_as_it_is_and_the_rest_as_json() -> None:
         text_of(object())
 
 
-def test_a_schema_is_made_once_and_keeps_no_function_alive() -> None:
+def test_schema_is_cached_and_keeps_no_function_alive() -> None:
     def short_lived(city: str) -> None: ...
 
     assert Tool.of(short_lived).parameters is Tool.of(short_lived).parameters
@@ -328,7 +328,7 @@ def test_a_schema_is_made_once_and_keeps_no_function_alive() -> None:
     assert gone() is None
 
 
-def test_what_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_dependency_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def fresh(city: str) -> None: ...
 
     monkeypatch.setitem(sys.modules, "msgspec", None)
