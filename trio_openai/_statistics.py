@@ -1,4 +1,4 @@
-"""What `statistics()` of a client, its connections and a subscription gives. Imported when it is asked for."""
+"""The classes that `statistics()` of a client, a transport and a subscription returns. Imported on first use."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import attrs
 
 @attrs.frozen
 class ClientStatistics:
-    """What a client holds.
+    """The streams and connections of a client.
 
     Attributes:
-        open_streams: streams that are neither at their end nor closed.
-        transport: of the client's own connections; None with an `http_client`.
+        open_streams: the number of streams that have neither ended nor been closed.
+        transport: the client's own transport, or None if the client was given an `http_client`.
     """
 
     open_streams: int
@@ -20,14 +20,14 @@ class ClientStatistics:
 
 @attrs.frozen
 class TransportStatistics:
-    """What a transport holds.
+    """The connections of a transport.
 
     Attributes:
-        active: exchanges under way, each with a slot.
+        active: requests in progress, each with a slot.
         waiting: requests that wait for a slot.
         idle: connections kept for later requests.
-        opened: connections opened since the beginning.
-        reused: requests that went out on a connection of an earlier one.
+        opened: connections opened so far.
+        reused: requests so far that were sent over a connection of an earlier request.
     """
 
     active: int
@@ -39,15 +39,15 @@ class TransportStatistics:
 
 @attrs.frozen
 class SubscriptionStatistics:
-    """What became of a stream's events for one subscriber.
+    """The events of a stream from the point of view of one subscriber.
 
     Attributes:
-        received: events that it was given.
-        buffered: events that wait for it, after those of a replay.
-        buffer: how many there is room for.
-        dropped: events that it will never get, since there was no room.
-        merged: events that were merged into another.
-        waits: how often the stream stood still for it.
+        received: events that the subscriber has received.
+        buffered: events waiting in its buffer, not counting those of a replay.
+        buffer: the capacity of the buffer.
+        dropped: events that were dropped because the buffer was full.
+        merged: events that were merged into another one.
+        waits: how often the stream had to wait for the subscriber.
     """
 
     received: int

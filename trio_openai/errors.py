@@ -1,12 +1,13 @@
-"""Every error that a server, the network or time can cause.
+"""Every error that a server, the network or a deadline can cause.
 
 ```text
-OpenAIError
-└── APIError                          a request failed; it says how far it got
-    ├── APIConnectionError            no answer, or not the whole of it
-    │   ├── APITimeoutError           a deadline of ours passed (also a `TimeoutError`)
-    │   └── StreamTruncatedError      the stream ended before it was whole
-    ├── APIStatusError                the server answered 4xx or 5xx
+OpenAIError                           the client cannot be created, for example without an API key
+└── APIError                          a request failed, or the server reported an error inside a stream
+    │                                 .message .code .type .param .body .request_id .partial
+    ├── APIConnectionError            the server was not reached, or the connection broke     .is_final
+    │   ├── APITimeoutError           a deadline passed (also a `TimeoutError`)               .phase
+    │   └── StreamTruncatedError      the stream ended before it was complete
+    ├── APIStatusError                the server answered 4xx or 5xx         .response .status_code
     │   ├── BadRequestError           400
     │   ├── AuthenticationError       401
     │   ├── PermissionDeniedError     403
@@ -15,14 +16,17 @@ OpenAIError
     │   ├── UnprocessableEntityError  422
     │   ├── RateLimitError            429
     │   └── InternalServerError       500 and above
-    ├── APIResponseValidationError    what came is not the protocol
-    ├── RaceError                     every call of a race failed
-    └── ToolRunError                  a model and its tools did not come to an end
+    ├── APIResponseValidationError    the response does not follow the protocol
+    ├── RaceError                     every call of a race failed            .errors
+    └── ToolRunError                  the model and its tools did not come to an end
 ```
 
-A plain `APIError` is an error that the server reported inside a stream that had begun with status 200. `OpenAIError`
-itself is raised for a client that cannot be made, such as one without a key. Misuse is outside this tree: `TypeError`,
-`ValueError`, `RuntimeError`, `trio.BusyResourceError`, `trio.ClosedResourceError`.
+The attributes of a class are shown to its right, and its subclasses have them too. The names are openai-python's. Every
+error raised after the request was sent carries what is known of the response: `request_id`, and `partial`, which is the
+snapshot so far. So a program never loses the text that it has already paid for (promise 3).
+
+Mistakes of the program are outside this tree: `TypeError`, `ValueError`, `RuntimeError`, `trio.BusyResourceError` and
+`trio.ClosedResourceError`.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class OpenAIError(Exception):
-    """The root of this library's errors."""
+    """The base class of this library's errors."""
 
 
 class APIError(OpenAIError):
@@ -44,13 +48,13 @@ class APIError(OpenAIError):
 
     Attributes:
         message: what happened, in one sentence.
-        code: the error's code as the server gave it (often a string, sometimes an integer), or None.
-        type: the kind of error as the server gave it, or None.
+        code: the error code that the server sent (usually a string, sometimes an integer), or None.
+        type: the kind of error that the server sent, or None.
         param: the parameter that the server blames, or None.
-        body: what the server said of it: a decoded JSON value, or text if it was not JSON, or None.
+        body: the server's error as decoded JSON, as text if it is not JSON, or None.
         request_id: the `x-request-id` of the response, or None.
-        partial: what had been accumulated when it happened (a `ChatCompletion` or a `Response`), or None if the request
-            had no stream or nothing had arrived.
+        partial: everything received before the error (a `ChatCompletion` or a `Response`), or None if the request has
+            no stream or nothing arrived.
     """
 
     def __init__(
@@ -78,8 +82,8 @@ class APIConnectionError(APIError):
     """The server could not be reached, or the connection broke.
 
     Attributes:
-        is_final: True if another attempt would fail the same way, so there is none: the answer is not HTTP, say, or a
-            proxy refuses.
+        is_final: True if another attempt would fail in the same way, so there is no retry. For example, the response is
+            not HTTP, or a proxy refuses.
     """
 
     is_final: bool = False
@@ -89,29 +93,29 @@ class APITimeoutError(APIConnectionError, TimeoutError):
     """A deadline passed.
 
     Attributes:
-        phase: which one: `connect`, `headers`, `first_event`, `first_content`, `idle` or `total`.
+        phase: the deadline: `connect`, `headers`, `first_event`, `first_content`, `idle` or `total`.
     """
 
     phase: str | None = None
 
 
 class StreamTruncatedError(APIConnectionError):
-    """The stream ended, but what came is not whole.
+    """The stream ended before it was complete.
 
-    There was no terminal event and no `[DONE]`, or a choice was not finished, or half an event was left over.
-    Everything that did arrive has been delivered, and is in `partial`.
+    There was no terminal event and no `[DONE]`, a choice was unfinished, or the last event was incomplete. Everything
+    that arrived has been delivered and is in `partial`.
     """
 
 
 class APIResponseValidationError(APIError):
-    """The server sent what is not the protocol: bad JSON or UTF-8, an event over the limit, no event stream at all."""
+    """The response does not follow the protocol: invalid JSON or UTF-8, an oversized event, or not an event stream."""
 
 
 class RaceError(APIError):
     """Every call of a race failed.
 
     Attributes:
-        errors: what each of them failed with, in the order of the calls.
+        errors: the errors of the calls, in the order of the calls.
     """
 
     def __init__(self, errors: Sequence[APIError]) -> None:
@@ -119,16 +123,17 @@ class RaceError(APIError):
         partial = next((error.partial for error in errors if error.partial is not None), None)
         super().__init__(f"all {len(errors)} calls of the race failed: {words}", partial=partial)
         self.errors = tuple(errors)
-        self.__cause__ = ExceptionGroup("the calls of the race", list(errors))  # for whoever reads the traceback
+        self.__cause__ = ExceptionGroup("the calls of the race", list(errors))  # shows every traceback
 
     def __reduce__(self) -> tuple[type[RaceError], tuple[tuple[APIError, ...]]]:
+        # Exception.__reduce__ would call the class with the message, which is not what __init__ takes.
         return RaceError, (self.errors,)
 
 
 class ToolRunError(APIError):
-    """A model and its tools did not come to an end: too many rounds, or calls that cannot be made.
+    """The model and its tools did not come to an end: there were too many rounds, or calls that cannot be made.
 
-    `partial` is what the model said in the last round.
+    `partial` is the model's message of the last round.
     """
 
 
@@ -136,7 +141,7 @@ class APIStatusError(APIError):
     """The server answered 4xx or 5xx.
 
     Attributes:
-        response: the `httpx.Response`, its body read and its connection released.
+        response: the `httpx.Response`. Its body has been read and its connection released.
         status_code: the HTTP status.
     """
 
@@ -145,23 +150,23 @@ class APIStatusError(APIError):
 
 
 class BadRequestError(APIStatusError):
-    """400: a parameter is wrong."""
+    """400: a parameter is invalid."""
 
 
 class AuthenticationError(APIStatusError):
-    """401: no key, or a wrong one."""
+    """401: the API key is missing or wrong."""
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key may not do this."""
+    """403: the API key has no permission for this."""
 
 
 class NotFoundError(APIStatusError):
-    """404: no such model, object or path."""
+    """404: the model, object or path does not exist."""
 
 
 class ConflictError(APIStatusError):
-    """409: somebody else changed it meanwhile."""
+    """409: somebody else changed the object at the same time."""
 
 
 class UnprocessableEntityError(APIStatusError):
@@ -169,11 +174,11 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests or tokens, or the quota is used up."""
+    """429: there were too many requests or tokens, or the quota is exhausted."""
 
 
 class InternalServerError(APIStatusError):
-    """500 and above: the server failed, or is overloaded."""
+    """500 and above: the server failed or is overloaded."""
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
@@ -188,5 +193,5 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 
 def status_error_class(status_code: int) -> type[APIStatusError]:
-    """The class for an HTTP status of 400 or above."""
+    """Return the error class for an HTTP status of 400 or above."""
     return _BY_STATUS.get(status_code, InternalServerError if status_code >= 500 else APIStatusError)

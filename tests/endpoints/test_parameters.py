@@ -102,7 +102,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("responses", {"resume": 1}, "resume takes True or False"),
     ("images.generate", {"prompt": None}, "prompt takes a string, not NoneType"),
     ("images.generate", {"partial_images": "2"}, "partial_images takes a whole number"),
-    ("images.edit", {"image": "cat.png"}, "give a pathlib.Path"),
+    ("images.edit", {"image": "cat.png"}, "wrap it in pathlib.Path"),
     ("images.edit", {"image": []}, "at least one file"),
     ("images.edit", {"image": [b"1", 2]}, "image takes a pathlib.Path.*not int"),
     ("images.edit", {"mask": None}, "mask takes a pathlib.Path.*not NoneType"),

@@ -162,16 +162,16 @@ async def test_a_redirect_to_another_origin_goes_through_the_proxy_too(
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 WANTS = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: "
 CONNECTING: list[tuple[Reply, str, int]] = [
-    (Reply.raw(WANTS + b'Basic realm="x"\r\n\r\n'), "407 .*user name or the password", 1),
+    (Reply.raw(WANTS + b'Basic realm="x"\r\n\r\n'), "407 .*user name or password", 1),
     (Reply.raw(WANTS + b"Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n"), "407 .*Negotiate or NTLM.*only Basic", 1),
     (Reply.raw(b"HTTP/1.0 403 Filtered\r\nContent-Length: 5\r\n\r\n<html"), "refused: 403 Forbidden", 1),
     (Reply.raw(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), "refused: 502 Bad Gateway", 3),
     (Reply.raw(b"HTTP/1.1 599 Hm\r\n\r\n"), "refused: 599$", 3),
     (Reply.raw(b"HTTP/1.1 302 Found\r\nLocation: http://login.test\r\n\r\n"), "refused: 302 Found", 3),
-    (Reply.raw(), "ended the connection instead of an answer", 3),
-    (Reply.raw(b"HTTP/1.1 2"), "ended the connection instead of an answer", 3),
-    (Reply.raw(b"SSH-2.0\r\n"), "what is not HTTP", 1),
-    (Reply.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000), "what is not HTTP: .*too large", 1),
+    (Reply.raw(), "closed the connection without an answer", 3),
+    (Reply.raw(b"HTTP/1.1 2"), "closed the connection without an answer", 3),
+    (Reply.raw(b"SSH-2.0\r\n"), "something that is not HTTP", 1),
+    (Reply.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000), "something that is not HTTP: .*too large", 1),
     (Reply.raw(OK), r"cannot connect to api.test:443 through the proxy proxy.test:3128", 3),
     (Reply.raw(OK + b"SSH-2.0\r\n"), r"cannot connect to api.test:443 through the proxy proxy.test:3128", 3),
 ]
@@ -201,14 +201,14 @@ SOCKS: list[tuple[bytes, str, int]] = [
     (b"\x05\xff", "wants another way to log in", 1),
     (b"\x05\x07", "wants another way to log in", 1),
     (b"\x05\x02\x01\x01", "refused the user name or the password", 1),
-    (b"\x05\x02\x01\x00\x05\x02\x00\x01", "its rules do not allow it", 1),
+    (b"\x05\x02\x01\x00\x05\x02\x00\x01", "its rules do not allow this", 1),
     (b"\x05\x00\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00", "connection was refused", 3),
     (b"\x05\x00\x05\x63\x00\x01", "error 99", 3),
     (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak SOCKS 5", 1),
-    (b"\x05\x00\x04\x00", "ended the connection instead of an answer", 3),
+    (b"\x05\x00\x04\x00", "closed the connection without an answer", 3),
     (b"\x05\x00\x04\x00\x00\x01", "does not speak SOCKS 5", 1),
-    (b"\x05", "ended the connection instead of an answer", 3),
-    (b"", "ended the connection instead of an answer", 3),
+    (b"\x05", "closed the connection without an answer", 3),
+    (b"", "closed the connection without an answer", 3),
 ]
 
 

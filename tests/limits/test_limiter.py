@@ -437,7 +437,7 @@ def test_what_makes_no_sense_is_refused(kind: Any) -> None:
         RateLimiter: [{}, {"requests_per_minute": 0}, {"tokens_per_minute": -1}, {"requests_per_minute": float("inf")}],
     }
     for options in bad[kind]:
-        with pytest.raises(ValueError, match=r"have to|has to|takes"):
+        with pytest.raises(ValueError, match=r"must be|needs"):
             kind(**options)
 
 
@@ -491,7 +491,7 @@ def test_a_limiter_belongs_to_one_run_of_trio() -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(ask)
-    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="another run of trio")):
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="another trio run")):
         trio.run(ask)
 
 

@@ -301,7 +301,12 @@ def has_port(url: httpx.URL) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine: `localhost` or a loopback address."""
+    return host == "localhost" or ((address := address_of(host)) is not None and address.is_loopback)
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return a host as an IP address, or None if it is a name."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None

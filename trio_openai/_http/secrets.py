@@ -1,9 +1,12 @@
-"""What is secret in a request, and how it stays out of what a program may log: errors, responses, reprs.
+"""Keep the secrets of a request out of everything that a program may log: errors, responses, reprs.
 
-A key travels in a header, in the query of a URL (`?key=...`), or in its user info. Once a request has been sent, nobody
-needs any of these again, but every response and every exception of an HTTP client holds the request. So there a
-`bare_request` takes its place. The request itself stays as it is: a program's own transport may have kept it. What a
-server or a client says in words may repeat a secret too: `Secrets` finds it there.
+An API key travels in a header, in the query of a URL (`?key=...`), or in its user info. Once the request has been sent,
+nobody needs them any more, but every response and every exception of an HTTP client refers to its request. So there
+the request is replaced by a copy without secrets (`bare_request`). The request itself is not changed, because a
+program's own transport may still use it.
+
+The text of an error may repeat a secret too: some servers quote the key that they refuse. `Secrets` finds and replaces
+it in messages and error bodies, and `are_in` decides whether a foreign exception is safe to keep as the cause.
 """
 
 from __future__ import annotations
@@ -23,19 +26,19 @@ _SECRET_NAME = re.compile(
     r"(key|token|secret|password|passwd|signature|sig|auth|authorization|credentials?|cookie|^code)$", re.IGNORECASE
 )
 _NO_SECRETS = ("idempotency-key",)
-_SHORTEST = 8  # characters; local servers are given keys such as "x" or "none", which occur in many an honest text
-_MOST_OBJECTS = 2000  # of those that an exception of an HTTP client leads to; it mostly leads to a few dozen
+_SHORTEST = 8  # characters; keys for local servers, such as "x" or "none", occur in ordinary text as well
+_MOST_OBJECTS = 2000  # objects to search; an HTTP client's exception usually refers to a few dozen
 
 
-@functools.lru_cache(1000)  # the same few names at every call
+@functools.lru_cache(1000)  # every call has the same few names
 def is_secret_name(name: str | bytes) -> bool:
-    """Return whether a header or a parameter of a URL has a name that a secret may have."""
+    """Return whether the value of a header or URL parameter with this name may be secret."""
     name = name if isinstance(name, str) else name.decode("latin-1")
     return _SECRET_NAME.search(name) is not None and name.lower() not in _NO_SECRETS
 
 
 def shown_url(url: httpx.URL) -> httpx.URL:
-    """Return a URL without its user info, and without the values of parameters that may be secret."""
+    """Return a URL without user info, and with the values of possibly secret parameters replaced by `hidden`."""
     if url.userinfo:
         url = url.copy_with(userinfo=b"")
     items = url.params.multi_items() if url.query else []
@@ -45,17 +48,17 @@ def shown_url(url: httpx.URL) -> httpx.URL:
 
 
 def shown_text(url: str) -> str:
-    """Return the text of what may not be a URL without what may be its user info, and without its query."""
+    """Return the text of an invalid URL without its query and without what may be its user info."""
     return re.sub(r"(//|^)[^/]*@", r"\1", url.partition("?")[0])
 
 
 def bare_request(request: Any, *, keep_headers: bool = False) -> Any:
-    """Return a request with the method and the URL of another one, and nothing that may be secret.
+    """Return a request with the same method and URL, but without anything that may be secret.
 
     Args:
-        request: one of httpx's, or of a library of the same form.
-        keep_headers: whether to keep the headers whose names are not those of secrets. Programs tell calls apart by
-            them; an error is more likely to be logged, and does without.
+        request: a request of httpx, or of a library with the same interface.
+        keep_headers: keep the headers whose names are not secret. A response keeps them, because programs tell calls
+            apart by them. An error does not, because it is more likely to be logged.
     """
     url = request.url
     if url.userinfo or url.query:
@@ -68,7 +71,7 @@ class Secrets:
     """The secrets of one request.
 
     Args:
-        texts: the secrets. Short ones are left out.
+        texts: the secrets. Texts of fewer than eight characters are ignored.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -76,19 +79,19 @@ class Secrets:
         self._texts = sorted(found, key=len, reverse=True)  # a longer one may contain another
 
     def hidden(self, text: str) -> str:
-        """Return a text without them."""
+        """Return a text with every secret replaced by `***`."""
         for secret in self._texts:
             text = text.replace(secret, "***")
         return text
 
     def hidden_bytes(self, data: bytes) -> bytes:
-        """Return bytes without them."""
+        """Return bytes with every secret replaced by `***`."""
         for secret in self._texts:
             data = data.replace(secret.encode("utf-8", "surrogatepass"), b"***")
         return data
 
     def hide_in(self, error: APIError) -> None:
-        """Take them out of what a server said: some repeat the key in their errors."""
+        """Replace the secrets in an error, since some servers repeat the key in their error messages."""
         for name in ("message", "code", "type", "param", "request_id"):
             if isinstance(value := getattr(error, name), str):
                 setattr(error, name, self.hidden(value))
@@ -99,7 +102,7 @@ class Secrets:
             error.body = "(nested too deeply)"
 
     def _hidden_in(self, value: object) -> object:
-        """Return a decoded JSON value without them."""
+        """Return a decoded JSON value with every secret replaced."""
         if isinstance(value, str):
             return self.hidden(value)
         if is_array(value):
@@ -109,18 +112,25 @@ class Secrets:
         return value
 
     def are_in(self, error: BaseException) -> bool:
-        """Return whether a program that looks at an exception, or at those before it, can see one."""
+        """Return whether a program could find a secret by inspecting an exception or its chain."""
         if not self._texts:
             return False
         return any(text is None or any(secret in text for secret in self._texts) for text in _texts_in(error))
 
 
 def secrets_of(headers: Any, base_url: httpx.URL, query: Mapping[str, Any], *more: str) -> Secrets:
-    """Return the secrets of a request: in its headers, its URL, and its query (name to text, or to a list of texts)."""
+    """Return the secrets of a request.
+
+    Args:
+        headers: the headers that were sent, or None.
+        base_url: the client's base URL.
+        query: the query parameters: a text, or a list of texts, for each name.
+        more: further secrets.
+    """
     found = [*more, base_url.password]
     for name, value in headers.multi_items() if headers is not None else ():
         if is_secret_name(name):
-            found += [value, value.partition(" ")[2]]  # with and without "Bearer"
+            found += [value, value.partition(" ")[2]]  # with and without the scheme, such as "Bearer"
     for name, value in [*base_url.params.multi_items(), *query.items()]:
         if is_secret_name(name):
             found += value if is_array(value) else [str(value)]
@@ -128,9 +138,9 @@ def secrets_of(headers: Any, base_url: httpx.URL, query: Mapping[str, Any], *mor
 
 
 def _texts_in(error: BaseException) -> Iterator[str | None]:
-    """Yield all texts that an exception leads to by its attributes, and None if it leads to too much to look at.
+    """Yield every text that an exception's attributes lead to, and None if there are too many objects to search.
 
-    Tracebacks are left out: they lead to all of a program.
+    Tracebacks are skipped: they lead to the entire program.
     """
     pending: list[object] = [error]
     seen: set[int] = set()
@@ -157,7 +167,8 @@ def _texts_in(error: BaseException) -> Iterator[str | None]:
 
 
 def _words_of(error: BaseException) -> str:
+    """Return the exception's message, or an empty string if its `__str__` raises."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an exception of another library or of a program
+    except Exception:  # noqa: BLE001 - the class belongs to another library, so anything may happen
         return ""

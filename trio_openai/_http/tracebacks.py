@@ -1,10 +1,13 @@
-"""Clear the tracebacks of the exceptions that an exchange created, and of no others.
+"""Clear the tracebacks of exceptions that an exchange created, and of no others.
 
-A traceback keeps its frames alive, and with them what their variables hold: the request, what the server sent, the
-connection. So an error leaves the library without the frames below it. The chain of an error (`__cause__`,
-`__context__`) also leads to exceptions that are none of ours: Python adds the one that the program was handling when it
-called. Those can be told apart by their tracebacks, which go through a frame that is still running above the exchange.
-The frames of an exception that was created and caught inside the exchange have all ended, or are the exchange's own.
+A traceback keeps its frames alive, and each frame keeps its locals: the request with the API key, the response, the
+connection. So an error leaves the library without the frames inside the library.
+
+The difficulty is the chain of an error (`__cause__`, `__context__`). It also leads to exceptions that are not ours:
+Python links the exception that the program was handling when it made the call. The library must not modify those
+(promise 2). They can be recognised by their tracebacks, which contain a frame that is still running above the exchange:
+the program's `except` block. The frames of an exception that was created and caught inside the exchange have all ended,
+or belong to the exchange.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
+# The folders whose frames belong to an exchange. Every frame above them on the stack belongs to its caller.
 _EXCHANGE = tuple(f"trio_openai.{folder}." for folder in ("_http", "_limits", "_stream", "_request", "_client"))
 
 
 def clear_tracebacks(error: BaseException) -> None:
-    """Clear the traceback of an error of ours, and those of the exceptions in its chain that led to it.
+    """Clear the traceback of an error of this library, and of the exceptions in its chain that led to it.
 
-    An exception that existed before the exchange, and everything it leads to, stays as it is.
+    An exception that existed before the exchange stays unchanged, with everything it leads to.
     """
     callers = _callers()
     seen: set[int] = set()
@@ -33,7 +37,7 @@ def clear_tracebacks(error: BaseException) -> None:
 
 
 def _callers() -> set[FrameType]:
-    """Return the running frames above those of the exchange."""
+    """Return the running frames above the exchange."""
     frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_EXCHANGE):
         frame = frame.f_back
@@ -45,6 +49,7 @@ def _callers() -> set[FrameType]:
 
 
 def _went_through(error: BaseException, frames: set[FrameType]) -> bool:
+    """Return whether an exception passed through one of these frames."""
     traceback = error.__traceback__
     while traceback is not None:
         if traceback.tb_frame in frames:

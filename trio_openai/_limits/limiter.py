@@ -1,16 +1,22 @@
-"""Limiters: what decides when an attempt may begin, and hears what became of it.
+"""Limiters decide when an attempt may begin, and learn from its outcome.
 
-A limiter sees every attempt of a call, retries included, and none of the redirects in it. It is asked by `acquire`,
-which waits; what it answers is a `Permit`, to be settled exactly once, whatever happened.
+A client asks its limiter before every attempt, including retries but not the redirects inside an attempt. `acquire`
+waits and returns a `Permit`. The permit is settled exactly once, whatever happens to the attempt: a response, an error,
+or a cancellation.
 
-Both of those here are a rule (`_limits/rate.py`, `_limits/adaptive.py`) and a line. There is no task behind them:
-whoever is first in line sleeps until the rule's time has come, or until something has changed, and the others sleep
-until they are first. To be woken is to look again, and a place in line is given up in a `finally`, which wakes the next
-one; so nothing is lost, and nobody stranded, however a waiting task ends.
+Each limiter here consists of a rule and a `_Queue`. The rule (`Rates` in `rate.py`, `Window` in `adaptive.py`) is
+arithmetic: `ready_at` returns the earliest time at which the next attempt may begin, and `begin` counts it. The queue
+puts waiting attempts in order.
+
+There is no background task behind the queue. The first task in it sleeps until the rule's time has come or something
+has changed; the others sleep until they are first. A task that is woken does not receive a permit, it only looks at the
+rule again. And a task leaves the queue in a `finally` block that wakes the next one. So a cancellation at any moment
+neither loses a permit nor leaves anybody waiting (promise 1).
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -29,7 +35,8 @@ from .rate import Flight, Rates
 log = logging.getLogger("trio_openai")
 
 _NO_HEADERS: Mapping[str, str] = {}
-_TOO_MUCH = frozenset(
+# Error codes with which servers say that they are overloaded, also inside a stream that began with status 200.
+_OVERLOAD_CODES = frozenset(
     {"rate_limit_exceeded", "rate_limit_error", "overloaded", "overloaded_error", "slow_down", "server_overloaded"}
 )
 
@@ -39,11 +46,11 @@ class Attempt:
     """An attempt that is about to be made.
 
     Attributes:
-        method: such as `POST`.
-        path: below the base URL, such as `/chat/completions`.
-        model: what the request asks for, or None.
-        tokens: an estimate of what it will use: the output that it allows, and a token for every four characters of its
-            input.
+        method: the HTTP method, such as `POST`.
+        path: the path below the base URL, such as `/chat/completions`.
+        model: the model that the request asks for, or None.
+        tokens: an estimate of the tokens that it will use: the output that it allows, plus one for every four
+            characters of its input.
     """
 
     method: str
@@ -54,13 +61,13 @@ class Attempt:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What became of an attempt.
+    """The outcome of an attempt.
 
     Attributes:
-        status: the HTTP status; None if it was cancelled before there was one, or the connection failed.
-        tokens: what it used, if the answer said so and was read that far.
-        headers: of the response; their names are found in any case.
-        code: of the error that the answer reported, be it by its status or inside a stream: its code, else its type.
+        status: the HTTP status, or None if the attempt was cancelled before there was one or the connection failed.
+        tokens: the tokens that it used, or None if the response did not say so or was not read that far.
+        headers: the headers of the response. Names are looked up in any case.
+        code: the code (or else the type) of the error that the server reported, by its status or inside a stream.
     """
 
     status: int | None = None
@@ -70,39 +77,41 @@ class Outcome:
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the server says that it is asked too much: 429, 503, or that an overload ended the stream.
+        """True if the server was asked for too much: a 429, a 503, or an overload that ended the stream.
 
-        An account that is used up is none of that: to ask less would not help.
+        An exhausted account (`insufficient_quota`) does not count, because sending less would not help.
         """
         if self.code == "insufficient_quota":
             return False
-        return self.status in THROTTLED or self.code in THROTTLED or self.code in _TOO_MUCH
+        return self.status in THROTTLED or self.code in THROTTLED or self.code in _OVERLOAD_CODES
 
 
 class Permit(Protocol):
-    """The leave to make one attempt."""
+    """Permission for one attempt."""
 
     def settle(self, outcome: Outcome) -> None:
-        """Hear what became of it. Called exactly once, when the answer has been read or given up; it cannot wait."""
+        """Record the attempt's outcome. Called exactly once, when the response has been read or given up."""
         ...
 
 
 class Limiter(Protocol):
-    """What `TrioOpenAI(limiter=...)` takes. Several clients may share one."""
+    """The interface of `TrioOpenAI(limiter=...)`. Several clients may share one limiter."""
 
     async def acquire(self, attempt: Attempt) -> Permit:
-        """Wait until the attempt may be made. If this raises, also by cancellation, nothing has to be settled."""
+        """Wait until the attempt may begin. If this raises an exception or is cancelled, there is nothing to settle."""
         ...
 
 
 class _Rule(Protocol):
+    """The arithmetic of a limiter."""
+
     def ready_at(self, tokens: int, now: float) -> float: ...
 
     def begin(self, tokens: int, now: float) -> Flight: ...
 
 
 class _Waiter:
-    """A task in line; it is woken to look again."""
+    """A task in the queue, woken to look at the rule again."""
 
     __slots__ = ("woken",)
 
@@ -111,29 +120,31 @@ class _Waiter:
 
 
 class _Queue:
-    """Who waits for a rule, in the order in which they came. It belongs to the first run that it is used in."""
+    """The attempts that wait for a rule, first come first served. It belongs to the first trio run that uses it."""
 
     def __init__(self, rule: _Rule) -> None:
         self._rule = rule
         self._token: trio.lowlevel.TrioToken | None = None
         self._clock: trio.abc.Clock | None = None
-        self._waiters: OrderedDict[_Waiter, None] = OrderedDict()  # a deque would be slow to leave from the middle
+        self._waiters: OrderedDict[_Waiter, None] = OrderedDict()  # unlike a deque, fast to leave from the middle
 
     def __len__(self) -> int:
         return len(self._waiters)
 
     async def pass_through(self, tokens: int) -> Flight:
-        """Wait for one's turn, and for the rule; then the attempt has begun."""
+        """Wait for all earlier attempts and for the rule, then count the attempt as begun."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._bind()
         now = trio.current_time()
         if not self._waiters and self._rule.ready_at(tokens, now) <= now:
             flight = self._rule.begin(tokens, now)
+            # Shielded, since a cancellation after `begin` would lose an attempt that is counted as in flight.
             await trio.lowlevel.cancel_shielded_checkpoint()
             return flight
         return await self._wait(tokens)
 
     async def _wait(self, tokens: int) -> Flight:
+        """Wait in the queue, looking at the rule whenever the task is first and has been woken."""
         me = _Waiter()
         self._waiters[me] = None
         try:
@@ -141,7 +152,7 @@ class _Queue:
                 now = trio.current_time()
                 ready_at = self._rule.ready_at(tokens, now) if next(iter(self._waiters)) is me else math.inf
                 if ready_at <= now:
-                    return self._rule.begin(tokens, now)  # noqa: ASYNC910 - it has waited before
+                    return self._rule.begin(tokens, now)  # noqa: ASYNC910 - `pass_through` had a checkpoint
                 with trio.move_on_at(ready_at):
                     await me.woken.wait()
                 me.woken = trio.Event()
@@ -150,19 +161,22 @@ class _Queue:
             self.wake()
 
     def _bind(self) -> None:
-        """Belong to this run."""
+        """Remember the trio run, and refuse to be used in another one."""
         token = trio.lowlevel.current_trio_token()
         if self._token is None:
             self._token, self._clock = token, trio.lowlevel.current_clock()
         elif self._token is not token:
-            raise RuntimeError("this limiter has been used in another run of trio; make one for each")
+            raise RuntimeError("this limiter belongs to another trio run; create a limiter for each run")
 
     def now(self) -> float:
-        """The time of the run that it belongs to, also for other threads."""
+        """Return the time of the trio run that the limiter belongs to. May be called from any thread."""
         return self._clock.current_time() if self._clock is not None else 0.0
 
     def change(self, function: Callable[[], object]) -> None:
-        """Change the rule, and have whoever is first look again. From another thread: as soon as the run gets to it."""
+        """Change the rule and let the first task look again.
+
+        Called in another thread, this takes effect as soon as the trio run gets to it.
+        """
 
         def apply() -> None:
             function()
@@ -175,13 +189,13 @@ class _Queue:
             self._token.run_sync_soon(apply)
 
     def wake(self) -> None:
-        """Something has changed: whoever is first looks again."""
+        """Let the first task look at the rule again, because something has changed."""
         if self._waiters:
             next(iter(self._waiters)).woken.set()
 
 
-class _Settled:
-    """A permit that passes its outcome on."""
+class _SettledOnce:
+    """A permit that passes its outcome on, and refuses to be settled twice."""
 
     __slots__ = ("_pass_on",)
 
@@ -189,26 +203,26 @@ class _Settled:
         self._pass_on: Callable[[Outcome], None] | None = pass_on
 
     def settle(self, outcome: Outcome) -> None:
-        """Hear what became of the attempt.
+        """Record the attempt's outcome.
 
         Raises:
-            RuntimeError: that has been said already.
+            RuntimeError: the permit has already been settled.
         """
         pass_on, self._pass_on = self._pass_on, None
         if pass_on is None:
-            raise RuntimeError("this permit has been settled already")
+            raise RuntimeError("this permit has already been settled")
         pass_on(outcome)
 
 
 @attrs.frozen(kw_only=True)
 class RateStatistics:
-    """A `RateLimiter` at one moment.
+    """The state of a `RateLimiter` at one moment.
 
     Attributes:
         requests_per_minute: the limit, or None.
         tokens_per_minute: the limit, or None.
-        in_flight: attempts that have begun and are not settled.
-        waiting: attempts in line.
+        in_flight: attempts that have begun and have not been settled.
+        waiting: attempts in the queue.
     """
 
     requests_per_minute: float | None
@@ -217,69 +231,82 @@ class RateStatistics:
     waiting: int
 
 
-class RateLimiter:
-    """So many requests and so many tokens a minute, evenly: at once may begin what a second allows, and one at least.
+class _QueueLimiter:
+    """Base class of a limiter that consists of a rule and a queue."""
 
-    Attempts begin in the order in which they come. Tokens are counted as estimated until the answer says how many they
-    were; an attempt that was refused (a status of 400 or above) has used none. It belongs to one run of trio.
+    def __init__(self, rule: _Rule) -> None:
+        self._queue = _Queue(rule)
 
-    A request that used more than was estimated leaves a debt, which holds the next one up for at most twenty minutes
-    more. A count that no request can use (negative, no whole number, more than 100 million) is ignored.
+    async def acquire(self, attempt: Attempt) -> Permit:
+        """Wait until the attempt may begin. If this raises an exception or is cancelled, there is nothing to settle."""
+        flight = await self._queue.pass_through(bounded(attempt.tokens))
+        return _SettledOnce(functools.partial(self._settle, flight))
+
+    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        raise NotImplementedError
+
+
+class RateLimiter(_QueueLimiter):
+    """A limiter for known limits: so many requests and tokens per minute, spread evenly.
+
+    At most the amount for one second, but at least one request, may begin at once. Attempts begin in the order in which
+    they arrive. An attempt counts with its estimated tokens until its response says how many it used. An attempt that
+    was refused (status 400 or above) counts as having used none.
+
+    A request that used more tokens than estimated delays the next ones, by at most twenty minutes. A reported usage
+    that is impossible (negative, not an integer, or above 100 million) is ignored.
+
+    A limiter belongs to one trio run.
 
     Args:
-        requests_per_minute: how many attempts may begin; None for no limit.
-        tokens_per_minute: how many tokens they may use; None for no limit.
+        requests_per_minute: how many attempts may begin per minute, or None for no limit.
+        tokens_per_minute: how many tokens they may use per minute, or None for no limit.
 
     Raises:
-        ValueError: neither is given, or one is not above zero.
+        ValueError: both are None, or one is not above zero.
     """
 
     def __init__(self, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
         _check_rates(requests_per_minute, tokens_per_minute)
         self._rates = Rates(requests_per_minute, tokens_per_minute)
-        self._line = _Queue(self._rates)
-
-    async def acquire(self, attempt: Attempt) -> Permit:
-        """Wait until the attempt may be made."""
-        flight = await self._line.pass_through(bounded(attempt.tokens))
-        return _Settled(lambda outcome: self._settle(flight, outcome))
+        super().__init__(self._rates)
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
-        self._rates.end(flight, outcome.status, count_of(outcome.tokens), self._line.now())
-        self._line.wake()
+        self._rates.end(flight, outcome.status, count_of(outcome.tokens), self._queue.now())
+        self._queue.wake()
 
     def resize(self, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
-        """Set both limits, from now on. Who waits is served by the new ones. Callable from any thread.
+        """Set both limits. They apply to waiting attempts too. May be called from any thread.
 
         Raises:
-            ValueError: as when it is made; then nothing has changed.
+            ValueError: both are None, or one is not above zero. The limits are unchanged then.
         """
         _check_rates(requests_per_minute, tokens_per_minute)
-        self._line.change(lambda: self._rates.resize(requests_per_minute, tokens_per_minute, self._line.now()))
+        self._queue.change(lambda: self._rates.resize(requests_per_minute, tokens_per_minute, self._queue.now()))
 
     def statistics(self) -> RateStatistics:
-        """How it stands."""
+        """Return the state of the limiter."""
         return RateStatistics(
             requests_per_minute=self._rates.requests,
             tokens_per_minute=self._rates.tokens,
             in_flight=self._rates.in_flight,
-            waiting=len(self._line),
+            waiting=len(self._queue),
         )
 
 
 @attrs.frozen(kw_only=True)
 class AdaptiveStatistics:
-    """An `AdaptiveLimiter` at one moment.
+    """The state of an `AdaptiveLimiter` at one moment.
 
     Attributes:
-        limit: attempts that may be in flight; of a fraction, the whole part counts.
-        minimum: what the limit never shrinks below.
-        maximum: what it never grows beyond.
-        in_flight: attempts that have begun and are not settled.
-        waiting: attempts in line.
+        limit: how many attempts may be in flight. It is a fraction, of which the integer part counts.
+        minimum: the lowest limit.
+        maximum: the highest limit.
+        in_flight: attempts that have begun and have not been settled.
+        waiting: attempts in the queue.
         paused_for: seconds until the end of the pause that the server asked for, or 0.
-        throttled: answers of 429 and 503 so far.
-        requests_per_minute: the rate that the server was found to allow, or None.
+        throttled: how many attempts the server has refused with a 429 or 503.
+        requests_per_minute: the rate that the server seems to allow, or None if none has been found.
     """
 
     limit: float
@@ -292,69 +319,64 @@ class AdaptiveStatistics:
     requests_per_minute: float | None
 
 
-class AdaptiveLimiter:
-    """Finds out how much a server takes, and keeps just below it.
+class AdaptiveLimiter(_QueueLimiter):
+    """A limiter for unknown limits: it finds out how much the server accepts, and stays just below that.
 
-    It limits the attempts in flight: the limit grows while all goes well, and shrinks by a factor at a 429 or 503. It
-    remembers where that was, and seldom goes there again. Refusals that come at random, whatever the load, and outages
-    that are over do not slow it down. It waits as long as `retry-after` says, and keeps to what `x-ratelimit-*` say. A
-    429 with the code `insufficient_quota` counts for nothing: less of it would not help.
+    It limits how many attempts are in flight. The limit grows while attempts succeed and shrinks by a factor after a
+    429 or 503. The limiter remembers the level at which that happened, and rarely tries it again. Refusals at random
+    and outages that are over do not slow it down. It obeys `retry-after` and the `x-ratelimit-*` headers. A 429 with
+    the code `insufficient_quota` is ignored, because sending less would not help.
 
-    Attempts begin in the order in which they come. Use one limiter for what the server counts together, most often a
-    model. It belongs to one run of trio.
+    Attempts begin in the order in which they arrive. Use one limiter for everything that the server counts together,
+    which usually is a model. A limiter belongs to one trio run.
 
     Args:
-        initial: attempts in flight at first, within the other two.
-        minimum: what the limit never shrinks below.
-        maximum: what it never grows beyond.
+        initial: how many attempts may be in flight at first. It is raised to `minimum` or lowered to `maximum`.
+        minimum: the lowest limit.
+        maximum: the highest limit.
 
     Raises:
-        ValueError: they are not `1 <= minimum <= maximum`, or `initial` is less than 1.
+        ValueError: not `1 <= minimum <= maximum`, or `initial` is less than 1.
     """
 
     def __init__(self, *, initial: int = 10, minimum: int = 1, maximum: int = 1000) -> None:
         _check_window(initial, minimum, maximum)
         self._window = Window(initial, minimum, maximum)
-        self._line = _Queue(self._window)
-
-    async def acquire(self, attempt: Attempt) -> Permit:
-        """Wait until the attempt may be made."""
-        flight = await self._line.pass_through(bounded(attempt.tokens))
-        return _Settled(lambda outcome: self._settle(flight, outcome))
+        super().__init__(self._window)
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
         window, before = self._window, self._window.limit
+        # A 429 for an exhausted account is no information about limits, so it ends the attempt without a status.
         status = 429 if outcome.is_throttled else None if outcome.status in THROTTLED else outcome.status
-        window.end(flight, status, outcome.headers, self._line.now(), time.time())
+        window.end(flight, status, outcome.headers, self._queue.now(), time.time())
         if window.limit < before:
-            log.debug("HTTP %s with %d in flight: the limit is %.1f now", status, flight.level, window.limit)
-        self._line.wake()
+            log.debug("HTTP %s with %d in flight: the limit is now %.1f", status, flight.level, window.limit)
+        self._queue.wake()
 
     def resize(self, limit: int | None = None, *, minimum: int | None = None, maximum: int | None = None) -> None:
-        """Set the limit, its bounds, or all of them. With a limit it begins anew, and what was learned is forgotten.
+        """Set the limit, its bounds, or both. May be called from any thread.
 
-        Callable from any thread.
-
-        What is in flight goes on; if it is more than the limit, nothing begins until enough of it has ended.
+        A new `limit` also forgets everything learned about the server. Attempts in flight continue; if there are more
+        than the limit, no attempt begins until enough of them have ended.
 
         Raises:
-            ValueError: as when it is made; then nothing has changed.
+            ValueError: not `1 <= minimum <= maximum`, or `limit` is less than 1. Nothing is changed then.
         """
         low = self._window.minimum if minimum is None else minimum
         high = self._window.maximum if maximum is None else maximum
         _check_window(1 if limit is None else limit, low, high)
-        self._line.change(lambda: self._window.resize(limit, low, high))
+        self._queue.change(lambda: self._window.resize(limit, low, high))
 
     def statistics(self) -> AdaptiveStatistics:
-        """How it stands."""
+        """Return the state of the limiter."""
         window = self._window
         return AdaptiveStatistics(
             limit=window.limit,
             minimum=window.minimum,
             maximum=window.maximum,
             in_flight=window.in_flight,
-            waiting=len(self._line),
-            paused_for=max(window.paused_until - self._line.now(), 0.0),
+            waiting=len(self._queue),
+            paused_for=max(window.paused_until - self._queue.now(), 0.0),
             throttled=window.throttled,
             requests_per_minute=window.rate * 60 if window.rate < math.inf else None,
         )
@@ -362,13 +384,13 @@ class AdaptiveLimiter:
 
 def _check_rates(*rates: float | None) -> None:
     if all(rate is None for rate in rates):
-        raise ValueError("a RateLimiter takes requests_per_minute=, tokens_per_minute=, or both")
+        raise ValueError("a RateLimiter needs requests_per_minute=, tokens_per_minute=, or both")
     if any(rate is not None and not 0 < rate < math.inf for rate in rates):
-        raise ValueError("a rate has to be a number above zero")
+        raise ValueError("a rate must be a number above zero")
 
 
 def _check_window(limit: float, minimum: int, maximum: int) -> None:
     if not 1 <= minimum <= maximum:
-        raise ValueError("the bounds have to be 1 <= minimum <= maximum")
+        raise ValueError(f"the bounds must be 1 <= minimum <= maximum, not minimum={minimum} and maximum={maximum}")
     if not 1 <= limit < math.inf:
-        raise ValueError("the limit has to be 1 or more")
+        raise ValueError(f"the limit must be 1 or more, not {limit}")

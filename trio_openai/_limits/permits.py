@@ -1,6 +1,10 @@
-"""What the attempts of one call say to a limiter: leave is asked for before each, and given back once after it.
+"""The permits of one call: acquire one before each attempt, and settle it once afterwards.
 
-Imported by the first call that has a limiter.
+The attempt may end in many ways: with an error status, a broken connection, a cancellation, or much later, when the
+body of its stream is done. `Permits.settle` is idempotent, so every place that ends an attempt simply calls it, and the
+limiter still hears of each attempt exactly once.
+
+This module is imported by the first call that has a limiter.
 """
 
 from __future__ import annotations
@@ -21,21 +25,26 @@ if TYPE_CHECKING:
 
 
 class Permits:
-    """The permits of one call's attempts, of which there is one at a time.
+    """The permits of one call's attempts. There is at most one unsettled permit at a time.
 
     Args:
-        limiter: who gives them.
-        method, path, content: of the call.
+        limiter: the client's limiter.
+        method: the method of the call.
+        path: the path of the call.
+        content: the body of the request.
     """
 
     def __init__(self, limiter: Limiter, method: str, path: str, content: object) -> None:
         self._limiter = limiter
         self._about = _describe(method, path, content)
-        self._permit: Permit | None = None  # for the latest attempt, until that is settled
+        self._permit: Permit | None = None  # the permit of the current attempt, until it is settled
         self._outcome = Outcome()
 
     async def attempt(self, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
-        """Make an attempt when that is allowed. It is settled here if it fails, else when its body is done."""
+        """Wait for a permit and make an attempt.
+
+        A failed attempt is settled here. A successful one is settled by the caller, when its body is done.
+        """
         self._permit, self._outcome = await self._limiter.acquire(self._about), Outcome()
         try:
             response = await send()
@@ -50,24 +59,34 @@ class Permits:
         return response
 
     def settle(self, tokens: int | None, error: APIError | None) -> None:
-        """Say that the attempt is over: what it used, and what it reported. Idempotent."""
+        """Record the end of the attempt. Idempotent.
+
+        Args:
+            tokens: how many tokens it used, or None if that is unknown.
+            error: the error that the server reported, or None.
+        """
         permit, self._permit = self._permit, None
         if permit is not None:
             code = (error.code or error.type) if error is not None else None
             permit.settle(attrs.evolve(self._outcome, tokens=tokens, code=code))
 
     def settle_plain(self, content: bytes | None) -> None:
-        """The same of a plain answer, which says itself what it used; None if it was not read."""
+        """Record the end of an attempt whose response is not a stream.
+
+        Args:
+            content: the body of the response, which says how many tokens were used, or None if it was not read
+                completely.
+        """
         if self._permit is not None:
             self.settle(tokens_of_answer(content) if content is not None else None, None)
 
     def ask_instead(self, path: str) -> None:
-        """Have the next attempts ask for another thing, by GET."""
+        """Describe the next attempts as a GET of another path."""
         self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
 
 
 def _describe(method: str, path: str, content: object) -> Attempt:
-    """The attempts of a call, from its request."""
+    """Return the description of a call's attempts, from its request."""
     body = decode_json(content) if isinstance(content, bytes) and content else None
     model = body.get("model") if is_object(body) else None
     return Attempt(

@@ -1,9 +1,15 @@
-"""Limits in figures, those that a user gives and those that a server states: the arithmetic, without a clock.
+"""The arithmetic of stated limits, without a clock: limits that the user gives, and limits that the server states.
 
-`Rates` keeps to requests and tokens a minute by two buckets. `Allowance` keeps to what `x-ratelimit-*` headers say.
-What no one states is found out by `Window` (`window.py`). All of them answer one question, `ready_at`: when may the
-next attempt begin? The answer is a time that does not depend on when it is asked, so who sleeps until then has not to
-ask twice.
+`Rates` applies the user's limits on requests and tokens per minute, with two token buckets. `Allowance` applies the
+limits in the server's `x-ratelimit-*` headers. Limits that nobody states are discovered by `Window` (`adaptive.py`).
+
+All of them answer the same question, `ready_at`: at which time may the next attempt begin? The answer is an absolute
+time and does not depend on when it is asked. So a task that sleeps until then does not have to poll.
+
+A bucket is usually a level that rises with time, and every look at it adds a small floating-point error. `Bucket`
+stores only the time at which the bucket will be full. Taking tokens moves that time into the future by `tokens *
+period`, and `ready_at` is that time minus the time in which the tokens beyond the requested ones flow in. Nothing has
+to be updated while time passes.
 """
 
 from __future__ import annotations
@@ -15,8 +21,8 @@ from collections.abc import Mapping
 import attrs
 
 _MINUTE = 60.0
-_LONGEST_DEBT = 1200.0  # seconds: an answer that reports nonsense must not stop a program for longer
-_LONGEST = 120.0  # seconds: a limit that resets later is one of the day, say, and its server's to enforce
+_LONGEST_DEBT = 1200.0  # seconds; a response that reports a nonsensical usage must not stop a program for longer
+_LONGEST = 120.0  # seconds; a limit that resets later (a daily limit, say) is left to the server to enforce
 
 
 @attrs.frozen
@@ -24,12 +30,12 @@ class Flight:
     """An attempt that has begun.
 
     Attributes:
-        serial: its number, from 1.
-        level: how many were in flight when it began, this one included.
-        began: when.
-        tokens: what it was thought to use.
-        spent: the tokens of all attempts up to this one.
-        gap: seconds since the attempt before it began.
+        serial: its number, starting at 1.
+        level: how many attempts were in flight when it began, including itself.
+        began: the time at which it began.
+        tokens: its estimated tokens.
+        spent: the estimated tokens of all attempts up to and including this one.
+        gap: seconds since the previous attempt began.
     """
 
     serial: int
@@ -42,13 +48,13 @@ class Flight:
 
 @attrs.define
 class Bucket:
-    """A token bucket, kept as the time at which it is full: no sum of small times, so no error adds up.
+    """A token bucket, stored as the time at which it will be full.
 
-    What costs more than the bucket holds goes out of a full one, and leaves a debt.
+    An attempt that costs more than the bucket holds needs a full bucket and leaves a debt.
 
     Args:
-        period: seconds in which one unit flows in.
-        burst: units that it holds.
+        period: seconds in which one token flows in. 0 means that there is no limit.
+        burst: the capacity in tokens.
     """
 
     period: float
@@ -57,45 +63,49 @@ class Bucket:
 
     @classmethod
     def of(cls, a_minute: float | None) -> Bucket:
-        """A bucket for so many a minute, which holds what a second brings, and one unit at least; None is no limit."""
+        """Return a bucket for `a_minute` tokens per minute, or without a limit for None.
+
+        It holds the amount for one second, but at least one token.
+        """
         return cls(*_flow(a_minute))
 
     def ready_at(self, cost: float) -> float:
-        """When there is enough in it."""
+        """Return the time at which the bucket holds enough for a cost."""
         return self._full_at - self.period * (self.burst - min(cost, self.burst))
 
     def take(self, cost: float, now: float) -> None:
-        """Take so much out; put it back if it is negative."""
+        """Take tokens out of the bucket. A negative cost puts them back."""
         self._full_at = (max(self._full_at, now) if cost > 0 else self._full_at) + cost * self.period
 
     def correct(self, difference: float, now: float) -> None:
-        """Take out what an attempt cost more than estimated, which adds no debt of more than twenty minutes."""
+        """Take the difference between an attempt's real and estimated cost, but add no debt of over twenty minutes."""
         latest = max(self._full_at, now + _LONGEST_DEBT)
         self.take(difference, now)
         self._full_at = min(self._full_at, latest)
 
     def stretch(self, period: float) -> None:
-        """Change the period. If it grows, the next unit comes as much later."""
+        """Change the period. If it becomes longer, the next token arrives later by the same time."""
         self._full_at += max(period - self.period, 0.0)
         self.period = period
 
     def resize(self, a_minute: float | None, now: float) -> None:
-        """Change the figure. What was used up stays used up."""
+        """Change the limit. Tokens that were taken stay taken."""
         lacking = max(self._full_at - now, 0.0) / self.period if self.period else 0.0
         self.period, self.burst = _flow(a_minute)
         self._full_at = now + lacking * self.period
 
 
 def _flow(a_minute: float | None) -> tuple[float, float]:
+    """Return the period and the burst of a bucket."""
     return (_MINUTE / a_minute, max(1.0, a_minute / _MINUTE)) if a_minute is not None else (0.0, 1.0)
 
 
 class Rates:
-    """So many requests and tokens a minute.
+    """The rule of a `RateLimiter`.
 
     Args:
-        requests: a minute, or None for no limit.
-        tokens: a minute, or None for no limit.
+        requests: the limit of requests per minute, or None.
+        tokens: the limit of tokens per minute, or None.
     """
 
     def __init__(self, requests: float | None, tokens: float | None) -> None:
@@ -106,8 +116,8 @@ class Rates:
         self._request_bucket = Bucket.of(requests)
         self._token_bucket = Bucket.of(tokens)
 
-    def ready_at(self, tokens: int, now: float) -> float:  # noqa: ARG002 - others of its kind need it
-        """When an attempt that uses so many tokens may begin."""
+    def ready_at(self, tokens: int, now: float) -> float:  # noqa: ARG002 - `Window.ready_at` needs it
+        """Return the time at which an attempt with this many tokens may begin."""
         return max(self._request_bucket.ready_at(1), self._token_bucket.ready_at(tokens))
 
     def begin(self, tokens: int, now: float) -> Flight:
@@ -119,7 +129,7 @@ class Rates:
         return Flight(self._begun, self.in_flight, now, tokens)
 
     def end(self, flight: Flight, status: int | None, used: int | None, now: float) -> None:
-        """Count it as over. What it used replaces the estimate; what was refused has used nothing."""
+        """Count an attempt as ended. Its real usage replaces the estimate; a refused attempt has used nothing."""
         self.in_flight -= 1
         if used is None and status is not None and status >= 400:
             used = 0
@@ -134,31 +144,32 @@ class Rates:
 
 
 class Allowance:
-    """What the server says that it has left, of requests or of tokens, until it has all of them again.
+    """The requests or tokens that the server says are left until its limit resets.
 
-    Some servers mean a bucket that fills all the time, some a window that begins anew. One way suits both: the first
-    half is there to be used, the second is spread over the time that is left, and nothing begins when there is none.
-    What began after the attempt whose answer said so has been counted off.
+    Some servers mean a bucket that refills continuously, others a window that starts again. One policy suits both: the
+    first half may be used at once, the second half is spread over the time until the reset, and nothing begins when
+    nothing is left. A response describes the state at the time of its attempt, so later attempts are subtracted from
+    it.
     """
 
     def __init__(self) -> None:
-        self._left: float | None = None  # None: nothing is known
+        self._left: float | None = None  # None while the server has not said anything
         self._limit = math.inf
         self._reset_at = -math.inf
-        self._period = 0.0  # the longest time to a reset that was heard of
-        self._next_at = -math.inf
-        self._heard_from = 0  # the serial number of the attempt
-        self._renewed = False  # whether it is thought to be all there, by the time alone
+        self._period = 0.0  # the longest time to a reset that the server has stated
+        self._next_at = -math.inf  # the earliest time for the next attempt, when spreading
+        self._heard_from = 0  # the serial number of the latest attempt that the server's statement is about
+        self._renewed = False  # True if the reset is assumed because its time has passed, not stated
 
     def ready_at(self, cost: float, now: float) -> float:
-        """When an attempt may begin that takes so many."""
+        """Return the time at which an attempt with this cost may begin."""
         self._renew(now)
         if self._left is None:
             return -math.inf
         return self._reset_at if self._left < min(cost, self._limit) else self._next_at
 
     def take(self, cost: float, now: float) -> None:
-        """Count off what an attempt takes."""
+        """Subtract the cost of an attempt."""
         self._renew(now)
         if self._left is None:
             return
@@ -167,7 +178,14 @@ class Allowance:
         self._left -= cost
 
     def hear(self, flight: Flight, kind: str, headers: Mapping[str, str], taken_since: float) -> None:
-        """Take in what an answer says of a `kind`, the "requests" or "tokens" in the names of its headers."""
+        """Record what a response says.
+
+        Args:
+            flight: the attempt.
+            kind: `requests` or `tokens`, as in the names of the headers.
+            headers: the headers of the response.
+            taken_since: the cost of the attempts that began after this one.
+        """
         left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
         reset = duration(headers.get(f"x-ratelimit-reset-{kind}"))
         if left is None or reset is None or reset > _LONGEST or flight.serial < self._heard_from:
@@ -176,12 +194,14 @@ class Allowance:
         self._heard_from = flight.serial
         self._limit = math.inf if limit is None else limit
         self._left = left - taken_since
-        # The server wrote that when the attempt began, or later. To begin too early costs a refusal, which says better.
+        # The server's clock for this started when the attempt began, or later. If it was later, the next attempt may
+        # come too early and be refused, but that refusal states the time again.
         self._reset_at = flight.began + reset
         self._period = max(self._period, reset)
         self._renewed = False
 
     def _renew(self, now: float) -> None:
+        """Assume that the server's limit has reset if its time has come."""
         if self._left is not None and now >= self._reset_at:
             self._left = None if self._limit == math.inf else self._limit
             self._reset_at = now + self._period
@@ -189,7 +209,7 @@ class Allowance:
 
 
 def reset_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds until there is again what a refusal says is used up, or None."""
+    """Return the seconds until the exhausted limit of a refusal resets, or None if the headers do not say."""
     resets = [
         duration(headers.get(f"x-ratelimit-reset-{kind}"))
         for kind in ("requests", "tokens")
@@ -205,7 +225,7 @@ _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 def duration(text: str | None) -> float | None:
-    """Seconds of a duration as OpenAI writes it (`1s`, `6m0s`, `120ms`), or of a plain number of them; else None."""
+    """Return the seconds of a duration as OpenAI writes it (`1s`, `6m0s`, `120ms`), or of a plain number, else None."""
     text = (text or "").strip()
     if _DURATION.fullmatch(text):
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

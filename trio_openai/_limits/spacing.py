@@ -1,10 +1,11 @@
-"""Find the least gap between two requests that a server accepts, where it wants them spaced.
+"""Find the smallest gap between two requests that a server accepts, for servers that want requests evenly spaced.
 
-Such a server refuses a request that comes too soon after the one before, however few there are. It is a token bucket
-that holds one token. Neither the number in flight nor the rate over a second explains its refusals; the gap does: what
-was answered had begun at least so long after the attempt before, and what was refused had begun sooner.
+Such a server refuses a request that comes too soon after the previous one, however few requests there are. (Internally
+it is a token bucket that holds one token.) Neither the number in flight nor the rate over a second explains these
+refusals, but the gap does: every answered attempt began at least so long after the previous one, and every refused
+attempt began sooner.
 
-A refusal above that gap speaks against it. After two of them nothing more is concluded from gaps.
+A refusal above that gap contradicts the theory. After two such refusals, nothing is concluded from gaps any more.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import math
 
 from .rate import Flight
 
-_SHORTER = 0.99  # of the least gap: a refusal below it fits
-_LONGER = 1.05  # a refusal above it does not
-_MOST_FAILURES = 2
-_FEWEST = 3  # answers, before which gaps tell nothing
-_MARGIN = 0.97  # of the rate that the gap allows
-_FALL = 0.9  # what is left of the rate at once, at least
-_CREEP = 0.95  # what is left of it if it was below what the gap allows
-_REMEMBERED = 1500  # refused attempts
+_SHORTER = 0.99  # a refusal below this share of the smallest accepted gap supports the theory ...
+_LONGER = 1.05  # ... and a refusal above this share contradicts it
+_MOST_FAILURES = 2  # contradictions, before the theory is given up
+_FEWEST = 3  # answers, before gaps mean anything
+_MARGIN = 0.97  # use this share of the rate that the smallest gap allows
+_FALL = 0.9  # keep at least this share of the rate after one refusal
+_CREEP = 0.95  # keep this share of a rate that is already below what the gap allows
+_REMEMBERED = 1500  # refused attempts to remember
 
 
 class Spacing:
@@ -32,23 +33,23 @@ class Spacing:
 
     def __init__(self) -> None:
         self.is_likely = False
-        self._least = math.inf  # seconds, of the attempts that were answered
+        self._least = math.inf  # the smallest gap of an answered attempt, in seconds
         self._failures = 0
-        self._last_began = -math.inf  # an attempt that is not known to have been refused
-        self._refused: dict[int, None] = {}  # numbers of attempts; the oldest first
+        self._last_began = -math.inf  # when the latest attempt began that is not known to have been refused
+        self._refused: dict[int, None] = {}  # serial numbers of refused attempts, oldest first
 
     def begin(self, now: float) -> float:
-        """Return the seconds since the attempt before."""
+        """Record the start of an attempt, and return the seconds since the previous one."""
         gap, self._last_began = now - self._last_began, now
         return gap
 
     def answered(self, flight: Flight) -> None:
-        """Take in the gap of an attempt that was answered. After a refused one the real gap is not known."""
+        """Record the gap of an answered attempt, unless the previous attempt was refused, which hides the real gap."""
         if flight.serial - 1 not in self._refused:
             self._least = min(self._least, flight.gap)
 
     def refused(self, flight: Flight, *, is_latest: bool) -> None:
-        """Leave a refused attempt out: the next one's gap counts from the attempt before it."""
+        """Record a refused attempt. It does not count for the next gap, which starts at the attempt before it."""
         self._refused[flight.serial] = None
         if len(self._refused) > _REMEMBERED:
             del self._refused[next(iter(self._refused))]
@@ -56,7 +57,12 @@ class Spacing:
             self._last_began = flight.began - flight.gap
 
     def judge(self, flight: Flight, answers: int) -> None:
-        """Decide from a refusal that was a setback, after so many answers since the one before."""
+        """Decide whether the gap explains a refusal.
+
+        Args:
+            flight: the refused attempt.
+            answers: how many attempts were answered since the previous setback.
+        """
         if flight.gap < _SHORTER * self._least < math.inf and answers > _FEWEST:
             self.is_likely = True
         elif self.is_likely and flight.gap > _LONGER * self._least:
@@ -66,7 +72,7 @@ class Spacing:
                 self._least = 0.0
 
     def slowed(self, rate: float) -> float:
-        """Return the rate after a refusal: just below what the least gap allows."""
+        """Return the rate to use after a refusal: just below what the smallest gap allows."""
         allowed = _MARGIN / self._least
         if rate <= allowed:
             return _CREEP * rate
