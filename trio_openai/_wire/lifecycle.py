@@ -292,7 +292,7 @@ class Lifecycle(Generic[EventT, WholeT]):
 
     def next(self) -> EventT | Decision:
         """Return the next event, or what to do before there is one. One call does a bounded amount of work."""
-        if self.state not in _PULLING:
+        if self.state is not _STREAMING and self.state not in _PULLING:
             return self._next_of_held()
         decoder = self.decoder
         try:
@@ -305,7 +305,7 @@ class Lifecycle(Generic[EventT, WholeT]):
         if event is END:
             self._enter(_I.END)
             return self.next()
-        if self.is_shared or decoder.is_over or self.state is _OPENING:
+        if self.is_shared or decoder.is_over or self.state is not _STREAMING:
             return self._pulled(event)
         return event
 
