@@ -115,8 +115,12 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def text(self) -> str:
-        """The text that has arrived so far, as `snapshot.text` has it. Empty for streams that have no text."""
-        return getattr(self.snapshot, "text", "")
+        """The text that has arrived so far: of choice 0, of the transcript, or the output text of a response.
+
+        Readable at any time, also after an error or a cancellation. Empty for streams of pictures and sound.
+        """
+        text: object = getattr(self.snapshot, "text", "")
+        return text if isinstance(text, str) else ""
 
     @property
     def verdict(self) -> Verdict:
@@ -351,6 +355,11 @@ class ChatCompletionStream(AnswerStream["types.ChatCompletionChunk", "types.Chat
 
 class ResponseStream(AnswerStream["types.ResponseStreamEvent", "types.Response"]):
     """A stream of Responses."""
+
+    @property
+    def text(self) -> str:
+        """The output text that has arrived so far. (The API itself gives a response a field `text`: its format.)"""
+        return self.snapshot.output_text
 
     async def get_final_response(self) -> Response:
         """Read to the end; the response of the terminal event, whether it completed, is incomplete, or failed.
