@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._wire.lifecycle import Decision, Lifecycle, Verdict
+from trio_openai._wire.protocol import Ending
 from trio_openai.errors import APIError
 
 Json = dict[str, Any]
@@ -86,6 +87,12 @@ class Played:
     @property
     def snapshot(self) -> Any:
         return self.lifecycle.snapshot()
+
+
+def made(protocol: Any, raw: Json) -> Any:
+    """Return the event that a protocol makes of a JSON object, also if it ends the stream."""
+    event = protocol.event(raw, "")
+    return event.event if isinstance(event, Ending) else event
 
 
 def chat(*pieces: bytes, n: int = 1, **options: Any) -> Played:

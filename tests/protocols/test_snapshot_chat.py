@@ -10,7 +10,7 @@ from delta_helpers import dones
 from hypothesis import given
 from hypothesis import strategies as st
 from part_helpers import said_in_chat
-from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, paths, spoiled, sse
+from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, made, paths, spoiled, sse
 
 from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ToolCall
@@ -159,7 +159,7 @@ def test_a_snapshot_is_an_object_of_its_own() -> None:
     protocol = chat().protocol
 
     def add(raw: Any) -> None:
-        protocol.add([protocol.event(raw, "")])
+        protocol.add([made(protocol, raw)])
 
     add(delta(content="a", tool_calls=[piece(0, "call_1", "f", "{")]))
     before = protocol.snapshot()
@@ -484,10 +484,10 @@ def test_raw_is_the_whole_accumulated_object_at_every_level() -> None:
 
 def test_the_raw_of_a_snapshot_is_not_changed_by_later_chunks() -> None:
     protocol = chat().protocol
-    protocol.add([protocol.event(delta(images=[1], annotations=[{"type": "a"}]), "")])
+    protocol.add([made(protocol, delta(images=[1], annotations=[{"type": "a"}]))])
     before = protocol.snapshot()
     kept = json.dumps(before.raw)
-    protocol.add([protocol.event(delta(images=[2], annotations=[{"type": "b"}], content="x"), "")])
+    protocol.add([made(protocol, delta(images=[2], annotations=[{"type": "b"}], content="x"))])
     assert json.dumps(before.raw) == kept
 
 
@@ -591,9 +591,9 @@ def test_many_choices_in_one_event_are_looked_at_once() -> None:
     """Choices without content must not make every later event slower."""
     protocol = chat().protocol
     choices = [{"index": 10**9 + number, "delta": {"role": "assistant"}} for number in range(20_000)]
-    protocol.add([protocol.event({"choices": choices}, "")])
+    protocol.add([made(protocol, {"choices": choices})])
     for _ in range(20_000):
-        protocol.add([protocol.event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, "")])
+        protocol.add([made(protocol, {"choices": [{"index": 0, "delta": {"role": "assistant"}}]})])
         assert not protocol.has_content
     assert len(protocol.snapshot().choices) == 20_001
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from part_helpers import said_in_response
-from streams import FULL_RESPONSES, ODD_VALUES, Json, Played, paths, responses, spoiled, spoiled_streams, sse
+from streams import FULL_RESPONSES, ODD_VALUES, Json, Played, made, paths, responses, spoiled, spoiled_streams, sse
 
 from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types import (
@@ -125,11 +125,11 @@ def test_ids_of_the_response_may_change() -> None:
 
 def test_a_snapshot_does_not_change_with_later_events() -> None:
     protocol = responses().protocol
-    protocol.add([protocol.event(raw, "") for raw in (CREATED, added(0, EMPTY), text_delta("Hel"))])
+    protocol.add([made(protocol, raw) for raw in (CREATED, added(0, EMPTY), text_delta("Hel"))])
     before = protocol.snapshot()
     annotation = event("output_text.annotation.added", annotation={"type": "url_citation"}, annotation_index=0)
     later = (annotation, text_delta("lo"), text_done("Hello"), added(1, {**EMPTY, "id": "m2"}))
-    protocol.add([protocol.event(raw, "") for raw in later])
+    protocol.add([made(protocol, raw) for raw in later])
     assert before.output_text == "Hel"
     assert len(before.output) == 1
     assert not before.output[0].content[0].annotations
@@ -804,9 +804,9 @@ def test_any_number_of_items_and_parts_costs_what_their_bytes_do(events: list[Js
     protocol = ResponseProtocol()
     parts = protocol.parts()
     for raw in [CREATED, *events, end()]:
-        made = protocol.event(raw, "")
-        protocol.add([made])
-        parts.add(made)
+        event = made(protocol, raw)
+        protocol.add([event])
+        parts.add(event)
     output = protocol.snapshot().output
     late = protocol.parts()
     assert len(late.end()) >= 0

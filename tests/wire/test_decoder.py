@@ -20,6 +20,7 @@ from streams import (
     any_json,
     chat,
     chunk,
+    made,
     responses,
     spoiled_streams,
     sse,
@@ -167,7 +168,8 @@ def test_the_verdict(
 
 
 def fold(protocol: Any, raws: list[Any]) -> Any:
-    protocol.add([protocol.event(raw, "") for raw in raws])
+    for raw in raws:
+        protocol.add([made(protocol, raw)])
     return protocol.snapshot()
 
 

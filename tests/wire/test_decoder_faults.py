@@ -13,14 +13,11 @@ from streams import (
     BROKEN,
     CLEAN,
     DONE,
-    FULL_CHAT,
-    FULL_RESPONSES,
     Played,
     any_json,
     chat,
     chunk,
     responses,
-    spoiled_streams,
     sse,
 )
 from test_decoder import CHAT, RESPONSES
@@ -249,8 +246,7 @@ def test_the_outcome_does_not_depend_on_the_split(
 @given(_bodies(), st.sampled_from([ChatProtocol, ResponseProtocol]))
 def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[bytes], make: Callable[[], Any]) -> None:
     class OneByOne(Decoder[Any]):
-        def _decode_ahead(self) -> bool:
-            return False
+        _decoded_ahead = 1
 
     first = {ChatProtocol: CHAT[0], ResponseProtocol: RESPONSES[0]}[make]
     body = b"".join([first, *blocks])
@@ -259,17 +255,6 @@ def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[by
         patch.setattr(lifecycle, "Decoder", OneByOne)
         single = Played(make(), [body])
     assert outcome(ahead) == outcome(single)
-
-
-@given(spoiled_streams(FULL_CHAT) | spoiled_streams(FULL_RESPONSES), st.sampled_from([ChatProtocol, ResponseProtocol]))
-def test_what_is_ordinary_is_the_same_event_and_no_error(raws: list[Any], make: Callable[[], Any]) -> None:
-    for raw in filter(lambda raw: isinstance(raw, dict), raws):
-        ordinary = make().ordinary(raw)
-        for name in ("", "ping", "response.failed") if ordinary is not None else ():
-            protocol = make()
-            assert protocol.error(raw, name) is None
-            assert repr(protocol.event(raw, name)) == repr(ordinary)
-            assert not protocol.ended
 
 
 # --------------------------------------------------------------------------------------------------------------- floods

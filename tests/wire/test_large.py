@@ -131,5 +131,5 @@ def test_what_is_kept_of_a_large_event_is_what_was_sent_also_in_messages() -> No
     parser.receive_data(b"data: " + PICTURE.encode() + b"\n\n")
     events = []
     while parser.has_more:
-        events.append(parser.next_event())
+        events += parser.next_events()
     assert [event.data for event in events if event] == [PICTURE.encode()]

@@ -35,8 +35,13 @@ def seen(event: ServerSentEvent) -> Seen:
     return Seen(data, event.event, event.id, event.retry, fields)
 
 
+def pulled(parser: SSEParser) -> ServerSentEvent | None:
+    """Return the next event, if there is one."""
+    return next(iter(parser.next_events()), None)
+
+
 def pull(parser: SSEParser) -> Iterator[Seen]:
-    while (event := parser.next_event()) is not None or parser.has_more:
+    while (event := pulled(parser)) is not None or parser.has_more:
         if event is not None:
             yield seen(event)
 
@@ -351,9 +356,9 @@ def test_one_byte_more_raises_after_the_good_events_however_it_is_cut(end: bytes
 def test_over_the_limit_the_events_before_come_first_also_if_pulled_late() -> None:
     parser = SSEParser(limit=10)
     parser.receive_data(b"data: a\n\ndata: b\n\n" + b"x" * 11)
-    assert [parser.next_event(), parser.next_event()] == [ServerSentEvent(b"a"), ServerSentEvent(b"b")]
+    assert [pulled(parser), pulled(parser)] == [ServerSentEvent(b"a"), ServerSentEvent(b"b")]
     with pytest.raises(APIResponseValidationError):
-        parser.next_event()
+        pulled(parser)
 
 
 def test_over_the_limit_it_stays_so() -> None:
@@ -362,7 +367,7 @@ def test_over_the_limit_it_stays_so() -> None:
     for more in (b"", b"\n\n", b"data: a\n\n"):
         parser.receive_data(more)
         with pytest.raises(APIResponseValidationError):
-            parser.next_event()
+            pulled(parser)
 
 
 def test_many_lines_count_as_one_event() -> None:
@@ -380,7 +385,7 @@ def test_receive_data_never_raises() -> None:
     for _ in range(10):
         parser.receive_data(b"data: much too long\n\n")
     with pytest.raises(APIError):
-        parser.next_event()
+        pulled(parser)
 
 
 def test_past_the_limit_nothing_more_is_kept() -> None:
@@ -443,7 +448,7 @@ def test_a_call_looks_at_a_bounded_number_of_blocks_and_lines(unit: bytes, extra
     parser.receive_data(unit * (size // len(unit)) + b"\ndata: end\n\n")
     calls, last = 0, None
     while parser.has_more:
-        last = parser.next_event() or last
+        last = pulled(parser) or last
         calls += 1
     assert last is not None
     assert last.data == b"end"
@@ -460,7 +465,7 @@ def test_what_is_no_event_takes_no_memory_beyond_its_bytes(unit: bytes) -> None:
     try:
         parser.receive_data(flood)
         while parser.has_more:
-            parser.next_event()
+            pulled(parser)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -487,10 +492,10 @@ def test_a_large_event_is_held_in_less_than_twice_its_memory(size: int, lines: i
             for at in range(0, len(line), size):
                 parser.receive_data(line[at : at + size])
                 while parser.has_more:
-                    parser.next_event()
+                    pulled(parser)
         parser.receive_data(b"\n")
         while parser.has_more:
-            events += filter(None, [parser.next_event()])
+            events += filter(None, [pulled(parser)])
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 
 from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import is_array, is_object, objects_in
-from trio_openai._wire.protocol import Reported, error_beside_choices
+from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
@@ -68,8 +68,6 @@ class CompletionProtocol:
         choices: how many choices were asked for.
     """
 
-    ended = False  # only `[DONE]` and the end of the body say so
-
     def __init__(self, choices: int = 1) -> None:
         self.text = ""
         self._expected = choices
@@ -79,14 +77,15 @@ class CompletionProtocol:
         self.has_content = False
         self._hook: Callable[[Raw, object], Completion] = hook_for(Completion)
 
-    def ordinary(self, raw: Raw) -> None:
-        """None is decoded ahead: this endpoint is seldom used."""
+    def event(self, raw: Raw, name: str) -> Completion | Ending[Completion]:
+        event = self._hook(raw, None)
+        return ending_beside_choices(raw, name, event) or event
 
     def add(self, events: list[Completion]) -> None:
-        """Each has been added up when it was made, which is when it is handed out."""
+        for event in events:
+            self._add(event.raw)
 
-    def event(self, raw: Raw, name: str) -> Completion:  # noqa: ARG002
-        """Make the event, and add it up."""
+    def _add(self, raw: Raw) -> None:
         self.text = ""
         for choice in objects_in(raw.get("choices")):
             index = given if type(given := choice.get("index")) is int else 0
@@ -98,11 +97,6 @@ class CompletionProtocol:
                 keep_last(self._head, key, value)
         if is_object(usage := raw.get("usage")) and (usage.get("total_tokens") or usage.get("completion_tokens")):
             self._usage = usage
-        return self._hook(raw, None)
-
-    def error(self, raw: Raw, name: str) -> Reported | None:
-        """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
-        return error_beside_choices(raw, name)
 
     def is_answer(self, raw: Raw) -> bool:
         return any(type(choice.get("text")) is str for choice in objects_in(raw.get("choices")))

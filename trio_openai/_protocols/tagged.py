@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from trio_openai._wire.convert import hook_for
 from trio_openai._wire.failures import api_error
 from trio_openai._wire.json import is_object, objects_in
-from trio_openai._wire.protocol import Reported
+from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError, APIResponseValidationError
@@ -52,26 +52,20 @@ class TaggedProtocol(ABC, Generic[EventT, WholeT]):
 
     def __init__(self, event_type: Any) -> None:
         self.text = ""
-        self.ended = False
         self.has_content = False
         self._reason: str | None = None
+        self._last: tuple[object, str | None] = None, None  # the event that ends the stream, and its type
         self._usage: object = None
         self._hook: Callable[[Raw, object], EventT] = hook_for(event_type)
 
-    def ordinary(self, raw: Raw) -> None:
-        """None is decoded ahead: there are few."""
-
-    def add(self, events: list[EventT]) -> None:
-        """Each has been added up when it was made, which is when it is handed out."""
-
-    def event(self, raw: Raw, name: str) -> EventT:
-        """Make the event, and add it up."""
+    def event(self, raw: Raw, name: str) -> EventT | Ending[EventT]:
+        if self._is_error(raw, name):
+            return Ending(None, api_error(APIError, raw))
         event = self._made(raw, name)
-        self.text = self._add(event)
-        self._usage = raw.get("usage") or self._usage
-        if self.ended:
-            self._reason = str(raw.get("type", name))
-        return event
+        if (reason := self._end_reason(event, name)) is None:
+            return event
+        self._last = event, reason
+        return Ending(event)
 
     def _made(self, raw: Raw, name: str) -> EventT:
         event: Any = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
@@ -79,18 +73,29 @@ class TaggedProtocol(ABC, Generic[EventT, WholeT]):
         made: EventT = event
         return made
 
+    def add(self, events: list[Any]) -> None:
+        for event in events:
+            self.text = self._add(event)
+        self._usage = next((usage for event in reversed(events) if (usage := _raw(event).get("usage"))), self._usage)
+        if self._last[0] is not None and events[-1] is self._last[0]:
+            self._reason = self._last[1]
+
+    @abstractmethod
+    def _end_reason(self, event: EventT, name: str) -> str | None:
+        """Return the type of the event if it ends the stream, or None."""
+
     @abstractmethod
     def _add(self, event: EventT) -> str:
-        """Fold an event in; return the text that it adds. Sets `ended` and `has_content`."""
+        """Add an event to the snapshot and return the text that it adds. Sets `has_content`."""
 
     @abstractmethod
     def snapshot(self) -> WholeT:
         """What the events so far add up to."""
 
-    def error(self, raw: Raw, name: str) -> Reported | None:
-        """Find an `error` event, an object of no type with an `error`, or an object that is one (vLLM)."""
-        is_error = "error" in (raw.get("type"), raw.get("object"), name) or ("type" not in raw and raw.get("error"))
-        return Reported(api_error(APIError, raw)) if is_error else None
+    def _is_error(self, raw: Raw, name: str) -> bool:
+        """Return whether this is an `error` event, an object of no type with an `error`, or itself an error (vLLM)."""
+        is_named = "error" in (raw.get("type"), raw.get("object"), name)
+        return is_named or ("type" not in raw and bool(raw.get("error")))
 
     def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
         return False
@@ -133,15 +138,20 @@ class ImageProtocol(TaggedProtocol[ImageStreamEvent, ImagesResponse]):
 
     def __init__(self, pictures: int = 1) -> None:
         super().__init__(ImageStreamEvent)
-        self._expected = pictures
+        self._missing = pictures
         self._completed: list[ImageGenCompletedEvent | ImageEditCompletedEvent] = []
         self._sketch: ImageEvent | None = None
+
+    def _end_reason(self, event: ImageStreamEvent, name: str) -> str | None:
+        if not isinstance(event, ImageGenCompletedEvent | ImageEditCompletedEvent):
+            return None
+        self._missing -= 1
+        return _kind(event, name) if self._missing <= 0 else None
 
     def _add(self, event: ImageStreamEvent) -> str:
         if isinstance(event, ImageGenCompletedEvent | ImageEditCompletedEvent):
             self._completed.append(event)
             self._sketch = None
-            self.ended = len(self._completed) >= self._expected
         elif isinstance(event, ImageEvent):
             self._sketch = event
         self.has_content = self.has_content or isinstance(event, ImageEvent)
@@ -173,6 +183,9 @@ class TranscriptionProtocol(TaggedProtocol[TranscriptionStreamEvent, Transcripti
         self._done: Raw = {}
         self._is_finished = False
 
+    def _end_reason(self, event: TranscriptionStreamEvent, name: str) -> str | None:
+        return _kind(event, name) if isinstance(event, TranscriptionTextDoneEvent) else None
+
     def _add(self, event: TranscriptionStreamEvent) -> str:
         if isinstance(event, TranscriptionTextDeltaEvent):
             return self._add_text(event.delta)
@@ -180,7 +193,6 @@ class TranscriptionProtocol(TaggedProtocol[TranscriptionStreamEvent, Transcripti
             self._segments.append(event.raw)
             self.has_content = True
         elif isinstance(event, TranscriptionTextDoneEvent):
-            self.ended = True
             self._done = event.raw
             if not self._texts:
                 return self._add_text(event.text)
@@ -228,20 +240,32 @@ class SpeechProtocol(TaggedProtocol[SpeechStreamEvent, Speech]):
 
     def __init__(self) -> None:
         super().__init__(SpeechStreamEvent)
-        self._pieces: list[bytes] = []
+        self._audio: list[bytes] = []  # decoded with each event
+        self._added = 0  # of these, how many the snapshot holds
         self._done: SpeechAudioDoneEvent | None = None
+
+    def event(self, raw: Raw, name: str) -> SpeechStreamEvent | Ending[SpeechStreamEvent]:
+        event = super().event(raw, name)
+        if isinstance(event, SpeechAudioDeltaEvent):
+            try:
+                self._audio.append(decode_base64(event.audio))
+            except APIResponseValidationError as error:
+                return Ending(None, error)
+        return event
+
+    def _end_reason(self, event: SpeechStreamEvent, name: str) -> str | None:
+        return _kind(event, name) if isinstance(event, SpeechAudioDoneEvent) else None
 
     def _add(self, event: SpeechStreamEvent) -> str:
         if isinstance(event, SpeechAudioDeltaEvent):
-            self._pieces.append(decode_base64(event.audio))
-            self.has_content = self.has_content or bool(self._pieces[-1])
+            self.has_content = self.has_content or bool(self._audio[self._added])
+            self._added += 1
         elif isinstance(event, SpeechAudioDoneEvent):
-            self.ended = True
             self._done = event
         return ""
 
     def snapshot(self) -> Speech:
-        return Speech(audio=b"".join(self._pieces), usage=self._done.usage if self._done else None)
+        return Speech(audio=b"".join(self._audio[: self._added]), usage=self._done.usage if self._done else None)
 
 
 def decode_base64(text: object) -> bytes:
@@ -269,26 +293,24 @@ class OtherProtocol(TaggedProtocol[Any, Any]):
         super().__init__(event_type or dict)
         self._is_plain = event_type is None
         self._end = end
-        self._last: Any = None
+        self._snapshot: Any = None
 
-    def event(self, raw: Raw, name: str) -> Any:
-        self._last = NamedEvent(raw, name) if self._is_plain else self._made(raw, name)
+    def _made(self, raw: Raw, name: str) -> Any:
+        return NamedEvent(raw, name) if self._is_plain else super()._made(raw, name)
+
+    def _end_reason(self, event: Any, name: str) -> str | None:
+        words = (name, _raw(event).get("type"))
+        return next((word for word in words if self._end and isinstance(word, str) and word in self._end), None)
+
+    def _add(self, event: Any) -> str:
+        self._snapshot = event
         self.has_content = True
-        self._usage = raw.get("usage") or self._usage
-        kind = raw.get("type")
-        for word in (kind, name):
-            if self._end and isinstance(word, str) and word in self._end:
-                self.ended, self._reason = True, word
-        return self._last
-
-    def _add(self, event: Any) -> str:  # noqa: ARG002 - `event` does it all
         return ""
 
-    def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` event, or an object that says what it is by an `error` alone."""
-        is_error = "error" in (raw.get("type"), raw.get("object"), name)
+    def _is_error(self, raw: Raw, name: str) -> bool:
+        """Return whether this is an `error` event, or an object that says what it is by an `error` alone."""
         is_bare = raw.keys().isdisjoint(("type", "object")) and (is_object(raw.get("error")) or len(raw) == 1)
-        return Reported(api_error(APIError, raw)) if is_error or (is_bare and raw.get("error")) else None
+        return "error" in (raw.get("type"), raw.get("object"), name) or (is_bare and bool(raw.get("error")))
 
     def knows(self, name: str) -> bool:
         return name in (self._end or ())
@@ -297,4 +319,15 @@ class OtherProtocol(TaggedProtocol[Any, Any]):
         return self._end is None
 
     def snapshot(self) -> Any:
-        return self._last
+        return self._snapshot
+
+
+def _raw(event: Any) -> Raw:
+    """Return the JSON object of an event."""
+    raw: Raw = event if isinstance(event, dict) else event.raw
+    return raw
+
+
+def _kind(event: Any, name: str) -> str:
+    """Return the type of an event as its server wrote it."""
+    return str(event.raw.get("type", name))

@@ -27,15 +27,15 @@ A decoder knows one attempt only. `lifecycle.py` decides what becomes of the str
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from trio_openai.errors import APIError, APIResponseValidationError, StreamTruncatedError
 
 from .failures import api_error, decode_body, decode_replaced, error_in_text, is_error, sentence
 from .json import is_object, loader_for, objects_in
 from .large import put_strings_back, shown, take_strings_out
-from .protocol import Reported, StreamProtocol
-from .sse import DEFAULT_LIMIT, WORK_AT_ONCE, ServerSentEvent, SSEParser
+from .protocol import Ending, StreamProtocol
+from .sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
 
@@ -53,8 +53,6 @@ END: Final = Signal.END
 NEW_CONNECTION: Final = b""
 """Between the pieces of a recorded body: what follows came by another connection, after `resume`."""
 
-_WORK_OF_A_MESSAGE = 8  # to decode it, measured in lines that are parsed
-_DECODED_AHEAD = 32  # events; decoded ones take several times the memory of their bytes
 _WORDS_KEPT = 64 * 1024
 _HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
 _BOM = b"\xef\xbb\xbf"
@@ -80,6 +78,7 @@ class Decoder(Generic[EventT]):
         cursor: the last `sequence_number`, if `exactly_once`.
     """
 
+    _decoded_ahead = 32  # events; decoded ones take several times the memory of their bytes
     is_full = False  # whether what it keeps has to be taken before it goes on; see `decoder_raw.py`
 
     def __init__(
@@ -91,15 +90,19 @@ class Decoder(Generic[EventT]):
         exactly_once: bool = False,
     ) -> None:
         self._protocol = protocol
+        self._messages: list[ServerSentEvent] = []  # parsed, not decoded
         self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
+        self._ending: Ending[EventT] | None = None  # decoded; it follows the events that are ready
         self._to_add: list[EventT] = []  # handed out, not added up
         self.events = 0
         self.is_over = False
         self.error: APIError | None = None
         self.ended_by: str | None = None
-        self._reported: Reported | None = None
+        self._reported: APIError | None = None  # by the server, to be raised at the next pull
+        self._may_be_replaced = False  # or at the end of the body, if no event takes its place
         self.cursor: int | None = None
         self._exactly_once = exactly_once
+        self._decoded_ahead = 1 if exactly_once else self._decoded_ahead
         self.content_type = content_type
         self._limit = limit
         self._parser = self._new_parser()
@@ -161,50 +164,102 @@ class Decoder(Generic[EventT]):
             StreamTruncatedError: the body ended, and what came is not whole.
             APIResponseValidationError: what came is not the protocol.
         """
+        ready = self._ready
+        if not ready and (signal := self._advance()) is not None:
+            return signal
+        event = ready.pop()
+        self.events += 1
+        self._to_add.append(event)
+        return event
+
+    def _advance(self) -> Signal | None:
+        """Make the next events ready. If there is none, return the signal that says why."""
         if self.is_over:
             return self._after_end()
-        if self._ready or self._decode_ahead():
-            event = self._ready.pop()
-            self.events += 1
-            self._to_add.append(event)
-            return event
-        if self._reported is not None and not self._reported.may_end:
-            raise self.fail(self._reported.error)
+        if self._reported is not None and not self._may_be_replaced:
+            raise self.fail(self._reported)
         try:
-            parser = self._parser
-            parser.work = WORK_AT_ONCE
-            while parser.has_more and (message := parser.go_on()) is not None:
-                parser.work -= _WORK_OF_A_MESSAGE
-                if (answer := self._interpret(message)) is not None:
-                    return answer
-            return self._finish() if self._body_ended and not parser.has_more else NEED_DATA
+            if self._ending is None and (messages := self._messages or self._pull()):
+                if self._to_add:
+                    self.add_up()
+                if (signal := self._decode(messages)) is not None:
+                    return signal
+            return self._go_on()
         except APIResponseValidationError as error:
             raise self.fail(error) from error.__cause__
 
-    def _decode_ahead(self) -> bool:
-        """Decode the next events together, up to the first that is out of the ordinary. Returns whether there is one.
+    def _go_on(self) -> Signal | None:
+        """Take the step that what has been decoded asks for."""
+        if not self._ready:
+            if self._ending is None:
+                return self._finish() if self._body_ended and not self._parser.has_more else NEED_DATA
+            self._end_with(self._ending)
+        self._head.clear()  # it is kept only to say what came if there is no event
+        return None
 
-        An event costs half of what it costs by the long way.
-        """
+    def _pull(self) -> list[ServerSentEvent]:
+        """Take the next messages out of the parser."""
         parser = self._parser
-        if not parser.has_more or not self.events or self._reported is not None or self._exactly_once:
-            return False
-        self.add_up()
-        ordinary, ready = self._protocol.ordinary, self._ready
-        batch = parser.plain_data(_DECODED_AHEAD)
-        loads = loader_for(batch)
-        for data in batch:
+        while messages := parser.next_events(self._decoded_ahead):
+            if parser.is_plain or self._look_at(messages[0]):
+                break
+        return messages
+
+    def _look_at(self, message: ServerSentEvent) -> bool:
+        """Look at what the parser says of a message that came alone. Return whether it has data."""
+        if self._parser.pieces:
+            message.data, self._strings = take_strings_out(self._parser.pieces)
+        if self._parser.words:
+            self._heed(self._parser.words, is_alone=message.data is None)
+        return message.data is not None
+
+    def _decode(self, messages: list[ServerSentEvent]) -> Signal | None:
+        """Decode messages, up to the first that ends the stream or has to wait for its turn.
+
+        Events are decoded before their turn, since many at once cost less. That must not change anything yet. So a
+        message that is not a JSON object is decoded only when all events before it have been handed out.
+        """
+        ready, once, make, strings = self._ready, self._exactly_once, self._protocol.event, self._strings
+        loads = loader_for(
+            [message.data or b"" for message in messages] if len(messages) > 1 else [messages[0].data or b""]
+        )
+        self._messages, left = [], iter(messages)
+        for message in left:
+            text = message.data or b""
             try:
-                raw = loads(data)
+                raw: Any = loads(text)
             except ValueError:
+                raw = None
+            if type(raw) is dict and not strings:
+                if once and not self._is_next(raw.get("sequence_number"), text):
+                    continue
+                made: EventT | Ending[EventT] = make(raw, message.event)
+            elif ready:
+                self._messages = [message, *left]
                 break
-            event = ordinary(raw) if is_object(raw) else None
-            if event is None:
+            elif (unusual := self._decode_unusual(message.event, text)) is None:
+                continue
+            elif isinstance(unusual, Signal):
+                return unusual
+            else:
+                made = unusual
+            if type(made) is Ending:
+                self._ending, self._messages = cast("Ending[EventT]", made), list(left)
                 break
-            ready.append(event)
-        parser.skip(len(ready))
+            ready.append(cast("EventT", made))
         ready.reverse()
-        return bool(ready)
+        return None
+
+    def _end_with(self, ending: Ending[EventT]) -> None:
+        """Make the last event ready, and end the stream or remember the error to raise after the event."""
+        self._ending, self._reported = None, ending.error
+        if ending.error is not None:
+            self._may_be_replaced = ending.may_be_replaced
+            if ending.event is None or (ending.may_be_replaced and not self.events):
+                raise self.fail(ending.error)
+        if ending.error is None:
+            self._end("terminal_event")
+        self._ready.append(cast("EventT", ending.event))
 
     def fail(self, error: APIError) -> APIError:
         """End with an error, unless the end has come already. Return the error to raise.
@@ -212,8 +267,9 @@ class Decoder(Generic[EventT]):
         If the server has reported an error before, that is the one: what followed is only its consequence.
         """
         if not self.is_over:
-            self.error = self._reported.error if self._reported else error
+            self.error = self._reported or error
             self.is_over = True
+            self._ready.clear()  # `next_event` looks for an error only when nothing is ready
         return self.error or error
 
     def resume(self) -> None:
@@ -236,24 +292,6 @@ class Decoder(Generic[EventT]):
         self.is_over = True
         return END
 
-    def _interpret(self, message: ServerSentEvent) -> EventT | Signal | None:
-        """Return the event that a message holds; None if it holds none."""
-        if self._parser.words:
-            self._heed(self._parser.words, is_alone=message.data is None)
-        if self._parser.pieces:
-            self._take_strings_out(message)
-        if (data := message.data) is None:
-            return None
-        try:
-            raw = loader_for((data,))(data)
-        except ValueError:
-            return self._not_strict_json(message.event, data)
-        return self._take(raw, message.event, data)
-
-    def _take_strings_out(self, message: ServerSentEvent) -> None:
-        """Decode the long strings of a large event; `_take` puts them into the rest."""
-        message.data, self._strings = take_strings_out(self._parser.pieces)
-
     def _heed(self, words: bytes, *, is_alone: bool) -> None:
         """Look for an error in lines that are no field, and remember them: they may be the server's last words.
 
@@ -261,80 +299,55 @@ class Decoder(Generic[EventT]):
         """
         said = error_in_text(words)
         if said is not None:
-            self._reported = Reported(api_error(APIError, said), is_event=True)
+            self._reported, self._may_be_replaced = api_error(APIError, said), False
             if is_alone:
-                raise self.fail(self._reported.error)
+                raise self.fail(self._reported)
         if self._words_at != self.events:
             self._words, self._words_at = bytearray(), self.events
         if len(self._words) < _WORDS_KEPT:
             self._words += words
 
-    def _not_strict_json(self, name: str, data: bytes) -> EventT | Signal | None:
-        """Handle `[DONE]`, a keep-alive, the text of an error; or JSON that only Python's own decoder takes."""
-        text = data.strip()
-        if text == b"[DONE]":
-            return self._done()
+    def _decode_unusual(self, name: str, data: bytes) -> EventT | Ending[EventT] | Signal | None:
+        """Decode a message that the JSON decoder refuses, that is no object, or has long strings.
+
+        Return None for a message to skip, such as a keep-alive.
+
+        Raises:
+            APIError: the message is an error.
+            APIResponseValidationError: it should be an event, and is not JSON or no JSON object.
+        """
+        problem, strings = "an event is not a JSON object", self._strings
+        self._strings = {}
+        try:
+            raw = loader_for((data,))(data)
+        except ValueError:
+            if data.strip() == b"[DONE]":
+                return self._done()
+            raw = decode_replaced(data)  # JSON that only Python's own decoder takes, or text
+            problem = "an event is not JSON" if isinstance(raw, str) else problem
+        if strings:
+            data, raw = shown(data, strings), put_strings_back(raw, strings)
+        if is_object(raw):
+            is_new = not self._exactly_once or self._is_next(raw.get("sequence_number"), data)
+            return self._protocol.event(raw, name) if is_new else None
+        for item in objects_in(raw):  # Gemini's compatible endpoint wraps its errors in a list
+            if type(made := self._protocol.event(item, name)) is Ending and made.error is not None:
+                return made
         if name == "error":
-            raw: object = decode_replaced(data)
-            if not is_object(raw):
-                raise self.fail(api_error(APIError, raw))
-        elif not text or text.startswith(b":"):
-            return None
-        else:
-            raw = decode_replaced(data)
-            if isinstance(raw, str):
-                self._check_skipped("an event is not JSON", name, data)
-                return None
-        return self._take(raw, name, data)
+            raise self.fail(api_error(APIError, raw))
+        is_keepalive = raw is None or not data.strip() or data.lstrip().startswith(b":")
+        if not is_keepalive and (name in ("", "message") or self._protocol.knows(name)):
+            raise self._invalid(problem, data)
+        return None
 
     def _done(self) -> Signal:
         """End the stream at `[DONE]`, unless an error was reported before it, also one that is no event."""
         if self._reported is None and self._words_at == self.events and self._words:
             said = error_in_text(bytes(self._words))
-            self._reported = None if said is None else Reported(api_error(APIError, said))
+            self._reported = None if said is None else api_error(APIError, said)
         if self._reported is not None:
-            raise self.fail(self._reported.error)
+            raise self.fail(self._reported)
         return self._end("[DONE]")
-
-    def _check_skipped(self, what: str, name: str, data: bytes) -> None:
-        """Raise an error for a message that is no JSON object, unless no event of the endpoint has its name."""
-        strings, self._strings = self._strings, {}
-        if name in ("", "message") or self._protocol.knows(name):
-            raise self._invalid(what, shown(data, strings))
-
-    def _skip(self, raw: object, name: str, data: bytes) -> None:
-        """Pass over what is no JSON object, unless that is an error."""
-        if name == "error":
-            raise self.fail(api_error(APIError, raw))
-        if raw is not None:
-            self._check_skipped("an event is not a JSON object", name, data)
-
-    def _take(self, raw: object, name: str, data: bytes) -> EventT | None:
-        protocol = self._protocol
-        if self._strings:
-            data = shown(data, self._strings)
-            raw, self._strings = put_strings_back(raw, self._strings), {}
-        if not is_object(raw):  # Gemini's compatible endpoint wraps its errors in a list
-            errors = [item for item in objects_in(raw) if protocol.error(item, name)]
-            if not errors:
-                self._skip(raw, name, data)
-                return None
-            raw = errors[0]
-        if self._exactly_once and not self._is_next(raw.get("sequence_number"), data):
-            return None
-        reported = protocol.error(raw, name)
-        if reported is not None:
-            self._reported = reported
-            if not reported.is_event or (reported.may_end and not self.events):
-                raise self.fail(reported.error)
-        event = protocol.event(raw, name)
-        self._to_add.append(event)
-        self.events += 1
-        self._head.clear()  # it is kept only to name what came if there is no event
-        if protocol.ended:
-            self._reported = None
-            self._end("terminal_event")
-        return event
 
     def _is_next(self, number: object, data: bytes) -> bool:
         """Return whether to pass an event on: not if its number says that it has come before.
@@ -352,31 +365,36 @@ class Decoder(Generic[EventT]):
         self.cursor = number if is_new else self.cursor
         return is_new
 
-    def _finish(self) -> EventT | Signal:
+    def _finish(self) -> Signal | None:
         """Judge what came: the body has ended without an end of the stream."""
         last = self._parser.take_unfinished()
-        if last is not None and self._parser.pieces:
-            self._take_strings_out(last)
-        if last is not None and last.data is not None and (last.event == "error" or _is_whole(last.data)):
-            event = self._interpret(last)
-            return self._finish() if event is None else event
-        if last is not None and self._parser.words:
-            self._heed(self._parser.words, is_alone=True)
+        if last is not None:
+            if self._parser.pieces:
+                last.data, self._strings = take_strings_out(self._parser.pieces)
+            if last.event != "error" and not _is_whole(last.data):
+                last.data = None
+            if self._look_at(last):
+                return self._decode([last]) or self._go_on()
         if not self.events:
-            if (answer := self._plain_answer()) is not None:
-                return answer
+            if self._is_plain_answer():
+                return self._go_on()
             raise self.fail(self._nothing_came())
         if self._is_plain or (last is None and not self._cut_by and self.protocol.whole_without_end()):
             return self._end("end_of_body" if self.protocol.reason is None else "finish_reason")
         raise self.fail(self._truncated("it ended before the answer was whole"))
 
-    def _plain_answer(self) -> EventT | None:
-        """Return the one event of a body that is a plain JSON answer: some servers ignore `stream=True`."""
+    def _is_plain_answer(self) -> bool:
+        """Make an event of a body that is a plain JSON answer: some servers ignore `stream=True`."""
         said = decode_body(bytes(self._head.removeprefix(_BOM))) if not self._cut_by else None
         if not is_object(said) or not self._protocol.is_answer(said):
-            return None
+            return False
         self._is_plain = True
-        return self._take(said, "", b"")
+        made = self._protocol.event(said, "")
+        if isinstance(made, Ending):
+            self._ending = made
+        else:
+            self._ready.append(made)
+        return True
 
     def _truncated(self, how: str) -> StreamTruncatedError:
         message = f"the stream was cut: {self._cut_by or how}"
@@ -385,7 +403,7 @@ class Decoder(Generic[EventT]):
             return StreamTruncatedError(message)
         said = error_in_text(bytes(self._words))
         if said is not None:
-            self._reported = Reported(api_error(APIError, said))
+            self._reported = api_error(APIError, said)
         return StreamTruncatedError(f"{message}; the last that the server said: {sentence(words)!r}", body=words)
 
     def _nothing_came(self) -> APIError:
@@ -413,6 +431,8 @@ def _may_be_a_field(line: bytes) -> bool:
     return line.startswith(_FIELDS) or any(field.startswith(line) for field in (*_FIELDS, _BOM))
 
 
-def _is_whole(data: bytes) -> bool:
-    """Whether a last event that lacks its empty line is all there."""
+def _is_whole(data: bytes | None) -> bool:
+    """Return whether the data of a last event that lacks its empty line are complete."""
+    if data is None:
+        return False
     return data.strip() == b"[DONE]" or not isinstance(decode_replaced(data), str)

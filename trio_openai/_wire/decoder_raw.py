@@ -32,6 +32,8 @@ class MessageDecoder(Decoder[Any]):
         are_taken: whether somebody is waiting for messages.
     """
 
+    _decoded_ahead = 1  # then `_look_at` sees each message in its turn
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.messages: deque[ServerSentEvent] = deque(maxlen=_MOST_MESSAGES)
@@ -71,10 +73,7 @@ class MessageDecoder(Decoder[Any]):
         self._has_handed_out = not isinstance(event, Signal)
         return event
 
-    def _decode_ahead(self) -> bool:
-        return False  # that way makes no messages
-
-    def _interpret(self, message: ServerSentEvent) -> Any:
+    def _look_at(self, message: ServerSentEvent) -> bool:
         if message.retry is None:
             message.retry = self._retry
         if message.data is None:
@@ -82,7 +81,7 @@ class MessageDecoder(Decoder[Any]):
         else:
             self._retry = None
             self.messages.append(message)
-        return super()._interpret(message)
+        return super()._look_at(message)
 
     def _is_next(self, number: object, data: bytes) -> bool:
         is_next = super()._is_next(number, data)

@@ -9,7 +9,7 @@ read are decoded together, and each belongs to the sum when it has been handed o
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -22,41 +22,40 @@ from .json import objects_in
 
 EventT = TypeVar("EventT", covariant=True)
 WholeT = TypeVar("WholeT", covariant=True)
+_MadeT = TypeVar("_MadeT")
 
 
 @attrs.frozen(eq=False, repr=False)
-class Reported:
-    """An error that the server reported inside the stream.
+class Ending(Generic[EventT]):
+    """A message after which its stream ends, well or with an error.
 
     Attributes:
-        error: what to raise.
-        is_event: whether the object is also an event to hand over first, since it holds more than the error.
-        may_end: whether an event that ends the stream may still follow and take the error's place.
+        event: the last event; None if the message holds nothing but an error.
+        error: what to raise after the event; None if the stream is complete.
+        may_be_replaced: whether a later event may still end the stream, and take the error's place.
     """
 
-    error: APIError
-    is_event: bool = False
-    may_end: bool = False
+    event: EventT | None
+    error: APIError | None = None
+    may_be_replaced: bool = False
 
 
-def error_beside_choices(raw: Raw, name: str) -> Reported | None:
-    """Return the error that an event named `name` reports, if it does.
+def ending_beside_choices(raw: Raw, name: str, event: _MadeT) -> Ending[_MadeT] | None:
+    """Return the ending for a message of an API with choices, or None if it reports no error.
 
-    That is an `error` member (OpenRouter's is beside `choices`), an `error` message, or an object that is one (vLLM).
-    A choice may have the `error` member as well.
+    An error is an `error` member (OpenRouter puts it beside `choices`), a message named `error`, or an object that is
+    an error itself (vLLM). A choice may have an `error` member as well.
     """
     kind = raw.get("object")
     is_error = "error" in (kind, raw.get("type")) and kind != "chat.completion.chunk"  # whatever `type` a chunk has
     if raw.get("error") or name == "error" or is_error:
-        return Reported(api_error(APIError, raw), is_event=bool(raw.get("choices")))
+        return Ending(event if raw.get("choices") else None, api_error(APIError, raw))
     failed = next(filter(has_failed, objects_in(raw.get("choices"))), None)
-    return None if failed is None else Reported(api_error(APIError, failed), is_event=True)
+    return None if failed is None else Ending(event, api_error(APIError, failed))
 
 
 class StreamProtocol(Protocol[EventT, WholeT]):
     """One endpoint's way of streaming."""
-
-    ended: bool  # whether the last event that was made was the stream's end, by its own terms
 
     @property
     def text(self) -> str:
@@ -68,23 +67,16 @@ class StreamProtocol(Protocol[EventT, WholeT]):
         """Whether anything that the model produced has arrived: text, reasoning, a refusal, a tool call, audio."""
         ...
 
-    def event(self, raw: Raw, name: str) -> EventT:
-        """Make the typed event of an SSE message named `name`."""
-        ...
+    def event(self, raw: Raw, name: str) -> EventT | Ending[EventT]:
+        """Make the typed event of a message named `name`; an `Ending` if the stream ends with it.
 
-    def ordinary(self, raw: Raw) -> EventT | None:
-        """The same, in one step for nearly all events: if it reports no error, and the stream goes on; else None.
-
-        It is not told the name, which is anything but `error`: what it returns must not depend on that.
+        Messages are decoded in order, each once, and some time before their events are handed over. So this does not
+        change what the events add up to.
         """
         ...
 
     def add(self, events: list[Any]) -> None:
         """Add events up, one or more."""
-        ...
-
-    def error(self, raw: Raw, name: str) -> Reported | None:
-        """The error that an object reports, if it does."""
         ...
 
     def is_answer(self, raw: Raw) -> bool:

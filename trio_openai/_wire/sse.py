@@ -24,6 +24,7 @@ the UTF-8.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
@@ -80,6 +81,12 @@ class ServerSentEvent:
             ValueError: it is not JSON, such as `[DONE]`.
         """
         return decode_json(self.data or b"")
+
+
+@functools.lru_cache(32)
+def _name(line: bytes) -> str:
+    """Return the name in a line `event: name`. A stream repeats few names, so looking them up is faster."""
+    return line[7:].decode(errors="replace")
 
 
 class _Part(bytes):
@@ -224,7 +231,6 @@ class SSEParser:
         pieces: hand out the data of an event over one megabyte in `pieces`, and `b""` in its `data`.
 
     Attributes:
-        work: how much `go_on` may still do.
         words: of the block that was handed out last, the lines that are no field, as they came; at most 64 KiB or so.
         pieces: the data of the event that was handed out last, if it was large. Whoever takes them empties the list.
     """
@@ -232,7 +238,8 @@ class SSEParser:
     def __init__(
         self, *, limit: int = DEFAULT_LIMIT, extras: bool = False, words: bool = False, pieces: bool = False
     ) -> None:
-        self.work = WORK_AT_ONCE
+        self._work = WORK_AT_ONCE  # blocks or lines that may be looked at before `next_events` returns nothing
+        self.is_plain = False
         self.words = b""
         self.pieces: list[bytes] = []
         self._keep_pieces = pieces
@@ -277,19 +284,51 @@ class SSEParser:
             self._queue_part(b"".join(self._tail).removesuffix(b"\n"))
             self._tail, self._tail_size, self._parted = [], 0, 0
 
-    def next_event(self) -> ServerSentEvent | None:
-        """The next event, or None if more bytes are needed, or if more calls are: then `has_more` is true.
+    def next_events(self, most: int = 1) -> list[ServerSentEvent]:
+        """Return the next events, or an empty list if there is none yet.
+
+        Nearly every event of a stream is a single line of data, at most with a name before it. Such events come
+        together, which makes each several times cheaper. Any other event comes alone, since `words` and `pieces`
+        describe it.
+
+        The calls up to one that returns nothing do a bounded amount of work together. If `has_more` is true after it,
+        let other tasks run and call again.
+
+        Args:
+            most: the largest number of events to return.
 
         Raises:
-            APIResponseValidationError: an event is over the limit. The events before it have been handed out; it and
+            APIResponseValidationError: an event is over the limit. The events before it have been returned; it and
                 all after it are lost.
         """
-        self.work = WORK_AT_ONCE
-        return self.go_on()
+        events: list[ServerSentEvent] = []
+        if not self._blocks and not self.has_more:
+            return events
+        at, last_id, limit = self._at, self._last_id, self._limit
+        if self._large or self._extras or self._block is not None:
+            most = 0
+        for block in self._blocks[at : at + most]:
+            line, newline, rest = block.partition(b"\n")
+            name = ""
+            if newline and line[:7] == b"event: ":
+                name = _name(line)
+                line, newline, _ = rest.partition(b"\n")
+            if newline or line[:6] != b"data: " or len(block) > limit:
+                break
+            events.append(ServerSentEvent(line[6:], name, last_id))
+        if events:
+            self._at = at = at + len(events)
+            if at == len(self._blocks):
+                self._blocks, self._at = [], 0  # at once: the stream may now be silent for long
+            self.is_plain = True
+        elif self.has_more and (event := self._next_event()) is not None:
+            self.is_plain = False
+            events.append(event)
+        return events
 
-    def go_on(self) -> ServerSentEvent | None:
-        """As `next_event`, as far as there is `work` left."""
-        while self.work > 0:
+    def _next_event(self) -> ServerSentEvent | None:
+        """Return the next event of any kind, as far as there is work left."""
+        while self._work > 0:
             if self._at < len(self._blocks):
                 item = self._blocks[self._at]
                 if (not item or item[0] == _COMMENT) and self._skip_nothing():
@@ -302,31 +341,8 @@ class SSEParser:
                 raise self._too_large()
             else:
                 break
+        self._work = WORK_AT_ONCE
         return None
-
-    def plain_data(self, most: int) -> list[bytes]:
-        """The data of the next events, as far as each is a line of data and nothing else but its type.
-
-        Nearly every event of a stream is such a one. To make an object of it, as `next_event` does, costs five times as
-        much. It stays where it is until `skip`. The type `error` is never left out, since it says what the data mean.
-        """
-        found: list[bytes] = []
-        if self._large or self._block is not None:
-            return found
-        for block in self._blocks[self._at : self._at + most]:
-            line, newline, rest = block.partition(b"\n")
-            if newline and line[:7] == b"event: " and line != b"event: error":
-                line, newline, _ = rest.partition(b"\n")
-            if newline or line[:6] != b"data: " or len(block) > self._limit:
-                break
-            found.append(line[6:])
-        return found
-
-    def skip(self, events: int) -> None:
-        """Leave out so many events, whose data have been taken by `plain_data`."""
-        self._at += events
-        if self._at == len(self._blocks):
-            self._blocks, self._at = [], 0  # at once: a stream may now be silent for long
 
     @property
     def has_more(self) -> bool:
@@ -345,7 +361,7 @@ class SSEParser:
         """
         self.receive_end()
         while self.has_more:
-            self.next_event()
+            self.next_events()
         block, self._block, self._large = self._block, None, 0
         if block is None:
             return None
@@ -359,7 +375,7 @@ class SSEParser:
         if self._waiting_at >= len(data):
             self._waiting.popleft()
             self._waiting_at = 0
-        self.work -= 1
+        self._work -= 1
         waiting, self._waiting = self._waiting, deque()  # so that these bytes do not wait again
         if data:
             self.receive_data(data[at : at + _WINDOW])
@@ -429,14 +445,14 @@ class SSEParser:
         if self._block is not None or self._large:
             return False
         blocks, at = self._blocks, self._at
-        end = min(len(blocks), at + 8 * self.work)
+        end = min(len(blocks), at + 8 * self._work)
         comment = 0 if self._extras else _COMMENT
         while at < end and (not (block := blocks[at]) or (block[0] == comment and b"\n" not in block)):
             if len(block) > self._limit:
                 break
             at += 1
         skipped, self._at = at - self._at, at
-        self.work -= (skipped + 7) // 8
+        self._work -= (skipped + 7) // 8
         return skipped > 0
 
     def _interpret(self, item: bytes) -> ServerSentEvent | None:
@@ -447,9 +463,9 @@ class SSEParser:
             block = _Block(self._last_id, extras=self._extras)
         if block.size + len(item) > self._limit:
             raise self._too_large()
-        lines = item.split(b"\n", self.work)
-        rest = lines.pop() if len(lines) > self.work else None
-        self.work -= len(lines)
+        lines = item.split(b"\n", self._work)
+        rest = lines.pop() if len(lines) > self._work else None
+        self._work -= len(lines)
         if is_part or block.is_open:
             block.add_part(lines, is_open=is_part and rest is None)
             block.has_parts = True
@@ -474,8 +490,7 @@ class SSEParser:
         """The event of a block that has ended; None if nobody has asked for what is in it."""
         event = block.finished(keep_pieces=self._keep_pieces)
         self._last_id = event.id
-        if block.pieces:
-            self.pieces = list(block.pieces)
+        self.pieces = list(block.pieces)
         self.words = b"" if block.words is None else bytes(block.words)
         if event.data is not None or (self._hands_out_words and self.words):
             return event

@@ -63,9 +63,14 @@ def _class_hook(cls: type[WireObject]) -> Hook:
             setattr(made, name, read(raw))
         return made
 
+    def structure_raw(raw: Raw, _: object) -> WireObject:
+        made = new(cls)
+        made.raw = raw
+        return made
+
     if hasattr(cls, "__attrs_post_init__"):
         return lambda raw, _: _initialized(structure(raw, _))
-    return structure
+    return structure if usual else structure_raw
 
 
 def _initialized(made: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trio_openai._wire import coalesce
 from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import is_object, objects_in
-from trio_openai._wire.protocol import Reported, error_beside_choices
+from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
@@ -27,8 +27,6 @@ class ChatProtocol:
         choices: how many choices were asked for (the parameter `n`).
     """
 
-    ended = False  # only `[DONE]` and the end of the body say so
-
     def __init__(self, choices: int = 1) -> None:
         self._choices = choices
         self._snapshot = ChatSnapshot()
@@ -42,32 +40,28 @@ class ChatProtocol:
     def has_content(self) -> bool:
         return self._snapshot.has_content
 
-    def event(self, raw: Raw, name: str) -> ChatCompletionChunk:  # noqa: ARG002
-        """Make a chunk; of a whole completion, the messages are its deltas."""
+    def event(self, raw: Raw, name: str) -> ChatCompletionChunk | Ending[ChatCompletionChunk]:
+        if name == "error" or "error" in raw or raw.get("object") != "chat.completion.chunk":
+            return self._unusual(raw, name)
+        try:
+            for choice in raw["choices"]:
+                if "error" in choice:
+                    return self._unusual(raw, name)
+        except (KeyError, TypeError):
+            return self._unusual(raw, name)
+        return self._hook(raw, None)
+
+    def _unusual(self, raw: Raw, name: str) -> ChatCompletionChunk | Ending[ChatCompletionChunk]:
+        """Make a chunk, or the ending for an error. The messages of a whole completion become deltas."""
         chunk = self._hook(raw, None)
         if raw.get("object") == "chat.completion":
             for choice in chunk.choices:
                 if "delta" not in choice.raw and is_object(message := choice.raw.get("message")):
                     choice.delta = hook_for(ChoiceDelta)(message, None)
-        return chunk
-
-    def ordinary(self, raw: Raw) -> ChatCompletionChunk | None:
-        if "error" in raw or raw.get("object") != "chat.completion.chunk":
-            return None
-        try:
-            for choice in raw["choices"]:
-                if "error" in choice:
-                    return None
-        except (KeyError, TypeError):
-            return None
-        return self._hook(raw, None)
+        return ending_beside_choices(raw, name, chunk) or chunk
 
     def add(self, events: list[ChatCompletionChunk]) -> None:
         self._snapshot.add(events)
-
-    def error(self, raw: Raw, name: str) -> Reported | None:
-        """Find an `error` member, also of a choice, an `error` message, or an object that is one (vLLM)."""
-        return error_beside_choices(raw, name)
 
     def is_answer(self, raw: Raw) -> bool:
         return any(is_object(choice.get("message")) for choice in objects_in(raw.get("choices")))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, get_args
 
 import attrs
 
 from trio_openai._wire import coalesce
-from trio_openai._wire.convert import hook_for
+from trio_openai._wire.convert import Hook, hook_for
 from trio_openai._wire.failures import api_error
-from trio_openai._wire.protocol import Reported
+from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import path_segment
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
@@ -22,18 +23,23 @@ from .snapshot import TERMINAL, ResponseSnapshot
 if TYPE_CHECKING:
     from trio_openai._protocols.deltas import Parts
 
-_EVENTS = {attrs.fields_dict(cls)["type"].default for cls in get_args(ResponseStreamEvent)}
-_ORDINARY = _EVENTS - {None, "error", *TERMINAL}
+
+@functools.cache
+def _plain_hooks() -> dict[str, Hook]:
+    """Return what makes an event, by its `type`, for all events that do not end a stream."""
+    classes = {attrs.fields_dict(cls)["type"].default: cls for cls in reversed(get_args(ResponseStreamEvent))}
+    return {kind: hook_for(cls) for kind, cls in classes.items() if kind not in (None, "error", *TERMINAL)}
 
 
 class ResponseProtocol:
     """Responses: ends with the event that carries the finished response."""
 
     def __init__(self) -> None:
-        self.ended = False
         self._snapshot = ResponseSnapshot()
         self._hook: Callable[[Raw, object], ResponseStreamEvent] = hook_for(ResponseStreamEvent)
+        self._plain_hooks = _plain_hooks()
         self._reason: str | None = None
+        self._last: tuple[object, str | None] = None, None  # the event that ends the stream, and its name
 
     @property
     def text(self) -> str:
@@ -43,26 +49,35 @@ class ResponseProtocol:
     def has_content(self) -> bool:
         return self._snapshot.has_content
 
-    def ordinary(self, raw: Raw) -> ResponseStreamEvent | None:
+    def event(self, raw: Raw, name: str) -> ResponseStreamEvent | Ending[ResponseStreamEvent]:
         kind = raw.get("type")
-        return self._hook(raw, None) if type(kind) is str and kind in _ORDINARY else None
+        if type(kind) is str and name != "error" and (make := self._plain_hooks.get(kind)) is not None:
+            made: ResponseStreamEvent = make(raw, None)
+            return made
+        event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
+        event.raw = raw  # as it was sent
+        return self._ending(event, raw, name) or event
+
+    def _ending(self, event: ResponseStreamEvent, raw: Raw, name: str) -> Ending[ResponseStreamEvent] | None:
+        """Return the ending for a terminal event or an error, if it is one.
+
+        Errors are `error` events, which `response.failed` may follow, and objects without a type but with an `error`
+        (llama.cpp).
+        """
+        kind = raw.get("type", name)
+        if kind == "error":
+            return Ending(event, api_error(APIError, raw), may_be_replaced=True)
+        if name == "error" or ("type" not in raw and raw.get("error")):
+            return Ending(None, api_error(APIError, raw))
+        if kind not in TERMINAL:
+            return None
+        self._last = event, kind
+        return Ending(event)
 
     def add(self, events: list[ResponseStreamEvent]) -> None:
         self._snapshot.add(events)
-
-    def event(self, raw: Raw, name: str) -> ResponseStreamEvent:
-        event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
-        event.raw = raw  # as it was sent
-        if (kind := raw.get("type", name)) in TERMINAL:
-            self.ended, self._reason = True, kind
-        return event
-
-    def error(self, raw: Raw, name: str) -> Reported | None:
-        """An `error` event, which `response.failed` may follow, or an unnamed object with an `error` (llama.cpp)."""
-        if raw.get("type", name) == "error":
-            return Reported(api_error(APIError, raw), is_event=True, may_end=True)
-        is_error = name == "error" or ("type" not in raw and raw.get("error"))
-        return Reported(api_error(APIError, raw)) if is_error else None
+        if self._last[0] is not None and events[-1] is self._last[0]:
+            self._reason = self._last[1]
 
     def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
         return False
