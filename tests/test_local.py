@@ -1,4 +1,4 @@
-"""The local model's process: that it is there when it should be, and gone when it should be; and the model itself."""
+"""`LocalServer`: its process starts and ends when it should, and a real model works."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pidfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the child, which gets a llama.cpp that is ours, leaves its process id."""
+    """Give the child process a fake llama.cpp. Return the file in which the child writes its process id."""
     (tmp_path / "xllamacpp.py").write_text(FAKE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PIDFILE", str(tmp_path / "pid"))
@@ -51,7 +51,7 @@ def pidfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def is_gone(pidfile: Path) -> bool:
-    """True if the process is not there, or not any more."""
+    """Return whether the process has not started or has ended."""
     try:
         os.kill(int(pidfile.read_text()), 0)
     except (FileNotFoundError, ProcessLookupError):
@@ -65,21 +65,21 @@ async def until(true: Callable[[], bool]) -> None:
             await trio.sleep(0.01)
 
 
-async def test_the_process_is_there_in_the_block_and_gone_after_it(weights: Path, pidfile: Path) -> None:
+async def test_the_process_lives_exactly_as_long_as_the_block(weights: Path, pidfile: Path) -> None:
     async with LocalServer(weights) as server:
-        assert server.base_url == "http://127.0.0.1:1/v1"  # whatever llama.cpp writes to stdout
+        assert server.base_url == "http://127.0.0.1:1/v1"  # although llama.cpp writes to stdout
         assert not is_gone(pidfile)
     assert is_gone(pidfile)
 
 
-async def test_closing_twice_is_closing_once(weights: Path, pidfile: Path) -> None:
+async def test_aclose_is_idempotent(weights: Path, pidfile: Path) -> None:
     async with LocalServer(weights) as server:
         await server.aclose()
         assert is_gone(pidfile)
         await server.aclose()
 
 
-async def test_an_error_in_the_block_comes_out_bare(weights: Path, pidfile: Path) -> None:
+async def test_exception_of_the_block_is_raised_bare(weights: Path, pidfile: Path) -> None:
     with pytest.raises(KeyError):
         async with LocalServer(weights):
             raise KeyError("mine")
@@ -105,7 +105,7 @@ async def test_a_cancelled_start_leaves_no_process(
     assert is_gone(pidfile)
 
 
-async def test_a_model_that_does_not_load_in_time_is_an_error(
+async def test_a_model_that_does_not_load_in_time_raises(
     weights: Path, pidfile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA", "time.sleep(60)")
@@ -114,7 +114,7 @@ async def test_a_model_that_does_not_load_in_time_is_an_error(
     assert is_gone(pidfile)
 
 
-async def test_what_llama_cpp_says_first_is_in_the_error(
+async def test_the_error_contains_llama_cpps_first_error(
     weights: Path, pidfile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = "0.00.1 I fine\\n0.00.2 E load: it is cut short\\n0.00.3 E load: failed\\n"
@@ -124,13 +124,13 @@ async def test_what_llama_cpp_says_first_is_in_the_error(
     assert is_gone(pidfile)
 
 
-async def test_a_crash_of_llama_cpp_is_an_error(weights: Path, pidfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_of_llama_cpp_raises(weights: Path, pidfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA", "os.abort()")
     with pytest.raises(LocalModelError, match="the local model's process died with exit code -6"):
         await LocalServer(weights).__aenter__()
 
 
-async def test_a_file_that_is_no_model_is_an_error(tmp_path: Path, pidfile: Path) -> None:
+async def test_a_file_that_is_not_a_model_raises(tmp_path: Path, pidfile: Path) -> None:
     file = tmp_path / "other.gguf"
     with pytest.raises(LocalModelError, match=r"cannot read the model .*other\.gguf: No such file"):
         await LocalServer(file).__aenter__()
@@ -196,7 +196,7 @@ async def test_a_signal_ends_the_server(weights: Path, pidfile: Path, number: si
 
 
 @pytest.mark.local_model
-async def test_a_real_model_streams_and_frees_its_slot_when_it_is_left() -> None:
+async def test_a_real_model_streams_and_frees_its_slot_after_a_disconnect() -> None:
     async with LocalServer(parallel=1) as server, TrioOpenAI(base_url=server.base_url) as client:
         messages = [{"role": "user", "content": "Tell a long story about the sea."}]
         async with client.chat.completions.stream(model="any", messages=messages, max_tokens=1500) as stream:

@@ -1,4 +1,4 @@
-"""`python -m trio_openai demo`: what it prints, on which stream, and its exit code."""
+"""The command `python -m trio_openai demo`: its output on stdout and stderr, and its exit code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = "sk-a-secret-of-mine"
 
 @contextmanager
 def served(reply: Reply) -> Iterator[str]:
-    """A scripted server with a trio of its own, since the command line runs one. Gives the base URL."""
+    """Run a scripted server in another thread's trio loop, since the command starts its own. Yield the base URL."""
     ready: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
 
     async def serve() -> None:
@@ -59,7 +59,7 @@ def errors_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_help_names_the_demo_and_loads_no_more_than_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_demo_and_imports_little(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     assert "stream six prompts at once" in capsys.readouterr().out
@@ -67,7 +67,7 @@ def test_help_names_the_demo_and_loads_no_more_than_it_needs(capsys: pytest.Capt
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_command_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([])
     assert "COMMAND" in capsys.readouterr().err
@@ -96,7 +96,7 @@ def one_that(lines: list[str], pattern: str) -> re.Match[str]:
     return found
 
 
-def test_the_scripted_demo_has_two_more_readers_of_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scripted_demo_has_two_subscribers_of_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(capsys)
     (events, characters) = one_that(lines, r"\[5\] done by .*: (\d+) events, (\d+) characters").groups()
     one_that(lines, r"\[5\] had a second reader, which counted 57 words as they came")
@@ -113,14 +113,14 @@ def test_the_scripted_demo_races_and_closes_the_loser(capsys: pytest.CaptureFixt
     one_that(lines, r"the first one was closed: the server saw it go \(\d+ ms later\)")
 
 
-def test_the_scripted_demo_asks_many_and_counts_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scripted_demo_runs_many_prompts_and_counts_them(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(capsys)
     assert lines[-1].startswith("16 done, 0 failed, 208 tokens, 128 events, ")
     done = [re.match(r"(\d+) done, \d+ events/s, \w+: A script does not know.", line) for line in lines]
     assert [found[1] for found in done if found] == ["4", "8", "12", "16"]
 
 
-def test_on_a_terminal_the_view_is_live(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_display_is_live(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
@@ -148,7 +148,7 @@ def test_tables_fit_a_terminal() -> None:
     assert narrow.fitted(5) == [1, 6], "no narrower than what can be read"
 
 
-def test_what_a_model_says_cannot_command_the_terminal() -> None:
+def test_a_models_text_cannot_control_the_terminal() -> None:
     said = "one\x1b[2Jtwo\r\n\x07 three\u200b"
     assert one_line(said) == "one?[2Jtwo ? three?"
     assert tail(said, 5) == "hree?"
@@ -159,7 +159,7 @@ def test_what_a_model_says_cannot_command_the_terminal() -> None:
     assert "one?[2Jtwo ? three?" in Said(1, "prompt").live().cells
 
 
-def test_any_endpoint_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_can_use_any_server(capsys: pytest.CaptureFixture[str]) -> None:
     with served(Reply.chat("A few words of text.")) as base_url:
         assert main(["demo", "--base-url", base_url, "--model", "some-model"]) == 0
     assert "6 streams, " in capsys.readouterr().out
@@ -169,7 +169,7 @@ def test_any_endpoint_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     ("status", "message", "kind"),
     [(401, "Incorrect API key.", "AuthenticationError"), (404, "There is no model `none`.", "NotFoundError")],
 )
-def test_a_refusal_is_one_line_and_exit_code_1(
+def test_an_api_error_is_printed_in_one_line_with_exit_code_1(
     capsys: pytest.CaptureFixture[str], status: int, message: str, kind: str
 ) -> None:
     with served(Reply.error(status, message)) as base_url:
@@ -181,15 +181,15 @@ def test_a_refusal_is_one_line_and_exit_code_1(
     assert KEY not in said.out + said.err
 
 
-def test_a_refused_connection_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_connection_is_printed_in_one_line_with_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         assert main(["demo", "--base-url", f"http://127.0.0.1:{taken.getsockname()[1]}/v1"]) == 1
     (line,) = errors_of(capsys)
     assert line.startswith("error: APIConnectionError: ")
 
 
-def test_one_failed_stream_among_others_is_in_the_table_and_the_code(
+def test_one_failed_stream_is_shown_in_the_table_with_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(request: RecordedRequest) -> Reply:
@@ -213,7 +213,7 @@ def test_one_failed_stream_among_others_is_in_the_table_and_the_code(
     ],
     ids=["race", "many", "the stream with subscribers"],
 )
-def test_what_fails_in_a_scene_is_one_line_and_exit_code_1(
+def test_an_error_in_a_scene_is_printed_in_one_line_with_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: bytes, scene: str, told: str
 ) -> None:
     def answer(request: RecordedRequest) -> Reply:
@@ -237,13 +237,13 @@ def test_without_a_key_the_error_names_the_variable(capsys: pytest.CaptureFixtur
     assert "OPENAI_API_KEY" in line
 
 
-def test_a_missing_gguf_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_gguf_file_is_printed_in_one_line_with_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--model", "/no/such.gguf"]) == 1
     (line,) = errors_of(capsys)
     assert line.startswith("error: LocalModelError: ")
 
 
-def test_ctrl_c_ends_it_quietly_with_exit_code_130() -> None:
+def test_ctrl_c_ends_the_demo_quietly_with_exit_code_130() -> None:
     command = [sys.executable, "-m", "trio_openai", "demo", "--scripted"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -253,7 +253,7 @@ def test_ctrl_c_ends_it_quietly_with_exit_code_130() -> None:
         assert process.returncode == 130
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_a_closed_stdout_causes_no_traceback() -> None:
     command = [sys.executable, "-m", "trio_openai", "demo", "--scripted"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

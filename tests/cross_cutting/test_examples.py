@@ -1,8 +1,8 @@
-"""The documentation: its examples are programs that are run, and have to print what the page beside them says.
+"""The documentation: run its examples, which must print exactly what the page shows.
 
-An example is `docs/examples/NAME.py`; what it prints against the scripted server is `NAME.out` beside it. The examples
-in `docs/examples/openai_python` are those of the porting guide that use `openai`: they have to print the same as ours
-of the same name. They, and what the README says of `openai`, are left out where that package is not installed.
+An example is `docs/examples/NAME.py`. Its output against the scripted server is `NAME.out` next to it. The examples
+in `docs/examples/openai_python` are the programs of the porting guide that use `openai`. They must print the same as
+ours of the same name. They and the README's claims about `openai` are skipped if that package is not installed.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def name_of(path: Path) -> str:
     return path.stem
 
 
-# ------------------------------------------------------------------------------------------- what the server answers
+# ------------------------------------------------------------------------------------------- the server's replies
 
 
 def broken(reply: Reply, writes: int, fault: Step) -> Reply:
-    """The reply with a fault after so many events."""
+    """Return the reply with a fault after a number of events."""
     return attrs.evolve(reply, body=(*reply.body[:writes], fault))
 
 
@@ -81,7 +81,7 @@ COUNTRIES = {"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru", "Kyoto": "Japan"
 
 
 def country(request: RecordedRequest) -> Reply:
-    """The first answers are the last to come: order has to be made."""
+    """Delay the first answers most, so that ordered results need reordering."""
     city = prompt_of(request).split()[3]
     if city not in COUNTRIES:
         return Reply.error(400, f"{city} is not on the map")
@@ -109,7 +109,7 @@ def tea_and_sky(request: RecordedRequest) -> Reply:
 
 
 def bad_line(request: RecordedRequest) -> Reply:
-    """A background response whose connection breaks after every few events."""
+    """Stream a background response whose connection breaks every few events."""
     begin = int(request.target.rpartition("=")[2]) + 1 if request.method == "GET" else 0
     whole = Reply.response(STORY)
     rest = attrs.evolve(whole, body=whole.body[begin:])
@@ -117,7 +117,7 @@ def bad_line(request: RecordedRequest) -> Reply:
 
 
 class FourAtATime:
-    """Says no to the fifth."""
+    """A script that refuses the fifth concurrent request."""
 
     def __init__(self) -> None:
         self._ends: list[float] = []
@@ -136,7 +136,7 @@ def country_and_usage(request: RecordedRequest) -> Reply:
 
 
 def two_calls() -> Reply:
-    """Two tool calls whose pieces are interleaved."""
+    """Return two tool calls with interleaved pieces."""
 
     def piece(index: int, arguments: str, **more: Any) -> dict[str, Any]:
         name = {"name": more.pop("name")} if more else {}
@@ -192,7 +192,7 @@ def cities(request: RecordedRequest) -> Reply:
 
 
 def thought_and_call(request: RecordedRequest) -> Reply:
-    """Reasoning, a text and a tool call, by either API."""
+    """Return reasoning, a text and a tool call, in the format of either API."""
     thought, text, arguments = ["Oslo, ", "then."], ["I will ", "look it up."], ['{"city": ', '"Oslo"}']
     call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}
     if request.path.endswith("/chat/completions"):
@@ -269,7 +269,7 @@ def thinking() -> Reply:
 
 
 def numbered_hello() -> Reply:
-    """As some servers do it: each message has an id and a name."""
+    """Return messages that each have an id and an event name, as some servers send them."""
     choices = [
         {"delta": {"content": "Hello"}},
         {"delta": {"content": " there."}},
@@ -348,12 +348,12 @@ SCRIPTS: dict[str, Script] = {
 
 
 async def run(example: Path, base_url: str, *options: str) -> subprocess.CompletedProcess[bytes]:
-    """Run an example as a program of its own."""
+    """Run an example in a separate process."""
     env = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "sk-example"}
     env |= {"AZURE_OPENAI_ENDPOINT": base_url.removesuffix("/v1"), "AZURE_OPENAI_API_KEY": "key"}
     env |= {"OPENAI_API_VERSION": "2024-10-21"}
     command = [sys.executable, *options, str(example)]
-    with trio.fail_after(120):  # a model on a busy machine takes its time
+    with trio.fail_after(120):  # a model on a busy machine is slow
         return await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)
 
 
@@ -367,13 +367,13 @@ async def run_scripted(example: Path, *options: str) -> subprocess.CompletedProc
 
 
 def output(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a program printed. It has to have ended well, and not to have had a word to say on stderr."""
+    """Return what a program printed. Check that it succeeded and wrote nothing to stderr."""
     assert (done.returncode, done.stderr.decode()) == (0, "")
     return done.stdout.decode()
 
 
 @pytest.mark.parametrize("example", OURS, ids=name_of)
-async def test_example_prints_what_its_page_says(example: Path) -> None:
+async def test_example_prints_what_its_page_shows(example: Path) -> None:
     assert output(await run_scripted(example, "-W", "error")) == example.with_suffix(".out").read_text()
 
 
@@ -389,11 +389,11 @@ def test_every_example_is_on_a_page() -> None:
     assert shown == files
 
 
-def test_every_script_is_for_an_example() -> None:
+def test_every_server_script_belongs_to_an_example() -> None:
     assert set(SCRIPTS) <= {example.stem for example in OURS}
 
 
-def test_code_of_the_readme_is_an_example() -> None:
+def test_the_code_in_the_readme_is_an_example() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
     assert set(blocks) <= {example.read_text() for example in OURS}
@@ -450,7 +450,7 @@ async def test_tutorial_with_a_model_on_this_machine() -> None:
 
 # -------------------------------------------------------------------------------------- what the README says of openai
 
-Openai = Any  # its `AsyncOpenAI`; it is no dependency, and its types are not looked at here
+Openai = Any  # `openai.AsyncOpenAI`, as Any: openai is not a dependency
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -525,7 +525,7 @@ def openai_version() -> str:
 
 
 async def ask_openai(reply: Reply, ask: Any) -> Any:
-    """What comes of it: a value, or the name of an exception."""
+    """Run a claim's code. Return its value or the name of its exception."""
     import openai
 
     async with trio.open_nursery() as nursery:
@@ -534,7 +534,7 @@ async def ask_openai(reply: Reply, ask: Any) -> Any:
         async with openai.AsyncOpenAI(base_url=server.base_url, api_key="sk-example", max_retries=0) as client:
             try:
                 came = await ask(client, server) if ask is left_early else await ask(client)
-            except Exception as error:  # noqa: BLE001 - which one is the question
+            except Exception as error:  # noqa: BLE001 - the class of the exception is the result
                 came = type(error).__name__
         gc.collect()
         nursery.cancel_scope.cancel()
@@ -542,7 +542,7 @@ async def ask_openai(reply: Reply, ask: Any) -> Any:
 
 
 async def left_early(client: Openai, server: ScriptedServer) -> tuple[int, int]:
-    """The connections that are open after a `break`, and those that were given up."""
+    """Return the numbers of connections that are open after a `break` and that were closed."""
     stream = await client.chat.completions.create(stream=True, **CHAT)
     async for _ in stream:
         break
@@ -558,7 +558,7 @@ with_openai_3_52 = pytest.mark.skipif(
 @with_openai_3_52
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(("ask", "reply", "expected"), OF_OPENAI.values(), ids=OF_OPENAI.keys())
-async def test_what_the_readme_says_of_openai(ask: Any, reply: Reply, expected: Any) -> None:
+async def test_claims_of_the_readme_about_openai(ask: Any, reply: Reply, expected: Any) -> None:
     assert await ask_openai(reply, ask) == expected
 
 
@@ -569,7 +569,7 @@ async def test_openai_leaves_the_connection_open_after_break() -> None:
 
 
 @with_openai_3_52
-def test_openai_runs_tools_of_responses_only_and_early_by_asyncio() -> None:
+def test_openai_runs_tools_only_for_responses_and_early_only_on_asyncio() -> None:
     openai: Any = importlib.import_module("openai")
     runner: Any = importlib.import_module("openai.lib.responses_tool_runner")
     assert not hasattr(openai.AsyncOpenAI(api_key="k").chat.completions, "run_tools")
@@ -578,7 +578,7 @@ def test_openai_runs_tools_of_responses_only_and_early_by_asyncio() -> None:
 
 @with_openai_3_52
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-async def test_openai_lets_one_task_only_read_a_stream() -> None:
+async def test_openai_lets_only_one_task_read_a_stream() -> None:
     async def two_readers(client: Openai) -> list[str]:
         stream = await client.chat.completions.create(stream=True, **CHAT)
         ends: list[str] = []
@@ -602,7 +602,7 @@ async def test_openai_lets_one_task_only_read_a_stream() -> None:
 
 @with_openai_3_52
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-async def test_openai_resumes_nothing_and_downloads_it_all_again() -> None:
+async def test_openai_does_not_resume_and_downloads_everything_again() -> None:
     import openai
 
     whole = Reply.response("One, two, three.")
@@ -622,7 +622,7 @@ async def test_openai_resumes_nothing_and_downloads_it_all_again() -> None:
 
 
 @with_openai_3_52
-def test_openai_leaves_to_you_what_the_readme_says() -> None:
+def test_openai_lacks_what_the_readme_says_it_lacks() -> None:
     import openai
 
     client = openai.AsyncOpenAI(api_key="sk-example")
@@ -638,6 +638,6 @@ async def test_openai_repeats_an_id() -> None:
 
 
 @with_openai_3_52
-async def test_openai_leaves_resource_warnings() -> None:
+async def test_openai_emits_resource_warnings() -> None:
     done = await run_scripted(EXAMPLES / "openai_python" / "port_basic.py", "-W", "always::ResourceWarning")
     assert "ResourceWarning: Async generator" in done.stderr.decode()

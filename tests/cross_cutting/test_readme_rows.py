@@ -1,4 +1,4 @@
-"""What the README says of `openai`, of the rows below the first dozen: see `test_examples.py`, which has those."""
+"""The README's claims about `openai` after the first dozen rows. `test_examples.py` tests the first ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def piece(index: int, arguments: str, **more: Any) -> dict[str, Any]:
     return chunk(tool_calls=[{"index": index, "function": function, **more}])
 
 
-async def test_openai_reports_calls_that_are_half() -> None:
+async def test_openai_reports_incomplete_calls() -> None:
     async def done(client: Openai) -> list[str]:
         async with client.chat.completions.stream(**CHAT) as stream:
             return [one.arguments async for one in stream if one.type == "tool_calls.function.arguments.done"]
@@ -34,8 +34,8 @@ async def test_openai_reports_calls_that_are_half() -> None:
     assert await ask_openai(reply, done) == ['{"a"', '{"b"']
 
 
-async def test_openai_raises_for_an_answer_that_stopped_at_its_limit() -> None:
-    import pydantic  # which comes with openai
+async def test_openai_raises_for_an_answer_cut_off_at_its_token_limit() -> None:
+    import pydantic  # a dependency of openai
 
     answer = pydantic.create_model("Answer", number=int)
     came = await ask_openai(
@@ -44,7 +44,7 @@ async def test_openai_raises_for_an_answer_that_stopped_at_its_limit() -> None:
     assert came == "LengthFinishReasonError"
 
 
-async def test_openai_gives_the_bytes_or_the_events() -> None:
+async def test_openai_gives_either_the_bytes_or_the_events() -> None:
     async def both(client: Openai) -> list[Any]:
         asked = client.chat.completions.with_streaming_response.create(stream=True, **CHAT)
         async with asked as response:
@@ -63,7 +63,7 @@ def without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-async def test_openai_leaves_the_socket_of_a_tls_handshake_that_is_cancelled() -> None:
+async def test_openai_leaks_the_socket_of_a_cancelled_tls_handshake() -> None:
     import openai
 
     greeted, gone = trio.Event(), trio.Event()
@@ -93,7 +93,7 @@ async def test_openai_leaves_the_socket_of_a_tls_handshake_that_is_cancelled() -
     gc.collect()
 
 
-async def test_openai_asks_for_a_token_of_azure_in_the_event_loop() -> None:
+async def test_openai_requests_azure_tokens_in_the_event_loop() -> None:
     import openai
 
     threads: list[int] = []

