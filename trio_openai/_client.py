@@ -1,4 +1,8 @@
-"""The client: its options, their defaults, and the HTTP client behind it."""
+"""The client for trio programs. It has the endpoints as attributes, and opens many streams at once.
+
+The options and their defaults are in `_request/options.py`. The HTTP client and everything else that the requests of a
+client share are in its `Session` (`_request/session.py`).
+"""
 
 from __future__ import annotations
 
@@ -36,41 +40,41 @@ DEFAULT_CONCURRENT = 100
 class TrioOpenAI(Endpoints[Objects]):
     """A client of an OpenAI-compatible API.
 
-    It can be made outside of `trio.run`, and is used inside one. Leave it (`async with`, or `aclose`) and every
-    connection is closed, those of streams that are still open too.
+    You can create a client anywhere, but it makes requests only inside `trio.run`. Use it with `async with`, or call
+    `aclose`: both close every connection, including those of streams that are still open.
 
     Args:
-        api_key: the key, or an async function that is asked for it before every attempt; by default `OPENAI_API_KEY`.
-            None is needed where `base_url` is a loopback address.
-        base_url: by default `OPENAI_BASE_URL`, else OpenAI's.
-        organization: by default `OPENAI_ORG_ID`.
-        project: by default `OPENAI_PROJECT_ID`.
-        timeout: seconds to wait for a connection, for the headers, and from one event to the next; or a `Deadlines`;
-            or None to wait for ever. By default 5 s for a connection, ten minutes for the headers, and no limit for the
-            stream after that: bound it by a cancel scope. An `httpx.Timeout` is taken as openai-python takes it.
-        max_retries: attempts after the first, as long as no event has been handed over.
-        max_connections: requests at a time; further ones wait for a slot, in order. By default 1,000, or 100 with an
-            `http_client`, which should be what its own pool allows.
-        default_headers: added to every request.
-        default_query: added to every URL.
-        http_client: an `httpx.AsyncClient` (or `httpx2`) of your own; it is closed with this client. With a
-            `TrioTransport` in it (`httpx.AsyncClient(transport=TrioTransport(...))`) nothing is lost against the
-            default.
-        proxy: by way of which every request goes, in place of what the environment says: a URL such as
-            `http://user:password@host:3128`, also `https://`, `socks5://` and `socks5h://`; or an `httpx.Proxy`.
-        trust_env: whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`
-            count.
-        limiter: a `RateLimiter`, an `AdaptiveLimiter`, or one of your own; every attempt waits for it. Clients that are
-            to be limited together share one.
-        follow_cross_origin_redirects: whether to follow a redirect to another scheme, host or port. The prompt goes
-            there, the key and your headers do not. By default such a redirect is an error that names the target. A
+        api_key: The API key, or an async function that returns it and is called before every attempt. By default
+            `OPENAI_API_KEY`. A server on a loopback address needs no key.
+        base_url: The URL before the paths of the endpoints. By default `OPENAI_BASE_URL`, else OpenAI's.
+        organization: By default `OPENAI_ORG_ID`.
+        project: By default `OPENAI_PROJECT_ID`.
+        timeout: The seconds to wait for a connection, for the headers, and between two events; or a `Deadlines`; or
+            None to wait forever. By default 5 s for a connection and ten minutes for the headers. There is no default
+            limit for the stream itself: use a cancel scope. An `httpx.Timeout` works as in openai-python.
+        max_retries: The number of attempts after the first one. Nothing is retried after the first event was delivered.
+        max_connections: The number of requests at the same time. Further requests wait in order. By default 1,000, or
+            100 with an `http_client`; it should not exceed the limit of that client's own pool.
+        default_headers: Headers to add to every request.
+        default_query: Parameters to add to every URL.
+        http_client: Your own `httpx.AsyncClient` (or `httpx2`), which is closed with this client. Give it a
+            `TrioTransport` (`httpx.AsyncClient(transport=TrioTransport(...))`) to keep the speed and the guarantees of
+            the default.
+        proxy: The proxy for every request, instead of the environment's. A URL such as
+            `http://user:password@host:3128`, also with `https://`, `socks5://` or `socks5h://`; or an `httpx.Proxy`.
+        trust_env: Whether to read `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and
+            `SSL_CERT_DIR`.
+        limiter: A `RateLimiter`, an `AdaptiveLimiter`, or your own `Limiter`. Every attempt waits for its permit.
+            Clients that should be limited together share one.
+        follow_cross_origin_redirects: Whether to follow a redirect to another scheme, host or port. The prompt is sent
+            there, but not the key and your headers. By default such a redirect is an error that names the target. A
             redirect from https to http is never followed.
-        max_event_bytes: how large one event of a stream may be, and a compressed response once it is inflated. By
-            default 128 MiB, which is enough for pictures in 4K. More is an `APIResponseValidationError`.
+        max_event_bytes: The largest size of one event, and of a compressed response after decompression. By default
+            128 MiB, which is enough for 4K images. Beyond it, an `APIResponseValidationError` is raised.
 
     Raises:
-        OpenAIError: there is no key.
-        TypeError, ValueError: an argument is not what it should be.
+        OpenAIError: There is no key.
+        TypeError, ValueError: An option is invalid.
     """
 
     @takes_options(ClientOptions)
@@ -95,30 +99,30 @@ class TrioOpenAI(Endpoints[Objects]):
             raise no_attribute(self, name)
 
     def __repr__(self) -> str:
-        where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "half made"
+        where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "not initialized"
         return f"<{type(self).__name__} {where}>"
 
     async def __aenter__(self) -> Self:
-        check_in_trio()  # what the block would raise, its end would hide
+        check_in_trio()  # else `__aexit__` would fail too, and hide the error of the block
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._close()  # noqa: ASYNC102 - it is shielded and bounded
-        if exc is None:  # a cancellation, raised here, would take the place of what the block has raised
+        if exc is None:  # else a cancellation here would replace the exception of the block
             await trio.lowlevel.checkpoint()  # noqa: ASYNC102
 
     async def aclose(self) -> None:
         """Close every stream and connection, all at the same time. Idempotent.
 
-        Whoever waits for this client, for whatever reason, gets `trio.ClosedResourceError`. The connections are closed
-        also if this is cancelled. An `http_client` of yours that hangs while it closes is left after five seconds, or
-        when your own time is up, but not before one second.
+        Every task that waits for this client gets `trio.ClosedResourceError`. The connections are closed even if this
+        is cancelled. If your own `http_client` hangs while it closes, this gives up after five seconds, or when your
+        own deadline passes, but not before one second.
 
         Raises:
-            Exception: what your limiter or your transport raised meanwhile; several as an exception group. Everything
-                is closed all the same.
+            Exception: Your limiter or your transport raised it; several form an exception group. Everything has been
+                closed nevertheless.
         """
         await self._close()
         await trio.lowlevel.checkpoint()
@@ -127,7 +131,7 @@ class TrioOpenAI(Endpoints[Objects]):
         await self._session.close()
 
     def statistics(self) -> ClientStatistics:
-        """What the client holds, as of now."""
+        """Return how many streams are open, and the state of the connection pool."""
         from ._statistics import ClientStatistics
 
         session = self._session
@@ -175,18 +179,18 @@ class TrioOpenAI(Endpoints[Objects]):
         The `snapshot` of such a stream is its latest event.
 
         Args:
-            method: of HTTP.
-            path: what follows the `base_url`, with a slash in front.
-            json: the body. Nothing is added to it, so it has to ask for a stream itself if the endpoint needs that.
-            event_type: the class of the events, one of `trio_openai.types` or of your own (a `WireObject`), or a union
-                of such classes. By default an event is a dictionary with a `name`.
-            end: names or types of the events that end the stream, as `[DONE]` does anyway; None if the stream just
-                ends, and what a cut leaves cannot be told from it unless HTTP does.
-            params: those that every call takes.
+            method: The HTTP method.
+            path: The path after the `base_url`. It starts with a slash.
+            json: The body. Nothing is added to it: if the endpoint needs `"stream": true`, include it.
+            event_type: The class of the events: one of `trio_openai.types`, your own `WireObject`, or a union of such
+                classes. By default an event is a dictionary with a `name`.
+            end: Names or types of events that end the stream. `[DONE]` always does. None means that the stream ends
+                without a marker; then only HTTP can show that it was truncated.
+            params: The parameters that every call takes, such as `extra_headers` and `timeout`.
 
         Raises:
-            TypeError, ValueError: an argument cannot be sent.
-            APIError: on entering the block, and while iterating.
+            TypeError, ValueError: An argument cannot be sent.
+            APIError: The request failed: on entering the block, or while iterating.
         """
         from ._endpoints.others import stream_request
 
@@ -195,21 +199,21 @@ class TrioOpenAI(Endpoints[Objects]):
     def stream_many(
         self, calls: Calls, *, max_concurrent: int = DEFAULT_CONCURRENT, fail_fast: bool = False
     ) -> AbstractAsyncContextManager[Items]:
-        """Make many calls, so many at a time, and hand out their events as they come.
+        """Run many calls at the same time, and receive their events as they arrive.
 
         Args:
-            calls: any iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
-            max_concurrent: streams at a time.
-            fail_fast: whether the first error of a call ends all of them.
+            calls: An iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
+            max_concurrent: The number of streams at the same time.
+            fail_fast: Whether the first call that fails ends all of them.
 
         Returns:
-            For `async with`: a `trio.abc.ReceiveChannel` of `Item`s. The last of each key has the `result`: the value,
-            or the error with its `partial`. Leaving the block closes every stream.
+            A context manager for `async with`. It gives a `trio.abc.ReceiveChannel` of `Item`s. The last item of each
+            key has the `result`: the value, or the error with its `partial`. Leaving the block closes every stream.
 
         Raises:
-            ValueError: `max_concurrent` is no number above zero.
-            APIError: while receiving, with `fail_fast`.
-            Exception: while receiving, what `calls` raised, after the results of the calls before.
+            ValueError: `max_concurrent` is not a number above zero.
+            APIError: While receiving, with `fail_fast`.
+            Exception: While receiving: `calls` raised it. The results of the calls before it come first.
         """
         from ._concurrent.many import stream_many
 
@@ -223,36 +227,38 @@ class TrioOpenAI(Endpoints[Objects]):
         ordered: bool = False,
         fail_fast: bool = False,
     ) -> AbstractAsyncContextManager[Items]:
-        """As `stream_many`, for the results only.
+        """Run many calls at the same time, and receive only their results.
 
         Args:
-            calls: any iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
-            max_concurrent: streams at a time.
-            ordered: whether the results come in the order of the calls. Then up to twice `max_concurrent` calls are
-                under way or wait for their turn.
-            fail_fast: whether the first error of a call ends all of them.
+            calls: An iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
+            max_concurrent: The number of streams at the same time.
+            ordered: Whether the results come in the order of the calls. Then up to twice `max_concurrent` calls are
+                running or have a result that waits for its turn.
+            fail_fast: Whether the first call that fails ends all of them.
 
         Returns:
-            For `async with`: a `trio.abc.ReceiveChannel` of `Result`s.
+            A context manager for `async with`. It gives a `trio.abc.ReceiveChannel` of `Result`s.
+
+        Raises: as `stream_many`.
         """
         from ._concurrent.many import run_many
 
         return run_many(calls, max_concurrent, self._session, ordered=ordered, fail_fast=fail_fast)
 
     def race(self, calls: Iterable[StreamCall[StreamT]], *, stagger: float = 0.0) -> Race[StreamT]:
-        """Make several calls for one answer: the first that has content wins, and the others are closed.
+        """Start several calls and keep the first stream that has content. The others are closed.
 
         Args:
-            calls: in the order in which they start.
-            stagger: seconds from one start to the next; less if one has failed.
+            calls: The calls, in the order in which they start.
+            stagger: The seconds between two starts. If a call fails, the next one starts at once.
 
         Returns:
-            For `async with`: the stream that won, from its first event on. The losers have been closed.
+            A context manager for `async with`. It gives the stream that won, from its first event on.
 
         Raises:
-            ValueError: there are no calls, or `stagger` is negative.
-            APIError: on entering the block, when all have failed: a `RaceError` that has the error of each, or the
-                error of the only one.
+            ValueError: There are no calls, or `stagger` is negative.
+            APIError: On entering the block, if every call failed: a `RaceError` with the error of each call, or the
+                error of the only call.
         """
         from ._concurrent.checks import check_calls
         from ._concurrent.race import Race
@@ -261,10 +267,14 @@ class TrioOpenAI(Endpoints[Objects]):
         return Race(list(calls), stagger)
 
     def with_options(self, **options: Any) -> Self:
-        """A client with other options, which shares this one's connections. Closing either closes them.
+        """Return a client with other options that shares the connections of this one. Closing either closes them.
 
         Args:
-            options: those of `TrioOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
+            options: The options to change. `http_client`, `max_connections`, `proxy` and `trust_env` cannot change,
+                because they belong to the connections.
+
+        Raises:
+            TypeError, ValueError: An option is unknown or invalid.
         """
         changed = self._options.changed(options)
         copy = object.__new__(type(self))
@@ -281,9 +291,9 @@ def client_of(cls: type[_ClientT], options: ClientOptions) -> _ClientT:
 
 
 def keep_attributes(client: Any, copy: Any) -> None:
-    """Give a copy of a client what a subclass or the program has added to it.
+    """Copy the attributes that a subclass or the program has added to a client, unless the copy has them already.
 
-    What the copy has itself stays. A `cached_property` is left out, since it may have been made of the other options.
+    Values of a `cached_property` are not copied, since they may depend on the options that differ.
     """
     classes = type(client).__mro__
     cached = {name for cls in classes for name, value in vars(cls).items() if isinstance(value, cached_property)}

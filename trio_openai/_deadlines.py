@@ -1,7 +1,10 @@
-"""Deadlines: how long a call may wait for what, without a clock.
+"""Deadlines: how long a call may wait for each phase of its answer. The arithmetic only: nothing here reads a clock.
 
-Each deadline is a budget of waiting: its clock runs only while somebody waits for the network, so a program that reads
-slowly uses none of it up.
+Each deadline is a budget of waiting time. Its clock runs only while a task waits for the network. A program that takes
+its time between two events uses nothing up, and so does not make a healthy server look dead.
+
+`Deadlines` are the limits. `Clocks` are what is left of them during one call. `_request/exchange.py` starts and stops
+the clocks, measures the waits, and raises the error.
 """
 
 from __future__ import annotations
@@ -34,18 +37,21 @@ def _seconds() -> Any:
 
 @attrs.frozen(kw_only=True)
 class Deadlines:
-    """How long to wait for the server, in seconds of waiting; None is for ever.
+    """The time to wait for the server in each phase of a call, in seconds. None means no limit.
 
-    The time in which the program that reads is busy with something else does not count.
+    Only the time counts in which a task waits for the server, not the time that the program needs between two events.
 
     Attributes:
-        connect: for one attempt to connect, TLS included, and before that for a free slot of `max_connections`.
-        headers: for the status and headers of one attempt, from the beginning of the request. A server that queues
-            requests sends nothing before it has a free slot.
-        first_event: from the headers to the first event.
-        first_content: from the headers to the first piece of content (text, reasoning, refusal, tool call or audio).
-        idle: from one event to the next, or from the headers to the first one. Keep-alive comments are no events.
-        total: for all of it, retries, the pauses before them and the waiting for a limiter included.
+        connect: Until an attempt has a connection, including TLS and the wait for a free slot of `max_connections`.
+        headers: From the start of an attempt to the status and headers. A server that queues requests sends them only
+            when it begins to work on the request.
+        first_event: From the headers to the first event.
+        first_content: From the headers to the first content (text, reasoning, refusal, tool call or audio).
+        idle: From one event to the next, or from the headers to the first event. Keep-alive comments are not events.
+        total: For the whole call, including retries, the waits before them, and the wait for a limiter.
+
+    Raises:
+        ValueError: A value is not zero, a positive number, or None.
     """
 
     connect: float | None = _seconds()
@@ -57,33 +63,45 @@ class Deadlines:
 
     @classmethod
     def of(cls, timeout: Any) -> Deadlines:
-        """A number bounds each wait: for the connection, for the headers, and from one event to the next."""
+        """Return the deadlines for the `timeout` option of a client or call.
+
+        A number limits each wait: for the connection, for the headers, and from one event to the next. Of an
+        `httpx.Timeout`, `connect` and `read` are used, as by openai-python.
+
+        Raises:
+            TypeError: It is none of these.
+        """
         if isinstance(timeout, Deadlines):
             return timeout
-        if hasattr(timeout, "connect") and hasattr(timeout, "read"):  # an httpx.Timeout, as openai-python takes it
+        if hasattr(timeout, "connect") and hasattr(timeout, "read"):  # an httpx.Timeout, or httpx2's
             return cls(connect=timeout.connect, headers=timeout.read, idle=timeout.read)
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
             raise TypeError(f"timeout takes seconds, a trio_openai.Deadlines or None, not {type(timeout).__name__}")
         return cls(connect=timeout, headers=timeout, idle=timeout)
 
     def as_httpx(self) -> dict[str, float | None]:
-        """Return what an HTTP client is told of them. The time for a slot and for the connection is one budget."""
+        """Return the timeouts for an HTTP client. `pool` is its wait for a slot."""
         return {"connect": self.connect, "pool": self.connect, "read": self.headers, "write": self.headers}
 
     def for_plain_answers(self) -> Deadlines:
-        """The same for an answer that is no stream, whose body is no more than an afterthought of its headers."""
+        """Return the deadlines for an answer that is not a stream.
+
+        Servers send its headers when it is complete, so the body gets no more time than the headers unless `idle` says
+        so.
+        """
         return attrs.evolve(self, idle=self.headers if self.idle is None else self.idle)
 
 
 DEFAULT_DEADLINES = Deadlines(connect=5.0, headers=600.0)
-"""As openai-python until the headers: 5 s to connect, ten minutes for the rest. How long a generation may take, and be
-silent, is the program's to say, by a cancel scope or a deadline of its own; a peer that vanishes is noticed by TCP
-keep-alive.
+"""openai-python's defaults up to the headers: 5 s to connect and ten minutes for the rest.
+
+There is no limit for the stream itself. Only the program knows how long a generation may take or stay silent, and can
+use a cancel scope or a deadline. TCP keep-alive detects a server that has vanished.
 """
 
 
 class Clocks:
-    """The deadlines of one call, as what is left of each: started by name, and run down by `spend`."""
+    """The seconds that are left of each deadline of one call. A phase counts once it was started."""
 
     def __init__(self, limits: Deadlines) -> None:
         given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
@@ -92,26 +110,26 @@ class Clocks:
         self.start("total")
 
     def start(self, *phases: Phase) -> None:
-        """Start clocks, or wind them up again."""
+        """Start clocks, each with its full time. Phases without a limit are ignored."""
         for phase in phases:
             if phase in self._limits:
                 self._left[phase] = self._limits[phase]
 
     def stop(self, *phases: Phase) -> None:
-        """Stop clocks for good, or until they are started."""
+        """Stop clocks until they are started again."""
         for phase in phases:
             self._left.pop(phase, None)
 
     @property
     def are_running(self) -> bool:
-        """Whether any is."""
+        """True if at least one clock is running."""
         return bool(self._left)
 
     def next(self) -> tuple[Phase, float] | None:
-        """The clock that will run out first, and the seconds left on it; None if none runs."""
+        """Return the clock that will run out first and its seconds, or None if no clock is running."""
         return min(self._left.items(), key=lambda item: item[1]) if self._left else None
 
     def spend(self, seconds: float) -> None:
-        """Take a wait off every clock that runs."""
+        """Subtract the length of a wait from every running clock."""
         for phase in self._left:
             self._left[phase] -= seconds

@@ -1,6 +1,8 @@
-"""Checks for typical mistakes, whose errors say what to write instead.
+"""Errors for typical mistakes. Each message says what to write instead.
 
-Many programs come from openai-python, or forget an `async`. Everything that such a program may try is caught here.
+Most mistakes are of two kinds. A program that was written for openai-python uses a name that is different here. Or a
+program forgets an `async` or `await`, and would get an error of Python's that does not help. So the objects that a
+program gets have methods such as `__iter__` that only raise.
 """
 
 from __future__ import annotations
@@ -10,93 +12,69 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 _INSTEAD = {
-    "beta": "what openai-python has there is under client.chat and client.responses",
-    "close": "it is `await client.aclose()`, or `async with`",
-    "copy": "it is with_options(...)",
-    "parse": "create(...) and stream(...) take a class themselves, as response_format=, or text_format= of responses",
-    "run_tools": "TrioOpenAI has it; in a thread, call yourself what `stream.tool_calls` gives",
-    "with_streaming_response": "a stream has `response`, `raw_bytes` and `messages`, other answers with_raw_response",
+    "beta": "its methods are under client.chat and client.responses",
+    "close": "use `await client.aclose()`, or `async with`",
+    "copy": "use with_options(...)",
+    "parse": "give create(...) or stream(...) the class as response_format=, or as text_format= for responses",
+    "run_tools": "only TrioOpenAI has it; here, iterate `stream.tool_calls` and call the functions yourself",
+    "with_streaming_response": "use `response`, `raw_bytes` or `messages` of a stream, or with_raw_response",
 }
 
 
 def no_attribute(owner: object, name: str) -> AttributeError:
-    """The error for an attribute that is not there; if openai-python has it, with what is here instead."""
+    """Return the error for an unknown attribute. If openai-python has it, the message says what to use instead."""
     hint = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=owner)
 
 
 def check_in_trio() -> None:
-    """Raise `RuntimeError` where trio does not run, as under asyncio."""
+    """Raise `RuntimeError` outside of trio, for example under asyncio."""
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
-            "TrioOpenAI works inside of trio.run(...) only, and trio does not run here (asyncio, perhaps?); for a "
-            "program without an event loop there is trio_openai.sync.SyncOpenAI"
+            "TrioOpenAI works only inside of trio.run(...), and trio is not running here (is it asyncio?); in a program "
+            "without an event loop, use trio_openai.sync.SyncOpenAI"
         )
 
 
 def check_http_client(given: Any) -> None:
-    """Raise `TypeError` if it is no asynchronous client, which would show at the first request only."""
+    """Raise `TypeError` unless it is an async HTTP client. A sync one would fail only at the first request."""
     if isinstance(given, type) or not (hasattr(given, "aclose") and hasattr(given, "build_request")):
         what = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
         raise TypeError(f"http_client takes an httpx.AsyncClient or httpx2.AsyncClient, not {what}")
 
 
 def check_limiter(given: Any) -> None:
-    """Raise `TypeError` if it is no `Limiter`; a `trio.CapacityLimiter` looks like one."""
+    """Raise `TypeError` unless it is a `Limiter`. A `trio.CapacityLimiter` has an `acquire` too, so it is refused."""
     if isinstance(given, trio.CapacityLimiter) or not hasattr(given, "acquire"):
         raise TypeError(
-            f"limiter takes a RateLimiter, an AdaptiveLimiter or a Limiter of your own, not {type(given).__name__}; "
-            "so many requests at a time are max_connections=..."
+            f"limiter takes a RateLimiter, an AdaptiveLimiter or your own Limiter, not {type(given).__name__}; "
+            "to limit the number of requests at the same time, use max_connections=..."
         )
 
 
-# A type checker must not see the methods below: it would take a wrong program for a right one.
+# Type checkers do not see the methods below, so that they still report the mistakes.
 
 _OF_STREAMS = frozenset(
     {
-        *(
-            "text_deltas",
-            "deltas",
-            "tool_calls",
-            "messages",
-            "raw_bytes",
-            "snapshot",
-            "text",
-            "parsed",
-            "parsed_partial",
-        ),
-        *("get_final_completion", "get_final_response", "until_done", "subscribe", "settle", "aclose", "close"),
-        *("response", "request_id", "verdict", "timings"),
+        *("text_deltas", "deltas", "tool_calls", "messages", "raw_bytes", "snapshot", "text", "parsed"),
+        *("parsed_partial", "get_final_completion", "get_final_response", "until_done", "subscribe", "settle"),
+        *("aclose", "close", "response", "request_id", "verdict", "timings"),
     }
 )
 
 
-class EntersAsync:
-    """A mixin for what has to be entered by `async with`."""
+class _NotEntered:
+    """A mixin for context managers of a stream. It refuses the attributes that only the stream has."""
 
     if not TYPE_CHECKING:
         _what = "stream(...)"
+        _async = ""
 
         def _refuse(self, mistake: str) -> TypeError:
             return TypeError(
-                f"{mistake}: {self._what} is entered by `async with {self._what} as stream:`, "
-                "and then `async for event in stream:` reads it"
+                f"{mistake}: enter it with `{self._async}with {self._what} as stream:`, "
+                f"then read it with `{self._async}for event in stream:`"
             )
-
-        def __aiter__(self):
-            raise self._refuse("`async for` has nothing to iterate yet")
-
-        def __iter__(self):
-            raise self._refuse("`for` cannot iterate this")
-
-        def __enter__(self):
-            raise self._refuse("`with` lacks its `async`")
-
-        def __exit__(self, *_):
-            raise NotImplementedError  # never called; `with` looks for both
-
-        def __await__(self):
-            raise self._refuse("`await` cannot wait for this")
 
         def __getattr__(self, name):
             if name.startswith("_") or name not in _OF_STREAMS:
@@ -105,16 +83,32 @@ class EntersAsync:
             raise AttributeError(str(error), name=name, obj=self)
 
 
-class EntersBlocking:
-    """A mixin for what has to be entered by `with`, in a program without an event loop."""
+class EntersAsync(_NotEntered):
+    """A mixin for context managers that have to be entered with `async with`."""
 
     if not TYPE_CHECKING:
+        _async = "async "
 
-        def _refuse(self, mistake: str) -> TypeError:
-            return TypeError(
-                f"{mistake}: stream(...) is entered by `with stream(...) as stream:`, "
-                "and then `for event in stream:` reads it"
-            )
+        def __aiter__(self):
+            raise self._refuse("`async for` has nothing to iterate yet")
+
+        def __iter__(self):
+            raise self._refuse("`for` cannot iterate this")
+
+        def __enter__(self):
+            raise self._refuse("`with` needs an `async` before it")
+
+        def __exit__(self, *_):
+            raise NotImplementedError  # never called, but without it `with` raises an error of its own
+
+        def __await__(self):
+            raise self._refuse("`await` cannot wait for this")
+
+
+class EntersBlocking(_NotEntered):
+    """A mixin for context managers of the blocking client, which have to be entered with `with`."""
+
+    if not TYPE_CHECKING:
 
         def __iter__(self):
             raise self._refuse("`for` has nothing to iterate yet")
@@ -126,57 +120,48 @@ class EntersBlocking:
             raise self._refuse("SyncOpenAI has no `async with`; TrioOpenAI has")
 
         async def __aexit__(self, *_):
-            raise NotImplementedError  # never called; `async with` looks for both
+            raise NotImplementedError  # never called, but without it `async with` raises an error of its own
 
         def __await__(self):
             raise self._refuse("SyncOpenAI has no `await`; TrioOpenAI has")
 
-        def __getattr__(self, name):
-            if name.startswith("_") or name not in _OF_STREAMS:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            error = self._refuse(f"{name} belongs to the stream, which has not been entered")
-            raise AttributeError(str(error), name=name, obj=self)
-
 
 class IteratedAsync:
-    """A mixin for what a stream's attributes give: iterated by `async for`, and never called."""
+    """A mixin for attributes of a stream that are iterated with `async for`, and never called."""
 
     if not TYPE_CHECKING:
+        _example = "async for text in stream.text_deltas:"
 
         def __call__(self, *_, **__):
             raise TypeError(
-                "text_deltas, deltas, tool_calls, messages and raw_bytes are attributes and not methods: leave the "
-                "parentheses out, as in `async for text in stream.text_deltas:`"
+                "text_deltas, deltas, tool_calls, messages and raw_bytes are attributes, not methods: leave the "
+                f"parentheses out, as in `{self._example}`"
             )
 
         def __iter__(self):
-            raise TypeError("this is iterated by `async for`, as in `async for text in stream.text_deltas:`")
+            raise TypeError(f"iterate this with `async for`, as in `{self._example}`")
 
 
 class IteratedBlocking:
-    """The same for a program without an event loop."""
+    """A mixin for attributes of a blocking stream, which are iterated with `for`."""
 
     if not TYPE_CHECKING:
-
-        def __call__(self, *_, **__):
-            raise TypeError(
-                "text_deltas, deltas, tool_calls, messages and raw_bytes are attributes and not methods: leave the "
-                "parentheses out, as in `for text in stream.text_deltas:`"
-            )
+        _example = "for text in stream.text_deltas:"
+        __call__ = IteratedAsync.__call__
 
         def __aiter__(self):
-            raise TypeError("SyncOpenAI has no `async for`: write `for text in stream.text_deltas:`")
+            raise TypeError(f"SyncOpenAI has no `async for`: write `{self._example}`")
 
 
 def format_hint(given: Any) -> str:
-    """Return what to write in place of a value that cannot be the format of an answer."""
+    """Return a hint for a value that cannot be the format of an answer: what it is, and what to write instead."""
     cls: type[Any] = given if isinstance(given, type) else type(given)
     name, is_class = cls.__name__, isinstance(given, type)
     if hasattr(cls, "model_json_schema"):
         schema = f'{{"type": "json_schema", "json_schema": {{"name": "{name}", "schema": {name}.model_json_schema()}}}}'
         return (
-            f"the pydantic model {name}: write the same fields in a class made by `@attrs.define`, or give its schema "
-            f"as {schema} to response_format and make the object yourself"
+            f"the pydantic model {name}: write the same fields in a class with `@attrs.define`, or pass its schema "
+            f"as {schema} to response_format and create the object yourself"
         )
     if is_class and not hasattr(cls, "__attrs_attrs__") and hasattr(cls, "__total__"):
         return f"the TypedDict {name}: write `@attrs.define` and `class {name}:` with the same fields"
@@ -186,32 +171,32 @@ def format_hint(given: Any) -> str:
 
 
 _ELSEWHERE = {
-    "AsyncOpenAI": "TrioOpenAI is the client: `from trio_openai import TrioOpenAI`",
-    "OpenAI": "the blocking client is SyncOpenAI: `from trio_openai.sync import SyncOpenAI`; on trio it is TrioOpenAI",
-    "AsyncAzureOpenAI": "AzureOpenAI is on trio: `from trio_openai import AzureOpenAI`",
-    "AsyncClient": "TrioOpenAI is the client: `from trio_openai import TrioOpenAI`",
-    "Client": "TrioOpenAI is the client: `from trio_openai import TrioOpenAI`",
-    "SyncOpenAI": "it is in a module of its own: `from trio_openai.sync import SyncOpenAI`",
-    "SyncAzureOpenAI": "it is in a module of its own: `from trio_openai.sync import SyncAzureOpenAI`",
-    "AsyncStream": "Stream is on trio: `from trio_openai import Stream`",
-    "AsyncAPIResponse": "RawResponse is what with_raw_response gives: `from trio_openai import RawResponse`",
-    "APIResponse": "RawResponse is what with_raw_response gives: `from trio_openai import RawResponse`",
-    "DefaultAsyncHttpxClient": "give TrioOpenAI(http_client=httpx.AsyncClient(...)), or nothing",
-    "DefaultHttpxClient": "give TrioOpenAI(http_client=httpx.AsyncClient(...)), or nothing",
+    "AsyncOpenAI": "use TrioOpenAI: `from trio_openai import TrioOpenAI`",
+    "OpenAI": "use TrioOpenAI with trio; the blocking client is SyncOpenAI: `from trio_openai.sync import SyncOpenAI`",
+    "AsyncAzureOpenAI": "use AzureOpenAI: `from trio_openai import AzureOpenAI`",
+    "AsyncClient": "use TrioOpenAI: `from trio_openai import TrioOpenAI`",
+    "Client": "use TrioOpenAI: `from trio_openai import TrioOpenAI`",
+    "SyncOpenAI": "it is in the module trio_openai.sync: `from trio_openai.sync import SyncOpenAI`",
+    "SyncAzureOpenAI": "it is in the module trio_openai.sync: `from trio_openai.sync import SyncAzureOpenAI`",
+    "AsyncStream": "use Stream: `from trio_openai import Stream`",
+    "AsyncAPIResponse": "with_raw_response returns a RawResponse: `from trio_openai import RawResponse`",
+    "APIResponse": "with_raw_response returns a RawResponse: `from trio_openai import RawResponse`",
+    "DefaultAsyncHttpxClient": "pass TrioOpenAI(http_client=httpx.AsyncClient(...)), or leave http_client out",
+    "DefaultHttpxClient": "pass TrioOpenAI(http_client=httpx.AsyncClient(...)), or leave http_client out",
     "DefaultAioHttpClient": "aiohttp does not run on trio: leave http_client out",
     "Timeout": "timeout= takes seconds or Deadlines: `from trio_openai import Deadlines`",
     "NOT_GIVEN": "leave the argument out",
     "NotGiven": "leave the argument out",
     "omit": "leave the argument out",
     "Omit": "leave the argument out",
-    "APIConnectionTimeoutError": "it is APITimeoutError: `from trio_openai import APITimeoutError`",
-    "BaseModel": "the classes of answers are in trio_openai.types; your own are made by attrs.define",
-    "pydantic_function_tool": "give the function itself in tools=[...], or a Tool",
+    "APIConnectionTimeoutError": "use APITimeoutError: `from trio_openai import APITimeoutError`",
+    "BaseModel": "the classes of answers are in trio_openai.types; define your own with attrs.define",
+    "pydantic_function_tool": "pass the function itself in tools=[...], or a Tool",
     "ScriptedServer": "it is for tests: `from trio_openai.testing import ScriptedServer`",
 }
-"""Names of openai-python, and those of modules of ours, with what to import in their place."""
+"""Names that the package does not export, most of them openai-python's, and what to use instead."""
 
 
 def name_hint(name: str) -> str | None:
-    """Return what to import in place of a name that the package does not have, or None."""
+    """Return what to import instead of a name that the package does not export, or None."""
     return _ELSEWHERE.get(name)

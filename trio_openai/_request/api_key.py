@@ -1,4 +1,9 @@
-"""The API key, on its way from the program into a request's header, and out of what a server says."""
+"""The API key on its way from the program into the header of a request.
+
+A key is wrapped in a `Key` where it enters the library, and put into each request by a `Bearer`. Neither shows it in
+its `repr`, so a traceback that is printed with local variables does not leak it. Only `Bearer.secret` returns the key,
+for `Secrets`, which removes it from whatever a server says.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +16,14 @@ import trio
 
 KeyProvider: TypeAlias = Callable[[], Awaitable[str]]
 
-_BAD_KEY = "the API key has a character that cannot be sent, such as a newline at its end; strip it"
-
 
 class Key:
-    """An API key, or an async function that gives one. No `repr`, error or traceback shows it.
+    """An API key, or an async function that returns one.
 
     Args:
-        source: the key or the function.
-        header: where it is sent; with `Authorization` as a bearer's.
-        parameter: what the program calls it.
+        source: The key or the function.
+        header: The header that carries the key. In `Authorization` it is sent as a bearer token.
+        parameter: The name of the option that gave it, for error messages.
     """
 
     def __init__(self, source: str | KeyProvider, header: str = "Authorization", parameter: str = "api_key") -> None:
@@ -29,14 +32,14 @@ class Key:
         self._parameter = parameter
 
     def check(self) -> None:
-        """Raise `TypeError` or `ValueError` if it cannot be a key."""
+        """Raise `TypeError` or `ValueError` if this cannot be a key. A function is not called."""
         if not callable(self._source) and not isinstance(self._source, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"{self._parameter} takes a string or an async function, not {type(self._source).__name__}")
         if isinstance(self._source, str):
             self._bearer(self._source).check()
 
     async def bearer(self) -> Bearer:
-        """What puts the key into one request. If it is a function, it is asked now."""
+        """Return the `Bearer` for one request. If the key comes from a function, call it now."""
         await trio.lowlevel.checkpoint()
         bearer = self._bearer(self._source if isinstance(self._source, str) else await self._source())
         bearer.check()
@@ -47,7 +50,7 @@ class Key:
 
 
 class Bearer:
-    """An auth callable of httpx: adds `Authorization: Bearer ...`, unless the caller has set that header."""
+    """A callable for httpx's `auth=` that adds the header with the key, unless the program has set that header."""
 
     def __init__(self, key: str, header: str, parameter: str) -> None:
         self._key = key
@@ -65,20 +68,22 @@ class Bearer:
         return request
 
     def check(self) -> None:
+        """Raise `TypeError` or `ValueError` if the key cannot be sent."""
         if not isinstance(self._key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's function made it
             raise TypeError(f"the {self._parameter} function must return a string, not {type(self._key).__name__}")
         if not self._key:
             raise ValueError(f"the {self._parameter} function returned an empty string")
         if not (self._key.isascii() and self._key.isprintable() and self._key == self._key.strip()):
-            raise ValueError(_BAD_KEY)
+            raise ValueError("the API key has a character that cannot be sent, such as a newline at its end; strip it")
 
 
 def in_thread(function: Callable[[], str | Awaitable[str]]) -> KeyProvider:
-    """An async function that calls one which may block."""
+    """Return an async function that calls a function which may block in a thread."""
 
     async def ask() -> str:
-        # Not one of the program's threads: those may all be workers that wait for this.
+        # A limiter of its own: all threads of trio's default limiter may be workers that wait for this very key.
         limiter = trio.CapacityLimiter(1)
+        # The result is wrapped in a tuple, so that trio does not mistake a coroutine for an async function's.
         (answer,) = await trio.to_thread.run_sync(lambda: (function(),), abandon_on_cancel=True, limiter=limiter)
         return await answer if isawaitable(answer) else answer
 

@@ -1,7 +1,7 @@
 """One request and its answer: attempts, the waits between them, and the deadlines over all of them.
 
-An `Exchange` is made for each call. It repeats an `RequestAttempt` until there is a response, or until the retry policy says
-that it is enough. The policy (`_wire/retries.py`) and the clocks of the deadlines (`_deadlines.py`) only compute: they
+An `Exchange` is made for each call. It makes attempts (`attempt.py`) until there is a response, or until the retry
+policy gives up. The policy (`_wire/retries.py`) and the clocks of the deadlines (`_deadlines.py`) only compute: they
 get the time as an argument and return what to do. This file asks them, and does it.
 
 There are three ways to use it. `answer` returns a plain answer as an object. `fetch` returns its bytes. `open` returns
@@ -228,7 +228,7 @@ class Exchange:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a limiter has to hear of every attempt."""
+        """True if there is a limiter, which has to hear of every attempt."""
         return self._permits is not None
 
     def settle(self, tokens: int | None = None, error: APIError | None = None) -> None:

@@ -25,14 +25,14 @@ _T = TypeVar("_T")
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RawResponse(Generic[T]):
-    """An answer as HTTP brought it; `parse()` is the object. Names are openai-python's.
+    """An answer with its status and headers. `parse()` returns the object. The names are openai-python's.
 
     Attributes:
-        http_response: the `httpx.Response`. Its body has been read, unless the answer is a stream. Of its `request` no
-            more is there than the method and the URL.
-        retries_taken: attempts that failed before this one.
-        elapsed: from the beginning of the call, earlier attempts included, to the end of the answer, on trio's clock;
-            of a stream, to its head.
+        http_response: The `httpx.Response`. Its body has been read, unless the answer is a stream. Its `request` has
+            only the method and the URL, since the rest may be secret.
+        retries_taken: The number of attempts that failed before this one.
+        elapsed: The time from the start of the call, including failed attempts, to the end of the answer. For a
+            stream, to its headers. It is measured on trio's clock.
     """
 
     http_response: httpx.Response
@@ -42,10 +42,10 @@ class RawResponse(Generic[T]):
     _stream: Any = attrs.field(default=None, alias="stream")
 
     def parse(self) -> T:
-        """The object that the method without `with_raw_response` returns; always the same.
+        """Return the object that the method returns without `with_raw_response`. Repeated calls return the same one.
 
         Raises:
-            APIResponseValidationError: the answer is not what it has to be.
+            APIResponseValidationError: The answer is not what the API promises.
         """
         try:
             return self._parse()
@@ -55,12 +55,12 @@ class RawResponse(Generic[T]):
 
     @property
     def headers(self) -> httpx.Headers:
-        """Every header, as it came."""
+        """The headers of the response, as the server sent them."""
         return self.http_response.headers
 
     @property
     def status_code(self) -> int:
-        """The HTTP status: 200, or another one below 300."""
+        """The HTTP status, which is below 300."""
         return self.http_response.status_code
 
     @property
@@ -70,22 +70,22 @@ class RawResponse(Generic[T]):
 
     @property
     def http_request(self) -> httpx.Request:
-        """The method and the URL that were asked, and nothing that may be secret."""
+        """The request, reduced to its method and URL, since the rest may be secret."""
         return self.http_response.request
 
     @property
     def method(self) -> str:
-        """Of HTTP."""
+        """The HTTP method of the request."""
         return self.http_request.method
 
     @property
     def url(self) -> httpx.URL:
-        """The URL that was asked, with its query; values that may be secret (`?key=...`) read `hidden`."""
+        """The URL of the request with its query. Values that may be secret (`?key=...`) are replaced by `hidden`."""
         return self.http_request.url
 
     @property
     def http_version(self) -> str:
-        """Such as `HTTP/1.1`."""
+        """The HTTP version of the response, such as `HTTP/1.1`."""
         return self.http_response.http_version
 
     @property
@@ -93,28 +93,28 @@ class RawResponse(Generic[T]):
         """The body, decompressed.
 
         Raises:
-            RuntimeError: the answer is a stream.
+            RuntimeError: The answer is a stream.
         """
         if self._stream is not None:
-            raise RuntimeError("this answer is a stream: parse() gives it, and its raw_bytes are the body")
+            raise RuntimeError("this answer is a stream: parse() returns it, and its raw_bytes are the body")
         return self.http_response.content
 
     @property
     def text(self) -> str:
-        """The body as text. Raises as `content`."""
+        """The body as text. Raises the same errors as `content`."""
         return self.http_response.text if self.content else ""
 
     def json(self) -> Any:
-        """The body, decoded, as plain dictionaries and lists.
+        """Return the decoded body as plain dictionaries and lists.
 
         Raises:
-            ValueError: it is not JSON.
-            RuntimeError: the answer is a stream.
+            ValueError: The body is not JSON.
+            RuntimeError: The answer is a stream.
         """
         return decode_json(self.content)
 
     async def aclose(self) -> None:
-        """Close the stream, if the answer is one. In the blocking client this is a plain method."""
+        """Close the stream if the answer is one. In the blocking client this method is synchronous."""
         if self._stream is not None:
             await self._stream.aclose()
         else:
@@ -126,10 +126,13 @@ class RawResponse(Generic[T]):
 
 
 def _parsed(decode: Decode[_T], content: bytes, shown: bytes) -> _T:
-    """A body as an object. If it is none, an error may quote it, and a traceback shows it: then it is without the key.
+    """Return the object of a body.
+
+    If it cannot be decoded, the error quotes the body, and its traceback shows this frame. A server may have repeated
+    the key in it, so it is decoded again from the text without secrets, and that error is raised.
 
     Raises:
-        APIError: it is not what it has to be.
+        APIError: The body is not what the API promises.
     """
     try:
         return decode(content)
@@ -172,12 +175,14 @@ def raw_stream(stream: Any) -> RawResponse[Any]:
 
 
 def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
-    """A response whose body has been read, with every header, whichever client it came from."""
+    """Return a response with its body and headers as an `httpx.Response`, whichever client it came from."""
     whole = httpx.Response(
         response.status_code,
         content=content,
         request=httpx.Request(response.request.method, str(response.request.url)),
         extensions={"http_version": response.http_version.encode()},
     )
-    whole.headers = httpx.Headers(response.headers.raw)  # not before: it would decompress what is decompressed
+    whole.headers = httpx.Headers(
+        response.headers.raw
+    )  # set afterwards, else httpx would decompress the body, which is already decompressed
     return whole

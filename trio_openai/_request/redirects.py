@@ -1,8 +1,9 @@
-"""Decide whether a redirect may be followed. A redirect carries the prompt along, so by default it stays at its origin.
+"""Decide whether to follow a redirect. It sends the prompt elsewhere, so by default it has to stay at its origin.
 
-* To another origin only if the program has opted in, and then without the key and without the program's headers.
-* From https to http never: anybody on the way could read the request.
-* At most 20 times in one attempt. A server that redirects in a loop is told from one with many addresses.
+* A redirect to another origin is followed only if the program has opted in, and then without the key and without the
+  headers of the program.
+* A redirect from https to http is never followed: others could read the request.
+* One attempt follows at most 20 redirects. The error says whether the server redirects in a loop.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ class Redirects:
     """The redirects of one attempt.
 
     Args:
-        may_leave: whether the program has opted in to redirects to other origins.
+        may_leave: Whether the program has opted in to redirects to other origins.
 
     Attributes:
-        have_left: whether one of them led to another origin. What that one has made of the URL is not trusted again.
+        have_left: Whether a redirect has led to another origin. It stays true after a redirect back, since the other
+            origin has chosen that URL.
     """
 
     may_leave: bool
@@ -35,7 +37,7 @@ class Redirects:
     _seen: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
 
     def problem(self, response: httpx.Response) -> str | None:
-        """Return why the redirect of this response is not followed, or None if it is. The words name the target."""
+        """Return why not to follow the redirect of a response, or None to follow it. The text names the target."""
         source, target = response.url, response.next_request
         assert target is not None
         where = shown(target.url)
@@ -59,14 +61,14 @@ class Redirects:
 
 
 def keep_what_describes(request: Any) -> None:
-    """Take every header out of a request to another origin that does not describe the request itself."""
+    """Remove every header from a request to another origin that does not describe the request itself."""
     for name in list(request.headers):
         if name.lower() not in _DESCRIBES_THE_REQUEST:
             request.headers.pop(name, None)
 
 
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Return the scheme, host and port. httpx leaves out a port that is the scheme's own."""
+    """Return the scheme, host and port of a URL. httpx gives None for the default port of the scheme."""
     return url.scheme, url.host, url.port
 
 

@@ -1,6 +1,8 @@
-"""Send one request through whichever HTTP client the program uses, and find the body of its response.
+"""Send one HTTP request through whichever client the program uses, and find the body of its response.
 
-A client that is not ours gets a slot of ours first, and a bound for the time until its response's head.
+With our own `TrioTransport` there is little to do. For any other client this file adds what it lacks: a slot, so that
+nothing queues in its pool (`_http/foreign_body.py` explains why), a limit for the time until the headers, and a body
+that can be left early.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from .session import Session
 
 
 class _Once:
-    """An iterator over one piece; not an async generator, which a cancelled request would leave to the collector."""
+    """An async iterator over one piece of bytes.
+
+    httpx would use an async generator. If a request is cancelled, the generator is left to the garbage
+    collector, and trio warns.
+    """
 
     def __init__(self, content: bytes) -> None:
         self._left = [content] if content else []
@@ -46,24 +52,31 @@ def _plain_class(cls: type[Any]) -> type[Any]:
 
 
 def plain_stream(stream: Any, content: bytes) -> Any:
-    """The body of a request, of the same httpx's class, as one that is iterated without an async generator."""
+    """Return the body of a request in the class of the given one, but without its async generator.
+
+    The class has to stay: httpx and httpx2 check that a body is an instance of their own.
+    """
     return _plain_class(stream.__class__)(content)
 
 
-def _bound(scope: trio.CancelScope, request: httpx.Request) -> None:
-    """Have a request end in time for the deadline `headers` also if its transport knows of none, as those for tests.
+def _limit_headers(scope: trio.CancelScope, request: httpx.Request) -> None:
+    """Enforce the `headers` deadline for transports that ignore timeouts, such as mocks.
 
-    The stock transport does, for connecting and for the head apart. It says what it does to those who trace it: so at
-    its first word this is lifted.
+    httpx's stock transport respects timeouts, separately for connecting and for the headers. It reports its progress to
+    a `trace` callback, so its first report shows that the limit here is not needed, and lifts it.
     """
 
     async def trace(*_: object) -> None:  # noqa: ASYNC124, ASYNC910 - httpcore has checkpoints of its own
-        _unbound(scope)
+        _lift(scope)
 
     seconds = request.extensions.get("timeout", {}).get("read")
     if seconds is not None:
         scope.deadline = trio.current_time() + seconds
         request.extensions["trace"] = trace
+
+
+def _lift(scope: trio.CancelScope) -> None:
+    scope.deadline = math.inf
 
 
 async def _response(
@@ -72,19 +85,16 @@ async def _response(
     options: Any = {"auth": auth} if auth is not None else {}
     with scope:
         return await http.send(request, stream=True, follow_redirects=False, **options)
-    raise httpx.ReadTimeout("there was no head of a response in time")
-
-
-def _unbound(scope: trio.CancelScope) -> None:
-    scope.deadline = math.inf
+    raise httpx.ReadTimeout("the headers of the response did not arrive in time")
 
 
 async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Response:
-    """Send one request, without following redirects. `body_of` the response has to be read or closed.
+    """Send a request without following redirects. The caller reads or closes `body_of` the response.
 
     Raises:
-        RuntimeError: the client answered in HTTP/2, whose streams its transport does not reset when they are left: the
-            server would go on generating.
+        RuntimeError: The client used HTTP/2. Its transport does not reset a stream that is left early, so the server
+            would go on generating.
+        Exception: The client raised it: one of `session.errors`.
     """
     with contextlib.ExitStack() as undo:
         within = trio.CancelScope()
@@ -92,18 +102,19 @@ async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Res
             slot = object()
             request.extensions["timeout"] = await slots.take(slot, request)
             undo.callback(slots.release, slot)
-            _bound(within, request)
-            undo.callback(_unbound, within)
-            request.extensions[NATIVE] = undo.close  # if that pool is ours, it counts, and looks at the clock, itself
+            _limit_headers(within, request)
+            undo.callback(_lift, within)
+            # If the client has a `TrioTransport`, that counts slots and enforces the deadlines itself. It calls this.
+            request.extensions[NATIVE] = undo.close
         response = await _response(session.http, request, auth, within)
         if response.http_version == "HTTP/2":
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
                 await response.aclose()
             raise RuntimeError("this http_client answered in HTTP/2, which trio_openai cannot cancel; use http2=False")
-        is_decoded = response.is_stream_consumed
+        is_decoded = response.is_stream_consumed  # mocks decode the body at once
         if BODY not in response.extensions:
-            if response.next_request is None:  # else it is sent on with these
-                # httpx's timeout for reading goes on to bound every gap in the body, where our own deadlines count.
+            if response.next_request is None:  # the next request of a redirect inherits the timeouts
+                # httpx would apply its read timeout to every gap in the body, where our own deadlines count.
                 request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
             response.extensions[BODY] = ForeignBody(response, undo.pop_all(), session.errors)
     if "content-encoding" in response.headers and not is_decoded:
