@@ -1,4 +1,4 @@
-"""Many prompts for a server that takes only so many at a time, and does not say how many."""
+"""Send many prompts to a server with a concurrency limit that it does not announce."""
 
 import sys
 

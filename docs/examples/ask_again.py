@@ -1,4 +1,4 @@
-"""Ask again when an answer was cut in the middle. The library does not: a second answer is another one."""
+"""Ask again after a truncated answer. The library never does so by itself, since the second answer would differ."""
 
 import trio
 

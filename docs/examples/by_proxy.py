@@ -1,4 +1,4 @@
-"""Through a proxy: what it is asked, and what you are told if it is not there."""
+"""Send a request through a proxy, and see the error if the proxy is not there."""
 
 import trio
 
@@ -15,7 +15,7 @@ async def ask(client: TrioOpenAI) -> str | None:
 
 
 async def main() -> None:
-    proxy = ScriptedServer(Reply.chat("Behind the proxy.", stream=False))  # stands for a real one
+    proxy = ScriptedServer(Reply.chat("Behind the proxy.", stream=False))  # a stand-in for a real proxy
     async with trio.open_nursery() as nursery:
         await proxy.start(nursery)
         url = proxy.base_url.replace("http://", "http://ada:secret@")

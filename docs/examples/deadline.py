@@ -1,4 +1,4 @@
-"""Take as much of a long answer as comes within one second."""
+"""Take as much of a long answer as arrives within one second."""
 
 import trio
 

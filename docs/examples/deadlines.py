@@ -1,4 +1,4 @@
-"""Say how long to wait for what, and learn which wait was too long."""
+"""Set a deadline for each phase of a request, and learn which one passed."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""One consumer for both APIs."""
+"""Read the deltas of both APIs with the same code."""
 
 from collections.abc import AsyncIterator
 from typing import Any

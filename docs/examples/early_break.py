@@ -1,4 +1,4 @@
-"""Stop after the first sentence. The server is not asked to write the second."""
+"""Stop after the first sentence. The server notices and stops generating."""
 
 import trio
 
@@ -14,7 +14,7 @@ async def main() -> None:
                 answer += text
                 if "." in answer:
                     break
-        # The block has been left, so the connection is closed: no garbage collection, no background task.
+        # The block has been left, so the connection is closed already, without garbage collection or a background task.
         print(answer.partition(".")[0] + ".")
         print(f"[{stream.verdict}]")
 

@@ -1,4 +1,4 @@
-"""Look at every event as the server sent it, and at what the events add up to."""
+"""Look at every event as the server sent it, and at the snapshot that they add up to."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Two readers of one stream: one prints it, the other counts the words that go by."""
+"""Read one stream twice: one task prints it, and a subscriber counts the words."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Stream several prompts at once. One that fails does not end the others."""
+"""Stream several prompts at once. A failing one does not end the others."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Streams that live in a nursery: they are read from the start, whoever looks at them and when."""
+"""Open streams in a nursery: background tasks read them, whenever you look at them."""
 
 import trio
 
@@ -21,7 +21,7 @@ async def main() -> None:
             answer += text
             if "." in answer:
                 break
-        await tea.aclose()  # or the nursery would wait for the rest of it
+        await tea.aclose()  # otherwise the nursery would wait for the rest of the stream
     print(answer.partition(".")[0] + ".")
     print(f"[{tea.verdict}] [{sky.verdict}]")
 

@@ -1,4 +1,4 @@
-"""Stream an endpoint that the library does not know: llama.cpp's own one, which just ends."""
+"""Stream an endpoint that the library does not know: llama.cpp's own one, which has no final event."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""A client of your own: its hooks, cookies and limits, over this library's transport."""
+"""Use your own httpx client, with its hooks, cookies and limits, over this library's transport."""
 
 import httpx
 import trio

@@ -1,4 +1,4 @@
-"""A limiter of your own: it lets everything pass until a budget is spent."""
+"""Write your own limiter: it permits every attempt until a budget is spent."""
 
 import trio
 
@@ -12,7 +12,7 @@ class BudgetSpentError(Exception):
 
 
 class Budget:
-    """So many tokens, and no more. It is its own permit: there is nothing to remember of a single attempt."""
+    """A budget of tokens. It is also its own permit, since it remembers nothing about a single attempt."""
 
     def __init__(self, tokens: int) -> None:
         self.left = tokens

@@ -1,4 +1,4 @@
-"""Keep what had arrived when a stream fails."""
+"""Keep the partial answer when a stream fails."""
 
 import trio
 
@@ -14,7 +14,7 @@ async def main() -> None:
         except APIError as error:
             print(f"{type(error).__name__}: {error}")
             print(f"request {error.request_id}")
-            completion = error.partial  # None if nothing had arrived
+            completion = error.partial  # None if nothing arrived
         for choice in completion.choices if completion else ():
             print(choice.message.content)
             print(f"finish reason: {choice.finish_reason}")

@@ -1,4 +1,4 @@
-"""The models of a server, the vectors of two texts, and the input of a stored response."""
+"""List a server's models, embed two texts, and read the input of a stored response."""
 
 import trio
 

@@ -15,9 +15,9 @@ async def main() -> None:
             print(f"slow down: {error.code}, request {error.request_id}")
         except APIStatusError as error:
             print(f"the server answered {error.status_code}")
-        except APIConnectionError as error:  # also: a deadline passed, or the stream was cut
+        except APIConnectionError as error:  # also if a deadline passed or the stream was truncated
             print(f"no answer, or not the whole of it: {error.partial}")
-        except APIError as error:  # the server said so inside the stream, or what came is not the protocol
+        except APIError as error:  # an error event of the server, or an invalid response
             print(f"failed: {error.message}, after {error.partial}")
 
 

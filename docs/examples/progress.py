@@ -1,4 +1,4 @@
-"""A line on the terminal that tells how far it has got."""
+"""Show the progress of many prompts in one line on the terminal."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Ask a second model if the first one has not begun to answer within half a second."""
+"""Ask a second model if the first one has not started to answer within half a second."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""No more than so many requests and tokens a minute."""
+"""Limit the requests and tokens per minute."""
 
 import trio
 

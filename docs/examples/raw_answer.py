@@ -1,4 +1,4 @@
-"""A plain answer with all that HTTP says about it."""
+"""Read the status and headers of a plain (not streamed) response."""
 
 import trio
 

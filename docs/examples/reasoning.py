@@ -1,4 +1,4 @@
-"""What a model thinks before it answers, whatever the server calls it."""
+"""Show a model's reasoning before its answer, whatever the server calls the field."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""A reader that comes late and wants it all."""
+"""Subscribe late and still get all events from the beginning."""
 
 import trio
 

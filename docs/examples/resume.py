@@ -1,4 +1,4 @@
-"""A long answer over a bad line: where the stream breaks, it is taken up again."""
+"""Read a long answer over an unreliable connection: the stream resumes where it broke."""
 
 import trio
 

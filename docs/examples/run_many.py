@@ -1,4 +1,4 @@
-"""Many prompts, so many at a time. What fails is a result like the others."""
+"""Run many prompts, a few at a time. A failure is a result like the others."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Stop listening, and still learn what it cost."""
+"""Stop reading early, and still learn the usage."""
 
 import trio
 

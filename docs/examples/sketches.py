@@ -1,4 +1,4 @@
-"""Show the sketches of a picture while it is being painted."""
+"""Show the partial images while an image is generated."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""A display that is drawn five times a second, of a stream that nobody waits for."""
+"""Redraw a display five times a second, without slowing down the stream."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Write speech to a file as it comes."""
+"""Write speech to a file as it arrives."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Test a program against a server that falls silent: no socket, and ten minutes that take no time."""
+"""Test a program against a server that stops sending, without a socket and without waiting for ten minutes."""
 
 import trio
 import trio.testing
@@ -8,7 +8,7 @@ from trio_openai.testing import Reply, ScriptedServer, Stall
 
 
 async def headline(client: TrioOpenAI) -> str:
-    """The program under test: a headline, marked if it was cut short."""
+    """Return a headline, marked if it is incomplete. This is the program under test."""
     messages = [{"role": "user", "content": "A headline, please."}]
     answer = ""
     try:
@@ -36,5 +36,5 @@ async def test_headline_of_a_stalled_server() -> None:
     print(f"{trio.current_time():.0f} seconds have passed by trio's clock")
 
 
-# With pytest-trio the test is run by pytest, and its fixture `autojump_clock` is the clock.
+# With pytest-trio, pytest runs the test and passes the fixture `autojump_clock`.
 trio.run(test_headline_of_a_stalled_server, clock=trio.testing.MockClock(autojump_threshold=0))

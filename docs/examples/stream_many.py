@@ -1,4 +1,4 @@
-"""The events of many streams, as they come, through one loop."""
+"""Read the events of many streams, as they arrive, in one loop."""
 
 import trio
 
@@ -16,7 +16,7 @@ async def main() -> None:
         ]
         async with client.stream_many(calls) as items:
             async for item in items:
-                if item.result is not None:  # the last of its key
+                if item.result is not None:  # the last item of this key
                     texts[item.key] += " (cut)" if item.result.error else ""
                     continue
                 for choice in item.event.choices:

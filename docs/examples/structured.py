@@ -1,4 +1,4 @@
-"""An answer that is an object of a class of yours, and what there is of it while the model still writes."""
+"""Get the answer as an object of your own class, and a partial object while the model is writing."""
 
 from __future__ import annotations
 

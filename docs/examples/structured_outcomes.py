@@ -1,4 +1,4 @@
-"""Whatever the model answers is a value: an object of the class, or why there is none."""
+"""Handle every outcome as a value: an object of the class, or the reason why there is none."""
 
 import attrs
 import trio

@@ -1,4 +1,4 @@
-"""One function that streams and blocks, called without an event loop and from a worker of a running one."""
+"""Call one blocking function without an event loop, and from a worker thread of a running one."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""A model that calls two functions, each of which runs while the model still writes."""
+"""Let a model call two functions, which run while the model is still writing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TEMPERATURES = {"Oslo": 4.0, "Rome": 21.0}
 
 
 async def temperature(city: str, unit: Literal["celsius", "fahrenheit"]) -> float:
-    """Say how warm it is somewhere, now.
+    """Return the current temperature of a place.
 
     Args:
         city: Its name, without the country.
         unit: What the user is used to.
     """
-    await trio.sleep(0.01)  # ask somebody
+    await trio.sleep(0.01)  # stands for a request to a weather service
     celsius = TEMPERATURES[city]
     return celsius if unit == "celsius" else celsius * 9 / 5 + 32
 

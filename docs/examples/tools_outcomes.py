@@ -1,4 +1,4 @@
-"""What becomes of tools that fail: the model is told, and goes on; or the program is."""
+"""Handle tools that fail: report the error to the model, or raise it in the program."""
 
 import trio
 
@@ -8,11 +8,11 @@ STOCK = {"tea": 12, "coffee": 0}
 
 
 def read_stock(item: str) -> int:
-    return STOCK[item]  # as if it took long, and blocked
+    return STOCK[item]  # stands for slow, blocking work
 
 
 async def stock(item: str) -> int:
-    """Say how many packets of something there are."""
+    """Return how many packets of an item are in stock."""
     return await trio.to_thread.run_sync(read_stock, item)
 
 

@@ -1,4 +1,4 @@
-"""Print the text of a recording while it is being written down."""
+"""Print the transcript of a recording while it is being written."""
 
 import tempfile
 import wave
