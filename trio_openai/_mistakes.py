@@ -31,8 +31,8 @@ def check_in_trio() -> None:
     """Raise `RuntimeError` outside of trio, for example under asyncio."""
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
-            "TrioOpenAI works only inside of trio.run(...), and trio is not running here (is it asyncio?); in a program "
-            "without an event loop, use trio_openai.sync.SyncOpenAI"
+            "TrioOpenAI works only inside of trio.run(...), and trio is not running here (is it asyncio?); in a "
+            "program without an event loop, use trio_openai.sync.SyncOpenAI"
         )
 
 

@@ -1,19 +1,18 @@
-"""The client for programs without an event loop: the same names, without `async` and `await`.
+"""The blocking client, for programs without an event loop. It has the same names, without `async` and `await`.
 
     with SyncOpenAI() as client:
         with client.chat.completions.stream(model="gpt-4o-mini", messages=[...]) as stream:
             for text in stream.text_deltas:
                 print(text, end="")
 
-Behind it is a `TrioOpenAI` in a trio loop: in the loop that is running already if the call comes from a worker of
-`trio.to_thread.run_sync`, else in one that runs in a thread of its own. `_sync/portal.py` has the way there,
-`_sync/stream.py` the streams, `_sync/endpoints.py` the endpoints, each of which is made by `_sync/calls.py` of its
-counterpart's name.
+Every call runs in a `TrioOpenAI` in a trio loop. If the calling thread is a worker of `trio.to_thread.run_sync`, that
+is the loop that started the worker. Otherwise it is a loop in a thread of the client. `_sync/portal.py` passes calls to
+the loop, `_sync/stream.py` has the streams, `_sync/endpoints.py` the endpoints. `_sync/calls.py` makes each of their
+methods from the async method of the same name.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
@@ -23,7 +22,7 @@ import attrs
 from ._client import TrioOpenAI, client_of, keep_attributes
 from ._endpoints._endpoint import Objects, RawResponses
 from ._http.secrets import shown_url
-from ._request.api_key import Key, KeyProvider, in_thread
+from ._request.api_key import Key, KeyProvider, key_that_may_block
 from ._request.headers import hide_headers
 from ._request.options import SECRET_OPTION, ClientOptions, hide_secrets, takes_options
 from ._statistics import ClientStatistics, TransportStatistics
@@ -68,55 +67,51 @@ _WireT = TypeVar("_WireT", bound=WireObject)
 
 
 def _key(given: str | Callable[[], str] | KeyProvider | Key | None) -> Key | None:
-    if isinstance(given, Key) or not given:
-        return given or None
-    if isinstance(given, str) or not callable(given) or inspect.iscoroutinefunction(given):
-        return Key(cast("str | KeyProvider", given))
-    return Key(in_thread(given))
+    return key_that_may_block(given)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
 class SyncOptions(ClientOptions):
-    """The options of a `SyncOpenAI`: those of `TrioOpenAI`, but a function for the key may also block."""
+    """The options of a `SyncOpenAI`. They differ from `ClientOptions` in that the function for the key may block."""
 
     api_key: Key | None = attrs.field(default=None, converter=_key, metadata=SECRET_OPTION)
 
 
 class SyncOpenAI(SyncEndpoints[Objects]):
-    """A client of an OpenAI-compatible API, for threads that run no event loop.
+    """A client of an OpenAI-compatible API for threads that run no event loop.
 
-    It can be used from many threads at once. Nothing is started before the first call. Leave it (`with`, or `close`),
-    and every connection is closed, those of streams that are still open too, and its thread is gone. If that is
-    forgotten, the end of the program or the garbage collector does it.
+    Many threads can use one client at the same time. Nothing is started before the first call. Use it with `with`, or
+    call `close`: both close every connection, including those of open streams, and end the client's thread. If a
+    program forgets that, the garbage collector or the end of the program does it.
 
-    A call from a worker of `trio.to_thread.run_sync` runs in that worker's task: cancelling the task cancels the call,
-    which raises `trio.Cancelled` in the worker. (A worker with `abandon_on_cancel=True` is on its own when it has been
-    abandoned: what it is waiting for goes on, and its next step raises.) Every other call runs in one thread that
-    belongs to the client.
+    A call from a worker of `trio.to_thread.run_sync` belongs to the task that waits for the worker: if that task is
+    cancelled, the call is cancelled and raises `trio.Cancelled` in the worker. (A worker that was started with
+    `abandon_on_cancel=True` may be abandoned. Then its current call goes on, and its next one raises.) Every other call
+    runs in one thread of the client.
 
     Args:
-        api_key: as for `TrioOpenAI`; a function may also be a plain one, and may block: it is called in a thread of its
-            own.
-        base_url: as for `TrioOpenAI`, and so is the rest.
-        organization: by default `OPENAI_ORG_ID`.
-        project: by default `OPENAI_PROJECT_ID`.
-        timeout: seconds, a `Deadlines`, or None.
-        max_retries: attempts after the first, as long as no event has been handed over.
-        max_connections: requests at a time, in each event loop.
-        default_headers: added to every request.
-        default_query: added to every URL.
-        http_client: an `httpx.AsyncClient` (or `httpx2`) of your own. It belongs to one event loop: the client can then
-            be used either from workers of one `trio.run`, or from other threads.
-        proxy: as for `TrioOpenAI`.
-        trust_env: whether the environment's proxies and certificates count.
-        limiter: as for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop as well; a call in
-            another one raises RuntimeError.
-        follow_cross_origin_redirects: as for `TrioOpenAI`.
-        max_event_bytes: as for `TrioOpenAI`.
+        api_key: The API key, or a function that returns it and is called before every attempt. The function may be
+            async, or may block: then it is called in a thread.
+        base_url: As for `TrioOpenAI`.
+        organization: As for `TrioOpenAI`.
+        project: As for `TrioOpenAI`.
+        timeout: As for `TrioOpenAI`: seconds, a `Deadlines`, or None.
+        max_retries: As for `TrioOpenAI`.
+        max_connections: The number of requests at the same time, in each event loop.
+        default_headers: Headers to add to every request.
+        default_query: Parameters to add to every URL.
+        http_client: Your own `httpx.AsyncClient` (or `httpx2`). It belongs to one event loop. So you can use the client
+            either from workers of one `trio.run`, or from other threads.
+        proxy: As for `TrioOpenAI`.
+        trust_env: As for `TrioOpenAI`.
+        limiter: As for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop; a call in another
+            loop raises `RuntimeError`.
+        follow_cross_origin_redirects: As for `TrioOpenAI`.
+        max_event_bytes: As for `TrioOpenAI`.
 
     Raises:
-        OpenAIError: there is no key.
-        TypeError, ValueError: an argument is not what it should be.
+        OpenAIError: There is no key.
+        TypeError, ValueError: An option is invalid.
     """
 
     @takes_options(SyncOptions)
@@ -124,12 +119,12 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         self._start(options, TrioOpenAI)
 
     def _start(self, options: ClientOptions, client_class: type[TrioOpenAI]) -> None:
-        """Take the options and make the first client, which opens no connection yet."""
+        """Make the client of the first event loop, which checks the options. It opens no connection yet."""
         first = client_of(client_class, options)
         self._set_up(first, SyncSession(Portals(_maker(first, options, client_class))))
 
     def _set_up(self, like: TrioOpenAI, session: SyncSession) -> None:
-        """Take the options of a client, which has checked them."""
+        """Take over the options of an async client, and make the endpoints."""
         self._like = like
         self._session = session
         self.base_url = like.base_url
@@ -139,14 +134,14 @@ class SyncOpenAI(SyncEndpoints[Objects]):
 
     @property
     def with_raw_response(self) -> SyncEndpoints[RawResponses]:
-        """The endpoints, whose plain methods return a `RawResponse` with the answer in it."""
+        """The endpoints, whose methods return a `RawResponse` that holds the object."""
         copy = object.__new__(type(self))
         copy._set_up(self._like, attrs.evolve(self._session, is_raw=True))
         keep_attributes(self, copy)
         return cast("SyncEndpoints[RawResponses]", copy)
 
     def __repr__(self) -> str:
-        where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "half made"
+        where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "not initialized"
         return f"<{type(self).__name__} {where}>"
 
     def __enter__(self) -> Self:
@@ -160,13 +155,13 @@ class SyncOpenAI(SyncEndpoints[Objects]):
     def close(self) -> None:
         """Close every stream and connection, and end the client's thread. Idempotent.
 
-        Calls that are waiting in other threads raise `trio.ClosedResourceError`. This returns when all is closed; only
-        in a thread that runs an event loop it does not wait.
+        Calls that wait in other threads raise `trio.ClosedResourceError`. This returns when everything is closed. In a
+        thread that runs an event loop it returns at once, since it must not block that loop.
         """
         self._session.portals.close()
 
     def statistics(self) -> ClientStatistics:
-        """What the client holds, as of now, in all event loops that it is used from."""
+        """Return the number of open streams and the state of the pools, added up over all event loops."""
         each = [client.statistics() for client in self._session.portals.residents() or [self._like]]
         pools = [attrs.astuple(one.transport) for one in each if one.transport is not None]
         return ClientStatistics(
@@ -203,15 +198,19 @@ class SyncOpenAI(SyncEndpoints[Objects]):
     else:
 
         def stream_request(self, *where: str, **params: Any) -> SyncStreamManager[SyncStream[Any, Any]]:
-            """Stream any other endpoint inside a `with` block; the arguments are those of `TrioOpenAI`'s."""
+            """Stream any other endpoint inside a `with` block. See `TrioOpenAI.stream_request` for the arguments."""
             hide_headers(params)
             return self._session.manager(lambda client: client.stream_request(*where, **params), SyncStream)
 
     def with_options(self, **options: Any) -> Self:
-        """A client with other options, which shares this one's connections. Closing either closes them.
+        """Return a client with other options that shares the connections of this one. Closing either closes them.
 
         Args:
-            options: those of `SyncOpenAI`, but `http_client`, `max_connections`, `proxy` and `trust_env`.
+            options: The options to change. `http_client`, `max_connections`, `proxy` and `trust_env` cannot change,
+                because they belong to the connections.
+
+        Raises:
+            TypeError, ValueError: An option is unknown or invalid.
         """
         hide_secrets(type(self._like._options), options)  # pyright: ignore[reportPrivateUsage]
         copy = object.__new__(type(self))
@@ -222,10 +221,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
 
 
 class SyncAzureOpenAI(SyncOpenAI):
-    """A `SyncOpenAI` of a resource on Azure.
-
-    Args:
-        options: those of `trio_openai.AzureOpenAI`.
+    """The blocking client of a resource on Azure. Its options are those of `trio_openai.AzureOpenAI`.
 
     Raises: as `AzureOpenAI`.
     """

@@ -7,9 +7,9 @@ for `Secrets`, which removes it from whatever a server says.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 import trio
@@ -77,6 +77,21 @@ class Bearer:
             raise ValueError("the API key has a character that cannot be sent, such as a newline at its end; strip it")
 
 
+def key_that_may_block(given: Any, header: str = "Authorization", parameter: str = "api_key") -> Key | None:
+    """Return the `Key` of an option that takes a key, an async function, or a function that may block.
+
+    Args:
+        given: The value of the option, which is checked later.
+        header: The header that carries the key.
+        parameter: The name of the option.
+    """
+    if isinstance(given, Key) or not given:
+        return given or None
+    if callable(given) and not inspect.iscoroutinefunction(given):
+        given = in_thread(given)
+    return Key(given, header, parameter)
+
+
 def in_thread(function: Callable[[], str | Awaitable[str]]) -> KeyProvider:
     """Return an async function that calls a function which may block in a thread."""
 
@@ -85,6 +100,6 @@ def in_thread(function: Callable[[], str | Awaitable[str]]) -> KeyProvider:
         limiter = trio.CapacityLimiter(1)
         # The result is wrapped in a tuple, so that trio does not mistake a coroutine for an async function's.
         (answer,) = await trio.to_thread.run_sync(lambda: (function(),), abandon_on_cancel=True, limiter=limiter)
-        return await answer if isawaitable(answer) else answer
+        return await answer if inspect.isawaitable(answer) else answer
 
     return ask

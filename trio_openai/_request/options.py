@@ -153,7 +153,7 @@ class ClientOptions:
         if key is not None:
             key.check()
         elif not is_loopback(self.url.host):
-            raise OpenAIError("there is no API key: set OPENAI_API_KEY, or give TrioOpenAI(api_key=...)")
+            raise OpenAIError("there is no API key: set OPENAI_API_KEY, or pass TrioOpenAI(api_key=...)")
         return key
 
     @cached_property
@@ -254,7 +254,9 @@ def checked_url(given: str | httpx.URL, name: str) -> httpx.URL:
     if url is None:  # raised here, the error does not lead to httpx's, whose traceback holds the URL
         raise ValueError(f"{name} is not a URL: {why}" + (f", in {shown}" if name != "base_url" else ""))
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"{name} has to begin with http:// or https:// and a host, as {DEFAULT_BASE_URL}, not {shown}")
+        raise ValueError(
+            f"{name} must start with http:// or https:// and a host, as in {DEFAULT_BASE_URL}, not {shown}"
+        )
     if "%" in url.host and ":" in url.host:
         url = url.copy_with(host=host_for_os(url.host))  # an IPv6 zone, which other HTTP clients take unquoted
     if not has_port(url):

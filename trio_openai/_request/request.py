@@ -54,9 +54,12 @@ _NOT_IN_A_PATH = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control char
 
 
 def check_target(method: str, path: str) -> None:
-    """Raise `ValueError` if the method or path has a character that cannot be sent."""
+    """Raise `ValueError` unless the HTTP method and the path can be sent.
+
+    A newline in one of them would let a program's input add headers of its own to the request.
+    """
     if not _METHOD.fullmatch(method):
-        raise ValueError(f"{method!r} is not a method of HTTP, such as 'POST'")
+        raise ValueError(f"{method!r} is not an HTTP method, such as 'POST'")
     if bad := _NOT_IN_A_PATH.search(path):
         raise ValueError(f"the path {path!r} has a character that cannot be sent: {bad[0]!r}")
 
@@ -93,7 +96,7 @@ def form_of_params(params: Mapping[str, Any], files: Collection[str]) -> Form:
     for name in filter(params.__contains__, files):
         given: Any = params[name]
         if given == []:
-            raise ValueError(f"{name} is an empty list; give at least one file")
+            raise ValueError(f"{name} is an empty list; it needs at least one file")
         if is_array(given):
             uploads += [(f"{name}[]", Upload.of(name, one)) for one in given]
         else:

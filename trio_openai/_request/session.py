@@ -188,7 +188,7 @@ def _proxy_of(options: ClientOptions) -> Proxy | Route | None:
     """Return the proxy of the options, else those of the environment."""
     if options.http_client is not None:
         if options.proxy is not None or not options.trust_env:
-            raise TypeError("proxy and trust_env are options of an http_client: give them to yours")
+            raise TypeError("proxy and trust_env are options of an http_client: set them on yours")
         return None
     schemes = ("http", "https", "all")
     if options.proxy is not None or not options.trust_env or urllib.request.getproxies().keys().isdisjoint(schemes):
