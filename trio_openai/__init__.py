@@ -61,16 +61,15 @@ if TYPE_CHECKING:
         ParsedChatCompletionStream as ParsedChatCompletionStream,
         ParsedResponseStream as ParsedResponseStream,
     )
-    from ._stream.stream import (
+    from ._stream.kinds import (
         ChatCompletionStream as ChatCompletionStream,
         CompletionStream as CompletionStream,
         ImageStream as ImageStream,
         ResponseStream as ResponseStream,
         SpeechStream as SpeechStream,
-        Stream as Stream,
-        StreamCall as StreamCall,
         TranscriptionStream as TranscriptionStream,
     )
+    from ._stream.stream import Stream as Stream, StreamCall as StreamCall
     from ._stream.timings import Timings as Timings
     from ._tools.events import (
         RoundDone as RoundDone,
@@ -125,10 +124,10 @@ _NAMES = {
     "_stream.bytes": "ByteStream",
     "_stream.fanout": "Subscription",
     "_stream.parsed": "ParsedChatCompletionStream ParsedResponseStream",
-    "_stream.stream": (
-        "ChatCompletionStream CompletionStream ImageStream ResponseStream SpeechStream Stream StreamCall "
-        "TranscriptionStream"
+    "_stream.kinds": (
+        "ChatCompletionStream CompletionStream ImageStream ResponseStream SpeechStream TranscriptionStream"
     ),
+    "_stream.stream": "Stream StreamCall",
     "_stream.timings": "Timings",
     "_tools.events": "RoundDone RoundEvent RoundStarted RunEvent ToolDone ToolFailed ToolStarted",
     "_tools.run": "ChatToolRun ResponseToolRun ToolRun ToolRunStatistics",

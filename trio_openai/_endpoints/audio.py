@@ -12,7 +12,8 @@ from trio_openai._request.headers import hide_headers
 from trio_openai._request.request import PreparedRequest
 from trio_openai._request.session import Session
 from trio_openai._stream.bytes import ByteStream
-from trio_openai._stream.stream import SpeechStream, StreamCall, StreamManager, TranscriptionStream
+from trio_openai._stream.kinds import SpeechStream, TranscriptionStream
+from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
 from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
 

@@ -11,8 +11,9 @@ from trio_openai._protocols.answers import Decode, as_object
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
+from trio_openai._stream.kinds import ChatCompletionStream
 from trio_openai._stream.source import EventSource
-from trio_openai._stream.stream import ChatCompletionStream, StreamCall, StreamManager
+from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 

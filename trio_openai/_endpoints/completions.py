@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from trio_openai._protocols.completions import CompletionProtocol
-from trio_openai._stream.stream import CompletionStream, StreamCall, StreamManager
+from trio_openai._stream.kinds import CompletionStream
+from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai._wire.json import is_array
 from trio_openai.types import Completion
 from trio_openai.types.params import CompletionParams

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from trio_openai._protocols.tagged import ImageProtocol
 from trio_openai._request.session import Session
-from trio_openai._stream.stream import ImageStream, StreamCall, StreamManager
+from trio_openai._stream.kinds import ImageStream
+from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
 from trio_openai.types.params import ImageEditParams, ImageGenerateParams
 

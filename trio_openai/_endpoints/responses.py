@@ -12,8 +12,9 @@ from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
+from trio_openai._stream.kinds import ResponseStream
 from trio_openai._stream.source import EventSource
-from trio_openai._stream.stream import ResponseStream, StreamCall, StreamManager
+from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import Response, ResponseItem, ResponseItemList
 from trio_openai.types.params import (
     CallParams,

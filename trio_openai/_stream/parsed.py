@@ -15,8 +15,8 @@ from trio_openai.types import (
     Unparsed,
 )
 
+from .kinds import ChatCompletionStream, ResponseStream
 from .source import EventSource
-from .stream import ChatCompletionStream, ResponseStream
 
 T = TypeVar("T")
 

@@ -21,17 +21,16 @@ from trio_openai._mistakes import EntersBlocking
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.raw_response import RawResponse
 from trio_openai._stream.bytes import ByteStream
-from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
-from trio_openai._stream.stream import (
+from trio_openai._stream.kinds import (
     ChatCompletionStream,
     CompletionStream,
     ImageStream,
-    OpenableT,
     ResponseStream,
     SpeechStream,
-    StreamManager,
     TranscriptionStream,
 )
+from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
+from trio_openai._stream.stream import OpenableT, StreamManager
 
 from .portal import Portal, Portals
 from .stream import (
