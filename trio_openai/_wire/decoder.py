@@ -179,29 +179,27 @@ class Decoder(Generic[EventT]):
         if self._reported is not None and not self._may_be_replaced:
             raise self.fail(self._reported)
         try:
-            if self._ending is None and (messages := self._messages or self._pull()):
-                if self._to_add:
-                    self.add_up()
-                if (signal := self._decode(messages)) is not None:
+            if self._ending is None:
+                messages = self._messages or self._parser.next_events(self._decoded_ahead)
+                if messages and not self._parser.is_plain:
+                    messages = self._look_at_all(messages)
+                if messages and (signal := self._decode(messages)) is not None:
                     return signal
-            return self._go_on()
+            return None if self._ready else self._go_on()
         except APIResponseValidationError as error:
             raise self.fail(error) from error.__cause__
 
     def _go_on(self) -> Signal | None:
-        """Take the step that what has been decoded asks for."""
-        if not self._ready:
-            if self._ending is None:
-                return self._finish() if self._body_ended and not self._parser.has_more else NEED_DATA
+        """Take the step that follows the events before it: the ending, or a read, or the end of the body."""
+        if self._ending is not None:
             self._end_with(self._ending)
-        self._head.clear()  # it is kept only to say what came if there is no event
-        return None
+        return None if self._ready else self._finish() if self._body_ended and not self._parser.has_more else NEED_DATA
 
-    def _pull(self) -> list[ServerSentEvent]:
-        """Take the next messages out of the parser."""
-        parser = self._parser
-        while messages := parser.next_events(self._decoded_ahead):
-            if parser.is_plain or self._look_at(messages[0]):
+    def _look_at_all(self, messages: list[ServerSentEvent]) -> list[ServerSentEvent]:
+        """Look at messages that came alone, up to the first with data. Return it, or an empty list."""
+        while messages and not self._look_at(messages[0]):
+            messages = self._parser.next_events(self._decoded_ahead)
+            if self._parser.is_plain:
                 break
         return messages
 
@@ -219,13 +217,15 @@ class Decoder(Generic[EventT]):
         Events are decoded before their turn, since many at once cost less. That must not change anything yet. So a
         message that is not a JSON object is decoded only when all events before it have been handed out.
         """
+        if self._to_add:
+            self.add_up()
         ready, once, make, strings = self._ready, self._exactly_once, self._protocol.event, self._strings
         loads = loader_for(
             [message.data or b"" for message in messages] if len(messages) > 1 else [messages[0].data or b""]
         )
         self._messages, left = [], iter(messages)
         for message in left:
-            text = message.data or b""
+            text: Any = message.data
             try:
                 raw: Any = loads(text)
             except ValueError:
@@ -233,7 +233,7 @@ class Decoder(Generic[EventT]):
             if type(raw) is dict and not strings:
                 if once and not self._is_next(raw.get("sequence_number"), text):
                     continue
-                made: EventT | Ending[EventT] = make(raw, message.event)
+                made: Any = make(raw, message.event)
             elif ready:
                 self._messages = [message, *left]
                 break
@@ -244,10 +244,13 @@ class Decoder(Generic[EventT]):
             else:
                 made = unusual
             if type(made) is Ending:
-                self._ending, self._messages = cast("Ending[EventT]", made), list(left)
+                self._ending, self._messages = made, list(left)
                 break
-            ready.append(cast("EventT", made))
-        ready.reverse()
+            ready.append(made)
+        if self._head and (ready or self._ending is not None):
+            self._head.clear()  # it is kept only to say what came if there is no event
+        if len(ready) > 1:
+            ready.reverse()
         return None
 
     def _end_with(self, ending: Ending[EventT]) -> None:

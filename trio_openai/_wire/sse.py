@@ -302,7 +302,7 @@ class SSEParser:
                 all after it are lost.
         """
         events: list[ServerSentEvent] = []
-        if not self._blocks and not self.has_more:
+        if not self._blocks and not self._waiting and self._tail_size <= self._limit:
             return events
         at, last_id, limit = self._at, self._last_id, self._limit
         if self._large or self._extras or self._block is not None:
