@@ -53,6 +53,7 @@ END: Final = Signal.END
 NEW_CONNECTION: Final = b""
 """Between the pieces of a recorded body: what follows came by another connection, after `resume`."""
 
+_MESSAGES_AT_ONCE = 32  # decoded before other tasks may run again
 _WORDS_KEPT = 64 * 1024
 _HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
 _BOM = b"\xef\xbb\xbf"
@@ -78,7 +79,7 @@ class Decoder(Generic[EventT]):
         cursor: the last `sequence_number`, if `exactly_once`.
     """
 
-    _decoded_ahead = 32  # events; decoded ones take several times the memory of their bytes
+    _decoded_ahead = _MESSAGES_AT_ONCE  # events; decoded ones take several times the memory of their bytes
     is_full = False  # whether what it keeps has to be taken before it goes on; see `decoder_raw.py`
 
     def __init__(
@@ -179,13 +180,19 @@ class Decoder(Generic[EventT]):
         if self._reported is not None and not self._may_be_replaced:
             raise self.fail(self._reported)
         try:
-            if self._ending is None:
+            decoded = 0
+            while self._ending is None and decoded < _MESSAGES_AT_ONCE:
                 messages = self._messages or self._parser.next_events(self._decoded_ahead)
                 if messages and not self._parser.is_plain:
                     messages = self._look_at_all(messages)
-                if messages and (signal := self._decode(messages)) is not None:
+                if not messages:
+                    break
+                decoded += len(messages)
+                if (signal := self._decode(messages)) is not None:
                     return signal
-            return None if self._ready else self._go_on()
+                if self._ready:
+                    return None
+            return self._go_on()
         except APIResponseValidationError as error:
             raise self.fail(error) from error.__cause__
 
