@@ -196,13 +196,13 @@ ONLY_TRIO: dict[str, Callable[[Any], Callable[..., Any]]] = {
 @pytest.mark.parametrize("method", [*METHODS, *ONLY_TRIO])
 async def test_positional_arguments_say_to_give_them_by_name(method: str) -> None:
     async with asynchronous() as client:
-        with pytest.raises(TypeError, match=r"by their names, such as model=\.\.\."):
+        with pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
             await {**METHODS, **ONLY_TRIO}[method](client)("gpt-4", [], "third")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_positional_arguments_of_the_blocking_client_say_the_same(method: str) -> None:
-    with blocking() as client, pytest.raises(TypeError, match=r"by their names, such as model=\.\.\."):
+    with blocking() as client, pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
         with METHODS[method](client)("gpt-4", [], "third"):
             pass
 

@@ -111,5 +111,5 @@ async def test_the_parameter_of_the_other_api_is_named() -> None:
         await client.responses.create(model="m", messages=[])
     with pytest.raises(TypeError, match="did you mean 'text_format'"):
         await client.responses.create(model="m", response_format={})
-    with pytest.raises(TypeError, match=r"give the others by their names, such as model=\.\.\."):
+    with pytest.raises(TypeError, match=r"give the others by name, such as model=\.\.\."):
         await client.chat.completions.create("m", [])

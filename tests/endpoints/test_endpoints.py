@@ -413,7 +413,7 @@ async def test_the_id_may_be_given_with_a_keyword(nursery: trio.Nursery) -> None
 async def test_resume_is_for_streams() -> None:
     async with TrioOpenAI(api_key="k") as client:
         responses: Any = client.responses
-        with pytest.raises(TypeError, match="resume=True is for a stream"):
+        with pytest.raises(TypeError, match="resume=True needs a stream"):
             await responses.create(model="m", input="Hi", background=True, resume=True)
         with pytest.raises(ValueError, match="background=True"):
             await responses.create(model="m", input="Hi", stream=True, resume=True)

@@ -143,13 +143,13 @@ async def test_an_id_has_to_be_one(nursery: trio.Nursery, bad: Any) -> None:
             client.responses.input_items.list(bad)
 
 
-async def test_what_is_given_without_a_keyword_is_counted(nursery: trio.Nursery) -> None:
+async def test_positional_arguments_are_counted(nursery: trio.Nursery) -> None:
     retrieve, chat = CASES[NAMES.index("responses.retrieve")], CASES[NAMES.index("chat.completions")]
     for case, where, given, words in [
         (retrieve, (), {}, "response_id is missing: give it as the first argument"),
-        (retrieve, ("a", "b"), {}, "takes 1 argument(s), and 2 were given"),
+        (retrieve, ("a", "b"), {}, "takes 1 positional argument(s), and 2 were given"),
         (retrieve, ("a",), {"response_id": "a"}, "given twice"),
-        (chat, ("m",), {}, "takes no argument(s)"),
+        (chat, ("m",), {}, "takes no positional argument(s)"),
     ]:
         for error in await refusals(nursery, case, *where, **given):
             assert isinstance(error, TypeError)
@@ -214,14 +214,14 @@ DICTS = [value for name, value in vars(params).items() if name.endswith("Params"
 
 @pytest.mark.parametrize("typed_dict", DICTS, ids=lambda typed_dict: typed_dict.__name__)
 def test_every_declared_type_can_be_checked(typed_dict: Any) -> None:
-    """No annotation is of a kind that the checks do not know, and required parameters are seen as such."""
+    """The checks know every class that an annotation names, and find the required parameters."""
     checks = Parameters(typed_dict, unchecked=("image", "markup", "mask", "file"))
-    kinds = checks._kinds
-    for name, kind in kinds.items():
-        assert kind is None or kind.words, name
-        assert kind is None or kind.classes or kind.is_listed, name
+    accepted = checks._accepted
+    for name, takes in accepted.items():
+        assert takes is None or takes.words, name
+        assert takes is None or takes.classes or takes.is_list, name
     hints = typing.get_type_hints(typed_dict, localns={"Deadlines": object})
-    assert kinds.keys() == hints.keys()
+    assert accepted.keys() == hints.keys()
     assert checks._required == typed_dict.__required_keys__
 
 

@@ -159,7 +159,7 @@ async def test_an_event_may_have_an_error_member(nursery: trio.Nursery) -> None:
 BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((5, "/x"), {}, "the method and the path first"),
     (("POST", None), {}, "the method and the path first"),
-    (("POST", "x"), {}, "begins with a slash"),
+    (("POST", "x"), {}, "needs a leading slash"),
     (("POST", "/x"), {"json": [1]}, "json takes a dictionary"),
     (("GET", "/x"), {"json": {}}, "GET request has no body"),
     (("POST", "/x"), {"model": "m"}, "extra_body"),

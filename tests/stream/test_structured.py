@@ -355,7 +355,7 @@ async def test_a_format_that_cannot_be_is_refused_before_anything_is_sent(nurser
             (
                 responses,
                 {**RESPONSE, "text_format": Answer, "text": {}},
-                "text_format and text both say .* give one",
+                "text_format and text both set .* give one",
             ),
             (responses, {**RESPONSE, "text_format": Answer, "text": {"format": {"type": "text"}}}, "give one of them"),
         ]

@@ -562,9 +562,9 @@ def no_annotation(city) -> None:  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize(
     ("error", "words", "given"),
     [
-        (TypeError, "run_tools takes tools, a list of functions", {}),
-        (TypeError, "run_tools takes tools, a list of functions", {"tools": {"type": "function"}}),
-        (TypeError, "of a dictionary of type 'function' there is nothing to call", {"tools": [{"type": "function"}]}),
+        (TypeError, "run_tools needs tools=", {}),
+        (TypeError, "run_tools needs tools=", {"tools": {"type": "function"}}),
+        (TypeError, "cannot call a tool that is a dictionary of type 'function'", {"tools": [{"type": "function"}]}),
         (TypeError, "its parameter city has no annotation: write city: str", {"tools": [no_annotation]}),
         (ValueError, "two tools are named 'add'", {"tools": [add, Tool.of(nap, name="add")]}),
         (ValueError, "max_rounds takes a whole number, at least 1", {"tools": [add], "max_rounds": 0}),

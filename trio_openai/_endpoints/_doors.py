@@ -1,8 +1,21 @@
-"""The doors of an endpoint that streams: `stream`, `start_stream`, `call`, and `create`. All of them are here.
+"""The doors of an endpoint that streams: `stream`, `start_stream`, `call` and `create`.
 
-An endpoint says in its class's attributes what is its own. The types of its doors stand there too, under `if
-TYPE_CHECKING`: they are the parameters' `TypedDict` and the classes of its stream and of its plain answer, and there is
-no other way to tell a type checker of a method that takes another `TypedDict` in each subclass.
+A door is a way to send a request. All doors of an endpoint take the same parameters and lead to the same `Stream`
+class. They differ in who reads the socket, and in what ends the stream:
+
+* `stream(...)` is an `async with` block. The task that iterates the stream reads the socket.
+* `start_stream(nursery, ...)` starts a task in that nursery, which reads ahead into a bounded buffer.
+* `call(...)` sends nothing. It describes a request for `stream_many`, `run_many` or `race`.
+* `create(...)` returns the whole result. With `stream=True`, it returns an open stream that the caller has to close.
+
+An endpoint is a subclass that states what differs: its path, its `Parameters`, the class of its stream and the protocol
+that reads its events. Everything passes through `_stream_maker`, which checks and encodes the parameters at once, so
+that mistakes raise where the program makes them. It returns a function that makes the stream, because `race` and
+`run_many` may start a call later, and `run_tools` starts one stream after another.
+
+The types of the doors are declared in each endpoint under `if TYPE_CHECKING`. Python cannot express "a method that
+takes the keys of this `TypedDict`" with a type variable, so they cannot be inherited. `_endpoint.py` explains how the
+types of `with_raw_response` follow from them.
 """
 
 from __future__ import annotations
@@ -10,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-import attrs
 import trio
 
 from trio_openai._protocols.answers import Decode, as_object
@@ -21,220 +33,193 @@ from trio_openai._request.session import Session
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import StreamCall, StreamManager, StreamT, open_stream, start
 from trio_openai._wire.protocol import StreamProtocol
-from trio_openai._wire.text import path_segment
 
 from ._endpoint import Endpoint, ReturnsT
-from ._parameters import Parameters, refuse_positional
+from ._operations import Params, fill_path
+from ._parameters import Parameters
 
 WholeT = TypeVar("WholeT")
-Params = dict[str, Any]
+MakeStream = Callable[[EventSource[Any, Any]], StreamT]
 MakeProtocol = Callable[[], StreamProtocol[Any, Any]]
 
 DEFAULT_BUFFER = 64
-"""Events that a task may read ahead of whoever iterates the stream."""
+"""The number of events that `start_stream` reads ahead."""
 
 
 class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
-    """An endpoint that answers plainly or by a stream.
+    """An endpoint that returns its result as a whole or as a stream.
 
-    Parameters are the API's, and the same at every door. Beside them, every call takes:
+    All methods take the API's parameters by name. They also take:
 
-    * `extra_headers`, `extra_query`, `extra_body`: added to the request;
-    * `timeout`: as for `TrioOpenAI`.
-
-    A parameter that this library does not know goes into `extra_body`.
+    * `extra_headers`, `extra_query`, `extra_body`: dictionaries that are added to the request. `extra_body` is the
+      place for parameters that this library does not know.
+    * `timeout`: seconds or `Deadlines`, as in `TrioOpenAI`, for this request only.
     """
 
     _session: Session
     _method: ClassVar[str] = "POST"
-    _path: ClassVar[str]  # with `{names}` of what is given without a keyword
+    _path: ClassVar[str]  # with places in braces; see `_operations.py`
     _parameters: ClassVar[Parameters]
-    _files: ClassVar[tuple[str, ...]] = ()  # parameters that are files: then the body is a form
+    _files: ClassVar[tuple[str, ...]] = ()  # names of the parameters that are files; then the body is a form
     _asks_for_stream: ClassVar[Mapping[str, Any]] = {"stream": True}
-    _stream_class: Callable[[EventSource[Any, Any]], StreamT]
+    _stream_class: MakeStream[StreamT]
     _answer: type[WholeT]
 
-    # What an endpoint may have of its own.
+    # An endpoint overrides these if its stream or its result depends on the parameters.
 
     def _protocol(self, params: Params) -> MakeProtocol:
-        """What makes the protocol of a stream that was asked for with these parameters."""
+        """Return a function that makes the protocol of a stream with these parameters."""
         raise NotImplementedError
 
-    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], StreamT], MakeProtocol]:
-        """What makes such a stream, and what makes its protocol."""
+    def _makers(self, params: Params) -> tuple[MakeStream[StreamT], MakeProtocol]:
+        """Return two functions, which make the stream and its protocol. May change `params`."""
         return self._stream_class, self._protocol(params)
 
     def _decode(self, params: Params) -> Decode[WholeT]:  # noqa: ARG002
-        """What makes an object of the plain answer."""
+        """Return a function that makes the whole result of the response's body. May change `params`."""
         return as_object(self._answer)
 
-    def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], StreamT]:
-        """Check and encode the parameters of a stream. Returns what makes it, as often as that is wanted."""
+    def _stream_maker(self, where: tuple[str, ...], params: Params) -> Callable[[], StreamT]:
+        """Check and encode the parameters, and return a function that makes a stream each time it is called.
+
+        Raises:
+            TypeError, ValueError: A parameter cannot be sent.
+        """
         session = self._session
-        path, checked = self._checked(where, params)
-        make_stream, make_protocol = self._kind(checked)
-        request = self._prepared(path, checked, stream=True)
+        path, checked = self._check(where, params)
+        make_stream, make_protocol = self._makers(checked)
+        request = self._prepare(path, checked, stream=True)
         return lambda: make_stream(EventSource(Exchange(session, request), make_protocol))
 
-    # What all have in common.
+    # All endpoints share the rest.
 
-    def _checked(self, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
-        """The path, and the parameters that are not in it."""
-        hide_headers(params)  # where the caller's frame has them too
-        path, params = at(self._path, where, params)
+    def _check(self, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
+        """Return the path and the checked parameters that belong into the body or the query."""
+        hide_headers(params)  # changes the dictionary in the caller's frame as well, which a traceback may show
+        path, params = fill_path(self._path, where, params)
         return path, self._parameters.check(params)
 
-    def _prepared(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
+    def _prepare(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         always = self._asks_for_stream if stream else None
         return self._session.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
 
-    async def _make(self, where: tuple[str, ...], stream: object, params: Params) -> StreamT | WholeT:
+    async def _create_or_stream(self, where: tuple[str, ...], stream: object, params: Params) -> StreamT | WholeT:
         hide_headers(params)
         if stream not in (None, True, False):
-            raise TypeError("stream takes True or False")
+            raise TypeError(f"stream takes True or False, not {type(stream).__name__}")
         if stream:
-            opened = self._opening(where, params)()
+            opened = self._stream_maker(where, params)()
             await open_stream(opened)
             if not self._session.is_raw:
                 return opened
             from trio_openai._request.raw_response import raw_stream
 
             return cast("StreamT", raw_stream(opened))
-        path, checked = self._checked(where, params)
+        path, checked = self._check(where, params)
         decode = self._decode(checked)
-        return await Exchange(self._session, self._prepared(path, checked, stream=False)).answer(decode)
+        return await Exchange(self._session, self._prepare(path, checked, stream=False)).answer(decode)
 
-    if not TYPE_CHECKING:  # a checker finds the doors of each endpoint in its own class
+    if not TYPE_CHECKING:  # each endpoint declares the types of its doors
 
         def stream(self, *where: str, **params: Any) -> StreamManager[StreamT]:
-            """Stream the answer inside an `async with` block. The request is sent when the block is entered.
+            """Stream the response inside an `async with` block.
+
+            The request is sent when the block is entered. Leaving the block closes the stream, in whatever way.
+
+            Args:
+                where: The id in the path, for endpoints that have one.
+                params: The API's parameters.
+
+            Returns:
+                A context manager. `as` gives the stream.
 
             Raises:
-                TypeError, ValueError: a parameter cannot be sent.
-                APIError: on entering the block, and while iterating.
+                TypeError, ValueError: A parameter cannot be sent.
+                APIError: Entering the block or iterating the stream failed. The connection is closed.
             """
-            return StreamManager(self._opening(where, streamed(params)))
+            return StreamManager(self._stream_maker(where, without_stream(params)))
 
         async def start_stream(
             self, nursery: trio.Nursery, *where: str, buffer: int = DEFAULT_BUFFER, **params: Any
         ) -> StreamT:
-            """Stream the answer inside a nursery: a task in it reads the stream, into a buffer of so many events.
+            """Stream the response in a task of your nursery, which reads ahead.
 
-            The task ends with the stream. Cancelling the nursery, or `aclose()`, closes the stream.
+            The task ends with the stream. Cancelling the nursery closes the stream, and so does `stream.aclose()`.
+
+            Args:
+                nursery: The nursery that the reading task runs in.
+                where: The id in the path, for endpoints that have one.
+                buffer: The number of events to read ahead.
+                params: The API's parameters.
+
+            Returns:
+                The stream, after the response's headers have arrived.
 
             Raises:
-                TypeError, ValueError: a parameter cannot be sent.
-                APIError: now, and while iterating. Out of the nursery, if nobody iterates and nobody has subscribed.
+                TypeError, ValueError: A parameter cannot be sent.
+                APIError: The request failed, now or while iterating. If no task iterates and nothing subscribes, the
+                    nursery raises it.
             """
-            return await start(self._opening(where, streamed(params)), nursery, buffer)
+            return await start(self._stream_maker(where, without_stream(params)), nursery, buffer)
 
         def call(self, *where: str, key: object = None, **params: Any) -> StreamCall[StreamT]:
-            """A call to be made by `stream_many`, `run_many` or `race`; `key` is what tells it apart.
+            """Describe a request for `stream_many`, `run_many` or `race`. Nothing is sent.
+
+            Args:
+                where: The id in the path, for endpoints that have one.
+                key: Any object that identifies the call in the results.
+                params: The API's parameters.
 
             Raises:
-                TypeError, ValueError: a parameter cannot be sent.
+                TypeError, ValueError: A parameter cannot be sent.
             """
-            return StreamCall(key, self._opening(where, streamed(params)))
+            return StreamCall(key, self._stream_maker(where, without_stream(params)))
 
 
 class CreatingEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
-    """One whose third door, and whose plain answer, is called `create`."""
+    """A streaming endpoint with a `create` method, such as `client.chat.completions`."""
 
     if not TYPE_CHECKING:
 
         async def create(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
-            """Make a call and return the whole answer; with `stream=True`, its stream.
+            """Send a request and return its whole result, or with `stream=True` an open stream.
 
-            Such a stream is closed by `aclose()` or `async with`, and with the client at the latest.
+            Close such a stream with `aclose()` or `async with`. If you do not, it stays open until the client closes.
+
+            Args:
+                where: The id in the path, for endpoints that have one.
+                stream: Whether to return a stream.
+                params: The API's parameters.
 
             Raises:
-                TypeError, ValueError: a parameter cannot be sent.
-                APIError: it failed.
+                TypeError, ValueError: A parameter cannot be sent.
+                APIError: The request failed. The connection is closed.
             """
-            return await self._make(where, stream, params)
+            return await self._create_or_stream(where, stream, params)
 
 
 class CalledEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
-    """One that is called itself, as a method: `await client.images.generate(...)`."""
+    """A streaming endpoint that is itself called, such as `await client.images.generate(...)`."""
 
     if not TYPE_CHECKING:
 
         async def __call__(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
-            """As `create` of other endpoints."""
-            return await self._make(where, stream, params)
+            """Send a request and return its whole result, or with `stream=True` an open stream.
+
+            The arguments, the result and the errors are those of `create` on other endpoints.
+            """
+            return await self._create_or_stream(where, stream, params)
 
 
-@attrs.frozen(eq=False, repr=False)
-class Asking(Generic[WholeT]):
-    """An endpoint that only answers plainly.
+def without_stream(params: Params) -> Params:
+    """Remove a `stream=True` from the parameters of a door that always streams.
 
-    Attributes:
-        method: of HTTP.
-        path: with `{names}` of what is given without a keyword.
-        parameters: the API's.
-        decode: makes an object of the answer.
-    """
-
-    method: str
-    path: str
-    parameters: Parameters
-    decode: Decode[WholeT]
-
-    async def __call__(self, session: Session, where: tuple[str, ...], params: Params) -> WholeT:
-        """Make a call."""
-        return await Exchange(session, self.prepared(session, where, params)).answer(self.decode)
-
-    def prepared(self, session: Session, where: tuple[str, ...], params: Params) -> PreparedRequest:
-        """Check and encode the parameters.
-
-        Raises:
-            TypeError, ValueError: one cannot be sent.
-        """
-        hide_headers(params)
-        path, params = at(self.path, where, params)
-        return session.prepare(self.method, path, self.parameters.check(params), stream=False)
-
-
-def at(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:
-    """A path with its places filled by what was given for them, without a keyword or with one; and the rest.
+    Programs ported from openai-python often still pass it.
 
     Raises:
-        TypeError: there are too few, too many, or others than strings.
-        ValueError: one is empty, or leads elsewhere.
+        TypeError: `stream` is something else.
     """
-    if "{" not in path and not where:
-        return path, params
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    if len(where) > len(names):
-        refuse_positional(len(where), len(names))
-    rest = dict(params)
-    for number, name in enumerate(names):
-        if number < len(where) and name in rest:
-            raise TypeError(f"{name} is given twice")
-        if number >= len(where) and name not in rest:
-            raise TypeError(f"{name} is missing: give it as the first argument")
-        given = where[number] if number < len(where) else rest.pop(name)
-        path = path.replace(f"{{{name}}}", segment(name, given))
-    return path, rest
-
-
-def segment(name: str, given: object) -> str:
-    """Quote an id so that it is one segment of a path.
-
-    Raises:
-        TypeError: it is not a string.
-        ValueError: it is empty, or it leads to another path.
-    """
-    if not isinstance(given, str):
-        raise TypeError(f"{name} takes a string, not {type(given).__name__}")
-    if given.strip() in ("", ".", ".."):
-        raise ValueError(f"{name} takes the id of an object, not {given!r}")
-    return path_segment(given)
-
-
-def streamed(params: Params) -> Params:
-    """The parameters of a call that streams without being told."""
     if params.pop("stream", True) is not True:
         hide_headers(params)
-        raise TypeError("this always streams; for a plain answer leave the door out, as in create(...)")
+        raise TypeError("this always streams: remove stream=..., or call create(...) for the whole result")
     return params

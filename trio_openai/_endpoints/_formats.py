@@ -1,4 +1,9 @@
-"""Parameters that take a class as the format of the answer."""
+"""Structured outputs: parameters that take a class as the format of the result.
+
+A class given as `response_format` (Chat Completions) or `text_format` (Responses) is replaced by its JSON schema, and
+the result is parsed into an instance of it. The code for that is imported with the first class, because few programs
+use it.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +14,24 @@ from trio_openai._mistakes import format_hint
 from trio_openai._protocols.answers import Decode, as_object
 from trio_openai.types import WireObject
 
-if TYPE_CHECKING:  # they are imported when a class is given: they need what not everybody has installed
+from ._operations import Params
+
+if TYPE_CHECKING:
     from trio_openai._protocols.structured.answer_format import AnswerFormat
     from trio_openai.types import ParsedChatCompletion, ParsedResponse
 
-Params = dict[str, Any]
 ParsedT = TypeVar("ParsedT", "ParsedChatCompletion[Any]", "ParsedResponse[Any]")
 
 
 def chat_format(params: Params) -> AnswerFormat[Any] | None:
-    """The format that a class given as `response_format` stands for, which takes its place; None if there is none.
+    """Replace a class given as `response_format` by its JSON schema.
+
+    Returns:
+        The format that parses the result, or None if `response_format` is not a class.
 
     Raises:
-        TypeError: the class has something that a schema cannot say, or it is none.
-        ImportError: what is needed for it is not installed.
+        TypeError: `response_format` is neither a dictionary nor a class with fields, or a field's type has no schema.
+        ImportError: A package that the class needs is not installed.
     """
     given = params.get("response_format")
     if given is None or isinstance(given, Mapping | WireObject):
@@ -33,18 +42,27 @@ def chat_format(params: Params) -> AnswerFormat[Any] | None:
 
 
 def text_format(params: Params) -> AnswerFormat[Any] | None:
-    """The same for `text_format`, which becomes a member of `text`. Raises the same."""
+    """Replace a class given as `text_format` by its JSON schema in `text`.
+
+    Returns:
+        The format that parses the result, or None if there is no `text_format`.
+
+    Raises:
+        TypeError: `text_format` is not a class with fields, a field's type has no schema, or `text` is given as well.
+        ImportError: A package that the class needs is not installed.
+    """
     given = params.pop("text_format", None)
     if given is None:
         return None
     if params.get("text") is not None:
         raise TypeError(
-            "text_format and text both say what the text shall be: give one of them "
-            '(with text_format, other members of text as extra_body={"text": ...})'
+            "text_format and text both set the format of the text: give one of them "
+            '(with text_format, pass other members of text as extra_body={"text": ...})'
         )
     wanted = _format("text_format", given, "a class made by attrs.define" if isinstance(given, type) else "a class")
     params["text"] = text = {"format": {"type": "json_schema", **wanted.json_schema}}
     extra = params.get("extra_body")
+    # `extra_body` replaces whole parameters, so its `text` would drop the schema.
     if isinstance(extra, Mapping) and isinstance(more := cast("Params", extra).get("text"), Mapping):
         params["extra_body"] = {**cast("Params", extra), "text": {**cast("Params", more), **text}}
     return wanted
@@ -61,6 +79,6 @@ def _format(parameter: str, given: Any, takes: str) -> AnswerFormat[Any]:
 
 
 def as_parsed(cls: type[ParsedT], wanted: AnswerFormat[Any]) -> Decode[ParsedT]:
-    """A plain answer that can be parsed."""
+    """Return a function that makes a parsed result of a response's body."""
     make = as_object(cls)
     return lambda content: make(content).judged_by(wanted.judge, is_whole=True)

@@ -1,7 +1,13 @@
-"""The parameters of a call, checked before anything is sent, by the types that `types/params.py` declares.
+"""Checks of a call's arguments, before anything is sent.
 
-A check is meant to find a slip of the program, and costs a look at the value's class: a dictionary's members, the range
-of a number and the meaning of a word are for the server to judge. None passes wherever it stands for "not given".
+The types come from the `TypedDict`s in `types/params.py`, so a parameter is declared once for type checkers and for
+these checks. The purpose is to find mistakes of the program early: a misspelled name, a missing parameter, a string
+instead of a list. A check looks at a value's class and nothing more, so it costs little. The members of a dictionary,
+the range of a number and the spelling of an enumerated string are left to the server, which may know values that are
+newer than this library.
+
+None means "not given" for every parameter that is not required. Any iterable passes for a list, because a generator or
+a tuple of messages is natural in Python, and is sent as a list.
 """
 
 from __future__ import annotations
@@ -24,8 +30,8 @@ from trio_openai.types.params import CallParams
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_EVERY_CALL = frozenset(CallParams.__annotations__)  # checked where they are used
-_NOTHING_MADE = cast("Mapping[str, Callable[[object], object]]", {})
+_EVERY_CALL = frozenset(CallParams.__annotations__)  # such as `timeout`; checked where they are used
+_NO_ITEMS = cast("Mapping[str, Callable[[object], object]]", {})
 _EXAMPLES = {
     "messages": ', such as [{"role": "user", "content": "..."}]',
     "model": ', such as "gpt-4o-mini"',
@@ -33,20 +39,20 @@ _EXAMPLES = {
 
 
 @attrs.frozen(eq=False, repr=False)
-class _Kind:
-    """What a parameter may be.
+class _Accepted:
+    """The values that a parameter accepts.
 
     Attributes:
-        exact: classes of values that need no closer look.
-        classes: classes whose instances are welcome.
-        is_listed: whether any iterable is, which is sent as a list.
-        of_objects: whether its items have to be objects.
-        words: what that is, in a sentence.
+        exact: Classes whose direct instances pass without another check. This is the fast path.
+        classes: Classes whose instances pass, including those of subclasses.
+        is_list: Whether any iterable passes, and is sent as a list.
+        of_objects: Whether the items of a list have to be dictionaries or wire objects.
+        words: A description for error messages, such as "a string or a list".
     """
 
     exact: frozenset[type]
     classes: tuple[type, ...]
-    is_listed: bool
+    is_list: bool
     of_objects: bool
     words: str
 
@@ -55,16 +61,17 @@ class Parameters:
     """The parameters of one endpoint.
 
     Args:
-        typed_dict: the `TypedDict` that declares them.
-        unchecked: names of those that are looked at where they are used.
-        items: what makes an item of a list what is sent of it, by the name of the parameter.
+        typed_dict: The `TypedDict` that declares them.
+        unchecked: Names of parameters that are checked where they are used.
+        items: For parameters that are lists, a function that makes the JSON of an item. `tools` needs one, because its
+            items may be functions.
     """
 
     def __init__(
         self,
         typed_dict: Any,
         unchecked: Collection[str] = (),
-        items: Mapping[str, Callable[[object], object]] = _NOTHING_MADE,
+        items: Mapping[str, Callable[[object], object]] = _NO_ITEMS,
     ) -> None:
         self._typed_dict = typed_dict
         self._items = items
@@ -72,10 +79,10 @@ class Parameters:
         self._required: frozenset[str] = typed_dict.__required_keys__
 
     def check(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The parameters as they are sent: the same, with lists in place of other iterables.
+        """Return the parameters as they are sent. Other iterables have become lists.
 
         Raises:
-            TypeError: one is missing, or is not of its type, or not known here.
+            TypeError: A parameter is missing, is unknown, or has the wrong type.
         """
         if not self._required <= given.keys():
             raise TypeError(_missing(sorted(self._required - given.keys())))
@@ -83,61 +90,62 @@ class Parameters:
             if _is_listable(items := given.get(name)):
                 given = {**given, name: [make(item) for item in items]}
         checked = dict(given)
-        kinds = self._kinds
+        accepted = self._accepted
         for name, value in given.items():
-            kind = kinds.get(name, _NONE)
-            if kind is None:
+            takes = accepted.get(name, _UNKNOWN)
+            if takes is None:
                 continue
-            if kind is _NONE:
-                raise TypeError(_unknown(name, kinds))
-            if type(value) not in kind.exact:
-                checked[name] = self._looked_at(name, value, kind)
-            if kind.of_objects:
-                _check_items(name, checked[name], kind)
+            if takes is _UNKNOWN:
+                raise TypeError(_unknown(name, accepted))
+            if type(value) not in takes.exact:
+                checked[name] = self._convert(name, value, takes)
+            if takes.of_objects:
+                _check_items(name, checked[name], takes)
         return checked
 
-    def _looked_at(self, name: str, value: Any, kind: _Kind) -> Any:
+    def _convert(self, name: str, value: Any, takes: _Accepted) -> Any:
         if value is None and name not in self._required:
             return None
-        if isinstance(value, kind.classes) and not (isinstance(value, bool) and bool not in kind.classes):
+        # True is an int in Python, but `n=True` is a mistake.
+        if isinstance(value, takes.classes) and not (isinstance(value, bool) and bool not in takes.classes):
             return value
-        if kind.is_listed and _is_listable(value):
+        if takes.is_list and _is_listable(value):
             return list(value)
-        raise TypeError(f"{name} takes {kind.words}{_EXAMPLES.get(name, '')}, not {_class_name(value)}")
+        raise TypeError(f"{name} takes {takes.words}{_EXAMPLES.get(name, '')}, not {_class_name(value)}")
 
     @cached_property
-    def _kinds(self) -> dict[str, _Kind | None]:
-        """What each may be; made when it is first needed, since few programs use all endpoints."""
+    def _accepted(self) -> dict[str, _Accepted | None]:
+        # Evaluating the annotations takes milliseconds, so it waits until a program uses the endpoint.
         hints = typing.get_type_hints(self._typed_dict, localns={"Deadlines": Deadlines})
-        return {name: None if name in self._unchecked else _kind(hint) for name, hint in hints.items()}
+        return {name: None if name in self._unchecked else _accepted_by(hint) for name, hint in hints.items()}
 
 
-_NONE = _Kind(frozenset(), (), is_listed=False, of_objects=False, words="")  # of no parameter
+_UNKNOWN = _Accepted(frozenset(), (), is_list=False, of_objects=False, words="")
 
 
-def _check_items(name: str, items: object, kind: _Kind) -> None:
+def _check_items(name: str, items: object, takes: _Accepted) -> None:
     for item in items if is_array(items) else ():
         if type(item) is not dict and not isinstance(item, Mapping | WireObject):
-            words = f"{name} takes {kind.words}{_EXAMPLES.get(name, '')}"
+            words = f"{name} takes {takes.words}{_EXAMPLES.get(name, '')}"
             raise TypeError(f"{words}; one of its items is of type {_class_name(item)}")
 
 
-def _kind(annotation: Any) -> _Kind:
+def _accepted_by(annotation: Any) -> _Accepted:
     members = set(_members(annotation))
     lists = [member for member in members if typing.get_origin(member) in _LISTS]
     plain = {_plain(member) for member in members.difference(lists)}
     classes = tuple(cls for one in plain for cls in _CLASSES[one])
-    return _Kind(
+    return _Accepted(
         exact=frozenset(cls for cls in (*classes, *([list] if lists else [])) if cls is not Mapping),
         classes=classes,
-        is_listed=bool(lists),
+        is_list=bool(lists),
         of_objects=any(not set(_members(arg)).isdisjoint((WireObject,)) for one in lists for arg in one.__args__),
         words=" or ".join([_WORDS[one] for one in _WORDS if one in plain] + (["a list"] if lists else [])),
     )
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    """Those of a union, or the one."""
+    """Return the members of a union without None, or the annotation itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return tuple(member for member in typing.get_args(annotation) if member is not types.NoneType)
     return (annotation,)
@@ -180,29 +188,37 @@ def _missing(names: list[str]) -> str:
     return f"{what} {'is' if len(names) == 1 else 'are'} missing: give {', '.join(f'{name}=...' for name in names)}"
 
 
-_SAME = {"messages": "input", "input": "messages", "max_tokens": "max_output_tokens", "response_format": "text_format"}
-"""What one API calls otherwise than the other."""
+_OTHER_NAMES = {
+    "messages": "input",
+    "input": "messages",
+    "max_tokens": "max_output_tokens",
+    "response_format": "text_format",
+}
+"""Parameters that Chat Completions and Responses name differently."""
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    import difflib  # not for a program that is right
+    import difflib  # only for error messages
 
     known = list(known)
-    close = [_SAME[name]] if _SAME.get(name) in known else difflib.get_close_matches(name, known, n=1)
+    close = [_OTHER_NAMES[name]] if _OTHER_NAMES.get(name) in known else difflib.get_close_matches(name, known, n=1)
     perhaps = f"did you mean {close[0]!r}? Otherwise " if close else ""
     return f"there is no parameter {name!r} here: {perhaps}give it as extra_body={{{name!r}: ...}}"
 
 
-# Arguments without a keyword.
+# Positional arguments.
 
 
 def by_name_only(method: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Have an endpoint's method say which arguments it takes by name, if it is given more without one."""
-    takes: int = cast("Any", method).__code__.co_argcount - 1
+    """Make a method raise a helpful error if it is given too many positional arguments.
+
+    Python's own error would not say that parameters such as `model` have to be given by name.
+    """
+    takes: int = cast("Any", method).__code__.co_argcount - 1  # without `self`
 
     @functools.wraps(method)
     def checked(self: Any, *where: Any, **params: Any) -> _T:
-        hide_headers(params)  # which a traceback shows in this frame as well
+        hide_headers(params)  # a traceback that shows local variables shows those of this frame, too
         if len(where) > takes:
             refuse_positional(len(where), takes)
         made: _T = cast("Any", method)(self, *where, **params)
@@ -212,8 +228,8 @@ def by_name_only(method: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def refuse_positional(given: int, takes: int = 0) -> NoReturn:
-    """Raise the error for arguments that have to be given by name."""
+    """Raise the error for too many positional arguments."""
     raise TypeError(
-        f"without a keyword this takes {takes or 'no'} argument(s), and {given} were given: give the others by their "
-        "names, such as model=..."
+        f"this takes {takes or 'no'} positional argument(s), and {given} were given: give the others by name, such as "
+        "model=..."
     )

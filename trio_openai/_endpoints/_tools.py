@@ -1,17 +1,21 @@
-"""Tools as parameters: functions among the dictionaries of `tools`."""
+"""Python functions in the parameter `tools`, and the start of `run_tools`.
+
+The code in `_tools/` is imported with the first function that a program passes. Most programs pass none.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from trio_openai._stream.stream import Stream
 from trio_openai.types._base import WireObject
 
-from ._parameters import Parameters
+from ._doors import StreamingEndpoint, without_stream
+from ._operations import Params
 
-if TYPE_CHECKING:  # imported with the first tool
+if TYPE_CHECKING:
     from trio_openai._tools.conversation import Conversation
     from trio_openai._tools.run import OnError, RunT
     from trio_openai._tools.tool import Tool
@@ -21,21 +25,21 @@ DEFAULT_TOOLS_AT_A_TIME = 10
 
 
 def chat_tool(given: object) -> object:
-    """An item of `tools` as Chat Completions take it.
+    """Return an item of `tools` as the JSON that Chat Completions takes.
 
     Raises:
-        TypeError, ValueError: it cannot be made into one.
-        ImportError: what is needed for it is not installed.
+        TypeError, ValueError: The item cannot be made into a tool.
+        ImportError: A package that its parameters need is not installed.
     """
     if isinstance(given, Mapping | WireObject):
         return cast("object", given)
-    from trio_openai._tools.tool import tool_of  # most programs need none of it
+    from trio_openai._tools.tool import tool_of
 
     return tool_of(given).for_chat()
 
 
 def response_tool(given: object) -> object:
-    """An item of `tools` as Responses take it. Raises the same."""
+    """Return an item of `tools` as the JSON that Responses takes. The errors are those of `chat_tool`."""
     if isinstance(given, Mapping | WireObject):
         return cast("object", given)
     from trio_openai._tools.tool import tool_of
@@ -44,30 +48,31 @@ def response_tool(given: object) -> object:
 
 
 def run(
+    endpoint: StreamingEndpoint[Any, Any, Any],
     run_class: type[RunT],
-    converse: Callable[[dict[str, Any]], Conversation[Any]],
-    opening: Callable[[dict[str, Any]], Callable[[], Stream[Any, Any]]],
-    parameters: Parameters,
-    params: dict[str, Any],
+    converse: Callable[[Params], Conversation[Any]],
+    params: Params,
     *,
     max_rounds: int,
     max_concurrent: int,
     on_error: OnError,
 ) -> AbstractAsyncContextManager[RunT]:
-    """A run of an endpoint's model with tools, for `async with`.
+    """Return a context manager that runs an endpoint's model with tools.
 
     Raises:
-        TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
+        TypeError, ValueError: A parameter cannot be sent, or a tool cannot be called.
     """
     from trio_openai._tools.run import Plan, running
 
+    params = without_stream(params)
     for name, number in (("max_rounds", max_rounds), ("max_concurrent", max_concurrent)):
         if type(number) is not int or number < 1:
             raise ValueError(f"{name} takes a whole number, at least 1")
     if on_error not in ("tell_model", "raise"):
         raise ValueError('on_error takes "tell_model" or "raise"')
-    tools, listed = _toolbox(params.get("tools"))
-    conversation = converse(parameters.check({**params, "tools": listed}))
+    tools, listed = _split(params.get("tools"))
+    conversation = converse(endpoint._parameters.check({**params, "tools": listed}))  # pyright: ignore[reportPrivateUsage]
+    opening = functools.partial(endpoint._stream_maker, ())  # pyright: ignore[reportPrivateUsage]
     plan = Plan[Any](
         conversation=conversation,
         opening=opening,
@@ -80,12 +85,12 @@ def run(
     return running(run_class, plan)
 
 
-def _toolbox(given: object) -> tuple[dict[str, Tool], list[object]]:
-    """The tools that can be called, by name; and all that are sent."""
+def _split(given: object) -> tuple[dict[str, Tool], list[object]]:
+    """Split `tools` into those that this program runs, by name, and the list of all that are sent."""
     from trio_openai._tools.tool import tool_of
 
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
-        raise TypeError("run_tools takes tools, a list of functions")
+        raise TypeError("run_tools needs tools=[...], a list of functions")
     named: dict[str, Tool] = {}
     listed: list[object] = []
     for item in cast("Iterable[object]", given):
@@ -94,17 +99,17 @@ def _toolbox(given: object) -> tuple[dict[str, Tool], list[object]]:
             continue
         tool = tool_of(item)
         if tool.name in named:
-            raise ValueError(f"two tools are named {tool.name!r}: give one of them another as Tool.of(..., name=...)")
+            raise ValueError(f"two tools are named {tool.name!r}: rename one of them with Tool.of(..., name=...)")
         named[tool.name] = tool
         listed.append(tool)
     return named, listed
 
 
 def _hosted(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool that the server runs itself."""
+    """Return a tool that the server runs itself. Raise `TypeError` if this program would have to run it."""
     if tool.get("type") in ("function", "custom"):
         raise TypeError(
-            f"run_tools calls the tools, and of a dictionary of type {tool['type']!r} there is nothing to call: "
-            "give the function, or a Tool with it"
+            f"run_tools cannot call a tool that is a dictionary of type {tool['type']!r}: pass the function itself, or "
+            "a Tool that holds it"
         )
     return tool

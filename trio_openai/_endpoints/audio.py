@@ -1,4 +1,4 @@
-"""Audio: recordings to text, and text to speech."""
+"""The endpoints for audio: transcription and speech."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
 from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint
 from ._endpoint import Endpoint, RawResponses, ReturnsT
+from ._operations import Params
 from ._parameters import Parameters, by_name_only
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized 
 
 
 class AudioEndpoints(Endpoint[ReturnsT]):
-    """What is under `client.audio`."""
+    """The endpoints below `client.audio`: `transcriptions` and `speech`."""
 
     with_raw_response: AudioEndpoints[RawResponses]
 
@@ -41,7 +42,7 @@ class AudioEndpoints(Endpoint[ReturnsT]):
 
 
 class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscription]):
-    """What is under `client.audio.transcriptions`: the text of a recording, which is uploaded."""
+    """The text of an uploaded recording. `client.audio.transcriptions`."""
 
     with_raw_response: Transcriptions[RawResponses]
     _path = "/audio/transcriptions"
@@ -112,7 +113,11 @@ class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscri
 
 
 class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
-    """What is under `client.audio.speech`: text as sound. `create` gives its bytes, `stream` events with pieces."""
+    """Spoken text. `client.audio.speech`.
+
+    `create` returns the bytes of the sound. `stream` has events with parts of it in base64. `stream_bytes` has the
+    bytes themselves.
+    """
 
     with_raw_response: SpeechEndpoint[RawResponses]
     _path = "/audio/speech"
@@ -126,23 +131,29 @@ class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
     def _decode(self, params: Params) -> Decode[bytes]:  # noqa: ARG002
         return as_bytes
 
-    def _prepared(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
+    def _prepare(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         if stream:
-            return super()._prepared(path, checked, stream=True)
+            return super()._prepare(path, checked, stream=True)
         return self._session.prepare("POST", path, checked, stream=False, raw=True)
 
     @by_name_only
     def stream_bytes(self, **params: Unpack[SpeechParams]) -> StreamManager[ByteStream]:
-        """The sound itself, piece by piece, inside an `async with` block: to be played, or written to a file.
+        """Stream the bytes of the sound inside an `async with` block, to play them or write them to a file.
+
+        Args:
+            params: The API's parameters.
+
+        Returns:
+            A context manager, which gives a `ByteStream`. Leaving the block closes it.
 
         Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: on entering the block, and while iterating.
+            TypeError, ValueError: A parameter cannot be sent.
+            APIError: Entering the block or iterating the stream failed. The connection is closed.
         """
         given = cast("Params", params)
         hide_headers(given)
-        session, (path, checked) = self._session, self._checked((), given)
-        request = self._prepared(path, checked, stream=False)
+        session, (path, checked) = self._session, self._check((), given)
+        request = self._prepare(path, checked, stream=False)
         return StreamManager(lambda: ByteStream(Exchange(session, request)))
 
     if TYPE_CHECKING:

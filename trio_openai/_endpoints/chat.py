@@ -1,8 +1,10 @@
-"""Chat Completions."""
+"""The endpoint Chat Completions.
+
+This is the file to read first. It declares one streaming endpoint; the other files follow the same pattern.
+"""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -17,9 +19,10 @@ from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol, Params, streamed
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol
 from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._formats import as_parsed, chat_format
+from ._operations import Params
 from ._parameters import Parameters, by_name_only
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
 
@@ -36,7 +39,7 @@ T = TypeVar("T")
 
 
 class Chat(Endpoint[ReturnsT]):
-    """What is under `client.chat`."""
+    """The endpoints below `client.chat`: only `completions`."""
 
     with_raw_response: Chat[RawResponses]
 
@@ -46,7 +49,7 @@ class Chat(Endpoint[ReturnsT]):
 
 
 class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompletion]):
-    """What is under `client.chat.completions`."""
+    """Chat Completions: the next message of a conversation. `client.chat.completions`."""
 
     with_raw_response: ChatCompletions[RawResponses]
     _path = "/chat/completions"
@@ -54,7 +57,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
     _stream_class = ChatCompletionStream
     _answer = ChatCompletion
 
-    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ChatCompletionStream], MakeProtocol]:
+    def _makers(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ChatCompletionStream], MakeProtocol]:
         choices = params.get("n") or 1
         wanted = chat_format(params)
         if wanted is None:
@@ -100,38 +103,39 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
         on_error: OnError = "tell_model",
         **params: Any,
     ) -> AbstractAsyncContextManager[ChatToolRun[Any]]:
-        """Ask the model, call the tools that it calls, tell it what they returned, and so on until it calls none.
+        """Let the model call Python functions until it answers without calling any.
+
+        A round is one request to the model, followed by the tools that it calls. The results of the tools are added to
+        the conversation for the next round.
 
         Args:
-            max_rounds: requests, at most. If the model calls tools in the last one too, they are run, and then
-                iterating raises `ToolRunError`.
-            max_concurrent: tools that run at a time.
-            on_error: what a tool's exception is. "tell_model": what the model is told, in place of a result. "raise":
-                the end of the run, out of which it comes as it is. So with arguments that do not fit. A tool that there
-                is not is what the model is told in any case.
-            params: as `stream` takes them; `tools` are functions, `Tool`s, or dictionaries of tools that the server
-                runs. A `tool_choice` that has a tool be called counts for the first round only.
+            max_rounds: The greatest number of requests. If the model still calls tools in the last one, these are run,
+                and then iterating raises `ToolRunError`.
+            max_concurrent: The number of tools that run at the same time.
+            on_error: What happens if a tool raises an exception or gets invalid arguments. "tell_model" sends the
+                error to the model as the tool's result. "raise" ends the run with the exception. The model is always
+                told if it calls an unknown tool.
+            params: The parameters of `stream`. `tools` may contain functions, `Tool`s, and dictionaries of tools that
+                the server runs. A `tool_choice` that forces a tool call applies to the first round only.
 
         Returns:
-            For `async with`: a `ChatToolRun`, to be iterated for what happens. Leaving the block cancels the tools and
-            closes the stream.
+            A context manager, which gives a `ChatToolRun`. Iterate it for the events of the run. Leaving the block
+            cancels the tools and closes the stream.
 
         Raises:
-            TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
+            TypeError, ValueError: A parameter cannot be sent, or a tool cannot be called. Nothing has been sent.
         """
         hide_headers(params)
         from trio_openai._tools.conversation import ChatToolConversation
         from trio_openai._tools.run import ChatToolRun
 
         if params.get("n") not in (None, 1):
-            raise ValueError("run_tools goes on with one choice: leave n out")
-        opening = functools.partial(self._opening, ())
+            raise ValueError("run_tools follows a single choice: leave n out")
         return run(
+            self,
             ChatToolRun[Any],
             ChatToolConversation,
-            opening,
-            self._parameters,
-            streamed(params),
+            params,
             max_rounds=max_rounds,
             max_concurrent=max_concurrent,
             on_error=on_error,

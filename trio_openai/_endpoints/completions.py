@@ -1,4 +1,4 @@
-"""Completions, the endpoint without a chat."""
+"""The endpoint Completions, the older API that continues a text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from trio_openai._wire.json import is_array
 from trio_openai.types import Completion
 from trio_openai.types.params import CompletionParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, Params
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint
 from ._endpoint import RawResponses, ReturnsT
+from ._operations import Params
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Completions(CreatingEndpoint[ReturnsT, CompletionStream, Completion]):
-    """What is under `client.completions`: text goes on, without a chat."""
+    """Completions: the continuation of a text. `client.completions`."""
 
     with_raw_response: Completions[RawResponses]
     _path = "/completions"
@@ -55,5 +56,5 @@ class Completions(CreatingEndpoint[ReturnsT, CompletionStream, Completion]):
 
 
 def _prompts(prompt: Any) -> int:
-    """How many prompts there are: a list of numbers is one, of tokens."""
+    """Return the number of prompts. A list of integers is a single prompt, given as tokens."""
     return len(prompt) if is_array(prompt) and prompt and not isinstance(prompt[0], int) else 1

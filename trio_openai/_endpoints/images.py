@@ -1,4 +1,4 @@
-"""Images: made, and edited."""
+"""The endpoints for images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import ImagesResponse
 from trio_openai.types.params import ImageEditParams, ImageGenerateParams
 
-from ._doors import DEFAULT_BUFFER, CalledEndpoint, Params
+from ._doors import DEFAULT_BUFFER, CalledEndpoint
 from ._endpoint import Endpoint, RawResponses, ReturnsT
+from ._operations import Params
 from ._parameters import Parameters
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Images(Endpoint[ReturnsT]):
-    """What is under `client.images`."""
+    """The endpoints below `client.images`: `generate` and `edit`."""
 
     with_raw_response: Images[RawResponses]
 
@@ -43,7 +44,10 @@ class _ImageEndpoint(CalledEndpoint[ReturnsT, ImageStream, ImagesResponse]):
 
 
 class GenerateImages(_ImageEndpoint[ReturnsT]):
-    """What is `client.images.generate`: pictures after a description. `partial_images=2` streams sketches too."""
+    """Image generation from a description. `client.images.generate`.
+
+    A stream with `partial_images=2` also has up to two sketches of each image.
+    """
 
     with_raw_response: GenerateImages[RawResponses]
     _path = "/images/generations"
@@ -69,7 +73,7 @@ class GenerateImages(_ImageEndpoint[ReturnsT]):
 
 
 class EditImages(_ImageEndpoint[ReturnsT]):
-    """What is `client.images.edit`: pictures made of pictures, which are uploaded."""
+    """New images from uploaded ones. `client.images.edit`."""
 
     with_raw_response: EditImages[RawResponses]
     _path = "/images/edits"

@@ -1,4 +1,4 @@
-"""Endpoints that only answer plainly: models, embeddings. And the door to all that have no name here."""
+"""The endpoints that never stream (models and embeddings), and `stream_request` for endpoints without a class here."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
 from trio_openai.types.params import CallParams, EmbeddingParams
 
-from ._doors import Asking, Params
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
+from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
 from ._parameters import Parameters
 
@@ -29,55 +29,76 @@ _EMBEDDING = Parameters(EmbeddingParams)
 
 
 class Models(Endpoint[ReturnsT]):
-    """What is under `client.models`."""
+    """The models that the server offers. `client.models`."""
 
     with_raw_response: Models[RawResponses]
 
     @returns_pages
     def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
-        """The models that can be asked: to be awaited for a page, which is all of them, or iterated.
+        """List the models.
+
+        Args:
+            params: Options of the request, such as `timeout` and `extra_headers`.
+
+        Returns:
+            A listing. Await it for a page with all models, or iterate it (`async for`). Either raises `APIError` if the
+            request fails.
 
         Raises:
-            APIError: when it is awaited or iterated.
+            TypeError, ValueError: A parameter cannot be sent.
         """
-        ask = Asking("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
-        return listing(self._session, ask, (), cast("Params", params))
+        operation = Operation("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
+        return listing(self._session, operation, (), cast("Params", params))
 
     @returns_object
     async def retrieve(self, model: str, **params: Unpack[CallParams]) -> Model:
-        """What is known of one model.
+        """Return the description of one model.
+
+        Args:
+            model: The model's id.
+            params: Options of the request, such as `timeout` and `extra_headers`.
 
         Raises:
-            TypeError, ValueError: the name is no string, or empty.
-            APIError: it failed.
+            TypeError, ValueError: The id is not a string, or is empty.
+            APIError: The request failed.
         """
-        ask = Asking("GET", "/models/{model}", _NOTHING_ELSE, as_object(Model))
-        return await ask(self._session, (model,), cast("Params", params))
+        operation = Operation("GET", "/models/{model}", _NOTHING_ELSE, as_object(Model))
+        return await operation(self._session, (model,), cast("Params", params))
 
 
 class Embeddings(Endpoint[ReturnsT]):
-    """What is under `client.embeddings`."""
+    """Embedding vectors of texts. `client.embeddings`."""
 
     with_raw_response: Embeddings[RawResponses]
 
     @returns_object
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
-        """The vectors of texts: lists of numbers, unless `encoding_format` says otherwise.
+        """Return the embedding vectors of texts.
+
+        Without `encoding_format`, the request asks for base64, which is a third of the size, and the vectors are
+        decoded to lists of floats. openai-python does the same. With `encoding_format`, they are returned as the server
+        sends them.
+
+        Args:
+            params: The API's parameters.
 
         Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: it failed.
+            TypeError, ValueError: A parameter cannot be sent.
+            APIError: The request failed.
         """
         given = cast("Params", params)
         hide_headers(given)
         is_ours = given.get("encoding_format") is None
         body = {**given, "encoding_format": "base64"} if is_ours else given
-        ask = Asking("POST", "/embeddings", _EMBEDDING, _with_numbers if is_ours else _with_text)
-        return await ask(self._session, (), body)
+        operation = Operation("POST", "/embeddings", _EMBEDDING, _with_numbers if is_ours else _with_text)
+        return await operation(self._session, (), body)
 
 
 def _with_text(content: bytes) -> CreateEmbeddingResponse:
-    """The answer, with the vectors as they came: the class knows them as lists only."""
+    """Return the result with the vectors as they were sent.
+
+    The class declares them as lists of floats, and would replace a string by the default.
+    """
     answer = as_object(CreateEmbeddingResponse)(content)
     for one in answer.data:
         one.embedding = one.raw.get("embedding", one.embedding)
@@ -85,7 +106,7 @@ def _with_text(content: bytes) -> CreateEmbeddingResponse:
 
 
 def _with_numbers(content: bytes) -> CreateEmbeddingResponse:
-    """The answer, with the vectors decoded. Servers that know no base64 send lists, which stay as they are."""
+    """Return the result with the vectors decoded. Servers without base64 send lists, which stay as they are."""
     answer = as_object(CreateEmbeddingResponse)(content)
     for one in answer.data:
         if isinstance(text := one.raw.get("embedding"), str):
@@ -94,12 +115,14 @@ def _with_numbers(content: bytes) -> CreateEmbeddingResponse:
 
 
 def _numbers(text: str) -> list[float]:
-    """Floats of 32 bits, the least significant byte first."""
+    """Decode a vector: base64 of little-endian floats of 32 bits."""
     numbers = array("f")
     try:
         numbers.frombytes(decode_base64(text))
     except ValueError as error:
-        raise APIResponseValidationError(f"a vector is not made of floats: {error}", body=text[:200]) from None
+        raise APIResponseValidationError(
+            f"an embedding vector is not base64 of 32-bit floats: {error}", body=text[:200]
+        ) from None
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tolist()
@@ -119,16 +142,16 @@ def stream_request(
     end: Collection[str] | None,
     params: Params,
 ) -> StreamManager[Stream[Any, Any]]:
-    """A stream of any endpoint; see `TrioOpenAI.stream_request`."""
+    """Check the arguments of `TrioOpenAI.stream_request`, and return its context manager."""
     hide_headers(params)
     if not isinstance(method, str) or not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError('stream_request takes the method and the path first, such as "POST", "/chat/completions"')
     if not path.startswith("/"):
-        raise ValueError("path begins with a slash, and goes on from the base_url")
+        raise ValueError('path needs a leading slash, such as "/chat/completions": it is appended to the base_url')
     if not isinstance(json, Mapping | None):
         raise TypeError(f"json takes a dictionary, not {type(json).__name__}")
     if json is not None and method.upper() == "GET":
-        raise ValueError("a GET request has no body: give extra_query")
+        raise ValueError("a GET request has no body: use extra_query instead of json")
     if not _are_wire_classes(event_type):
         raise TypeError("event_type takes a class of trio_openai.types, a WireObject of your own, or a union of these")
     ends = (end,) if isinstance(end, str) else end

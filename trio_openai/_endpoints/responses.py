@@ -1,8 +1,7 @@
-"""Responses, and what can be done with a response that the server has kept."""
+"""The endpoints for responses: creating them, and reading, cancelling and deleting stored ones."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
@@ -25,9 +24,10 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, Asking, CalledEndpoint, CreatingEndpoint, MakeProtocol, Params, streamed
+from ._doors import DEFAULT_BUFFER, CalledEndpoint, CreatingEndpoint, MakeProtocol
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._formats import as_parsed, text_format
+from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
 from ._parameters import Parameters, by_name_only
 from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, run
@@ -48,7 +48,7 @@ _ITEMS = Parameters(InputItemListParams)
 
 
 class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
-    """What is under `client.responses`."""
+    """Responses. `client.responses`."""
 
     with_raw_response: Responses[RawResponses]
     _path = "/responses"
@@ -61,7 +61,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         self.retrieve: RetrieveResponse[ReturnsT] = RetrieveResponse(session)
         self.input_items: InputItems[ReturnsT] = InputItems(session)
 
-    def _kind(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeProtocol]:
+    def _makers(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeProtocol]:
         wanted = text_format(params)
         if wanted is None:
             return ResponseStream, ResponseProtocol
@@ -70,18 +70,18 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
 
         return ParsedResponseStream, lambda: ParsedResponseProtocol(wanted.judge)
 
-    def _opening(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
-        session, (path, checked) = self._session, self._checked(where, params)
+    def _stream_maker(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
+        session, (path, checked) = self._session, self._check(where, params)
         resume = checked.pop("resume", False)
         if resume and not checked.get("background"):
-            raise ValueError("resume=True needs background=True: only of a background response the rest can be had")
-        make_stream, make_protocol = self._kind(checked)
-        request = self._prepared(path, checked, stream=True)
+            raise ValueError("resume=True needs background=True: the server only resumes background responses")
+        make_stream, make_protocol = self._makers(checked)
+        request = self._prepare(path, checked, stream=True)
         return lambda: make_stream(EventSource(Exchange(session, request), make_protocol, resume=resume))
 
     def _decode(self, params: Params) -> Decode[Response]:
         if params.pop("resume", None):
-            raise TypeError("resume=True is for a stream: call stream(...), or create(stream=True, ...)")
+            raise TypeError("resume=True needs a stream: call stream(...), or create(stream=True, ...)")
         wanted = text_format(params)
         if wanted is None:
             return as_object(Response)
@@ -117,28 +117,25 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         on_error: OnError = "tell_model",
         **params: Any,
     ) -> AbstractAsyncContextManager[ResponseToolRun[Any]]:
-        """Ask the model, call the tools that it calls, tell it what they returned, and so on until it calls none.
+        """Let the model call Python functions until it answers without calling any.
 
-        The arguments are those of `chat.completions.run_tools`. What a round adds is sent with all that came before;
-        with `previous_response_id` (unless `store=False`) or `conversation`, only the outputs are.
+        The arguments and errors are those of `chat.completions.run_tools`. Each round sends the whole conversation.
+        With `conversation`, or with `previous_response_id` unless `store=False`, the server has the conversation, and
+        only the tools' results are sent.
 
         Returns:
-            For `async with`: a `ResponseToolRun`, to be iterated for what happens.
-
-        Raises:
-            TypeError, ValueError: a parameter cannot be sent, or a tool cannot be called.
+            A context manager, which gives a `ResponseToolRun`. Iterate it for the events of the run. Leaving the block
+            cancels the tools and closes the stream.
         """
         hide_headers(params)
         from trio_openai._tools.conversation import ResponseToolConversation
         from trio_openai._tools.run import ResponseToolRun
 
-        opening = functools.partial(self._opening, ())
         return run(
+            self,
             ResponseToolRun[Any],
             ResponseToolConversation,
-            opening,
-            self._parameters,
-            streamed(params),
+            params,
             max_rounds=max_rounds,
             max_concurrent=max_concurrent,
             on_error=on_error,
@@ -146,25 +143,36 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
 
     @returns_object
     async def cancel(self, response_id: str, **params: Unpack[CallParams]) -> Response:
-        """Have the server stop generating a background response.
+        """Stop generating a background response.
+
+        Args:
+            response_id: The id of the response.
+            params: Options of the request, such as `timeout` and `extra_headers`.
+
+        Returns:
+            The response so far. Its `status` is "cancelled".
 
         Raises:
-            TypeError, ValueError: the id is no string, or empty.
-            APIError: it failed.
+            TypeError, ValueError: The id is not a string, or is empty.
+            APIError: The request failed.
         """
-        ask = Asking("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
-        return await ask(self._session, (response_id,), cast("Params", params))
+        operation = Operation("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
+        return await operation(self._session, (response_id,), cast("Params", params))
 
     @returns_object
     async def delete(self, response_id: str, **params: Unpack[CallParams]) -> None:
-        """Have the server forget a response.
+        """Delete a stored response.
+
+        Args:
+            response_id: The id of the response.
+            params: Options of the request, such as `timeout` and `extra_headers`.
 
         Raises:
-            TypeError, ValueError: the id is no string, or empty.
-            APIError: it failed.
+            TypeError, ValueError: The id is not a string, or is empty.
+            APIError: The request failed.
         """
-        ask = Asking("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
-        return await ask(self._session, (response_id,), cast("Params", params))
+        operation = Operation("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
+        return await operation(self._session, (response_id,), cast("Params", params))
 
     if TYPE_CHECKING:
 
@@ -217,7 +225,10 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
 
 
 class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
-    """What is `client.responses.retrieve`: a response that the server has kept, or its events from any one on."""
+    """A stored response, or its stream of events. `client.responses.retrieve`.
+
+    With `starting_after`, the stream begins after the event with that sequence number.
+    """
 
     with_raw_response: RetrieveResponse[RawResponses]
     _method = "GET"
@@ -260,17 +271,24 @@ class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
 
 
 class InputItems(Endpoint[ReturnsT]):
-    """What is under `client.responses.input_items`."""
+    """The input of a stored response. `client.responses.input_items`."""
 
     with_raw_response: InputItems[RawResponses]
 
     @returns_pages
     def list(self, response_id: str, **params: Unpack[InputItemListParams]) -> Listing[ResponseItem]:
-        """The items of a response's input, in pages: to be awaited for the first one, or iterated for all items.
+        """List the input items of a stored response.
+
+        Args:
+            response_id: The id of the response.
+            params: The API's parameters, such as `limit` and `order`.
+
+        Returns:
+            A listing. Await it for the first page, or iterate it (`async for`) for all items. Either raises `APIError`
+            if a request fails.
 
         Raises:
-            TypeError, ValueError: a parameter cannot be sent.
-            APIError: when it is awaited or iterated.
+            TypeError, ValueError: A parameter cannot be sent.
         """
-        ask = Asking("GET", "/responses/{response_id}/input_items", _ITEMS, as_object(ResponseItemList))
-        return listing(self._session, ask, (response_id,), cast("Params", params))
+        operation = Operation("GET", "/responses/{response_id}/input_items", _ITEMS, as_object(ResponseItemList))
+        return listing(self._session, operation, (response_id,), cast("Params", params))
