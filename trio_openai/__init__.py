@@ -1,23 +1,23 @@
 """A trio-native, structured-concurrency streaming client for OpenAI-compatible APIs.
 
-The folders, from the top down. Each imports only what is below it, and says in its `__init__.py` what to read first:
+The folders, from top to bottom. Each imports only what is below it. Its `__init__.py` says which file to read first.
 
     _cli         the command line and its demo
-    testing      a scripted server for tests; local, a model on this machine
-    sync         the client for threads; _sync, what is behind it
-    azure        the client of a resource on Azure
+    testing      a scripted server for tests; `local` runs a model on this machine
+    sync         the blocking client; `_sync` has its implementation
+    azure        the client for Azure OpenAI
     _client      the client
-    _endpoints   what the API offers, under its own names
-    _tools       a model and the functions that it calls
-    _concurrent  many calls for many answers, or for one
-    _stream      what a program iterates, and who else gets the events
+    _endpoints   the endpoints of the API, under its own names
+    _tools       runs of a model with Python functions as tools
+    _concurrent  many requests at a time: run_many, stream_many, race
+    _stream      the streams that a program iterates, and their subscribers
     _request     the options, one request and its attempts
     _http        the pool, connections, HTTP/1.1, proxies, uploads
-    _limits      when an attempt may begin
-    _protocols   each API's events and what they add up to: no I/O
-    _wire        SSE, JSON, the life of a stream, retries: no I/O
-    types        the objects that the API sends and takes
-    errors       what can go wrong
+    _limits      rate limits and adaptive limits
+    _protocols   the events of each API, and the result that they add up to; no I/O
+    _wire        SSE, JSON, the lifecycle of a stream, retries; no I/O
+    types        the objects and parameters of the API
+    errors       the exceptions
 
 A byte goes from the socket through `_http/connection.py` to `_stream/source.py`, which feeds `_wire/lifecycle.py` and
 hands out typed events.
@@ -158,5 +158,5 @@ if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
         return import_name(globals(), _MODULE_OF, name, hints="_mistakes")
 
     def __dir__() -> list[str]:
-        """List the public names, also those that are not imported yet."""
+        """List the public names, including those that have not been imported yet."""
         return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -1,6 +1,7 @@
-"""Import the public names of a package when they are first asked for (PEP 562).
+"""Lazy imports of a package's public names, by the module-level `__getattr__` of PEP 562.
 
-To make the classes of the whole API takes longer than to stream a hundred events, so a program pays for what it uses.
+Creating the classes of the whole API takes longer than streaming a hundred events, so a program only pays for those
+that it uses. Each package has one explicit table, from the name to the module that defines it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from typing import Any
 def import_name(
     package: dict[str, Any], module_of: Mapping[str, str], name: str, *, hints: str | None = None
 ) -> object:
-    """Import one public name and keep it in the package.
+    """Import a public name and keep it as an attribute of the package, so that this is called once per name.
 
     Args:
-        package: the `globals()` of the package.
-        module_of: for each public name, the module of the package that defines it.
-        name: the name that was asked for.
-        hints: a module of the package whose `name_hint` says what to import in place of a name, or None.
+        package: The `globals()` of the package.
+        module_of: The table of the package's public names.
+        name: The name that a program uses.
+        hints: A module of the package with a function `name_hint`, which returns a replacement for a name of
+            openai-python, or None.
 
     Raises:
-        AttributeError: the package has no such name.
-        ImportError: it has none, and there is a hint. Python replaces an `AttributeError` by an error without the hint.
+        AttributeError: The package has no such name.
+        ImportError: The package has no such name, and there is a hint. An `AttributeError` would not do: in
+            `from trio_openai import X`, Python replaces it by an `ImportError` of its own, without the hint.
     """
     if name not in module_of:
         if hints is not None and not name.startswith("_"):

@@ -60,7 +60,7 @@ class Endpoint(Generic[ReturnsT]):
 
         @property
         def with_raw_response(self) -> Any:
-            """The same endpoint, whose methods return a `RawResponse` that holds the object."""
+            """This endpoint, with methods that return a `RawResponse` that holds the object."""
             return type(self)(attrs.evolve(self._session, is_raw=True))
 
         def __getattr__(self, name: str) -> Any:

@@ -1,7 +1,18 @@
-"""The way of a call of the blocking client: from a method to its counterpart in the loop, and back.
+"""Calls of the blocking client, from a method to its counterpart in `TrioOpenAI` and back.
 
-What the counterpart returns is wrapped for a thread if it is a stream, a page of a list, or a stream of bytes; anything
-else is handed over.
+Every blocking method has an async counterpart, which runs in a trio loop: in this thread's own run, or in the client's
+thread (`portal.py` has the way there). So a blocking method needs nothing but the name of its counterpart:
+
+    class SyncModels(SyncEndpoint[ReturnsT]):
+        retrieve = Plain(lambda client: client.models.retrieve)
+
+`Streamed`, `Plain` and `Paged` are descriptors. For type checkers, they keep the counterpart's parameters and change the
+type of its result. When the counterpart returns, `_PendingCall` wraps a stream, a page or a raw response in a class that
+blocks instead of awaiting (the table `_BLOCKING_CLASSES`). Every other result is returned as it is.
+
+A call can be interrupted at any time, by Ctrl+C or by the cancellation of the trio task that the thread works for. If
+that happens after a stream has been opened but before the thread has received it, `_PendingCall` closes the stream.
+Otherwise nobody would.
 """
 
 from __future__ import annotations
@@ -59,16 +70,16 @@ Wrap = Callable[[OpenableT, Portal[Any], object], SyncT]
 
 
 class SyncStreamManager(EntersBlocking, Generic[SyncT]):
-    """`with ... .stream(...) as stream`. However the block is left, the stream is closed."""
+    """The context manager that `stream(...)` returns. Leaving the block closes the stream, in whatever way."""
 
-    def __init__(self, opening: _Opening[SyncT]) -> None:
-        self._opening = opening
+    def __init__(self, call: _PendingCall[SyncT]) -> None:
+        self._call = call
         self._stream: SyncT | None = None
 
     def __enter__(self) -> SyncT:
-        if self._opening.has_begun:
+        if self._call.has_begun:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
-        self._stream = stream = self._opening.run()
+        self._stream = stream = self._call.run()
         return stream
 
     def __exit__(
@@ -78,35 +89,38 @@ class SyncStreamManager(EntersBlocking, Generic[SyncT]):
         self._stream.close()
 
 
-# The way of a call: from a method here to its counterpart in the loop.
-
-
 @attrs.frozen(eq=False)
 class SyncSession:
-    """What a client's endpoints share: where its calls run, and the options that `with_options` has changed."""
+    """The state that all endpoints of a blocking client share.
+
+    Attributes:
+        portals: The loops in which calls run. Each has a `TrioOpenAI`.
+        options: The options that `with_options` has changed.
+        is_raw: Whether methods return a `SyncRawResponse`.
+    """
 
     portals: Portals[TrioOpenAI]
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    is_raw: bool = False  # whether answers are to be `RawResponse`s
+    is_raw: bool = False
 
     def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
-        """The client in a loop; to be called there."""
+        """Return the client of a loop. Call this in that loop."""
         client = portal.resident.with_options(**self.options) if self.options else portal.resident
         return cast("TrioOpenAI", client.with_raw_response) if self.is_raw else client
 
     def ask(self, ask: Callable[[TrioOpenAI], Awaitable[Any]]) -> Any:
-        """Make a call and wait for what comes of it."""
-        return _Opening[Any](self, ask).run()
+        """Await a call in a loop, and return its result. Blocks until then."""
+        return _PendingCall[Any](self, ask).run()
 
     def manager(
         self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT] | None
     ) -> SyncStreamManager[SyncT]:
-        """What opens a stream."""
-        return SyncStreamManager(_Opening(self, lambda client: find(client).__aenter__(), wrap))
+        """Return a context manager that opens a stream. Nothing is sent yet."""
+        return SyncStreamManager(_PendingCall(self, lambda client: find(client).__aenter__(), wrap))
 
 
-class _Opening(Generic[SyncT]):
-    """What was asked for, on its way from the loop to the thread."""
+class _PendingCall(Generic[SyncT]):
+    """One call, from its start until the thread has its result."""
 
     def __init__(
         self,
@@ -119,28 +133,29 @@ class _Opening(Generic[SyncT]):
         self._made: Any = None
 
     def run(self) -> SyncT:
-        """Get it. Nothing of it is left if that is interrupted."""
+        """Make the call and return its result. Nothing stays open if this is interrupted."""
         self.has_begun = True
         return self._session.portals.run(self._open, undo=self._close)
 
     async def _open(self, portal: Portal[TrioOpenAI]) -> SyncT:
         self._made = made = await self._ask(self._session.client(portal))
-        wrap: Any = self._wrap or _WRAPPED.get(made.__class__)
+        wrap: Any = self._wrap or _BLOCKING_CLASSES.get(made.__class__)
         wrapped: SyncT = wrap(made, portal, self._session) if wrap else made
         return wrapped
 
     async def _close(self) -> None:
+        # Shielded, since the call may have been interrupted by a cancellation, which would strike again here.
         await trio.lowlevel.cancel_shielded_checkpoint()
         if hasattr(self._made, "aclose"):
             await self._made.aclose()
 
 
 class SyncPage(Generic[_T]):
-    """A page of a list. Iterate it for its items and those of the pages after it.
+    """A page of a list. Iterate it to get its items and those of all later pages.
 
     Attributes:
-        data: its items.
-        has_more: whether there is another one, as the server says.
+        data: The items of this page.
+        has_more: Whether the server says that there is another page.
     """
 
     def __init__(self, page: Page[_T], portal: Portal[Any], owner: object) -> None:
@@ -152,15 +167,15 @@ class SyncPage(Generic[_T]):
         return f"SyncPage(data={self.data!r}, has_more={self.has_more})"
 
     def has_next_page(self) -> bool:
-        """Whether there is another page."""
+        """Return whether there is another page."""
         return self._page.has_next_page()
 
     def get_next_page(self) -> SyncPage[_T]:
-        """The next page.
+        """Fetch the next page. Blocks until it has arrived.
 
         Raises:
-            RuntimeError: there is none.
-            APIError: it failed.
+            RuntimeError: This is the last page.
+            APIError: The request failed. Call this again to retry.
         """
         return SyncPage(self._portal.run(self._page.get_next_page), self._portal, self._owner)
 
@@ -173,10 +188,10 @@ class SyncPage(Generic[_T]):
 
 
 class SyncRawResponse(RawResponse[_T_co]):
-    """A `RawResponse` of the blocking client, which is closed without an event loop."""
+    """A `RawResponse` of the blocking client. `parse()` returns a blocking stream or page."""
 
     def aclose(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Close the stream, if the answer is one. Blocks until that is done."""
+        """Close the stream, if the response is one. Blocks until it is closed."""
         if self._stream is not None:
             cast("Any", self.parse()).close()
 
@@ -184,11 +199,11 @@ class SyncRawResponse(RawResponse[_T_co]):
 
 
 def _raw(response: RawResponse[Any], portal: Portal[Any], owner: object) -> SyncRawResponse[Any]:
-    """Return the same response, whose `parse` gives what a thread can use."""
+    """Return the same response with a `parse` whose result can be used in a thread."""
 
     def parse() -> Any:
         parsed = response.parse()
-        wrap = _WRAPPED.get(parsed.__class__)
+        wrap = _BLOCKING_CLASSES.get(parsed.__class__)
         return wrap(parsed, portal, owner) if wrap else parsed
 
     return SyncRawResponse(
@@ -200,7 +215,7 @@ def _raw(response: RawResponse[Any], portal: Portal[Any], owner: object) -> Sync
     )
 
 
-_WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
+_BLOCKING_CLASSES: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
     ByteStream: SyncByteStream,
     ChatCompletionStream: SyncChatCompletionStream,
     CompletionStream: SyncCompletionStream,
@@ -216,13 +231,18 @@ _WRAPPED: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = {
 
 
 class SyncEndpoint(Endpoint[ReturnsT]):
-    """The base of the blocking client's endpoints."""
+    """The base of the blocking client's endpoints. Its `session` is a `SyncSession`."""
 
     _session: SyncSession
 
 
 class Streamed(Generic[_P, SyncT]):
-    """A method whose counterpart gives the manager of a stream."""
+    """A method that returns the context manager of a stream.
+
+    Args:
+        find: Returns the counterpart.
+        wrap: The blocking class of the stream. If it is left out, `_BLOCKING_CLASSES` has it.
+    """
 
     def __init__(
         self,
@@ -242,7 +262,7 @@ class Streamed(Generic[_P, SyncT]):
 
 
 class _Awaited(Generic[_P, _T]):
-    """A method whose counterpart is awaited; `_T` is what comes of it for a thread."""
+    """A method that waits for its counterpart. `_T` is the type of its result in a thread."""
 
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[Any]]]) -> None:
         self._find = find
@@ -262,14 +282,14 @@ class _Awaited(Generic[_P, _T]):
 
 
 class Plain(_Awaited[_P, _T]):
-    """A method whose counterpart gives its answer."""
+    """A method that returns what its counterpart returns."""
 
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[_T]]]) -> None:
         super().__init__(find)
 
 
 class Paged(_Awaited[_P, SyncPage[_T]], Generic[_P, _T]):
-    """A method whose counterpart gives a list in pages."""
+    """A method that returns the first page of a list, where its counterpart returns a `Listing`."""
 
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Listing[_T]]]) -> None:
         super().__init__(find)

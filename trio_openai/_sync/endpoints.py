@@ -1,7 +1,9 @@
-"""The endpoints for threads. Parameters are those of `TrioOpenAI`'s methods of the same names.
+"""The endpoints of the blocking client. Their parameters are those of `TrioOpenAI`'s methods of the same names.
 
-To add a method, say where its counterpart is, in one line with `Streamed`, `Plain` or `Paged`, which keep its
-signature. What a method with overloads takes is said under `if TYPE_CHECKING`, as in `_endpoints/_doors.py`.
+To add a method, name its counterpart with `Streamed`, `Plain` or `Paged` from `calls.py`, which keep its parameters. If
+the counterpart has overloads that return a stream, declare them under `if TYPE_CHECKING`, because no type can express
+"the blocking class of this stream". The types of `with_raw_response` follow from the declarations, as
+`_endpoints/_endpoint.py` explains.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ _T = TypeVar("_T")
 
 
 class SyncChat(SyncEndpoint[ReturnsT]):
-    """What is under `client.chat`."""
+    """The endpoints below `client.chat`: only `completions`."""
 
     with_raw_response: SyncChat[RawResponses]
 
@@ -66,7 +68,7 @@ class SyncChat(SyncEndpoint[ReturnsT]):
 
 
 class SyncChatCompletions(SyncEndpoint[ReturnsT]):
-    """What is under `client.chat.completions`."""
+    """Chat Completions: the next message of a conversation. `client.chat.completions`."""
 
     with_raw_response: SyncChatCompletions[RawResponses]
 
@@ -109,7 +111,7 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
 
 
 class SyncCompletions(SyncEndpoint[ReturnsT]):
-    """What is under `client.completions`."""
+    """Completions: the continuation of a text. `client.completions`."""
 
     with_raw_response: SyncCompletions[RawResponses]
 
@@ -132,7 +134,7 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
 
 
 class SyncResponses(SyncEndpoint[ReturnsT]):
-    """What is under `client.responses`."""
+    """Responses. `client.responses`."""
 
     with_raw_response: SyncResponses[RawResponses]
 
@@ -175,7 +177,7 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
 
 
 class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
-    """What is `client.responses.retrieve`."""
+    """A stored response, or its stream of events. `client.responses.retrieve`."""
 
     with_raw_response: SyncRetrieveResponse[RawResponses]
 
@@ -200,14 +202,14 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
 
 
 class SyncInputItems(SyncEndpoint[ReturnsT]):
-    """What is under `client.responses.input_items`."""
+    """The input of a stored response. `client.responses.input_items`."""
 
     with_raw_response: SyncInputItems[RawResponses]
     list = Paged(lambda client: client.responses.input_items.list)
 
 
 class SyncImages(SyncEndpoint[ReturnsT]):
-    """What is under `client.images`."""
+    """The endpoints below `client.images`: `generate` and `edit`."""
 
     with_raw_response: SyncImages[RawResponses]
 
@@ -218,7 +220,7 @@ class SyncImages(SyncEndpoint[ReturnsT]):
 
 
 class SyncGenerateImages(SyncEndpoint[ReturnsT]):
-    """What is `client.images.generate`."""
+    """Image generation from a description. `client.images.generate`."""
 
     with_raw_response: SyncGenerateImages[RawResponses]
 
@@ -241,7 +243,7 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
 
 
 class SyncEditImages(SyncEndpoint[ReturnsT]):
-    """What is `client.images.edit`."""
+    """New images from uploaded ones. `client.images.edit`."""
 
     with_raw_response: SyncEditImages[RawResponses]
 
@@ -264,7 +266,7 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
 
 
 class SyncAudio(SyncEndpoint[ReturnsT]):
-    """What is under `client.audio`."""
+    """The endpoints below `client.audio`: `transcriptions` and `speech`."""
 
     with_raw_response: SyncAudio[RawResponses]
 
@@ -275,7 +277,7 @@ class SyncAudio(SyncEndpoint[ReturnsT]):
 
 
 class SyncTranscriptions(SyncEndpoint[ReturnsT]):
-    """What is under `client.audio.transcriptions`."""
+    """The text of an uploaded recording. `client.audio.transcriptions`."""
 
     with_raw_response: SyncTranscriptions[RawResponses]
 
@@ -328,7 +330,7 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
 
 
 class SyncSpeech(SyncEndpoint[ReturnsT]):
-    """What is under `client.audio.speech`."""
+    """Spoken text. `client.audio.speech`."""
 
     with_raw_response: SyncSpeech[RawResponses]
 
@@ -350,7 +352,7 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
 
 
 class SyncModels(SyncEndpoint[ReturnsT]):
-    """What is under `client.models`."""
+    """The models that the server offers. `client.models`."""
 
     with_raw_response: SyncModels[RawResponses]
     list = Paged(lambda client: client.models.list)
@@ -358,7 +360,7 @@ class SyncModels(SyncEndpoint[ReturnsT]):
 
 
 class SyncEmbeddings(SyncEndpoint[ReturnsT]):
-    """What is under `client.embeddings`."""
+    """Embedding vectors of texts. `client.embeddings`."""
 
     with_raw_response: SyncEmbeddings[RawResponses]
     create = Plain(lambda client: client.embeddings.create)
