@@ -71,7 +71,7 @@ STATUSES = {
 
 @pytest.mark.parametrize(("status", "name"), STATUSES.items())
 @pytest.mark.parametrize("stream", [False, True])
-async def test_each_status_has_its_class(
+async def test_each_status_has_its_error_class(
     nursery: trio.Nursery, autojump_clock: object, status: int, name: str, stream: bool
 ) -> None:
     server = await serve(nursery, Reply.error(status, "It went wrong.", code="the_code", type="the_type", param="n"))
@@ -122,7 +122,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("body", "words"), BODIES.values(), ids=BODIES)
-async def test_an_error_body_of_any_shape_gives_a_readable_message(
+async def test_error_body_of_any_shape_gives_a_readable_message(
     nursery: trio.Nursery, autojump_clock: object, body: bytes, words: str
 ) -> None:
     server = await serve(nursery, Reply(400, JSON, body, "length"))
@@ -139,7 +139,7 @@ async def test_an_error_body_of_any_shape_gives_a_readable_message(
     assert error.response.content == body
 
 
-async def test_the_response_of_an_error_can_be_used(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_response_of_an_error_is_usable(nursery: trio.Nursery, autojump_clock: object) -> None:
     headers = {"retry-after": "7", "x-a": "1", **JSON}
     server = await serve(nursery, Reply(429, headers, b'{"error": {"message": "slow"}}'))
     error, _ = await ask(server)
@@ -154,9 +154,7 @@ async def test_the_response_of_an_error_can_be_used(nursery: trio.Nursery, autoj
         response.raise_for_status()
 
 
-async def test_bytes_that_are_not_ascii_in_the_headers_of_an_error_are_kept(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_non_ascii_bytes_in_error_headers_are_kept(nursery: trio.Nursery, autojump_clock: object) -> None:
     for header in (b"x-where: caf\xe9", b"x-where: caf\xc3\xa9", b"x-request-id: \xff\xfe"):
         head = b"HTTP/1.1 400 Bad \xe9\r\n" + header + b"\r\ncontent-length: 2\r\n\r\n{}"
         server = await serve(nursery, Reply.raw(head, close=False))
@@ -166,7 +164,7 @@ async def test_bytes_that_are_not_ascii_in_the_headers_of_an_error_are_kept(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "nonsense"])
-async def test_a_body_that_is_not_in_the_coding_that_it_claims_is_an_error_of_its_status(
+async def test_error_body_with_a_wrong_coding_keeps_its_status(
     nursery: trio.Nursery, autojump_clock: object, coding: str
 ) -> None:
     server = await serve(nursery, Reply(503, {"content-encoding": coding}, b"not compressed"))
@@ -176,7 +174,7 @@ async def test_a_body_that_is_not_in_the_coding_that_it_claims_is_an_error_of_it
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_good_answer_that_is_not_in_the_coding_that_it_claims_is_an_error_of_ours(
+async def test_response_with_a_wrong_coding_is_a_library_error(
     nursery: trio.Nursery, autojump_clock: object, coding: str, stream: bool
 ) -> None:
     headers = {"content-encoding": coding, "content-type": "text/event-stream" if stream else "application/json"}
@@ -191,7 +189,7 @@ async def test_a_good_answer_that_is_not_in_the_coding_that_it_claims_is_an_erro
 
 
 @pytest.mark.parametrize("fault", [Cut(), Reset(), Stall()])
-async def test_an_error_body_that_breaks_off_or_stalls_is_used_as_far_as_it_came(
+async def test_incomplete_error_body_is_used_as_far_as_it_came(
     nursery: trio.Nursery, autojump_clock: object, fault: Cut | Reset | Stall
 ) -> None:
     body = b'{"error": {"message": "the words", "code": "c"}}'
@@ -212,7 +210,7 @@ async def test_an_error_body_that_breaks_off_or_stalls_is_used_as_far_as_it_came
         await server.wait_closed()
 
 
-async def test_a_huge_error_body_is_cut(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_huge_error_body_is_truncated(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply(500, JSON, [b"x" * 1_000_000] * 50))
     error, _ = await ask(server)
     assert type(error) is trio_openai.InternalServerError
@@ -221,7 +219,7 @@ async def test_a_huge_error_body_is_cut(nursery: trio.Nursery, autojump_clock: o
     await server.wait_closed()
 
 
-async def test_an_endless_error_body_ends(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_endless_error_body_is_abandoned(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply(500, JSON, [step for _ in range(1_000) for step in (b"x", Pause(1))]))
     before = trio.current_time()
     error, _ = await ask(server, timeout=None)
@@ -229,7 +227,7 @@ async def test_an_endless_error_body_ends(nursery: trio.Nursery, autojump_clock:
     assert trio.current_time() - before < 60
 
 
-async def test_a_redirect_that_leads_nowhere_is_a_status_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_redirect_without_location_is_a_status_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     for headers in ({}, {"location": "/v1/chat/completions"}):
         server = await serve(nursery, Reply(307, headers))
         error, _ = await ask(server)
@@ -240,7 +238,7 @@ async def test_a_redirect_that_leads_nowhere_is_a_status_error(nursery: trio.Nur
 @pytest.mark.parametrize(
     "location", ["http://[", "http://" + "a" * 64 + ".test/", "ftp://host/", "\xff\xfe", "http://"]
 )
-async def test_a_redirect_to_nonsense_is_an_error_of_ours(nursery: trio.Nursery, location: str) -> None:
+async def test_redirect_to_nonsense_is_a_library_error(nursery: trio.Nursery, location: str) -> None:
     reply = b"HTTP/1.1 307 Moved\r\nlocation: %b\r\ncontent-length: 0\r\n\r\n" % location.encode("latin-1")
     server = await serve(nursery, Reply.raw(reply, close=False), memory=False)
     async with TrioOpenAI(api_key="k", base_url=server.base_url, max_retries=0) as client:
@@ -261,7 +259,7 @@ async def test_a_redirect_to_nonsense_is_an_error_of_ours(nursery: trio.Nursery,
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nXYZ\r\n",
     ],
 )
-async def test_what_is_not_http_is_an_error_of_ours(
+async def test_response_that_is_not_http_is_a_library_error(
     nursery: trio.Nursery, autojump_clock: object, raw: bytes, stream: bool
 ) -> None:
     server = await serve(nursery, Reply.raw(raw))
@@ -277,7 +275,7 @@ async def test_what_is_not_http_is_an_error_of_ours(
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'"text"', b"null", b"<html>", b"\xff\xfe", b'{"a":', b"17", b"{}x", b'{"error": "no"}']
 )
-async def test_a_plain_answer_that_is_no_json_object_is_an_error_with_its_request_id(
+async def test_plain_response_that_is_not_a_json_object_is_an_error_with_request_id(
     nursery: trio.Nursery, autojump_clock: object, body: bytes
 ) -> None:
     server = await serve(nursery, Reply(200, JSON, body))
@@ -288,7 +286,7 @@ async def test_a_plain_answer_that_is_no_json_object_is_an_error_with_its_reques
 
 
 @pytest.mark.parametrize("fault", [Cut(), Reset()])
-async def test_a_plain_answer_that_is_cut_is_a_connection_error_with_its_request_id(
+async def test_truncated_plain_response_is_a_connection_error_with_request_id(
     nursery: trio.Nursery, autojump_clock: object, fault: Cut | Reset
 ) -> None:
     server = await serve(nursery, Reply(200, JSON, [b'{"id": "1", ', fault]))
@@ -324,7 +322,7 @@ def test_errors_can_be_copied_and_pickled(error: APIError, remake: Any) -> None:
         assert made.response.headers["x-a"] == "1"
 
 
-async def test_an_error_with_partial_work_can_be_pickled(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_error_with_partial_snapshot_can_be_pickled(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.chat("Hello there, you.").cut_after(900))
     client, _ = client_over(server, max_retries=0)
     async with client, client.chat.completions.stream(**CHAT) as stream:
@@ -368,7 +366,7 @@ PHASES: dict[str, tuple[Reply, Deadlines, str, float]] = {
 
 
 @pytest.mark.parametrize(("reply", "deadlines", "phase", "seconds"), PHASES.values(), ids=PHASES)
-async def test_a_deadline_fires_on_time_and_says_its_phase(
+async def test_deadline_fires_on_time_and_names_its_phase(
     nursery: trio.Nursery, autojump_clock: object, reply: Reply, deadlines: Deadlines, phase: str, seconds: float
 ) -> None:
     server = await serve(nursery, reply)
@@ -385,7 +383,7 @@ async def test_a_deadline_fires_on_time_and_says_its_phase(
     await server.wait_closed()
 
 
-async def test_the_connect_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_connect_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.sleep_forever()
         raise AssertionError
@@ -396,9 +394,7 @@ async def test_the_connect_deadline(nursery: trio.Nursery, autojump_clock: objec
     assert elapsed == pytest.approx(2)
 
 
-async def test_the_headers_deadline_counts_from_the_beginning_of_the_request(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_headers_deadline_starts_with_the_request(nursery: trio.Nursery, autojump_clock: object) -> None:
     """A server that takes 3 s to read the request and then says nothing: 4 s, not 3 + 4."""
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
@@ -418,7 +414,7 @@ async def test_the_headers_deadline_counts_from_the_beginning_of_the_request(
     assert elapsed == pytest.approx(4, abs=0.01)
 
 
-async def test_keep_alive_comments_do_not_hold_a_dead_stream_open(
+async def test_keep_alive_comments_do_not_keep_a_dead_stream_open(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     for comment in (b": ping\n\n", b":\n\n", b"event: ping\n\n", b"data: : keepalive\n\n", b"\n", b": x", b"id: 7\n\n"):
@@ -432,7 +428,7 @@ async def test_keep_alive_comments_do_not_hold_a_dead_stream_open(
         assert error.partial.choices[0].message.content == "a"
 
 
-async def test_the_clocks_stand_still_while_the_consumer_is_slow(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_deadlines_pause_while_the_consumer_is_busy(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.chat("one two three four five", pace=0.5))
     client, _ = client_over(server, max_retries=0)
     deadlines = Deadlines(first_event=2, first_content=3, idle=2, total=10)
@@ -442,7 +438,7 @@ async def test_the_clocks_stand_still_while_the_consumer_is_slow(nursery: trio.N
         assert stream.snapshot.choices[0].message.content == "one two three four five"
 
 
-async def test_an_event_that_has_arrived_is_delivered_however_late_the_consumer_comes(
+async def test_arrived_event_is_delivered_however_late_it_is_read(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.sse(*[step for _ in range(5) for step in (chunk("a"), Pause(1.9))], done=True))
@@ -455,7 +451,7 @@ async def test_an_event_that_has_arrived_is_delivered_however_late_the_consumer_
         assert seen == 5
 
 
-async def test_a_plain_answer_that_stalls_meets_a_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_stalled_plain_response_hits_a_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
     for stalled in (0, 1, 50):
         server = await serve(nursery, Reply.chat("Hi", stream=False).stall_after(stalled))
         before = trio.current_time()
@@ -466,9 +462,7 @@ async def test_a_plain_answer_that_stalls_meets_a_deadline(nursery: trio.Nursery
         assert trio.current_time() - before == pytest.approx(2, abs=0.01)
 
 
-async def test_total_bounds_the_retries_and_the_pauses_between_them(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_total_deadline_includes_retries_and_their_delays(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.error(503, "later", headers={"retry-after": "100"}))
     error, elapsed = await timed(server, Deadlines(total=30), max_retries=5)
     assert (type(error), error.phase) == (APITimeoutError, "total")
@@ -476,14 +470,14 @@ async def test_total_bounds_the_retries_and_the_pauses_between_them(
     assert len(server.requests) == 1
 
 
-async def test_no_deadline_waits_for_ever(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_without_deadline_a_call_waits_for_ever(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.chat("Hi there", pace=5_000.0))
     client, _ = client_over(server, timeout=None)
     async with client, client.chat.completions.stream(**CHAT) as stream:
         assert (await stream.get_final_completion()).choices[0].message.content == "Hi there"
 
 
-async def test_a_users_own_deadline_is_a_cancellation_and_not_an_error_of_ours(
+async def test_users_own_deadline_cancels_without_a_library_error(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Stall()))
@@ -506,7 +500,7 @@ async def test_a_users_own_deadline_is_a_cancellation_and_not_an_error_of_ours(
 
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("fault", [Cut(), Reset()])
-async def test_a_cut_stream_is_never_reported_as_a_whole_one(
+async def test_truncated_stream_is_never_reported_as_complete(
     nursery: trio.Nursery, autojump_clock: object, fault: Cut | Reset
 ) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), chunk("b"), fault))
@@ -529,7 +523,7 @@ async def test_a_cut_stream_is_never_reported_as_a_whole_one(
 
 
 @pytest.mark.promise(n=4)
-async def test_a_cut_at_any_byte_is_never_a_whole_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_truncation_at_any_byte_is_never_a_complete_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     whole = Reply.sse(chunk("a"), chunk("b"), chunk(None, "stop"))
     body = b"".join(step for step in whole.body if isinstance(step, bytes))
     done = body.index(b"data: [DONE]")
@@ -548,7 +542,7 @@ async def test_a_cut_at_any_byte_is_never_a_whole_stream(nursery: trio.Nursery, 
             await server.aclose()
 
 
-async def test_a_timeout_is_raised_again_at_every_later_pull(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_timeout_is_raised_again_at_every_later_step(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Stall()))
     client, _ = client_over(server)
     async with client:
@@ -564,7 +558,7 @@ async def test_a_timeout_is_raised_again_at_every_later_pull(nursery: trio.Nurse
     assert len(server.requests) == 1
 
 
-async def test_an_error_that_the_server_reports_inside_a_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_error_reported_inside_a_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     reported = {"error": {"message": "the words", "code": "server_error", "type": "t"}}
     server = await serve(nursery, Reply.sse(chunk("a"), reported, done=False))
     client, transport = client_over(server)
@@ -579,7 +573,7 @@ async def test_an_error_that_the_server_reports_inside_a_stream(nursery: trio.Nu
     assert len(server.requests) == 1
 
 
-async def test_a_failed_retry_is_final_and_sends_nothing_more(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_failed_retry_is_final_and_sends_nothing_more(nursery: trio.Nursery, autojump_clock: object) -> None:
     cut, refused = Reply.chat("x").cut_after(0), Reply.error(400, "no")
     server = await serve(nursery, [cut, refused, Reply.chat("surprise"), Reply.chat("surprise")])
     client, _ = client_over(server, max_retries=2)
@@ -591,7 +585,7 @@ async def test_a_failed_retry_is_final_and_sends_nothing_more(nursery: trio.Nurs
     assert len(server.requests) == 2
 
 
-async def test_used_up_retries_are_final_and_send_nothing_more(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_exhausted_retries_are_final_and_send_nothing_more(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.chat("x").cut_after(0))
     client, _ = client_over(server, max_retries=2)
     async with client, client.chat.completions.stream(**CHAT) as stream:
@@ -612,7 +606,7 @@ class MineError(Exception):
 @pytest.mark.parametrize(
     "error", [MineError(), KeyboardInterrupt(), httpx.ReadError("mine"), StopAsyncIteration(), OSError()]
 )
-async def test_the_users_exceptions_come_out_bare(
+async def test_user_exceptions_are_not_wrapped(
     nursery: trio.Nursery, autojump_clock: object, error: BaseException
 ) -> None:
     server = await serve(nursery, Reply.chat("Hello there", pace=1.0))
@@ -632,7 +626,7 @@ async def test_the_users_exceptions_come_out_bare(
 
 
 @pytest.mark.promise(n=2)
-async def test_one_library_error_comes_out_bare(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_single_library_error_is_not_wrapped(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Cut()))
     client, _ = client_over(server)
     async with client:
@@ -645,7 +639,7 @@ async def test_one_library_error_comes_out_bare(nursery: trio.Nursery, autojump_
         assert type(await outcome(read)) is StreamTruncatedError
 
 
-async def test_the_snapshot_is_readable_after_a_cancellation(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_snapshot_is_readable_after_a_cancellation(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.chat("one two three four", pace=1.0))
     client, _ = client_over(server)
     async with client:

@@ -22,13 +22,13 @@ from trio_openai.testing import Reply
         {"proxy": "socks5://proxy.test:{}"},
     ],
 )
-def test_a_port_that_is_none_is_refused_and_not_cut_to_another(options: dict[str, str], port: int) -> None:
+def test_invalid_port_is_refused_and_not_truncated(options: dict[str, str], port: int) -> None:
     given: dict[str, Any] = {"base_url": "http://127.0.0.1/v1", **options}
     with pytest.raises(ValueError, match=r"base_url has a port|proxy: it has to be"):
         TrioOpenAI(**{name: value.format(port) for name, value in given.items()})
 
 
-async def test_a_request_to_a_port_that_is_none_is_not_sent_through_a_socks_proxy(nursery: trio.Nursery) -> None:
+async def test_request_to_invalid_port_is_not_sent_through_socks_proxy(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.chat("Hello."))
     transport = TrioTransport(open_stream=server.open_stream, proxy="socks5://proxy.test")
     async with http_client(transport) as http:
@@ -39,7 +39,7 @@ async def test_a_request_to_a_port_that_is_none_is_not_sent_through_a_socks_prox
 @pytest.mark.parametrize(
     "location", ["javascript:1", "ftp://api.test/", "http://[::1", "http://api.test:port/", "http://127.0.0.1:99999/"]
 )
-async def test_a_redirect_to_what_is_no_address_is_an_error_of_the_library(
+async def test_redirect_to_invalid_address_is_a_library_error(
     nursery: trio.Nursery, autojump_clock: object, location: str
 ) -> None:
     server = await serve(nursery, Reply.json({}, status=307, headers={"location": location}))

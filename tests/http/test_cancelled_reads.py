@@ -40,7 +40,7 @@ def clock() -> trio.testing.MockClock:
 
 @pytest.mark.promise(n=5)
 @every
-async def test_a_stream_whose_every_wait_is_cancelled_arrives_whole(
+async def test_stream_is_complete_although_every_wait_is_cancelled(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, [HELLO])
@@ -59,7 +59,7 @@ async def test_a_stream_whose_every_wait_is_cancelled_arrives_whole(
 
 @every
 @pytest.mark.parametrize("door", ["create", "start_stream"])
-async def test_a_stream_that_is_settled_while_a_read_is_pending_reaches_its_end(
+async def test_settling_a_stream_during_a_read_reaches_its_end(
     nursery: trio.Nursery, clock: object, kind: Kind, door: str
 ) -> None:
     stage = await kind.build(nursery, [HELLO])
@@ -80,7 +80,7 @@ async def test_a_stream_that_is_settled_while_a_read_is_pending_reaches_its_end(
 
 
 @every
-async def test_a_tool_that_reports_while_the_stream_is_read_does_not_break_it(
+async def test_tool_report_during_a_read_does_not_break_the_stream(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     calls = calling(("nap", {"seconds": 0.1}), ("nap", {"seconds": 0.2}))
@@ -99,9 +99,7 @@ async def test_a_tool_that_reports_while_the_stream_is_read_does_not_break_it(
 
 @pytest.mark.promise(n=1)
 @live
-async def test_a_block_that_is_left_during_a_pending_read_leaves_no_task(
-    nursery: trio.Nursery, clock: object, kind: Kind
-) -> None:
+async def test_leaving_the_block_during_a_read_leaves_no_task(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, [HELLO.stall_after(300)])
 
     async def leave() -> None:
@@ -122,7 +120,7 @@ async def test_a_block_that_is_left_during_a_pending_read_leaves_no_task(
     gc.collect()
 
 
-async def test_what_a_transport_raises_after_the_wait_was_cancelled_is_raised_by_the_next_one(
+async def test_error_during_a_cancelled_wait_is_raised_by_the_next_wait(
     autojump_clock: object,
 ) -> None:
     class Body(httpx.AsyncByteStream):
@@ -143,7 +141,7 @@ async def test_what_a_transport_raises_after_the_wait_was_cancelled_is_raised_by
             assert type(await outcome(stream.__anext__)) is ZeroDivisionError
 
 
-async def test_closing_another_transport_takes_no_longer_than_the_caller_has(autojump_clock: object) -> None:
+async def test_closing_another_transport_respects_the_callers_deadline(autojump_clock: object) -> None:
     now = trio.current_time()
     assert closing_deadline() - now == 5
     for given, expected in ((100, 5), (3, 3), (0.5, 1), (-1, 1)):

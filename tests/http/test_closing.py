@@ -163,7 +163,7 @@ WAITS: dict[str, Callable[[], TrioOpenAI]] = {
 
 @calls
 @pytest.mark.parametrize("wait", WAITS)
-async def test_closing_the_client_wakes_who_waits_for_anything(
+async def test_closing_the_client_wakes_every_waiting_task(
     nursery: trio.Nursery, autojump_clock: object, call: Call, wait: str
 ) -> None:
     nursery.start_soon(watch)
@@ -172,7 +172,7 @@ async def test_closing_the_client_wakes_who_waits_for_anything(
 
 
 @calls
-async def test_closing_the_client_wakes_who_waits_for_a_slot_or_a_retry(
+async def test_closing_the_client_wakes_tasks_waiting_for_a_slot_or_a_retry(
     nursery: trio.Nursery, autojump_clock: object, call: Call
 ) -> None:
     slow = Reply.error(429, "slow down", headers={"retry-after": "30"})
@@ -187,7 +187,7 @@ async def test_closing_the_client_wakes_who_waits_for_a_slot_or_a_retry(
 
 @every
 @pytest.mark.parametrize("when", ["head", "body", "slot", "retry"])
-async def test_closing_any_client_wakes_its_waiters(
+async def test_closing_any_client_wakes_its_waiting_tasks(
     nursery: trio.Nursery, clock: object, kind: Kind, when: str
 ) -> None:
     if when == "body" and not kind.is_live:
@@ -220,7 +220,7 @@ async def test_closing_any_client_wakes_its_waiters(
     gc.collect()
 
 
-async def test_an_answer_that_comes_while_the_client_is_closed_is_not_handed_out(
+async def test_response_that_arrives_while_the_client_closes_is_dropped(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, HELLO.stall_after(400))
@@ -278,7 +278,7 @@ def hanging(transport: HangingTransport) -> TrioOpenAI:
     return TrioOpenAI(api_key="k", base_url="http://api.test/v1", http_client=http)
 
 
-async def test_streams_that_hang_are_closed_under_one_bound(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_hanging_streams_are_closed_under_one_time_limit(nursery: trio.Nursery, autojump_clock: object) -> None:
     nursery.start_soon(watch)
     for given, expected in ((math.inf, 5.0), (1.0, 1.0), (0.0, 1.0)):
         for closing in (None, trio.sleep_forever):
@@ -297,7 +297,7 @@ async def test_streams_that_hang_are_closed_under_one_bound(nursery: trio.Nurser
     gc.collect()
 
 
-async def test_a_transport_that_hangs_does_not_hold_the_block(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_hanging_transport_does_not_block_closing(nursery: trio.Nursery, autojump_clock: object) -> None:
     nursery.start_soon(watch)
     transport = HangingTransport(trio.sleep_forever)
     before = trio.current_time()
@@ -324,7 +324,7 @@ class RaisingLimiter:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-async def test_a_limiter_that_raises_leaves_nothing_open(
+async def test_everything_is_closed_although_a_limiter_raises(
     nursery: trio.Nursery, autojump_clock: object, count: int
 ) -> None:
     limiter = RaisingLimiter()
@@ -344,7 +344,7 @@ async def test_a_limiter_that_raises_leaves_nothing_open(
     await client.aclose()
 
 
-async def test_what_a_transport_raises_is_raised_after_all_is_closed(autojump_clock: object) -> None:
+async def test_transport_error_is_raised_after_everything_is_closed(autojump_clock: object) -> None:
     async def fail() -> None:
         await trio.lowlevel.checkpoint()
         raise ZeroDivisionError
@@ -360,9 +360,7 @@ async def test_what_a_transport_raises_is_raised_after_all_is_closed(autojump_cl
     assert await outcome(hanging(HangingTransport(cannot_close)).aclose) is None
 
 
-async def test_the_deadlines_of_a_call_hold_while_the_client_is_open(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_deadlines_of_a_call_hold_while_the_client_is_open(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, NEVER), timeout=Deadlines(headers=1), max_retries=0)
     async with client:
         assert "headers" in str(await outcome(plain, client))

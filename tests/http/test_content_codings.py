@@ -67,7 +67,7 @@ async def test_supported_codings_are_decoded_in_any_combination(
             assert transport.statistics().active == 0
 
 
-async def test_codings_in_two_headers_and_in_capitals_are_decoded(
+async def test_codings_in_two_headers_and_in_upper_case_are_decoded(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     twice = encoded(PLAIN, "GZip", "gzip", "deflate")
@@ -79,7 +79,7 @@ async def test_codings_in_two_headers_and_in_capitals_are_decoded(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("header", ["br", "zstd", "gzip, br", "BR", "zstd, gzip", "compress", "x-unheard-of"])
-async def test_an_unsupported_coding_is_named_and_not_retried(
+async def test_unsupported_coding_is_named_and_not_retried(
     nursery: trio.Nursery, autojump_clock: object, header: str, stream: bool
 ) -> None:
     reply = encoded(HELLO if stream else PLAIN, header, "gzip")
@@ -97,7 +97,7 @@ async def test_an_unsupported_coding_is_named_and_not_retried(
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_another_client_tells_of_an_unsupported_coding_too(
+async def test_unsupported_coding_is_named_with_other_clients(
     nursery: trio.Nursery, library: str, stream: bool
 ) -> None:
     package: Any = pytest.importorskip(library)
@@ -109,7 +109,7 @@ async def test_another_client_tells_of_an_unsupported_coding_too(
     assert len(server.requests) == 1
 
 
-async def test_the_status_of_an_error_in_an_unsupported_coding_counts(
+async def test_error_status_counts_although_its_body_has_an_unsupported_coding(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     busy = Reply.error(429, "busy")
@@ -123,7 +123,7 @@ async def test_the_status_of_an_error_in_an_unsupported_coding_counts(
 
 @pytest.mark.parametrize("header", ["", "identity", "utf-8", "UTF8", "none", "binary", "iso-8859-1", "identity, utf-8"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_what_is_no_coding_is_ignored(
+async def test_charsets_and_identity_are_not_codings(
     nursery: trio.Nursery, autojump_clock: object, header: str, stream: bool
 ) -> None:
     server = await serve(nursery, encoded(HELLO if stream else PLAIN, header))
@@ -132,7 +132,7 @@ async def test_what_is_no_coding_is_ignored(
         assert await ask(client, stream=stream) == "Hello there."
 
 
-async def test_an_empty_body_has_no_coding(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_coding_of_an_empty_body_is_ignored(nursery: trio.Nursery, autojump_clock: object) -> None:
     for reply in (Reply(204, {"content-encoding": "br"}), Reply(200, {"content-encoding": "br"})):
         server = await serve(nursery, reply)
         client, _ = client_over(server)
@@ -140,7 +140,7 @@ async def test_an_empty_body_has_no_coding(nursery: trio.Nursery, autojump_clock
             await client.responses.delete("resp_1")
 
 
-async def test_codings_without_end_are_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_too_many_codings_are_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, encoded(PLAIN, ", ".join(["gzip"] * 1000), "gzip"))
     client, _ = client_over(server)
     async with client:
@@ -185,7 +185,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, raw_deflate])
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 3 * MIB])
-async def test_inflating_in_steps_gives_the_same_bytes(compress: Any, size: int) -> None:
+async def test_decompressing_in_steps_returns_the_same_bytes(compress: Any, size: int) -> None:
     data = (b"0123456789abcde\n" * (size // 16 + 1))[:size]
     assert await drained(decoded(Given(compress(data)), "deflate", 4 * MIB)) == data
 
@@ -200,7 +200,7 @@ async def test_inflating_in_steps_gives_the_same_bytes(compress: Any, size: int)
     ],
     ids=["newlines", "twice", "empty members", "empty members, twice"],
 )
-async def test_every_step_of_inflating_is_bounded_and_has_a_checkpoint(
+async def test_every_step_of_decompressing_is_bounded_and_has_a_checkpoint(
     compressed: bytes, header: str, steps: int
 ) -> None:
     counter = Steps()
@@ -215,7 +215,7 @@ async def test_every_step_of_inflating_is_bounded_and_has_a_checkpoint(
 @pytest.mark.parametrize(
     "compressed", [gzip.compress(b"\n" * (8 * MIB)), gzip.compress(b"") * 20_000], ids=["newlines", "empty members"]
 )
-async def test_inflating_can_be_cancelled_and_go_on_without_a_loss(compressed: bytes) -> None:
+async def test_cancelled_decompression_continues_without_loss(compressed: bytes) -> None:
     body = decoded(Given(compressed), "gzip", 64 * MIB)
     cancelled, pieces = 0, []
     while not pieces or pieces[-1]:
@@ -228,9 +228,7 @@ async def test_inflating_can_be_cancelled_and_go_on_without_a_loss(compressed: b
     assert b"".join(pieces) in (b"", b"\n" * (8 * MIB))
 
 
-async def test_the_time_of_a_call_ends_also_while_its_answer_is_inflated(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_deadline_applies_while_a_response_is_decompressed(nursery: trio.Nursery, autojump_clock: object) -> None:
     bomb = encoded(Reply(200, {"content-type": "text/event-stream"}, (b"\n" * (16 * MIB),)), "gzip", "gzip")
     for stream in (False, True):
         server = await serve(nursery, bomb)
@@ -253,7 +251,7 @@ BOMB = encoded(attrs.evolve(PLAIN, body=(b"\n" * (2 * MIB),)), "gzip", "gzip")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_response_that_inflates_to_too_much_names_the_option(
+async def test_error_for_a_too_large_decompressed_response_names_the_option(
     nursery: trio.Nursery, autojump_clock: object, stream: bool
 ) -> None:
     server = await serve(nursery, BOMB)
@@ -267,7 +265,7 @@ async def test_a_response_that_inflates_to_too_much_names_the_option(
     assert len(server.requests) == 1
 
 
-async def test_an_error_that_inflates_to_too_much_is_known_by_its_status(
+async def test_error_response_that_decompresses_to_too_much_keeps_its_status(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, attrs.evolve(BOMB, status=404))
@@ -278,12 +276,12 @@ async def test_an_error_that_inflates_to_too_much_is_known_by_its_status(
     assert len(error.response.content) <= MIB
 
 
-async def test_a_large_response_that_compresses_as_usual_is_not_bounded() -> None:
+async def test_large_response_with_usual_compression_ratio_is_accepted() -> None:
     data = random.Random(1).randbytes(MIB).hex().encode()
     assert await drained(decoded(Given(gzip.compress(data)), "gzip", 1000)) == data
 
 
-async def test_what_was_received_counts_before_any_decompression() -> None:
+async def test_received_bytes_are_counted_before_decompression() -> None:
     twice = gzip.compress(gzip.compress(b"\n" * (4 * MIB)))
     error = await outcome(drained, decoded(Given(twice), "gzip, gzip", MIB))
     assert isinstance(error, APIResponseValidationError)

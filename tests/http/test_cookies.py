@@ -37,7 +37,7 @@ async def use(client: Any) -> None:
         await other.chat.completions.create(**CHAT, extra_headers={"X-Move": "1"})
 
 
-async def test_cookies_that_a_server_sets_are_not_kept(nursery: trio.Nursery) -> None:
+async def test_cookies_set_by_a_server_are_not_kept(nursery: trio.Nursery) -> None:
     server = await serve(nursery, setting_cookies, memory=False)
     async with TrioOpenAI(api_key="k", base_url=server.base_url) as client:
         await use(client)
@@ -46,7 +46,7 @@ async def test_cookies_that_a_server_sets_are_not_kept(nursery: trio.Nursery) ->
     assert {request.header("cookie") for request in server.requests} == {None}
 
 
-async def test_a_cookie_that_the_program_gives_is_sent(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cookie_of_the_program_is_sent(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, setting_cookies)
     client, _ = client_over(server)
     async with client:
@@ -56,9 +56,7 @@ async def test_a_cookie_that_the_program_gives_is_sent(nursery: trio.Nursery, au
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-async def test_another_client_sends_the_cookies_of_the_program_and_no_others(
-    nursery: trio.Nursery, library: str
-) -> None:
+async def test_another_client_sends_only_the_programs_cookies(nursery: trio.Nursery, library: str) -> None:
     package: Any = pytest.importorskip(library)
     for mine, sent in ((None, None), ({"mine": "1"}, "mine=1")):
         server = await serve(nursery, setting_cookies, memory=False)

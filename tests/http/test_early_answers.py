@@ -105,7 +105,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("use", [long_chat, long_stream, form_from_disk, form_from_memory])
 @pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
 @pytest.mark.parametrize("status", [401, 413])
-async def test_an_early_refusal_ends_the_upload(
+async def test_early_error_response_ends_the_upload(
     nursery: trio.Nursery, long_file: Path, tls: Any, use: Any, secure: bool, status: int
 ) -> None:
     """There is no deadline, so the test would hang if the rest of the upload were waited for."""
@@ -122,7 +122,7 @@ async def test_an_early_refusal_ends_the_upload(
     nursery.cancel_scope.cancel()
 
 
-async def test_an_early_refusal_ends_a_short_request_over_a_stream_without_buffers(
+async def test_early_error_response_ends_a_short_request_over_an_unbuffered_stream(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = Refuses(response(413, ERROR))
@@ -144,7 +144,7 @@ async def test_an_early_refusal_ends_a_short_request_over_a_stream_without_buffe
 
 
 @pytest.mark.parametrize("early", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
-async def test_an_early_success_does_not_end_the_upload(nursery: trio.Nursery, early: bytes) -> None:
+async def test_early_success_response_does_not_end_the_upload(nursery: trio.Nursery, early: bytes) -> None:
     """A server may begin its answer while it still reads."""
     received = 0
 
@@ -165,7 +165,7 @@ async def test_an_early_success_does_not_end_the_upload(nursery: trio.Nursery, e
     nursery.cancel_scope.cancel()
 
 
-async def test_a_connection_that_ends_while_a_request_is_sent_is_an_error_at_once(nursery: trio.Nursery) -> None:
+async def test_connection_that_ends_during_sending_is_an_error_at_once(nursery: trio.Nursery) -> None:
     async def hang_up(stream: trio.SocketStream) -> None:
         await stream.receive_some(1000)
         await stream.send_eof()
@@ -181,9 +181,7 @@ async def test_a_connection_that_ends_while_a_request_is_sent_is_an_error_at_onc
     nursery.cancel_scope.cancel()
 
 
-async def test_an_upload_that_fails_on_its_own_leaves_no_task_behind(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_failing_upload_leaves_no_task(nursery: trio.Nursery, autojump_clock: object) -> None:
     class Broken(httpx.AsyncByteStream):
         async def __aiter__(self) -> Any:
             yield b"x"

@@ -121,7 +121,7 @@ async def test_verdict_response_and_timings(nursery: trio.Nursery, clock: object
 
 
 @every
-async def test_a_body_in_small_pieces(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_body_in_small_chunks(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, Reply.chat("Grüße, 世界.").sliced(7))
     async with stage.client() as client:
         assert await read_stream(client) == "Grüße, 世界."
@@ -129,9 +129,7 @@ async def test_a_body_in_small_pieces(nursery: trio.Nursery, clock: object, kind
 
 @pytest.mark.promise(n=4)
 @every
-async def test_a_stream_that_ends_without_its_end_is_truncated(
-    nursery: trio.Nursery, clock: object, kind: Kind
-) -> None:
+async def test_stream_without_terminal_event_is_truncated(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
     stage = await kind.build(nursery, Reply.sse(chunk, done=False))
     async with stage.client() as client, client.chat.completions.stream(**CHAT) as stream:
@@ -145,7 +143,9 @@ async def test_a_stream_that_ends_without_its_end_is_truncated(
 @pytest.mark.promise(n=4)
 @breakable
 @pytest.mark.parametrize("fault", ["cut_after", "reset_after"])
-async def test_a_broken_connection_is_truncated(nursery: trio.Nursery, clock: object, kind: Kind, fault: str) -> None:
+async def test_stream_with_broken_connection_is_truncated(
+    nursery: trio.Nursery, clock: object, kind: Kind, fault: str
+) -> None:
     stage = await kind.build(nursery, getattr(HELLO, fault)(700))
     async with stage.client() as client, client.chat.completions.stream(**CHAT) as stream:
         error = await outcome(stream.until_done)
@@ -168,7 +168,9 @@ async def test_an_error_inside_a_stream(nursery: trio.Nursery, clock: object, ki
 
 
 @every
-async def test_what_is_no_event_stream_is_an_error(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_response_that_is_not_an_event_stream_is_an_error(
+    nursery: trio.Nursery, clock: object, kind: Kind
+) -> None:
     stage = await kind.build(nursery, Reply(200, {"content-type": "text/html"}, b"<html>Welcome</html>"))
     async with stage.client(max_retries=0) as client:
         assert isinstance(await outcome(read_stream, client), APIResponseValidationError | StreamTruncatedError)
@@ -181,7 +183,7 @@ async def test_what_is_no_event_stream_is_an_error(nursery: trio.Nursery, clock:
 
 @pytest.mark.promise(n=3)
 @every
-async def test_statuses_are_errors_of_ours(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_error_statuses_raise_library_errors(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     quota = Reply.error(429, "used up", code="insufficient_quota", headers={"x-request-id": "req_q"})
     stage = await kind.build(nursery, [Reply.error(401, "no such key"), quota, BUSY, Reply(500)])
     async with stage.client(max_retries=0) as client:
@@ -216,7 +218,7 @@ async def test_redirects_and_retries(nursery: trio.Nursery, clock: object, kind:
 
 
 @breakable
-async def test_a_connection_that_breaks_before_the_first_event_is_tried_again(
+async def test_connection_that_breaks_before_the_first_event_is_retried(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, [HELLO.cut_after(0), HELLO.reset_after(20), HELLO])
@@ -230,7 +232,7 @@ async def test_a_connection_that_breaks_before_the_first_event_is_tried_again(
 
 @pytest.mark.promise(n=1)
 @live
-async def test_a_stream_left_early_is_closed_at_once(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_stream_left_early_is_closed_at_once(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, Reply.chat(TEXT, pace=0.1).stall_after(900))
     async with stage.client(max_connections=1) as client:
         for number in range(1, 4):
@@ -249,7 +251,7 @@ class MineError(Exception):
 
 @pytest.mark.promise(n=2)
 @every
-async def test_an_exception_of_the_users_comes_out_bare(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_user_exception_is_not_wrapped(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, HELLO)
 
     async def fail(door: str) -> None:
@@ -274,7 +276,7 @@ async def test_an_exception_of_the_users_comes_out_bare(nursery: trio.Nursery, c
 
 @pytest.mark.promise(n=1)
 @every
-async def test_a_nursery_and_a_third_door_are_closed_with_their_scope(
+async def test_streams_of_a_nursery_and_of_create_are_closed_with_their_scope(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, HELLO)
@@ -292,7 +294,7 @@ async def test_a_nursery_and_a_third_door_are_closed_with_their_scope(
 
 @pytest.mark.promise(n=1)
 @every
-async def test_a_cancelled_wait_frees_the_slot(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_cancelled_wait_frees_the_slot(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, [HELLO.stall_after(500), PLAIN.stall_after(5), NEVER, PLAIN])
     async with stage.client(max_connections=1) as client:
         for number, read in ((1, read_stream), (2, read_plain), (3, read_plain)):
@@ -309,7 +311,7 @@ async def test_a_cancelled_wait_frees_the_slot(nursery: trio.Nursery, clock: obj
 
 @pytest.mark.promise(n=1)
 @stock
-async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
+async def test_cancellation_at_any_checkpoint_leaves_nothing_behind(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, as_asked)
@@ -336,7 +338,7 @@ async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
 
 @pytest.mark.promise(n=1)
 @every
-async def test_requests_cancelled_while_they_wait_for_a_slot_lose_none(
+async def test_requests_cancelled_while_waiting_for_a_slot_lose_no_slot(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     """httpcore's pool loses a slot for good when this happens in its queue."""
@@ -362,7 +364,7 @@ async def test_requests_cancelled_while_they_wait_for_a_slot_lose_none(
 
 
 @live
-async def test_aclose_from_another_task_gives_the_reader_closed_resource_error(
+async def test_aclose_in_another_task_raises_closed_resource_error_in_the_reader(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, HELLO.stall_after(500))
@@ -385,7 +387,7 @@ async def test_aclose_from_another_task_gives_the_reader_closed_resource_error(
 
 
 @live
-async def test_two_readers_get_busy_resource_error(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_second_reader_gets_busy_resource_error(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, HELLO.stall_after(500))
     async with stage.client() as client, client.chat.completions.stream(**CHAT) as stream:
         async with trio.open_nursery() as readers:
@@ -397,9 +399,7 @@ async def test_two_readers_get_busy_resource_error(nursery: trio.Nursery, clock:
 
 @pytest.mark.promise(n=4)
 @live
-async def test_a_read_that_was_cancelled_is_never_taken_for_the_end(
-    nursery: trio.Nursery, clock: object, kind: Kind
-) -> None:
+async def test_cancelled_read_is_never_mistaken_for_the_end(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     """The generators of another client die of a cancellation. What was still to come is missing, and must be missed."""
     chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
     usage = {"id": "c", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
@@ -420,7 +420,7 @@ async def test_a_read_that_was_cancelled_is_never_taken_for_the_end(
 
 
 @every
-async def test_deadlines_before_the_head(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_deadlines_before_the_response_head(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, NEVER)
     for deadlines, phase in ((Deadlines(headers=3), "headers"), (Deadlines(total=3), "total")):
         async with stage.client(max_connections=1, max_retries=0, timeout=deadlines) as client:
@@ -434,7 +434,7 @@ async def test_deadlines_before_the_head(nursery: trio.Nursery, clock: object, k
 
 
 @live
-async def test_waiting_for_a_slot_counts_against_the_deadline_to_connect(
+async def test_waiting_for_a_slot_counts_towards_the_connect_deadline(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, Reply(200, HELLO.headers, (HELLO.body[0], Pause(5), *HELLO.body[1:])))
@@ -453,7 +453,7 @@ async def test_waiting_for_a_slot_counts_against_the_deadline_to_connect(
 
 
 @live
-async def test_a_line_for_slots_that_moves_is_no_failure(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_moving_queue_for_slots_does_not_time_out(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, Reply(200, HELLO.headers, (HELLO.body[0], Pause(2), *HELLO.body[1:])))
     async with stage.client(max_connections=1, max_retries=0, timeout=Deadlines(connect=3, headers=60)) as client:
         async with trio.open_nursery() as some:
@@ -463,9 +463,7 @@ async def test_a_line_for_slots_that_moves_is_no_failure(nursery: trio.Nursery, 
 
 
 @live
-async def test_many_calls_do_not_wait_for_each_others_connections(
-    nursery: trio.Nursery, clock: object, kind: Kind
-) -> None:
+async def test_calls_do_not_wait_for_each_others_connections(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage = await kind.build(nursery, Reply(200, HELLO.headers, (HELLO.body[0], Pause(9), *HELLO.body[1:])))
     async with stage.client(max_connections=2, max_retries=0) as client:
         async with client.run_many([client.chat.completions.call(**CHAT)] * 5, max_concurrent=50) as results:
@@ -473,7 +471,7 @@ async def test_many_calls_do_not_wait_for_each_others_connections(
 
 
 @live
-async def test_the_deadline_for_the_head_is_none_for_the_gaps_of_a_stream(
+async def test_headers_deadline_does_not_apply_to_gaps_in_a_stream(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
     stage = await kind.build(nursery, [Reply(307, {"location": "/v2/x"}), Reply.chat(TEXT, pace=5)])
@@ -482,7 +480,7 @@ async def test_the_deadline_for_the_head_is_none_for_the_gaps_of_a_stream(
 
 
 @live
-async def test_deadlines_within_the_body(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_deadlines_inside_the_body(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     pings = Reply.sse(*[Pause(1), b": ping\n\n"] * 1000)
     for number, (reply, deadlines, phase) in enumerate(
         (
@@ -503,7 +501,7 @@ async def test_deadlines_within_the_body(nursery: trio.Nursery, clock: object, k
 
 
 @every
-async def test_many_calls_are_bounded_and_keep_their_order(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_run_many_is_bounded_and_keeps_the_order(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     def answer(request: RecordedRequest) -> Reply:
         return Reply.chat(request.json()["model"]) if request.json()["model"] != "slow" else NEVER
 
@@ -525,7 +523,7 @@ async def test_many_calls_are_bounded_and_keep_their_order(nursery: trio.Nursery
 
 @pytest.mark.promise(n=6)
 @sockets
-async def test_a_slow_reader_slows_the_server(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_slow_reader_slows_down_the_server(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     chunk = HELLO.body[0]
     padding = b": " + b"x" * 65_000 + b"\n\n"
     stage = await kind.build(nursery, Reply(200, dict(HELLO.headers), (chunk, *[padding] * 1000, *HELLO.body[1:])))
@@ -554,7 +552,7 @@ async def test_uploads(nursery: trio.Nursery, clock: object, kind: Kind) -> None
 
 
 @every
-async def test_a_stream_of_bytes(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_byte_stream(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     sound = bytes(range(256)) * 300
     stage = await kind.build(nursery, Reply(200, {"content-type": "audio/mpeg"}, [sound[:1000], sound[1000:]]))
     async with stage.client(max_connections=1) as client:
@@ -569,7 +567,7 @@ async def test_a_stream_of_bytes(nursery: trio.Nursery, clock: object, kind: Kin
 
 
 @every
-async def test_nothing_listens(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
+async def test_connection_refused(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
     stage: Stage = await kind.build(nursery, HELLO)
     client = stage.client(max_retries=0)
     if hasattr(stage.server, "aclose"):

@@ -69,7 +69,7 @@ def slots_in_use(client: TrioOpenAI) -> int:
 
 
 @kinds
-async def test_its_errors_are_translated(nursery: trio.Nursery, make: Make) -> None:
+async def test_errors_of_another_client_are_translated(nursery: trio.Nursery, make: Make) -> None:
     replies: list[tuple[Reply, type[APIError]]] = [
         (Reply.raw(), APIConnectionError),
         (Reply.raw(b"SSH-2.0\r\n"), APIConnectionError),
@@ -115,7 +115,7 @@ CODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 @kinds
 @pytest.mark.parametrize(("coding", "compress"), CODINGS.values(), ids=CODINGS)
-async def test_a_compressed_answer_is_decompressed(
+async def test_compressed_response_is_decompressed(
     nursery: trio.Nursery, make: Make, coding: str, compress: Callable[[bytes], bytes]
 ) -> None:
     headers = {"content-encoding": coding, "content-type": "text/event-stream"}
@@ -130,7 +130,7 @@ async def test_a_compressed_answer_is_decompressed(
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 100, 5_000_000])
-async def test_a_large_compressed_answer_is_decompressed_whole(nursery: trio.Nursery, size: int) -> None:
+async def test_large_compressed_response_is_decompressed_completely(nursery: trio.Nursery, size: int) -> None:
     text = "a" * size
     whole = gzip.compress(b"".join(s for s in Reply.chat(text, stream=False).body if isinstance(s, bytes)))
     for reply in (
@@ -143,7 +143,7 @@ async def test_a_large_compressed_answer_is_decompressed_whole(nursery: trio.Nur
 
 
 @pytest.mark.parametrize("cut", [10, -1, -8, -20])
-async def test_a_compressed_answer_that_is_cut_is_an_error(nursery: trio.Nursery, cut: int) -> None:
+async def test_truncated_compressed_response_is_an_error(nursery: trio.Nursery, cut: int) -> None:
     whole = gzip.compress(body_of(HELLO))
     headers = {"content-encoding": "gzip", "content-type": "text/event-stream"}
     server = await serve(nursery, Reply(200, headers, whole[:cut]), memory=False)
@@ -154,7 +154,7 @@ async def test_a_compressed_answer_that_is_cut_is_an_error(nursery: trio.Nursery
 
 @kinds
 @pytest.mark.parametrize("ours", [True, False])
-async def test_a_compressed_stream_left_early_is_closed_at_once(nursery: trio.Nursery, make: Make, ours: bool) -> None:
+async def test_compressed_stream_left_early_is_closed_at_once(nursery: trio.Nursery, make: Make, ours: bool) -> None:
     body = gzip.compress(b"".join(step for step in HELLO.body if isinstance(step, bytes)))
     headers = {"content-encoding": "gzip", "content-type": "text/event-stream"}
     server, client = await connect(nursery, Reply(200, headers, [body[:-20], Stall()]), make, max_connections=1)
@@ -191,7 +191,7 @@ def body_of(reply: Reply) -> bytes:
 EVENTS = {"content-type": "text/event-stream"}
 
 
-async def test_a_mock_transport(nursery: trio.Nursery) -> None:
+async def test_mock_transport(nursery: trio.Nursery) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for step in HELLO.body:
             if isinstance(step, bytes):
@@ -213,7 +213,7 @@ async def test_a_mock_transport(nursery: trio.Nursery) -> None:
     gc.collect()
 
 
-async def test_a_body_whose_closing_is_slow_or_fails_does_not_hold_the_block(
+async def test_body_that_closes_slowly_or_fails_to_close_does_not_block(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     nursery.start_soon(watch)
@@ -255,7 +255,7 @@ async def leave_early(client: TrioOpenAI) -> None:
 
 
 @pytest.mark.parametrize("error", [httpx.ReadError(""), httpx.ConnectError(""), httpx.RemoteProtocolError("")])
-async def test_an_error_without_words_gets_some(error: Exception) -> None:
+async def test_error_without_message_gets_one(error: Exception) -> None:
     def fail(request: httpx.Request) -> httpx.Response:
         raise error
 
@@ -265,7 +265,7 @@ async def test_an_error_without_words_gets_some(error: Exception) -> None:
         assert type(error).__name__ in str(caught)
 
 
-async def test_a_bug_in_a_users_transport_comes_out_bare() -> None:
+async def test_bug_in_a_users_transport_is_not_wrapped() -> None:
     def fail(request: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError
 
@@ -274,7 +274,7 @@ async def test_a_bug_in_a_users_transport_comes_out_bare() -> None:
         assert slots_in_use(client) == 0
 
 
-async def test_a_client_that_answers_in_http_2_is_refused_with_advice() -> None:
+async def test_client_with_http2_is_refused_with_advice() -> None:
     closed = False
 
     class Body(httpx.AsyncByteStream):
@@ -296,12 +296,12 @@ async def test_a_client_that_answers_in_http_2_is_refused_with_advice() -> None:
         assert slots_in_use(client) == 0
 
 
-def test_a_client_class_from_a_module_that_is_not_registered_is_taken() -> None:
+def test_client_class_of_an_unregistered_module_is_accepted() -> None:
     kind = type("Mine", (httpx.AsyncClient,), {"__module__": "nowhere.to.be.found"})
     assert TrioOpenAI(base_url="http://localhost", http_client=kind())
 
 
-async def test_event_hooks_and_their_failures(nursery: trio.Nursery) -> None:
+async def test_event_hooks_and_their_errors(nursery: trio.Nursery) -> None:
     class MineError(Exception):
         pass
 
@@ -325,9 +325,7 @@ async def test_event_hooks_and_their_failures(nursery: trio.Nursery) -> None:
         assert transport.statistics().active == 0
 
 
-async def test_a_client_with_our_transport_is_not_held_to_a_stock_pools_limit(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_stock_pool_limit_does_not_apply_to_our_transport(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply(delay=60))
     transport = TrioTransport(open_stream=server.open_stream)
     client = server.client(http_client=httpx.AsyncClient(transport=transport), timeout=None)

@@ -74,7 +74,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("response", ACCEPTED.values(), ids=ACCEPTED.keys())
-def test_what_real_gateways_send_is_accepted_however_it_is_split(response: bytes) -> None:
+def test_responses_of_real_gateways_are_accepted_however_they_are_split(response: bytes) -> None:
     whole = read(response)
     assert (whole[0], whole[2], whole[3]) == (200, b"hello world", True)
     assert read(*(response[at : at + 1] for at in range(len(response)))) == whole
@@ -83,7 +83,7 @@ def test_what_real_gateways_send_is_accepted_however_it_is_split(response: bytes
 
 
 @pytest.mark.parametrize("response", REFUSED.values(), ids=REFUSED.keys())
-def test_an_ambiguous_response_is_refused_however_it_is_split(response: bytes) -> None:
+def test_ambiguous_response_is_refused_however_it_is_split(response: bytes) -> None:
     assert read(response) == "refused"
     assert read(*(response[at : at + 1] for at in range(len(response)))) == "refused"
     for cut in range(1, len(response)):
@@ -91,25 +91,25 @@ def test_an_ambiguous_response_is_refused_however_it_is_split(response: bytes) -
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=5), st.lists(st.integers(0, 1000), max_size=6))
-def test_any_chunked_body_with_bare_line_feeds_is_read_as_it_was_meant(chunks: list[bytes], cuts: list[int]) -> None:
+def test_chunked_body_with_bare_line_feeds_is_accepted(chunks: list[bytes], cuts: list[int]) -> None:
     body = b"".join(b"%x\n%b\n" % (len(chunk), chunk) for chunk in chunks) + b"0\n\n"
     for head in (CHUNKED, CHUNKED.replace(b"\r", b"")):
         assert read(*pieces_of(head + body, cuts))[2:4] == (b"".join(chunks), True)
 
 
-def test_chunks_win_over_a_length_and_the_connection_is_not_reused() -> None:
+def test_chunks_override_a_length_and_the_connection_is_not_reused() -> None:
     assert read(ACCEPTED["chunks and a length"])[4] is False
     assert read(ACCEPTED["a length after chunked"])[4] is False
     assert read(ACCEPTED["the same length twice"])[4] is True
 
 
-def test_a_folded_header_and_a_null_character_become_spaces() -> None:
+def test_folded_headers_and_nul_become_spaces() -> None:
     assert read(OK + b"x: a\x00b\r\ny: one\r\n two\r\ncontent-length: 0\r\n\r\n")[1] == [
         (b"x", b"a b"), (b"y", b"one two"), (b"content-length", b"0"),
     ]  # fmt: skip
 
 
-def test_a_repeated_length_that_never_ends_is_bounded() -> None:
+def test_endless_repeated_length_is_bounded() -> None:
     parser = ResponseParser(max_header_bytes=10_000)
     parser.receive_data(OK + b"content-length: 5\r\ncontent-length: 5\r\n")
     for _ in range(200):
@@ -128,7 +128,7 @@ UNPARSABLE = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("raw", UNPARSABLE.values(), ids=UNPARSABLE.keys())
-async def test_a_response_that_cannot_be_parsed_is_never_retried(
+async def test_unparsable_response_is_never_retried(
     nursery: trio.Nursery, autojump_clock: object, raw: bytes, stream: bool
 ) -> None:
     server = await serve(nursery, Reply.raw(raw))
@@ -150,7 +150,7 @@ async def ask(client: TrioOpenAI, *, stream: bool) -> object:
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("raw", [UNPARSABLE[name] for name in ("not HTTP", "two lengths", "a bad chunk")])
-async def test_a_response_that_another_client_cannot_parse_is_never_retried(
+async def test_response_that_another_client_cannot_parse_is_never_retried(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, library: str, raw: bytes, stream: bool
 ) -> None:
     no_environment(monkeypatch)
@@ -173,9 +173,7 @@ async def test_a_response_that_another_client_cannot_parse_is_never_retried(
         (httpx.ReadError(""), 2),
     ],
 )
-async def test_only_a_connection_that_ended_is_worth_another_attempt(
-    autojump_clock: object, error: Exception, requests: int
-) -> None:
+async def test_only_an_ended_connection_is_retried(autojump_clock: object, error: Exception, requests: int) -> None:
     count = 0
 
     def fail(request: httpx.Request) -> httpx.Response:

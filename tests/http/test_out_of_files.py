@@ -63,7 +63,7 @@ async def ask(client: TrioOpenAI) -> str | None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept alive", "closed"])
-async def test_running_out_of_file_descriptors_means_waiting_for_one_of_our_own(
+async def test_request_without_file_descriptor_waits_for_one_of_our_connections(
     nursery: trio.Nursery, autojump_clock: object, number: int, keeps: bool
 ) -> None:
     headers = {} if keeps else {"connection": "close"}
@@ -84,7 +84,7 @@ async def test_running_out_of_file_descriptors_means_waiting_for_one_of_our_own(
     assert files.refusals <= 60 + 40, files.refusals
 
 
-async def test_an_idle_connection_to_another_server_gives_way(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_idle_connection_to_another_server_is_closed(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, SLOW)
     files = Descriptors(server, 2)
     client, transport = client_over(server, open_stream=files.open_stream, max_retries=0)
@@ -94,7 +94,7 @@ async def test_an_idle_connection_to_another_server_gives_way(nursery: trio.Nurs
         assert transport.statistics().idle >= 1
 
 
-async def test_without_a_connection_of_our_own_it_is_a_clear_error(
+async def test_no_file_descriptor_and_no_connection_is_a_clear_error(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, SLOW)
@@ -117,7 +117,7 @@ async def test_without_a_connection_of_our_own_it_is_a_clear_error(
         assert "ulimit -n" in str(error)
 
 
-async def test_waiting_for_a_file_descriptor_counts_against_the_connect_deadline(
+async def test_waiting_for_a_file_descriptor_counts_towards_the_connect_deadline(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.chat("Hello there, you.", pace=100))
@@ -134,7 +134,7 @@ async def test_waiting_for_a_file_descriptor_counts_against_the_connect_deadline
         assert transport.statistics().active == 1
 
 
-async def test_a_waiter_that_is_cancelled_passes_its_turn_on(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cancelled_waiter_passes_its_turn_on(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, SLOW)
     files = Descriptors(server, 1)
     client, transport = client_over(server, open_stream=files.open_stream, max_retries=0)
@@ -159,7 +159,7 @@ async def test_a_waiter_that_is_cancelled_passes_its_turn_on(nursery: trio.Nurse
         assert transport.statistics().active == 0
 
 
-async def test_closing_the_client_wakes_who_waits_for_a_file_descriptor(
+async def test_closing_the_client_wakes_tasks_waiting_for_a_file_descriptor(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.chat("Hello", pace=100))
@@ -179,7 +179,7 @@ async def test_closing_the_client_wakes_who_waits_for_a_file_descriptor(
     assert stream.verdict.state == "closed"
 
 
-def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_told_from_an_unknown_one(
+def test_lookup_without_file_descriptor_differs_from_unknown_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = OSError("failed")
@@ -193,7 +193,7 @@ def test_a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_told_from_an
     assert is_out_of_files(error)
 
 
-def test_an_unknown_host_is_told_in_words() -> None:
+def test_unknown_host_is_explained() -> None:
     error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     assert reason_of(error) == "Name or service not known"
     wrapped: Callable[..., OSError] = OSError
@@ -203,7 +203,7 @@ def test_an_unknown_host_is_told_in_words() -> None:
     assert "unknown" not in reason_of(OSError(errno.ECONNREFUSED, "connecting to x: no")).lower()
 
 
-async def test_an_unknown_host_reads_well(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unknown_host_has_a_readable_message(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
 
     class Resolver(trio.abc.HostnameResolver):

@@ -40,7 +40,7 @@ from trio_openai.testing._memory import MemoryStream
 
 
 @both_kinds
-async def test_one_connection_serves_one_request_after_another(nursery: trio.Nursery, memory: bool) -> None:
+async def test_connection_serves_one_request_after_another(nursery: trio.Nursery, memory: bool) -> None:
     server = await serve(nursery, lambda request: HELLO if request.json().get("stream") else PLAIN, memory=memory)
     client, transport = client_over(server)
     async with client:
@@ -61,7 +61,7 @@ async def test_one_connection_serves_one_request_after_another(nursery: trio.Nur
     ],
     ids=["connection: close", "until close", "HTTP/1.0"],
 )
-async def test_a_connection_that_must_not_be_used_again_is_closed(
+async def test_connection_that_must_not_be_reused_is_closed(
     nursery: trio.Nursery, autojump_clock: object, reply: Reply
 ) -> None:
     server = await serve(nursery, reply)
@@ -75,7 +75,7 @@ async def test_a_connection_that_must_not_be_used_again_is_closed(
 
 
 @both_kinds
-async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(nursery: trio.Nursery, memory: bool) -> None:
+async def test_idle_connection_closed_by_the_server_is_not_used(nursery: trio.Nursery, memory: bool) -> None:
     server = await serve(nursery, attrs.evolve(PLAIN, close_after=True), memory=memory)
     client, _ = client_over(server, max_retries=0)
     async with client:
@@ -86,7 +86,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(nursery
             assert server.statistics().accepted == number
 
 
-async def test_a_post_on_a_stale_connection_is_not_sent_again_by_the_transport(
+async def test_transport_does_not_repeat_a_post_on_a_stale_connection(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     """The server may have processed it. A GET is sent again, once (RFC 9110, section 9.2.2)."""
@@ -116,7 +116,7 @@ async def test_a_post_on_a_stale_connection_is_not_sent_again_by_the_transport(
 
 
 @pytest.mark.parametrize("retries", [0, 1, 2])
-async def test_sending_a_post_again_after_a_stale_connection_counts_as_a_retry(
+async def test_repeating_a_post_after_a_stale_connection_counts_as_a_retry(
     nursery: trio.Nursery, autojump_clock: object, retries: int
 ) -> None:
     server = await serve(nursery, [PLAIN, Reply.raw(), Reply.raw(), PLAIN])
@@ -128,9 +128,7 @@ async def test_sending_a_post_again_after_a_stale_connection_counts_as_a_retry(
     assert len(server.requests) == 2 + retries
 
 
-async def test_a_fresh_connection_that_fails_is_not_tried_again_by_the_transport(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_transport_does_not_retry_on_a_new_connection(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def hang_up(stream: MemoryStream) -> None:
         await receive_request(stream)
         stream.close()
@@ -142,7 +140,7 @@ async def test_a_fresh_connection_that_fails_is_not_tried_again_by_the_transport
 
 
 @pytest.mark.parametrize("beginning", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"?"])
-async def test_a_request_is_never_sent_again_after_a_byte_of_a_response(
+async def test_request_is_never_repeated_after_a_byte_of_a_response(
     nursery: trio.Nursery, autojump_clock: object, beginning: bytes
 ) -> None:
     async def break_off(stream: MemoryStream) -> None:
@@ -157,7 +155,7 @@ async def test_a_request_is_never_sent_again_after_a_byte_of_a_response(
     assert hand.opened == 1
 
 
-async def test_a_body_that_was_made_as_it_went_is_not_sent_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_streamed_request_body_is_not_repeated(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def answer_once(stream: MemoryStream) -> None:
         await answer(stream, OK)
         await receive_request(stream)
@@ -170,7 +168,7 @@ async def test_a_body_that_was_made_as_it_went_is_not_sent_again(nursery: trio.N
     assert hand.opened == 1
 
 
-async def test_an_idle_connection_expires(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_idle_connection_expires(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, PLAIN)
     client, transport = client_over(server, keepalive_expiry=30.0)
     async with client:
@@ -185,7 +183,7 @@ async def test_an_idle_connection_expires(nursery: trio.Nursery, autojump_clock:
         assert server.statistics().connections == 1
 
 
-async def test_idle_connections_expire_whenever_anything_happens_in_the_pool(
+async def test_any_activity_in_the_pool_closes_expired_connections(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, lambda request: HELLO if request.json().get("stream") else PLAIN)
@@ -200,12 +198,12 @@ async def test_idle_connections_expire_whenever_anything_happens_in_the_pool(
         assert server.statistics().connections == 1, "only that of the stream, which has just been parked"
 
 
-async def test_looking_at_the_statistics_needs_no_event_loop() -> None:
+async def test_statistics_need_no_event_loop() -> None:
     await trio.lowlevel.checkpoint()
     assert TrioTransport().statistics().idle == 0
 
 
-async def test_a_response_that_was_not_asked_for_is_never_the_answer_to_a_later_request(
+async def test_unrequested_response_is_never_used_for_a_later_request(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async def say_too_much(stream: MemoryStream) -> None:
@@ -220,7 +218,7 @@ async def test_a_response_that_was_not_asked_for_is_never_the_answer_to_a_later_
     assert hand.opened == 2
 
 
-async def test_connections_to_other_origins_give_way_and_the_limit_is_kept(
+async def test_idle_connections_to_other_origins_are_closed_to_keep_the_limit(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     hand = HandMade(nursery, answer_always)
@@ -239,7 +237,7 @@ async def test_connections_to_other_origins_give_way_and_the_limit_is_kept(
     assert hand.open_now() == 0
 
 
-async def test_a_request_leaves_no_cyclic_garbage(nursery: trio.Nursery) -> None:
+async def test_request_leaves_no_cyclic_garbage(nursery: trio.Nursery) -> None:
     server = await serve(nursery, HELLO)
     client, _ = client_over(server)
     async with client:
@@ -256,7 +254,7 @@ async def test_a_request_leaves_no_cyclic_garbage(nursery: trio.Nursery) -> None
 
 
 @both_kinds
-async def test_a_connection_is_parked_at_the_terminal_event_and_reused_when_its_body_has_ended(
+async def test_connection_is_parked_at_the_terminal_event_and_reused_after_its_body(
     nursery: trio.Nursery, memory: bool
 ) -> None:
     server = await serve(nursery, split_end(HELLO), memory=memory)
@@ -271,7 +269,7 @@ async def test_a_connection_is_parked_at_the_terminal_event_and_reused_when_its_
         assert server.statistics().accepted == 1
 
 
-async def test_a_body_that_never_ends_after_done_costs_the_connection_and_nothing_else(
+async def test_body_that_never_ends_after_done_costs_only_the_connection(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, attrs.evolve(HELLO, body=(*HELLO.body, Stall())))
@@ -287,7 +285,7 @@ async def test_a_body_that_never_ends_after_done_costs_the_connection_and_nothin
 
 
 @pytest.mark.promise(n=8)
-async def test_many_parked_connections_do_not_delay_a_request(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_parked_connections_do_not_delay_a_request(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, attrs.evolve(HELLO, body=(*HELLO.body, Stall())))
     client, _ = client_over(server)
     async with client:
@@ -299,7 +297,7 @@ async def test_many_parked_connections_do_not_delay_a_request(nursery: trio.Nurs
         assert trio.current_time() - before < 0.02
 
 
-async def test_garbage_after_the_terminal_event_costs_the_connection_and_nothing_else(
+async def test_garbage_after_the_terminal_event_costs_only_the_connection(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, attrs.evolve(split_end(HELLO), body=(*split_end(HELLO).body[:-1], b"XYZ\r\n")))
@@ -311,7 +309,7 @@ async def test_garbage_after_the_terminal_event_costs_the_connection_and_nothing
             assert server.statistics().accepted == number
 
 
-async def test_requests_get_their_slots_in_order(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_slots_are_given_out_in_order(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, attrs.evolve(PLAIN, delay=1.0))
     client, transport = client_over(server, max_connections=1)
     async with client, trio.open_nursery() as some:
@@ -323,7 +321,7 @@ async def test_requests_get_their_slots_in_order(nursery: trio.Nursery, autojump
     assert [request.json()["seed"] for request in server.requests] == list(range(10))
 
 
-async def test_a_request_cancelled_while_it_waits_for_a_slot_takes_none(
+async def test_request_cancelled_while_waiting_for_a_slot_takes_none(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, lambda request: attrs.evolve(PLAIN, delay=5.0))
@@ -341,7 +339,7 @@ async def test_a_request_cancelled_while_it_waits_for_a_slot_takes_none(
         assert len(server.requests) == 2
 
 
-async def test_a_slot_handed_over_to_a_request_at_the_moment_of_its_cancellation_is_not_lost(
+async def test_slot_given_to_a_request_that_is_being_cancelled_is_not_lost(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, PLAIN)
@@ -358,7 +356,7 @@ async def test_a_slot_handed_over_to_a_request_at_the_moment_of_its_cancellation
         assert await read_plain(client) == "Hello there, you."
 
 
-async def test_a_thousand_streams_at_once(nursery: trio.Nursery) -> None:
+async def test_thousand_streams_at_once(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.chat("Hello", usage=False))
     client, transport = client_over(server)
     texts: list[str] = []
@@ -378,7 +376,7 @@ async def test_a_thousand_streams_at_once(nursery: trio.Nursery) -> None:
 
 
 @pytest.mark.promise(n=8)
-async def test_an_open_idle_stream_is_small(nursery: trio.Nursery) -> None:
+async def test_open_idle_stream_uses_little_memory(nursery: trio.Nursery) -> None:
     """Under 20 KiB for the client's side. Sockets, since the far end of a memory stream would count as well."""
     count = 50
     listeners: list[trio.SocketListener] = await nursery.start(trio.serve_tcp, stream_and_stall, 0)

@@ -67,7 +67,7 @@ async def real(
 
 
 @programs
-async def test_a_real_proxy(
+async def test_real_proxy(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     """Streams whole, left early, cancelled, timed out: the server hears of it at once, and the one slot is free."""
@@ -102,7 +102,7 @@ async def test_a_real_proxy(
 
 
 @programs
-async def test_a_real_proxy_with_a_wrong_login_or_none(
+async def test_real_proxy_with_wrong_or_missing_login(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     server, url = await real(nursery, monkeypatch, tmp_path, HELLO, tls=is_tls)
@@ -123,7 +123,7 @@ async def test_a_real_proxy_with_a_wrong_login_or_none(
 
 
 @programs
-async def test_a_real_proxy_that_is_killed_in_mid_stream(
+async def test_real_proxy_killed_during_a_stream(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     server, url = await real(nursery, monkeypatch, tmp_path, HELLO.stall_after(700), tls=is_tls)
@@ -142,7 +142,7 @@ async def test_a_real_proxy_that_is_killed_in_mid_stream(
 
 
 @programs
-async def test_a_real_proxy_that_cannot_reach_the_server(
+async def test_real_proxy_that_cannot_reach_the_server(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     dead = f"http{'s' if is_tls else ''}://{HOST}:1/v1"
@@ -157,7 +157,7 @@ async def test_a_real_proxy_that_cannot_reach_the_server(
                 assert proxy.address in str(error)
 
 
-async def test_a_real_proxy_that_does_not_allow_it(
+async def test_real_proxy_that_forbids_the_address(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server, url = await real(nursery, monkeypatch, tmp_path, HELLO, tls=True)
@@ -172,7 +172,7 @@ OUTSIDE = "0.0.0.0"  # this machine, by an address that is not of the loopback
 
 
 @programs
-async def test_a_real_proxy_from_the_environment(
+async def test_real_proxy_from_the_environment(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     _, url = await real(nursery, monkeypatch, tmp_path, HELLO, tls=is_tls, host=OUTSIDE)
@@ -202,7 +202,7 @@ async def _ways_past(url: str, monkeypatch: pytest.MonkeyPatch, proxy: RunningPr
     monkeypatch.delenv("NO_PROXY")
 
 
-async def test_the_environments_certificates_do_not_count_without_trust_env(
+async def test_certificates_in_the_environment_are_ignored_without_trust_env(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     _, url = await real(nursery, monkeypatch, tmp_path, HELLO, tls=True)
@@ -214,7 +214,7 @@ async def test_the_environments_certificates_do_not_count_without_trust_env(
 
 
 @programs
-async def test_a_client_for_threads_goes_through_a_real_proxy(
+async def test_sync_client_uses_a_real_proxy(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     server, url = await real(nursery, monkeypatch, tmp_path, [HELLO, HELLO.stall_after(500), HELLO], tls=is_tls)
@@ -236,7 +236,7 @@ async def test_a_client_for_threads_goes_through_a_real_proxy(
 
 
 @programs
-async def test_a_users_own_httpx_client_goes_through_a_real_proxy(
+async def test_users_httpx_client_uses_a_real_proxy(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
     if kind == "socks5":
@@ -264,7 +264,7 @@ async def test_a_users_own_httpx_client_goes_through_a_real_proxy(
     gc.collect()
 
 
-async def test_a_traceback_of_a_failed_connection_shows_no_password(
+async def test_traceback_of_a_failed_connection_shows_no_password(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Also without the client, which drops the frames of a failed attempt."""

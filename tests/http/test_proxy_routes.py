@@ -39,7 +39,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         httpx.URL("ftp://proxy.test"),
     ],
 )
-def test_what_is_no_proxy_is_refused_when_the_client_is_made_and_not_repeated(bad: Any) -> None:
+def test_invalid_proxy_is_refused_without_repeating_it(bad: Any) -> None:
     for make in (TrioOpenAI, SyncOpenAI, TrioTransport):
         options = {} if make is TrioTransport else {"api_key": "k"}
         with pytest.raises(ValueError, match="proxy") as caught:
@@ -48,19 +48,19 @@ def test_what_is_no_proxy_is_refused_when_the_client_is_made_and_not_repeated(ba
         assert_hidden(caught.value, PASSWORD[:4])
 
 
-def test_a_proxy_of_another_type_is_refused() -> None:
+def test_proxy_of_another_type_is_refused() -> None:
     for bad in (3128, ("proxy.test", 3128), {"http://": PROXY}, b"http://proxy.test"):
         with pytest.raises(TypeError, match=r"URL or an httpx.Proxy, not"):
             TrioOpenAI(api_key="k", proxy=bad)  # type: ignore[arg-type]
 
 
-def test_a_header_of_a_proxy_that_cannot_be_sent_is_refused() -> None:
+def test_proxy_with_a_forbidden_header_is_refused() -> None:
     with pytest.raises(ValueError, match="x-team") as caught:
         TrioTransport(proxy=httpx.Proxy(PROXY, headers={"X-Team": f"{PASSWORD}\nx"}))
     assert_hidden(caught.value, PASSWORD)
 
 
-def test_an_http_client_has_its_own_proxy() -> None:
+def test_proxy_and_http_client_exclude_each_other() -> None:
     for options in ({"proxy": PROXY}, {"trust_env": False}):
         with pytest.raises(TypeError, match="http_client"):
             TrioOpenAI(api_key="k", http_client=httpx.AsyncClient(), **options)  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def test_no_repr_shows_the_password() -> None:
     assert repr(shown[1]) == "<socks5 proxy proxy.test:1080>"
 
 
-def test_a_proxy_of_httpx2_is_taken() -> None:
+def test_proxy_of_httpx2_is_accepted() -> None:
     httpx2 = pytest.importorskip("httpx2")
     given = httpx2.Proxy(PROXY, auth=("ada", PASSWORD), headers={"X-Team": "blue"})
     assert Proxy(given).check().name == "the proxy proxy.test:3128"
@@ -169,7 +169,7 @@ EXCEPTIONS: list[tuple[str, str, bool]] = [
 
 
 @pytest.mark.parametrize(("variables", "url", "expected"), ENVIRONMENTS)
-def test_the_environment_says_which_proxy(
+def test_environment_selects_the_proxy(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str, expected: str | None
 ) -> None:
     for name, value in variables.items():
@@ -181,7 +181,7 @@ def test_the_environment_says_which_proxy(
 
 @pytest.mark.parametrize(("excepted", "url", "is_direct"), EXCEPTIONS)
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
-def test_no_proxy_says_where_not(
+def test_no_proxy_lists_the_exceptions(
     monkeypatch: pytest.MonkeyPatch, excepted: str, url: str, is_direct: bool, name: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://p:1")
@@ -195,7 +195,7 @@ UNUSABLE = ["gopher://ada:{}@proxy.test", "socks4://ada:{}@proxy.test", "http://
 
 @pytest.mark.parametrize("value", UNUSABLE)
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
-async def test_an_unusable_proxy_variable_concerns_only_requests_that_would_use_it(
+async def test_invalid_proxy_variable_affects_only_requests_that_would_use_it(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value.format(PASSWORD))
@@ -216,7 +216,7 @@ async def test_an_unusable_proxy_variable_concerns_only_requests_that_would_use_
 
 
 @pytest.mark.parametrize("host", ["fe80::1%25eth0", "fe80::1%eth0"])
-async def test_the_zone_of_an_ipv6_address_is_for_this_machine_only(nursery: trio.Nursery, host: str) -> None:
+async def test_zone_of_an_ipv6_address_stays_on_this_machine(nursery: trio.Nursery, host: str) -> None:
     server = await serve(nursery, Reply.chat("Hello.", stream=False))
     asked: list[tuple[str, int]] = []
 
@@ -235,7 +235,7 @@ async def test_the_zone_of_an_ipv6_address_is_for_this_machine_only(nursery: tri
     assert {request.header("host") for request in server.requests} == {"[fe80::1]:8080"}
 
 
-def test_the_zone_of_an_address_is_unquoted_as_rfc_6874_says() -> None:
+def test_zone_of_an_address_is_unquoted_as_in_rfc_6874() -> None:
     for host, address in {
         "fe80::1%25eth0": "fe80::1%eth0",
         "fe80::1%eth0": "fe80::1%eth0",

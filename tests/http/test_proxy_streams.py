@@ -68,7 +68,7 @@ async def way(nursery: trio.Nursery, script: Any, proxy: Any, url: str, *, front
 
 @pytest.mark.parametrize("proxy", [PROXY, "https://proxy.test", "socks5://proxy.test", "socks5h://proxy.test"])
 @pytest.mark.parametrize("url", ["http://api.test/v1", "https://api.test:8443/v1"])
-async def test_a_stream_goes_through_any_proxy_to_any_address(
+async def test_stream_through_any_proxy_to_any_address(
     nursery: trio.Nursery, autojump_clock: object, proxy: str, url: str
 ) -> None:
     it = await way(nursery, HELLO, proxy, url, front=proxy.startswith("https"), max_connections=1)
@@ -96,7 +96,7 @@ async def test_a_stream_goes_through_any_proxy_to_any_address(
         ("https://1.2.3.4:1/v1", b"CONNECT 1.2.3.4:1 HTTP/1.1", ("1.2.3.4", 1)),
     ],
 )
-async def test_the_address_stands_in_the_request_for_a_tunnel(
+async def test_tunnel_request_contains_the_address(
     nursery: trio.Nursery, autojump_clock: object, url: str, target: bytes, asked: tuple[str, int]
 ) -> None:
     it = await way(nursery, HELLO, PROXY, url)
@@ -107,7 +107,7 @@ async def test_the_address_stands_in_the_request_for_a_tunnel(
 
 
 @pytest.mark.parametrize(("host", "asked"), [("[fd12::1]", "fd12::1"), ("1.2.3.4", "1.2.3.4"), ("x" * 60, "x" * 60)])
-async def test_a_socks_proxy_is_told_names_and_addresses(
+async def test_socks_proxy_receives_names_and_addresses(
     nursery: trio.Nursery, autojump_clock: object, host: str, asked: str
 ) -> None:
     it = await way(nursery, HELLO, "socks5://proxy.test", f"http://{host}:8080/v1")
@@ -126,7 +126,7 @@ async def test_a_socks_proxy_is_told_names_and_addresses(
         httpx.Proxy(PROXY, auth=("ada", PASSWORD), headers={"X-Team": "blue"}),
     ],
 )
-async def test_the_login_goes_to_the_proxy_and_not_to_the_server(
+async def test_login_is_sent_to_the_proxy_but_not_to_the_server(
     nursery: trio.Nursery, autojump_clock: object, url: str, proxy: Any
 ) -> None:
     it = await way(nursery, HELLO, proxy, url)
@@ -141,9 +141,7 @@ async def test_the_login_goes_to_the_proxy_and_not_to_the_server(
             assert it.server.requests[0].header("proxy-authorization") is None
 
 
-async def test_a_redirect_to_another_origin_goes_through_the_proxy_too(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_redirect_to_another_origin_uses_the_proxy_too(nursery: trio.Nursery, autojump_clock: object) -> None:
     moved = Reply(307, {"location": "https://other.test/v1/x"})
     it = await way(nursery, [moved, PLAIN], PROXY, "https://api.test/v1", follow_cross_origin_redirects=True)
 
@@ -178,7 +176,7 @@ CONNECTING: list[tuple[Reply, str, int]] = [
 
 
 @pytest.mark.parametrize(("answer", "message", "attempts"), CONNECTING)
-async def test_a_proxy_that_does_not_connect_is_named(
+async def test_error_names_the_proxy_that_does_not_connect(
     nursery: trio.Nursery, autojump_clock: object, answer: Reply, message: str, attempts: int
 ) -> None:
     proxy = await serve(nursery, answer)
@@ -213,7 +211,7 @@ SOCKS: list[tuple[bytes, str, int]] = [
 
 
 @pytest.mark.parametrize(("answer", "message", "attempts"), SOCKS)
-async def test_a_socks_proxy_that_does_not_connect_is_named(
+async def test_error_names_the_socks_proxy_that_does_not_connect(
     nursery: trio.Nursery, autojump_clock: object, answer: bytes, message: str, attempts: int
 ) -> None:
     connections = 0
@@ -246,9 +244,7 @@ async def test_a_socks_proxy_that_does_not_connect_is_named(
         assert transport.statistics().active == 0
 
 
-async def test_a_socks_proxy_that_wants_a_login_that_was_not_given_is_named(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_error_names_the_socks_proxy_that_wants_a_login(nursery: trio.Nursery, autojump_clock: object) -> None:
     proxy = await serve(nursery, Reply.raw(b"\x05\xff"))
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
@@ -262,7 +258,7 @@ async def test_a_socks_proxy_that_wants_a_login_that_was_not_given_is_named(
             await read_stream(client)
 
 
-async def test_a_name_too_long_for_socks_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_host_name_too_long_for_socks_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     it = await way(nursery, HELLO, "socks5://proxy.test", "http://" + ".".join(["x" * 60] * 5))
     async with it.client:
         with pytest.raises(APIConnectionError, match="too long for SOCKS"):
@@ -270,7 +266,7 @@ async def test_a_name_too_long_for_socks_is_an_error(nursery: trio.Nursery, auto
         assert it.transport.statistics().active == 0
 
 
-async def test_a_request_that_an_http_proxy_refuses_for_want_of_a_login_is_not_an_answer_of_the_server(
+async def test_407_of_a_forwarding_proxy_is_not_a_response_of_the_server(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     proxy = await serve(nursery, Reply(407, {"proxy-authenticate": "Basic"}, b"<html>"))
@@ -286,7 +282,7 @@ async def test_a_request_that_an_http_proxy_refuses_for_want_of_a_login_is_not_a
 
 
 @pytest.mark.parametrize("proxy", [PROXY, "socks5://proxy.test", "https://proxy.test"])
-async def test_a_proxy_that_keeps_silent_is_bounded_by_the_deadline_for_connecting(
+async def test_connect_deadline_applies_to_a_silent_proxy(
     nursery: trio.Nursery, autojump_clock: object, proxy: str
 ) -> None:
     nursery.start_soon(watch)
@@ -315,7 +311,7 @@ async def test_a_proxy_that_keeps_silent_is_bounded_by_the_deadline_for_connecti
 
 @pytest.mark.parametrize("proxy", [PROXY, "socks5://proxy.test"])
 @pytest.mark.parametrize("fault", ["cut_after", "reset_after"])
-async def test_a_proxy_that_dies_in_mid_stream_is_named(
+async def test_error_names_the_proxy_that_dies_during_a_stream(
     nursery: trio.Nursery, autojump_clock: object, proxy: str, fault: str
 ) -> None:
     it = await way(nursery, getattr(HELLO, fault)(700), proxy, "http://api.test/v1")
@@ -327,7 +323,7 @@ async def test_a_proxy_that_dies_in_mid_stream_is_named(
         assert it.transport.statistics().active == 0
 
 
-async def test_a_tls_failure_behind_the_proxy_names_both(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_tls_failure_behind_the_proxy_names_both(nursery: trio.Nursery, autojump_clock: object) -> None:
     it = await way(nursery, HELLO, PROXY, "https://wrong.test/v1")
     async with it.client:
         with pytest.raises(
@@ -336,7 +332,7 @@ async def test_a_tls_failure_behind_the_proxy_names_both(nursery: trio.Nursery, 
             await read_stream(it.client)
 
 
-async def test_a_tls_failure_of_the_proxy_names_it(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_tls_failure_of_the_proxy_names_it(nursery: trio.Nursery, autojump_clock: object) -> None:
     it = await way(nursery, HELLO, "https://wrong.test", "https://api.test/v1", front=True)
     async with it.client:
         with pytest.raises(
@@ -345,7 +341,7 @@ async def test_a_tls_failure_of_the_proxy_names_it(nursery: trio.Nursery, autoju
             await read_stream(it.client)
 
 
-async def test_a_proxy_has_a_context_of_its_own(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_proxy_uses_its_own_tls_settings(nursery: trio.Nursery, autojump_clock: object) -> None:
     proxy = httpx.Proxy("https://proxy.test", ssl_context=tls_contexts("proxy.test")[1])
     it = await way(nursery, HELLO, proxy, "http://api.test/v1", front=True)
     it.transport._ssl_context = ssl.create_default_context()  # which trusts no certificate of these
@@ -383,7 +379,7 @@ def by_proxy(proxy: str, *, tls: bool) -> Place:
         ("socks5://proxy.test", False, block),
     ],
 )
-def test_a_call_through_a_proxy_cancelled_at_any_step_leaves_nothing_behind(
+def test_call_through_a_proxy_cancelled_at_any_step_leaves_nothing_behind(
     proxy: str, tls: bool, act: Any, record_property: Callable[[str, object], None]
 ) -> None:
     points = sweep(Scenario(act, place=by_proxy(proxy, tls=tls)))

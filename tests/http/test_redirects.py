@@ -57,7 +57,7 @@ async def two_servers(nursery: trio.Nursery, location: str, status: int, good: R
         ("https://one.test/v1", "https://one.test/v1,"),
     ],
 )
-async def test_a_redirect_to_another_origin_is_an_error_that_names_it(
+async def test_redirect_to_another_origin_is_an_error_that_names_it(
     nursery: trio.Nursery, autojump_clock: object, location: str, shown: str, status: int, stream: bool
 ) -> None:
     here, there, open_stream = await two_servers(nursery, location, status, HELLO if stream else PLAIN)
@@ -74,7 +74,7 @@ async def test_a_redirect_to_another_origin_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_program_that_opts_in_is_redirected_without_its_key_and_headers(
+async def test_opted_in_redirect_drops_the_key_and_headers(
     nursery: trio.Nursery, autojump_clock: object, stream: bool
 ) -> None:
     here, there, open_stream = await two_servers(nursery, "http://two.test/v1/x", 307, HELLO if stream else PLAIN)
@@ -98,7 +98,7 @@ async def test_a_program_that_opts_in_is_redirected_without_its_key_and_headers(
 
 @pytest.mark.parametrize("may_leave", [False, True])
 @pytest.mark.parametrize("target", ["http://one.test/v1", "http://two.test/v1", "http://one.test:443/v1"])
-def test_a_redirect_from_https_to_http_is_never_followed(target: str, may_leave: bool) -> None:
+def test_redirect_from_https_to_http_is_never_followed(target: str, may_leave: bool) -> None:
     request = httpx.Request("POST", "https://one.test/v1")
     response = httpx.Response(307, request=request)
     response.next_request = httpx.Request("POST", target)
@@ -107,7 +107,7 @@ def test_a_redirect_from_https_to_http_is_never_followed(target: str, may_leave:
     assert "from https to " + target in problem
 
 
-async def test_a_redirect_loop_says_that_it_is_one(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_redirect_loop_is_called_a_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
     def script(request: RecordedRequest) -> Reply:
         return moved("/b" if request.path == "/a" else "/a")
 
@@ -121,7 +121,7 @@ async def test_a_redirect_loop_says_that_it_is_one(nursery: trio.Nursery, autoju
         assert len(server.requests) == 21, "it is not retried"
 
 
-async def test_a_long_way_is_no_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_many_redirects_are_not_called_a_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
     def step(request: RecordedRequest) -> Reply:
         number = int(request.path[2:]) if request.path.startswith("/n") else 0
         return PLAIN if number == length else moved(f"/n{number + 1}")
@@ -136,7 +136,7 @@ async def test_a_long_way_is_no_loop(nursery: trio.Nursery, autojump_clock: obje
         assert "loop" not in str(result)
 
 
-async def test_a_redirect_to_the_same_address_that_ends_is_followed(
+async def test_repeated_redirect_to_the_same_address_is_followed_if_it_ends(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     again = moved("/v1/chat/completions")
@@ -146,7 +146,7 @@ async def test_a_redirect_to_the_same_address_that_ends_is_followed(
         assert not isinstance(await outcome(ask, client, stream=False), Exception)
 
 
-async def test_another_client_does_not_follow_to_another_origin_either(nursery: trio.Nursery) -> None:
+async def test_another_client_does_not_follow_to_another_origin(nursery: trio.Nursery) -> None:
     for library in ("httpx", "httpx2"):
         package: Any = pytest.importorskip(library)
         there = await serve(nursery, PLAIN, memory=False)
@@ -161,7 +161,7 @@ async def test_another_client_does_not_follow_to_another_origin_either(nursery: 
         assert len(there.requests) == 1
 
 
-def test_every_client_has_the_option() -> None:
+def test_every_client_has_the_redirect_option() -> None:
     azure = AzureOpenAI(
         azure_endpoint="http://one.test", api_version="1", api_key="k", follow_cross_origin_redirects=True
     )

@@ -31,7 +31,7 @@ async def use(stream: Any) -> None:
 
 
 @pytest.mark.parametrize("name", FRAMING)
-async def test_extra_headers_may_not_say_how_long_the_body_is(
+async def test_extra_headers_must_not_set_the_length_of_the_body(
     nursery: trio.Nursery, autojump_clock: object, name: str
 ) -> None:
     server = await serve(nursery, PLAIN)
@@ -54,7 +54,7 @@ async def test_extra_headers_may_not_say_how_long_the_body_is(
 
 
 @pytest.mark.parametrize("name", FRAMING)
-def test_default_headers_may_not_say_how_long_the_body_is(name: str) -> None:
+def test_default_headers_must_not_set_the_length_of_the_body(name: str) -> None:
     azure = {"azure_endpoint": "http://localhost", "api_version": "1"}
     for make in (
         lambda **more: TrioOpenAI(api_key="k", **more),
@@ -67,7 +67,7 @@ def test_default_headers_may_not_say_how_long_the_body_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/a\r\n", "/a\r\nX: y", "/a\n", "/a\x00", "/a\x7fb", "/\x85", "/a?b=\t", "/\ud800"])
-async def test_a_path_with_a_control_character_is_a_value_error(
+async def test_path_with_control_character_is_a_value_error(
     nursery: trio.Nursery, autojump_clock: object, path: str
 ) -> None:
     server = await serve(nursery, PLAIN)
@@ -82,9 +82,7 @@ async def test_a_path_with_a_control_character_is_a_value_error(
 
 
 @pytest.mark.parametrize("method", ["GET\r\n", "PO ST", "", "G\x00", "GET /x HTTP/1.1\r\nX:"])
-async def test_a_method_that_is_none_is_a_value_error(
-    nursery: trio.Nursery, autojump_clock: object, method: str
-) -> None:
+async def test_invalid_method_is_a_value_error(nursery: trio.Nursery, autojump_clock: object, method: str) -> None:
     server = await serve(nursery, PLAIN)
     client, _ = client_over(server)
     async with client:
@@ -94,5 +92,5 @@ async def test_a_method_that_is_none_is_a_value_error(
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"])))
-def test_any_other_character_may_stand_in_a_path(path: str) -> None:
+def test_any_other_character_is_allowed_in_a_path(path: str) -> None:
     _check_target("POST", "/" + path)

@@ -55,24 +55,24 @@ async def attempts(server: ScriptedServer, *, stream: bool = False, **options: A
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529, 599])
-def test_statuses_that_are_retried(status: int) -> None:
+def test_retried_statuses(status: int) -> None:
     assert retries.should_retry_status(status, {}, None, 0.0)
     assert not retries.should_retry_status(status, {"x-should-retry": "false"}, None, 0.0)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 410, 413, 418, 422])
-def test_statuses_that_are_not_retried(status: int) -> None:
+def test_statuses_without_retry(status: int) -> None:
     assert not retries.should_retry_status(status, {}, None, 0.0)
     assert retries.should_retry_status(status, {"x-should-retry": "true"}, None, 0.0)
     assert not retries.should_retry_status(status, {"x-should-retry": "maybe"}, None, 0.0)
 
 
-def test_a_used_up_quota_is_not_retried() -> None:
+def test_exhausted_quota_is_not_retried() -> None:
     assert not retries.should_retry_status(429, {}, "insufficient_quota", 0.0)
     assert retries.should_retry_status(429, {}, "rate_limit_exceeded", 0.0)
 
 
-def test_a_wait_of_more_than_two_minutes_is_not_waited() -> None:
+def test_retry_after_of_over_two_minutes_is_not_retried() -> None:
     for headers in ({"retry-after": "120.5"}, {"retry-after-ms": "120500"}, {"retry-after": "1e999"}):
         assert not retries.should_retry_status(429, headers, None, 0.0)
         assert not retries.should_retry_status(429, {**headers, "x-should-retry": "true"}, None, 0.0)
@@ -94,7 +94,7 @@ NOW = 1_700_000_000.0
         ({"retry-after": "120"}, 120.0),
     ],
 )
-def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: float) -> None:
+def test_retry_delay_comes_from_the_server(headers: dict[str, str], seconds: float) -> None:
     for random in (0.0, 0.999):
         assert retries.delay(0, headers, random, NOW) == pytest.approx(seconds)
 
@@ -114,7 +114,7 @@ def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: floa
         {"retry-after": "500"},
     ],
 )
-def test_without_a_usable_word_from_the_server_the_wait_doubles_up_to_eight_seconds(headers: dict[str, str]) -> None:
+def test_without_usable_retry_after_the_delay_doubles_up_to_eight_seconds(headers: dict[str, str]) -> None:
     for taken, most in enumerate((0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)):
         assert retries.delay(taken, headers, 0.0, NOW) == most
         assert retries.delay(taken, headers, 0.5, NOW) == pytest.approx(most * 0.875)
@@ -123,7 +123,7 @@ def test_without_a_usable_word_from_the_server_the_wait_doubles_up_to_eight_seco
 
 
 @given(st.text(max_size=40), st.text(max_size=20), st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
-def test_no_header_makes_the_arithmetic_fail_or_the_wait_unreasonable(
+def test_any_retry_header_results_in_a_reasonable_delay(
     after: str, milliseconds: str, taken: int, random: float
 ) -> None:
     headers = {"retry-after": after, "retry-after-ms": milliseconds}
@@ -132,7 +132,7 @@ def test_no_header_makes_the_arithmetic_fail_or_the_wait_unreasonable(
 
 
 @given(st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3}:\d{1,3} (GMT|[+-]\d{1,9})"))
-def test_no_date_makes_the_arithmetic_fail(date: str) -> None:
+def test_any_retry_date_results_in_a_reasonable_delay(date: str) -> None:
     assert 0 < retries.delay(0, {"retry-after": date}, 0.0, NOW) <= 120
 
 
@@ -141,7 +141,7 @@ def test_no_date_makes_the_arithmetic_fail(date: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-async def test_a_status_that_may_pass_is_tried_again(
+async def test_temporary_error_status_is_retried(
     nursery: trio.Nursery, autojump_clock: object, status: int, stream: bool
 ) -> None:
     busy = Reply.error(status, "busy")
@@ -153,7 +153,7 @@ async def test_a_status_that_may_pass_is_tried_again(
     assert all(other == first for other in others), "the same request each time"
 
 
-async def test_when_the_retries_are_used_up_the_last_error_comes_out_bare(
+async def test_last_error_is_raised_unwrapped_when_retries_are_exhausted(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, lambda request: Reply.error(503, f"busy {len(server.requests)}"))
@@ -179,9 +179,7 @@ async def test_when_the_retries_are_used_up_the_last_error_comes_out_bare(
         Reply.json({"error": {"message": "no", "code": "insufficient_quota"}}),
     ],
 )
-async def test_what_another_attempt_would_not_cure_is_not_tried_again(
-    nursery: trio.Nursery, autojump_clock: object, reply: Reply
-) -> None:
+async def test_permanent_errors_are_not_retried(nursery: trio.Nursery, autojump_clock: object, reply: Reply) -> None:
     server = await serve(nursery, [reply, PLAIN])
     error, requests, elapsed = await attempts(server)
     assert isinstance(error, APIError)
@@ -189,7 +187,7 @@ async def test_what_another_attempt_would_not_cure_is_not_tried_again(
     assert elapsed < 0.1
 
 
-async def test_the_servers_wait_is_kept(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_delay_stated_by_the_server_is_kept(nursery: trio.Nursery, autojump_clock: object) -> None:
     date = email.utils.formatdate(time.time() + 60, usegmt=True)
     for headers, least, most in (
         ({"retry-after": "7"}, 7, 7.01),
@@ -203,14 +201,12 @@ async def test_the_servers_wait_is_kept(nursery: trio.Nursery, autojump_clock: o
         assert least <= elapsed <= most
 
 
-async def test_x_should_retry_true_retries_what_is_not_in_the_table(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_x_should_retry_true_retries_other_statuses(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, [Reply.error(400, "no", headers={"x-should-retry": "true"}), PLAIN])
     assert (await attempts(server))[:2] == ("Hello there.", 2)
 
 
-async def test_a_connection_that_fails_is_tried_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_failing_connection_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, [Reply.raw(), Reply.raw(b"HTTP/1.1 2"), PLAIN])
     failures = 1
 
@@ -230,9 +226,7 @@ async def test_a_connection_that_fails_is_tried_again(nursery: trio.Nursery, aut
     assert (requests, failures) == (0, 97)
 
 
-async def test_a_deadline_for_connecting_or_for_the_headers_is_tried_again(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_connect_and_headers_deadlines_are_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, [Reply(delay=math.inf), PLAIN])
     result, requests, elapsed = await attempts(server, timeout=Deadlines(headers=5))
     assert (result, requests) == ("Hello there.", 2)
@@ -242,7 +236,7 @@ async def test_a_deadline_for_connecting_or_for_the_headers_is_tried_again(
     assert (type(error), error.phase, requests) == (APITimeoutError, "headers", 3)
 
 
-async def test_a_plain_answer_that_is_cut_is_tried_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_truncated_plain_response_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
     """Nothing of it had been handed over; openai-python does the same."""
     server = await serve(nursery, [PLAIN.cut_after(5), PLAIN.reset_after(5), PLAIN])
     assert (await attempts(server))[:2] == ("Hello there.", 3)
@@ -261,7 +255,7 @@ async def test_a_plain_answer_that_is_cut_is_tried_again(nursery: trio.Nursery, 
     ],
     ids=["cut at once", "cut in an event", "reset", "rate limit", "overloaded", "503", "server error"],
 )
-async def test_a_stream_that_fails_before_its_first_event_is_tried_again(
+async def test_stream_that_fails_before_its_first_event_is_retried(
     nursery: trio.Nursery, autojump_clock: object, first: Reply
 ) -> None:
     server = await serve(nursery, [first, HELLO])
@@ -286,7 +280,7 @@ async def test_a_stream_that_fails_before_its_first_event_is_tried_again(
     ],
     ids=["cut after an event", "overloaded after an event", "quota", "bad key", "not json", "html"],
 )
-async def test_a_stream_that_another_attempt_would_not_cure_or_would_repeat_is_not_tried_again(
+async def test_stream_with_permanent_error_or_delivered_event_is_not_retried(
     nursery: trio.Nursery, autojump_clock: object, first: Reply
 ) -> None:
     server = await serve(nursery, [first, HELLO])
@@ -296,7 +290,7 @@ async def test_a_stream_that_another_attempt_would_not_cure_or_would_repeat_is_n
 
 
 @pytest.mark.promise(n=5)
-async def test_after_the_first_event_nothing_is_ever_sent_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_nothing_is_sent_again_after_the_first_event(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(ROLE, Cut()))
     client, _ = client_over(server, max_retries=5)
     async with client, client.chat.completions.stream(**CHAT) as stream:
@@ -306,7 +300,7 @@ async def test_after_the_first_event_nothing_is_ever_sent_again(nursery: trio.Nu
     assert len(server.requests) == 1
 
 
-async def test_retries_before_the_headers_and_after_them_count_together(
+async def test_retries_before_and_after_the_headers_are_counted_together(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, [Reply.error(503, "busy"), Reply.sse(Cut()), Reply.error(503, "busy"), HELLO])
@@ -323,7 +317,7 @@ async def test_retries_before_the_headers_and_after_them_count_together(
 # Cancellation and closing.
 
 
-async def test_a_cancellation_during_the_sleep_before_a_retry_returns_at_once(
+async def test_cancellation_during_the_retry_delay_returns_at_once(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     for first, stream in ((Reply.error(429, "slow", headers={"retry-after": "100"}), False), (Reply.sse(Cut()), True)):
@@ -339,7 +333,7 @@ async def test_a_cancellation_during_the_sleep_before_a_retry_returns_at_once(
         assert len(server.requests) == 1
 
 
-async def test_a_step_cancelled_in_the_sleep_before_a_retry_is_continued_by_the_next_one(
+async def test_step_cancelled_during_the_retry_delay_is_continued_by_the_next_one(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, [Reply.sse(Cut()), HELLO])
@@ -352,7 +346,7 @@ async def test_a_step_cancelled_in_the_sleep_before_a_retry_is_continued_by_the_
     assert len(server.requests) == 2
 
 
-async def test_steps_that_are_each_cancelled_before_the_retry_is_due_get_there_all_the_same(
+async def test_retry_happens_although_every_step_is_cancelled_before_it(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     """The sleep began anew with each of them, and each counted as an attempt: who polls never got further."""
@@ -374,7 +368,7 @@ async def test_steps_that_are_each_cancelled_before_the_retry_is_due_get_there_a
 @pytest.mark.parametrize("closing", ["stream", "client"])
 @pytest.mark.parametrize("second", [HELLO, Reply(delay=math.inf), Reply.error(503, "busy")])
 @pytest.mark.parametrize("moment", [0.1, 5.0])
-async def test_aclose_from_another_task_ends_the_reader_that_waits_to_try_again(
+async def test_aclose_in_another_task_ends_a_reader_in_the_retry_delay(
     nursery: trio.Nursery, autojump_clock: object, closing: str, second: Reply, moment: float
 ) -> None:
     if moment > 1 and second is HELLO:
@@ -405,7 +399,7 @@ async def test_aclose_from_another_task_ends_the_reader_that_waits_to_try_again(
         assert len(server.requests) == requests
 
 
-async def test_a_stream_closed_after_its_step_was_cancelled_in_a_retry_stays_closed(
+async def test_stream_closed_after_a_cancelled_retry_stays_closed(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, [Reply.sse(Cut()), HELLO])
@@ -423,7 +417,7 @@ async def test_a_stream_closed_after_its_step_was_cancelled_in_a_retry_stays_clo
 # Keys from a function.
 
 
-async def test_a_key_function_is_asked_before_every_attempt(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_key_function_is_called_before_every_attempt(nursery: trio.Nursery, autojump_clock: object) -> None:
     asked = 0
 
     async def key() -> str:
@@ -442,7 +436,7 @@ async def test_a_key_function_is_asked_before_every_attempt(nursery: trio.Nurser
     assert sent == [f"Bearer sk-number-{number}" for number in (1, 2, 3, 4)]
 
 
-async def test_what_a_key_function_raises_comes_out_bare_and_nothing_is_sent(
+async def test_exception_of_a_key_function_is_not_wrapped_and_nothing_is_sent(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     class MineError(Exception):
@@ -463,7 +457,7 @@ async def test_what_a_key_function_raises_comes_out_bare_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("made", ["bad\n", "", " ", None, b"sk", 5])
-async def test_what_a_key_function_returns_is_checked(nursery: trio.Nursery, autojump_clock: object, made: Any) -> None:
+async def test_result_of_a_key_function_is_checked(nursery: trio.Nursery, autojump_clock: object, made: Any) -> None:
     async def key() -> Any:
         await trio.lowlevel.checkpoint()
         return made
@@ -475,7 +469,7 @@ async def test_what_a_key_function_returns_is_checked(nursery: trio.Nursery, aut
     assert server.requests == []
 
 
-async def test_a_key_function_that_hangs_can_be_cancelled_and_is_bounded_by_total(
+async def test_hanging_key_function_can_be_cancelled_and_is_bounded_by_total(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async def key() -> str:
@@ -494,7 +488,7 @@ async def test_a_key_function_that_hangs_can_be_cancelled_and_is_bounded_by_tota
 
 
 @pytest.mark.filterwarnings("ignore:a stream was never closed:ResourceWarning")
-async def test_a_storm_of_failures_and_cancellations_leaves_the_pool_whole(
+async def test_many_failures_and_cancellations_leave_the_pool_intact(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     kinds = [

@@ -36,18 +36,18 @@ CONNECTED = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50"
         ("::1", b"\x04" + bytes(15) + b"\x01"),
     ],
 )
-def test_names_and_addresses(host: str, address: bytes) -> None:
+def test_requests_for_names_and_addresses(host: str, address: bytes) -> None:
     assert play(b"\x05\x00" + CONNECTED, host) == [b"\x05\x01\x00", b"\x05\x01\x00" + address + b"\x01\xbb", b"", b""]
 
 
 @pytest.mark.parametrize(
     "bound", [b"\x01" + bytes(6), b"\x04" + bytes(18), b"\x03\x05abcde" + bytes(2), b"\x03\x00" + bytes(2)]
 )
-def test_any_address_that_the_proxy_connects_from_is_read_whole(bound: bytes) -> None:
+def test_address_of_the_proxy_is_read_completely(bound: bytes) -> None:
     assert play(b"\x05\x00\x05\x00\x00" + bound + b"TLS")[-1] == b"TLS"
 
 
-def test_a_login() -> None:
+def test_login_with_name_and_password() -> None:
     login = login_message(b"ada", b"secret")
     sent = play(b"\x05\x02\x01\x00" + CONNECTED, login=login)
     assert sent[:2] == [b"\x05\x02\x00\x02", b"\x01\x03ada\x06secret"]
@@ -67,14 +67,14 @@ def test_a_login() -> None:
         (b"\x05\x00\x05\x04\x00\x01", False),
     ],
 )
-def test_a_refusal_says_whether_to_ask_again(answers: bytes, is_final: bool) -> None:
+def test_refusal_says_whether_a_retry_may_help(answers: bytes, is_final: bool) -> None:
     with pytest.raises(SocksError) as caught:
         play(answers, login=login_message(b"a", b"b"))
     assert caught.value.is_final is is_final
 
 
 @given(st.binary(max_size=40), st.booleans())
-def test_whatever_it_says(answers: bytes, has_login: bool) -> None:
+def test_any_bytes_of_a_proxy_raise_at_most_a_socks_error(answers: bytes, has_login: bool) -> None:
     try:
         play(answers, login=login_message(b"a", b"b") if has_login else None)
     except (SocksError, EOFError):

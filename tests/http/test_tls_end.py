@@ -82,7 +82,7 @@ SELF_DELIMITING = {
 
 
 @pytest.mark.parametrize(("use", "reply"), UNTIL_CLOSE.values(), ids=UNTIL_CLOSE.keys())
-async def test_tls_without_close_notify_is_truncation_where_only_the_close_ends_the_body(
+async def test_missing_close_notify_is_truncation_if_only_the_close_ends_the_body(
     nursery: trio.Nursery, autojump_clock: object, tls: Any, use: Use, reply: Reply
 ) -> None:
     error, _ = await ask(nursery, tls, use, reply, says_goodbye=False)
@@ -95,14 +95,14 @@ async def test_tls_without_close_notify_is_truncation_where_only_the_close_ends_
 
 
 @pytest.mark.parametrize(("use", "reply"), SELF_DELIMITING.values(), ids=SELF_DELIMITING.keys())
-async def test_tls_without_close_notify_is_no_fault_where_the_body_says_its_own_end(
+async def test_missing_close_notify_is_accepted_if_the_body_states_its_end(
     nursery: trio.Nursery, autojump_clock: object, tls: Any, use: Use, reply: Reply
 ) -> None:
     result, _ = await ask(nursery, tls, use, reply, says_goodbye=False)
     assert result in ("Hello there.", b"Hello there.")
 
 
-async def test_json_that_is_cut_by_the_end_of_tls_is_an_error(
+async def test_json_truncated_by_the_end_of_tls_is_an_error(
     nursery: trio.Nursery, autojump_clock: object, tls: Any
 ) -> None:
     cut = attrs.evolve(Reply.chat("Hello there.", stream=False).cut_after(60), framing="close")

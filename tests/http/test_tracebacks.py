@@ -73,7 +73,7 @@ def replied(reply: Any) -> Reply:
 
 
 @pytest.mark.parametrize(("use", "reply"), FAILING.values(), ids=FAILING.keys())
-async def test_a_failure_leaves_the_exception_that_the_program_is_handling_alone(
+async def test_failure_does_not_change_the_exception_being_handled(
     nursery: trio.Nursery, autojump_clock: object, use: Use, reply: Any
 ) -> None:
     server = await serve(nursery, replied(reply))
@@ -93,7 +93,7 @@ async def test_a_failure_leaves_the_exception_that_the_program_is_handling_alone
 
 
 @pytest.mark.parametrize("use", [plain, block])
-async def test_a_retry_that_succeeds_leaves_the_exception_that_the_program_is_handling_alone(
+async def test_successful_retry_does_not_change_the_exception_being_handled(
     nursery: trio.Nursery, autojump_clock: object, use: Use
 ) -> None:
     good = HELLO if use is block else PLAIN
@@ -109,7 +109,7 @@ async def test_a_retry_that_succeeds_leaves_the_exception_that_the_program_is_ha
     assert len(server.requests) == 3
 
 
-async def test_an_error_of_an_earlier_call_keeps_its_traceback_while_it_is_handled(
+async def test_error_of_an_earlier_call_keeps_its_traceback_while_it_is_handled(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.error(400, "no"))
@@ -125,7 +125,7 @@ async def test_an_error_of_an_earlier_call_keeps_its_traceback_while_it_is_handl
             assert lines_of(first) == before
 
 
-async def test_cleanup_that_calls_the_api_leaves_the_exception_of_the_block_alone(
+async def test_api_call_during_cleanup_does_not_change_the_blocks_exception(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.error(400, "no"))
@@ -147,7 +147,7 @@ async def test_cleanup_that_calls_the_api_leaves_the_exception_of_the_block_alon
     assert "broken" in " ".join(lines_of(caught.value))
 
 
-async def test_an_exception_that_a_users_transport_has_kept_is_left_alone(autojump_clock: object) -> None:
+async def test_exception_kept_by_a_users_transport_is_not_changed(autojump_clock: object) -> None:
     try:
         raise httpx.ConnectError("kept")
     except httpx.ConnectError as error:
@@ -164,7 +164,7 @@ async def test_an_exception_that_a_users_transport_has_kept_is_left_alone(autoju
 
 
 @pytest.mark.parametrize(("use", "reply"), FAILING.values(), ids=FAILING.keys())
-async def test_an_error_does_not_keep_the_librarys_frames_alive(
+async def test_error_does_not_keep_library_frames_alive(
     nursery: trio.Nursery, autojump_clock: object, use: Use, reply: Any
 ) -> None:
     server = await serve(nursery, replied(reply))
@@ -192,7 +192,7 @@ def frames_of(error: BaseException) -> set[str]:
     return names
 
 
-async def test_a_tool_that_calls_the_api_while_it_handles_its_own_exception_keeps_it(
+async def test_api_call_in_a_tool_does_not_change_the_exception_it_handles(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     def script(request: RecordedRequest) -> Reply:

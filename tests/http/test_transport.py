@@ -38,7 +38,7 @@ from trio_openai.testing import Pause, Reply
 from trio_openai.testing._memory import MemoryStream
 
 
-async def test_a_unix_socket(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_unix_socket(nursery: trio.Nursery, tmp_path: Path) -> None:
     server = await serve(nursery, HELLO)
     path = str(tmp_path / "socket")
     listening = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
@@ -60,7 +60,7 @@ async def test_a_unix_socket(nursery: trio.Nursery, tmp_path: Path) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def test_a_connection_that_is_refused_says_why(nursery: trio.Nursery) -> None:
+async def test_refused_connection_says_why(nursery: trio.Nursery) -> None:
     nursery.start_soon(watch)
     with trio.socket.socket() as taken:
         await taken.bind(("127.0.0.1", 0))
@@ -73,7 +73,7 @@ async def test_a_connection_that_is_refused_says_why(nursery: trio.Nursery) -> N
                 assert "refused" in str(error)
 
 
-async def test_an_ipv6_literal_reaches_the_opener_without_brackets(nursery: trio.Nursery) -> None:
+async def test_ipv6_literal_reaches_the_opener_without_brackets(nursery: trio.Nursery) -> None:
     server = await serve(nursery, PLAIN)
     asked: list[tuple[str, int]] = []
 
@@ -88,7 +88,7 @@ async def test_an_ipv6_literal_reaches_the_opener_without_brackets(nursery: trio
     assert server.requests[0].header("host") == "[::1]:8080"
 
 
-async def test_a_stream_that_cannot_be_closed_at_once_is_refused_with_advice_and_closed(
+async def test_stream_without_synchronous_close_is_refused_with_advice(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     class Slow(trio.abc.Stream):
@@ -122,7 +122,7 @@ async def test_a_stream_that_cannot_be_closed_at_once_is_refused_with_advice_and
         assert transport.statistics().active == 0
 
 
-async def test_a_stapled_stream_of_closable_parts_is_taken(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_stapled_stream_of_closable_parts_is_accepted(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def serve_pair(far: trio.StapledStream[Any, Any]) -> None:
         data = b""
         while b"\r\n\r\n" not in data:
@@ -140,7 +140,7 @@ async def test_a_stapled_stream_of_closable_parts_is_taken(nursery: trio.Nursery
 
 
 @pytest.mark.parametrize("error", [OSError("no route"), trio.BrokenResourceError("gone")])
-async def test_what_an_opener_raises_for_the_network_is_a_connection_error(error: Exception) -> None:
+async def test_network_error_of_an_opener_is_a_connection_error(error: Exception) -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         raise error
@@ -153,7 +153,7 @@ async def test_what_an_opener_raises_for_the_network_is_a_connection_error(error
         assert transport.statistics().active == 0
 
 
-async def test_an_openers_own_bug_comes_out_bare_and_holds_nothing() -> None:
+async def test_bug_in_an_opener_is_not_wrapped_and_leaks_nothing() -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         raise ZeroDivisionError
@@ -164,7 +164,7 @@ async def test_an_openers_own_bug_comes_out_bare_and_holds_nothing() -> None:
         assert transport.statistics().active == 0
 
 
-async def test_a_socket_whose_options_are_refused_is_not_leaked(
+async def test_socket_whose_options_are_refused_is_not_leaked(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """macOS answers EINVAL for a connection that its peer has already reset."""
@@ -201,12 +201,12 @@ def test_tcp_keep_alive_is_on() -> None:
 
 
 @pytest.mark.parametrize("options", [{"max_connections": 0}, {"max_connections": -1}, {"uds": "x", "open_stream": 1}])
-def test_options_that_cannot_work_are_refused_at_once(options: Any) -> None:
+def test_invalid_options_are_refused_at_once(options: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
         TrioTransport(**options)
 
 
-async def test_a_head_over_the_bound_is_an_error_and_closes_the_connection(
+async def test_too_large_head_is_an_error_and_closes_the_connection(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply(headers={"x": "y" * 200_000}, body=b"{}"))
@@ -219,7 +219,7 @@ async def test_a_head_over_the_bound_is_an_error_and_closes_the_connection(
         await server.wait_closed()
 
 
-async def test_an_endless_head_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_endless_head_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def flood(stream: MemoryStream) -> None:
         await answer(stream, b"HTTP/1.1 200 OK\r\n")
         try:
@@ -233,7 +233,7 @@ async def test_an_endless_head_is_an_error(nursery: trio.Nursery, autojump_clock
         assert isinstance(await outcome(client.get, URL), httpx.RemoteProtocolError)
 
 
-async def test_a_large_body_in_the_segment_of_a_small_head_is_taken(nursery: trio.Nursery) -> None:
+async def test_large_body_in_the_same_segment_as_the_head_is_accepted(nursery: trio.Nursery) -> None:
     body = b"z" * 20_000
     hand = HandMade(nursery, lambda stream: answer(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n" + body))
     async with http_client(TrioTransport(open_stream=hand.open_stream, max_header_bytes=4096)) as client:
@@ -241,7 +241,7 @@ async def test_a_large_body_in_the_segment_of_a_small_head_is_taken(nursery: tri
 
 
 @pytest.mark.parametrize("closing", ["close", "reset"])
-async def test_an_answer_that_comes_before_the_request_was_read_counts(nursery: trio.Nursery, closing: str) -> None:
+async def test_response_before_the_request_was_read_counts(nursery: trio.Nursery, closing: str) -> None:
     """413 and goodbye, while 30 MB are still on their way."""
     nursery.start_soon(watch)
     body = b'{"error": {"message": "too large"}}'
@@ -267,7 +267,7 @@ async def test_an_answer_that_comes_before_the_request_was_read_counts(nursery: 
         assert transport.statistics().active == transport.statistics().idle == 0
 
 
-async def test_a_connection_on_which_a_request_was_not_sent_whole_is_not_used_again(
+async def test_connection_with_an_incomplete_request_is_not_reused(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async def answer_early(stream: MemoryStream) -> None:
@@ -282,7 +282,7 @@ async def test_a_connection_on_which_a_request_was_not_sent_whole_is_not_used_ag
     assert hand.opened == 2
 
 
-async def test_the_early_answer_of_a_server_that_reads_no_further_is_not_waited_for_in_vain(
+async def test_early_response_of_a_server_that_stops_reading_is_received(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     """It neither reads nor closes: whoever only writes never sees the 413 that is there to be read."""
@@ -308,7 +308,7 @@ async def test_the_early_answer_of_a_server_that_reads_no_further_is_not_waited_
         assert transport.statistics().active == 0
 
 
-async def test_1xx_responses_are_passed_over(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_1xx_responses_are_skipped(nursery: trio.Nursery, autojump_clock: object) -> None:
     early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nx-request-id: wrong\r\n\r\n"
     rest = b"HTTP/1.1 200 OK\r\nx-request-id: right\r\ncontent-length: 2\r\n\r\nok"
     hand = HandMade(nursery, lambda stream: answer(stream, early[:30], early[30:], rest))
@@ -317,7 +317,7 @@ async def test_1xx_responses_are_passed_over(nursery: trio.Nursery, autojump_clo
         assert (response.status_code, response.text, response.headers["x-request-id"]) == (200, "ok", "right")
 
 
-async def test_plain_httpx_gets_everything_it_expects(nursery: trio.Nursery) -> None:
+async def test_plain_httpx_client_gets_everything_it_expects(nursery: trio.Nursery) -> None:
     server = await serve(nursery, lambda r: Reply(200, {"x-a": "1"}, [r.method.encode(), r.body]), memory=False)
     transport = TrioTransport()
     async with http_client(transport) as client:
@@ -331,7 +331,9 @@ async def test_plain_httpx_gets_everything_it_expects(nursery: trio.Nursery) -> 
         assert transport.statistics().opened == 1
 
 
-async def test_head_has_no_body_and_the_connection_goes_on(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_response_to_head_has_no_body_and_the_connection_is_reused(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     async def serve_head(stream: MemoryStream) -> None:
         while request := await receive_request(stream):
             await stream.send_all(OK[:-2] if request.startswith(b"HEAD") else OK)
@@ -347,7 +349,7 @@ async def test_head_has_no_body_and_the_connection_goes_on(nursery: trio.Nursery
     assert hand.opened == 1
 
 
-async def test_a_body_made_as_it_goes_is_sent_in_chunks(nursery: trio.Nursery) -> None:
+async def test_streamed_request_body_is_sent_in_chunks(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply(200))
 
     transport = TrioTransport(open_stream=server.open_stream)
@@ -361,7 +363,7 @@ async def test_a_body_made_as_it_goes_is_sent_in_chunks(nursery: trio.Nursery) -
     assert server.requests[2].body == b"x" * 1_000_000
 
 
-async def test_a_body_that_fails_on_its_way_lets_its_exception_out_bare(nursery: trio.Nursery) -> None:
+async def test_exception_of_a_streamed_request_body_is_not_wrapped(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply(200))
 
     transport = TrioTransport(open_stream=server.open_stream)
@@ -372,7 +374,7 @@ async def test_a_body_that_fails_on_its_way_lets_its_exception_out_bare(nursery:
 
 
 @pytest.mark.parametrize("url", ["ftp://host/", "ws://host/", "/relative", "http://", "//host/path"])
-async def test_a_url_that_is_not_http_is_refused_as_by_httpx_itself(url: str) -> None:
+async def test_url_that_is_not_http_is_refused_as_by_httpx(url: str) -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         raise AssertionError("nothing may be opened")
 
@@ -388,7 +390,7 @@ async def test_a_url_that_is_not_http_is_refused_as_by_httpx_itself(url: str) ->
         (httpx.Timeout(None, pool=1), httpx.PoolTimeout),
     ],
 )
-async def test_httpx_timeouts_apply_and_release(
+async def test_httpx_timeouts_apply_and_release_the_connection(
     nursery: trio.Nursery, autojump_clock: object, limits: httpx.Timeout, error: type[Exception]
 ) -> None:
     server = await serve(nursery, [Reply(delay=math.inf), Reply(200, body=b"ok")])
@@ -409,7 +411,7 @@ async def test_httpx_timeouts_apply_and_release(
     assert transport.statistics().active == 0
 
 
-async def test_a_response_left_early_frees_its_slot(nursery: trio.Nursery) -> None:
+async def test_response_left_early_frees_its_slot(nursery: trio.Nursery) -> None:
     server = await serve(nursery, HELLO.stall_after(300))
     transport = TrioTransport(open_stream=server.open_stream, max_connections=1)
     for _ in range(3):
@@ -421,7 +423,7 @@ async def test_a_response_left_early_frees_its_slot(nursery: trio.Nursery) -> No
     await server.wait_disconnect(3)
 
 
-async def test_a_cancelled_read_of_a_body_loses_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cancelled_read_of_a_body_loses_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply(200, body=[b"one", Pause(1), b"two", Pause(1), b"three"]))
     transport = TrioTransport(open_stream=server.open_stream)
     response = await transport.handle_async_request(httpx.Request("GET", server.base_url))

@@ -60,7 +60,7 @@ async def test_cancelled_while_waiting_for_the_headers(nursery: trio.Nursery, au
 @pytest.mark.promise(n=1)
 @both_kinds
 @pytest.mark.parametrize("stream", [True, False])
-async def test_cancelled_in_the_middle_of_a_body_and_the_server_sees_it_at_once(
+async def test_server_notices_a_cancellation_inside_a_body_at_once(
     nursery: trio.Nursery, memory: bool, stream: bool
 ) -> None:
     reply = (HELLO if stream else PLAIN).stall_after(200)
@@ -179,7 +179,7 @@ moments = pytest.mark.parametrize("before", [False, True], ids=["after a step", 
 @pytest.mark.promise(n=1)
 @scenarios
 @moments
-async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
+async def test_cancellation_at_any_checkpoint_leaves_nothing_behind(
     nursery: trio.Nursery, scenario: Scenario, before: bool
 ) -> None:
     server = await serve(nursery, answers)
@@ -201,7 +201,7 @@ async def test_a_cancellation_at_any_checkpoint_leaves_nothing_behind(
 
 @pytest.mark.promise(n=1)
 @moments
-async def test_a_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind(
+async def test_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind(
     nursery: trio.Nursery, autojump_clock: object, before: bool
 ) -> None:
     server = await serve(nursery, Busy())
@@ -224,7 +224,7 @@ async def test_a_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind
 
 @pytest.mark.promise(n=1)
 @scenarios
-async def test_a_cancellation_at_any_checkpoint_leaves_no_socket(nursery: trio.Nursery, scenario: Scenario) -> None:
+async def test_cancellation_at_any_checkpoint_leaves_no_socket(nursery: trio.Nursery, scenario: Scenario) -> None:
     server = await serve(nursery, answers, memory=False)
     before = open_sockets()
 
@@ -243,7 +243,7 @@ async def test_a_cancellation_at_any_checkpoint_leaves_no_socket(nursery: trio.N
 
 @pytest.mark.promise(n=1)
 @moments
-async def test_a_cancellation_at_any_checkpoint_of_a_tls_connection_leaves_nothing_behind(
+async def test_cancellation_at_any_checkpoint_of_tls_leaves_nothing_behind(
     nursery: trio.Nursery, tls: tuple[ssl.SSLContext, ssl.SSLContext], before: bool
 ) -> None:
     server = await serve(nursery, answers)
@@ -273,7 +273,7 @@ async def test_a_cancellation_at_any_checkpoint_of_a_tls_connection_leaves_nothi
 
 
 @both_kinds
-async def test_aclose_from_another_task_gives_the_reader_closed_resource_error(
+async def test_aclose_in_another_task_raises_closed_resource_error_in_the_reader(
     nursery: trio.Nursery, memory: bool
 ) -> None:
     server = await serve(nursery, HELLO.stall_after(500), memory=memory)
@@ -298,7 +298,7 @@ async def test_aclose_from_another_task_gives_the_reader_closed_resource_error(
         await stream.aclose()
 
 
-async def test_aclose_from_another_task_while_a_tls_stream_is_read(
+async def test_aclose_in_another_task_while_a_tls_stream_is_read(
     nursery: trio.Nursery, tls: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     server = await serve(nursery, HELLO.stall_after(500))
@@ -318,7 +318,7 @@ async def test_aclose_from_another_task_while_a_tls_stream_is_read(
     nursery.cancel_scope.cancel()
 
 
-async def test_two_readers_get_busy_resource_error_and_the_first_goes_on(
+async def test_second_reader_gets_busy_resource_error_and_the_first_continues(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.chat("Hello there, you.", pace=1.0))
@@ -338,9 +338,7 @@ async def test_two_readers_get_busy_resource_error_and_the_first_goes_on(
 
 
 @both_kinds
-async def test_closing_the_client_closes_its_open_streams_and_whatever_is_under_way(
-    nursery: trio.Nursery, memory: bool
-) -> None:
+async def test_closing_the_client_closes_open_streams_and_running_requests(nursery: trio.Nursery, memory: bool) -> None:
     def script(request: RecordedRequest) -> Reply:
         return HELLO.stall_after(500) if request.json().get("stream") else Reply(delay=math.inf)
 
@@ -372,7 +370,7 @@ async def test_closing_the_client_closes_its_open_streams_and_whatever_is_under_
     assert isinstance(await outcome(read_stream, client), RuntimeError)
 
 
-async def test_a_request_that_is_connecting_when_the_client_is_closed_does_not_live_on(
+async def test_request_that_is_connecting_ends_when_the_client_closes(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, HELLO)

@@ -25,7 +25,7 @@ from trio_openai import APIConnectionError, TrioOpenAI, TrioTransport
 from trio_openai.testing._memory import MemoryStream
 
 
-async def test_an_unasked_response_in_a_tls_record_of_its_own_is_never_an_answer(
+async def test_unrequested_response_in_its_own_tls_record_is_never_used(
     nursery: trio.Nursery, autojump_clock: object, tls: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     """Both records are in one read of the socket, so the second one waits inside OpenSSL where no poll sees it."""
@@ -77,7 +77,7 @@ def tls_client(front: TLSFront, host: str, context: ssl.SSLContext | None, **opt
     return TrioOpenAI(base_url=f"https://{host}/v1", http_client=http_client(transport), **options)
 
 
-async def test_tls_with_a_good_certificate(nursery: trio.Nursery, tls: TLSPair) -> None:
+async def test_tls_with_a_valid_certificate(nursery: trio.Nursery, tls: TLSPair) -> None:
     server = await serve(nursery, HELLO)
     async with tls_client(TLSFront(server, tls[0], nursery), "good.test", tls[1]) as client:
         for _ in range(3):
@@ -88,7 +88,7 @@ async def test_tls_with_a_good_certificate(nursery: trio.Nursery, tls: TLSPair) 
 
 
 @pytest.mark.parametrize(("host", "trusting"), [("wrong.test", True), ("good.test", False)])
-async def test_tls_with_the_wrong_host_or_an_untrusted_authority_is_refused_before_anything_is_sent(
+async def test_tls_with_invalid_certificate_is_refused_before_anything_is_sent(
     nursery: trio.Nursery, tls: TLSPair, host: str, trusting: bool
 ) -> None:
     server = await serve(nursery, HELLO)
@@ -102,7 +102,7 @@ async def test_tls_with_the_wrong_host_or_an_untrusted_authority_is_refused_befo
     nursery.cancel_scope.cancel()
 
 
-async def test_ssl_cert_file_is_honoured_on_real_sockets(
+async def test_ssl_cert_file_is_used_on_real_sockets(
     nursery: trio.Nursery, tls: TLSPair, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = tmp_path / "ca.pem"
@@ -128,7 +128,7 @@ CERTIFICATES = {
 
 
 @pytest.mark.parametrize(("variable", "name", "words"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
-async def test_an_unusable_ssl_cert_file_or_dir_is_named_and_not_retried(
+async def test_invalid_ssl_cert_file_or_dir_is_named_and_not_retried(
     nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str, words: str
 ) -> None:
     (tmp_path / "text.pem").write_text("not a certificate")
@@ -150,7 +150,7 @@ async def test_an_unusable_ssl_cert_file_or_dir_is_named_and_not_retried(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_tls_handshake_that_hangs_and_is_cancelled_closes_the_stream(
+async def test_cancelled_tls_handshake_closes_the_stream(
     nursery: trio.Nursery, autojump_clock: object, tls: TLSPair
 ) -> None:
     async def say_nothing(stream: MemoryStream) -> None:
@@ -168,7 +168,7 @@ async def test_a_tls_handshake_that_hangs_and_is_cancelled_closes_the_stream(
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 100, b""])
-async def test_a_server_that_does_not_speak_tls_is_a_connection_error_and_its_stream_is_closed(
+async def test_server_without_tls_is_a_connection_error_and_its_stream_is_closed(
     nursery: trio.Nursery, autojump_clock: object, tls: TLSPair, said: bytes
 ) -> None:
     async def speak(stream: MemoryStream) -> None:
@@ -185,7 +185,7 @@ async def test_a_server_that_does_not_speak_tls_is_a_connection_error_and_its_st
         assert hand.open_now() == 0
 
 
-async def test_a_host_name_that_tls_refuses_leaks_no_stream(
+async def test_host_name_refused_by_tls_leaks_no_stream(
     nursery: trio.Nursery, autojump_clock: object, tls: TLSPair
 ) -> None:
     hand = HandMade(nursery, answer_always)
@@ -194,7 +194,7 @@ async def test_a_host_name_that_tls_refuses_leaks_no_stream(
         assert hand.open_now() == 0
 
 
-async def test_a_host_name_that_no_resolver_takes_is_a_connection_error() -> None:
+async def test_invalid_host_name_is_a_connection_error() -> None:
     async with http_client(TrioTransport()) as client:
         for host in ("a" * 64 + ".test", "a..test"):
             assert isinstance(await outcome(client.get, f"http://{host}/"), httpx.ConnectError)

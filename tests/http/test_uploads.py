@@ -97,7 +97,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("make", "name", "content_type"), FILES, ids=[make.__name__ for make, _, _ in FILES])
-async def test_a_file_may_be_given_in_many_ways(
+async def test_all_ways_to_pass_a_file(
     nursery: trio.Nursery, tmp_path: Path, make: Any, name: str, content_type: str
 ) -> None:
     path = tmp_path / "hello.wav"
@@ -118,7 +118,7 @@ async def test_a_file_may_be_given_in_many_ways(
         file.close()
 
 
-async def test_a_file_of_trio(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_file_opened_by_trio(nursery: trio.Nursery, tmp_path: Path) -> None:
     (tmp_path / "hello.wav").write_bytes(b"RIFF")
     server = await serve(nursery, SAID)
     client, _ = client_over(server)
@@ -156,7 +156,7 @@ async def test_fields_are_written_as_openai_python_writes_them(nursery: trio.Nur
     ]
 
 
-async def test_several_pictures_and_a_mask(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_several_images_and_a_mask(nursery: trio.Nursery, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(b"cat")
     server = await serve(nursery, Reply.json({"data": []}))
     client, _ = client_over(server)
@@ -193,7 +193,7 @@ class Watched(io.FileIO):
         return super().read(size) or b""
 
 
-async def test_a_file_is_read_in_pieces_and_not_in_the_event_loop(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_file_is_read_in_chunks_outside_the_event_loop(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     path.write_bytes(b"x" * MEGABYTE)
     server = await serve(nursery, SAID)
@@ -223,7 +223,7 @@ async def swallow(listener: trio.SocketListener) -> int:
     return size
 
 
-async def test_a_long_file_takes_no_memory(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_large_file_needs_little_memory(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     with path.open("wb") as file:
         file.truncate(64 * MEGABYTE)
@@ -246,7 +246,7 @@ async def test_a_long_file_takes_no_memory(nursery: trio.Nursery, tmp_path: Path
     assert peak < 4 * MEGABYTE
 
 
-async def test_other_clients_send_it_too(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_other_clients_send_files_too(nursery: trio.Nursery, tmp_path: Path) -> None:
     """The stock transport of httpx, and httpx2 where it is installed."""
     (tmp_path / "hello.wav").write_bytes(b"x" * 200_000)
     server = await serve(nursery, SAID, memory=False)
@@ -268,7 +268,7 @@ async def test_other_clients_send_it_too(nursery: trio.Nursery, tmp_path: Path) 
 # ------------------------------------------------------------------------------------------------------ what goes wrong
 
 
-async def test_each_attempt_reads_it_anew(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_each_attempt_reads_the_file_again(nursery: trio.Nursery, tmp_path: Path) -> None:
     soon = {"retry-after-ms": "1"}  # and no clock that jumps, since that does not wait for threads
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * 100_000)
@@ -284,7 +284,7 @@ async def test_each_attempt_reads_it_anew(nursery: trio.Nursery, tmp_path: Path)
             file.close()
 
 
-async def test_a_redirect_takes_the_file_along(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_file_is_sent_again_after_a_redirect(nursery: trio.Nursery, tmp_path: Path) -> None:
     (tmp_path / "hello.wav").write_bytes(b"RIFF")
     server = await serve(nursery, [Reply(307, {"location": "/v1/elsewhere"}, framing="length"), SAID])
     client, _ = client_over(server)
@@ -294,9 +294,7 @@ async def test_a_redirect_takes_the_file_along(nursery: trio.Nursery, tmp_path: 
     assert parts_of(server.requests[1])[-1].body == b"RIFF"
 
 
-async def test_a_file_that_is_not_there_is_an_os_error_before_anything_is_sent(
-    nursery: trio.Nursery, tmp_path: Path
-) -> None:
+async def test_missing_file_is_an_os_error_before_anything_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
     server = await serve(nursery, SAID)
     client, _ = client_over(server)
     async with client:
@@ -308,7 +306,7 @@ async def test_a_file_that_is_not_there_is_an_os_error_before_anything_is_sent(
     assert server.statistics().accepted == 0
 
 
-async def test_a_file_that_becomes_shorter_while_it_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_file_that_becomes_shorter_while_it_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * MEGABYTE)
 
@@ -326,7 +324,7 @@ async def test_a_file_that_becomes_shorter_while_it_is_sent(nursery: trio.Nurser
     assert server.requests == []
 
 
-async def test_a_file_that_grows_is_sent_as_long_as_was_said(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_growing_file_is_sent_with_its_stated_length(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * 100_000)
 
@@ -343,7 +341,7 @@ async def test_a_file_that_grows_is_sent_as_long_as_was_said(nursery: trio.Nurse
     assert len(parts_of(server.requests[0])[-1].body) == 100_000
 
 
-def test_files_that_cannot_be_sent(tmp_path: Path) -> None:
+def test_unsendable_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("text")
     with (tmp_path / "a").open() as text, pytest.raises(TypeError, match="binary mode"):
         Upload.of("file", text)
@@ -356,7 +354,7 @@ def test_files_that_cannot_be_sent(tmp_path: Path) -> None:
         Upload.of("file", Pipe())
 
 
-async def test_a_file_is_closed_however_the_attempt_ends(
+async def test_file_is_closed_however_the_attempt_ends(
     nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled in the middle, with a server that does not read; refused; and sent."""
@@ -388,7 +386,7 @@ async def test_a_file_is_closed_however_the_attempt_ends(
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_an_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_path: Path, before: bool) -> None:
+async def test_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_path: Path, before: bool) -> None:
     """No slot, no connection and no open file is left: a file that is would warn, which is an error."""
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * 150_000)
@@ -408,7 +406,7 @@ async def test_an_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_pa
     gc.collect()
 
 
-async def test_a_server_that_does_not_read_meets_the_deadline(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_deadline_applies_if_the_server_does_not_read(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     with path.open("wb") as file:
         file.truncate(64 * MEGABYTE)
@@ -419,7 +417,7 @@ async def test_a_server_that_does_not_read_meets_the_deadline(nursery: trio.Nurs
     assert isinstance(error, APITimeoutError | APIConnectionError)
 
 
-async def test_a_worker_of_each_thread_can_upload(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_every_worker_thread_can_upload_at_once(nursery: trio.Nursery, tmp_path: Path) -> None:
     """The threads that read are not those of the program, which may all be waiting for them."""
     (tmp_path / "hello.wav").write_bytes(b"RIFF")
     server = await serve(nursery, SAID)
@@ -456,7 +454,7 @@ async def refusal(nursery: trio.Nursery, file: Any) -> BaseException:
 
 
 @posix
-async def test_a_pipe_or_a_socket_is_refused_and_never_waited_for(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_pipe_or_socket_is_refused_without_waiting(nursery: trio.Nursery, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     for name in ("pipe", "link"):
@@ -467,7 +465,7 @@ async def test_a_pipe_or_a_socket_is_refused_and_never_waited_for(nursery: trio.
 
 
 @posix
-async def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_pipe_that_replaces_a_file_is_refused_without_waiting(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x")
     really = os.open
@@ -482,21 +480,21 @@ async def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(nursery: 
         assert "is a pipe" in str(await refusal(nursery, path))
 
 
-async def test_a_directory_is_refused_before_anything_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_directory_is_refused_before_anything_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
     error = await refusal(nursery, tmp_path)
     assert isinstance(error, IsADirectoryError)
     assert error.filename == str(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
-async def test_a_file_that_says_it_is_empty_and_is_not_is_refused(nursery: trio.Nursery) -> None:
+async def test_file_with_content_but_size_zero_is_refused(nursery: trio.Nursery) -> None:
     for path, words in ((Path("/proc/self/status"), "has content"), (Path("/dev/zero"), "is a device")):
         assert words in str(await refusal(nursery, path))
         with as_open_file(path) as file:
             assert "has content" in str(await refusal(nursery, file))
 
 
-async def test_an_empty_file_is_sent_as_one(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_empty_file_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
     path = tmp_path / "empty.wav"
     path.touch()
     server = await serve(nursery, SAID)
@@ -508,16 +506,14 @@ async def test_an_empty_file_is_sent_as_one(nursery: trio.Nursery, tmp_path: Pat
     assert [parts_of(request)[-1].body for request in server.requests] == [b""] * 4
 
 
-async def test_a_wrapper_of_a_text_file_is_refused_before_anything_is_sent(
-    nursery: trio.Nursery, tmp_path: Path
-) -> None:
+async def test_wrapped_text_file_is_refused_before_anything_is_sent(nursery: trio.Nursery, tmp_path: Path) -> None:
     for text in ("", "text"):
         with tempfile.NamedTemporaryFile("w+", dir=tmp_path) as file:
             file.write(text)
             assert "binary mode" in str(await refusal(nursery, file))
 
 
-async def test_a_file_that_gives_more_than_it_was_asked_for_is_an_os_error(nursery: trio.Nursery) -> None:
+async def test_file_that_returns_too_many_bytes_is_an_os_error(nursery: trio.Nursery) -> None:
     class Eager(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(-1) if size else b""
@@ -538,14 +534,14 @@ EVIL = 'a"\r\nX-Injected: 1\r\n\r\nb'
 
 
 @pytest.mark.parametrize("content_type", [f"audio/wav{EVIL}", "a\nb", "a\rb", "a\x00b", "audio/é", "a\x7f", "a\ud800"])
-async def test_a_content_type_that_no_header_can_have_is_refused(nursery: trio.Nursery, content_type: str) -> None:
+async def test_invalid_content_type_is_refused(nursery: trio.Nursery, content_type: str) -> None:
     error = await refusal(nursery, ("a.wav", b"RIFF", content_type))
     assert isinstance(error, ValueError)
     assert "content type" in str(error)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-async def test_no_name_injects_a_header_into_a_part(nursery: trio.Nursery, tmp_path: Path, package: str) -> None:
+async def test_file_name_cannot_inject_a_header(nursery: trio.Nursery, tmp_path: Path, package: str) -> None:
     library = pytest.importorskip(package)
     path = tmp_path / "evil\r\nX-Injected: 1.wav"
     path.write_bytes(b"RIFF")
@@ -560,7 +556,7 @@ async def test_no_name_injects_a_header_into_a_part(nursery: trio.Nursery, tmp_p
         assert parts[-1].body == b"RIFF"
 
 
-async def test_half_a_character_in_a_name_or_a_field_is_replaced(nursery: trio.Nursery) -> None:
+async def test_lone_surrogate_in_a_name_or_field_is_replaced(nursery: trio.Nursery) -> None:
     server = await serve(nursery, SAID)
     client, _ = client_over(server)
     async with client:

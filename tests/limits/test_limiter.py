@@ -134,7 +134,7 @@ def spread(random: random.Random) -> float:
         "300 in each minute, with retry-after",
     ],
 )
-async def test_a_hidden_limit_is_used_to_four_fifths_and_less_than_one_in_fifty_is_refused(
+async def test_hidden_limit_is_used_to_four_fifths_with_under_two_per_cent_refused(
     nursery: trio.Nursery,
     autojump_clock: object,
     monkeypatch: pytest.MonkeyPatch,
@@ -155,7 +155,7 @@ async def test_a_hidden_limit_is_used_to_four_fifths_and_less_than_one_in_fifty_
 
 
 @pytest.mark.parametrize("drive", [by_run_many, by_streams])
-async def test_refusals_at_random_cost_little_throughput(
+async def test_random_refusals_cost_little_throughput(
     nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch, drive: Any
 ) -> None:
     """Sixty requests run at a time, and each takes two seconds."""
@@ -186,7 +186,7 @@ async def test_without_a_limiter_more_than_half_of_the_requests_are_refused(
     [lambda: AdaptiveLimiter(initial=2, maximum=2), lambda: RateLimiter(requests_per_minute=60)],
     ids=["adaptive", "rate"],
 )
-async def test_attempts_begin_in_the_order_in_which_they_came(
+async def test_attempts_begin_in_order_of_arrival(
     nursery: trio.Nursery, autojump_clock: object, make_limiter: Callable[[], Limiter]
 ) -> None:
     server = await serve(nursery, lambda request: answer(3 - int(prompt_of(request)) % 3))
@@ -203,7 +203,7 @@ async def test_attempts_begin_in_the_order_in_which_they_came(
     assert [int(prompt_of(request)) for request in server.requests] == list(range(20))
 
 
-async def test_who_comes_later_does_not_overtake_who_waits_though_it_asks_for_less(autojump_clock: object) -> None:
+async def test_smaller_attempt_does_not_overtake_a_waiting_one(autojump_clock: object) -> None:
     limiter = RateLimiter(tokens_per_minute=6000)
     order: list[tuple[str, float]] = []
 
@@ -218,7 +218,7 @@ async def test_who_comes_later_does_not_overtake_who_waits_though_it_asks_for_le
     assert order == [("first", 0.0), ("big", 1.0), ("small", 1.01)]
 
 
-async def test_when_the_first_in_line_is_cancelled_the_next_one_takes_its_turn(autojump_clock: object) -> None:
+async def test_next_attempt_takes_over_when_the_first_is_cancelled(autojump_clock: object) -> None:
     limiter = RateLimiter(requests_per_minute=60)
     times: list[float] = []
 
@@ -237,7 +237,7 @@ async def test_when_the_first_in_line_is_cancelled_the_next_one_takes_its_turn(a
     assert times == pytest.approx([0.0, 1.0, 2.0])
 
 
-async def test_waiters_that_are_cancelled_strand_nobody(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cancelled_waiters_do_not_block_the_others(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, answer(1))
     limiter = AdaptiveLimiter(initial=1, maximum=1)
     client, _ = client_over(server, limiter=limiter)
@@ -270,9 +270,7 @@ async def test_waiters_that_are_cancelled_strand_nobody(nursery: trio.Nursery, a
 # Waiting as the server says.
 
 
-async def test_after_a_429_nobody_begins_before_retry_after_has_passed(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_no_attempt_begins_before_retry_after_has_passed(nursery: trio.Nursery, autojump_clock: object) -> None:
     times: list[float] = []
 
     def script(_: RecordedRequest) -> Reply:
@@ -287,7 +285,7 @@ async def test_after_a_429_nobody_begins_before_retry_after_has_passed(
     assert len(times) == 5
 
 
-async def test_when_the_headers_say_that_there_are_none_left_nobody_begins_before_the_reset(
+async def test_no_attempt_begins_before_the_reset_when_nothing_is_left(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     headers = {"x-ratelimit-limit-requests": "3", "x-ratelimit-remaining-requests": "0"}
@@ -306,7 +304,7 @@ async def test_when_the_headers_say_that_there_are_none_left_nobody_begins_befor
     assert times == [0.0, 60.0, 80.0]
 
 
-async def test_a_quota_that_is_used_up_is_no_reason_to_slow_down(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_exhausted_quota_does_not_slow_down(nursery: trio.Nursery, autojump_clock: object) -> None:
     quota = Reply.error(429, "pay", code="insufficient_quota", headers={"retry-after": "60"})
     server = await serve(nursery, [quota, quota, HELLO])
     limiter = AdaptiveLimiter(initial=4)
@@ -323,7 +321,7 @@ async def test_a_quota_that_is_used_up_is_no_reason_to_slow_down(nursery: trio.N
     assert (statistics.limit, statistics.throttled, statistics.paused_for) == (4.0, 0, 0.0)
 
 
-async def test_an_overload_inside_a_stream_is_one(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_overload_error_inside_a_stream_counts(nursery: trio.Nursery, autojump_clock: object) -> None:
     overload = Reply.sse({"error": {"message": "busy", "type": "overloaded_error"}})
     limiter = AdaptiveLimiter(initial=10)
     client, _ = client_over(await serve(nursery, [overload, HELLO]), limiter=limiter)
@@ -336,7 +334,7 @@ async def test_an_overload_inside_a_stream_is_one(nursery: trio.Nursery, autojum
 # Rates.
 
 
-async def test_no_more_requests_a_minute_than_that(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_requests_per_minute_are_limited(nursery: trio.Nursery, autojump_clock: object) -> None:
     times: list[float] = []
 
     def script(_: RecordedRequest) -> Reply:
@@ -349,9 +347,7 @@ async def test_no_more_requests_a_minute_than_that(nursery: trio.Nursery, autoju
     assert times == pytest.approx([2.0 * number for number in range(60)])
 
 
-async def test_what_a_stream_has_used_takes_the_place_of_what_it_was_thought_to(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_used_tokens_replace_the_estimate(nursery: trio.Nursery, autojump_clock: object) -> None:
     """The next one waits for the tokens that were used, and not for those that were allowed."""
     for used, wait in ((30, 30.0), (600, 600.0)):
         times: list[float] = []
@@ -379,7 +375,7 @@ async def ask_many(client: TrioOpenAI, count: int) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "from another thread"])
-async def test_an_adaptive_limiter_is_resized_while_many_wait(nursery: trio.Nursery, elsewhere: bool) -> None:
+async def test_adaptive_limiter_is_resized_while_many_wait(nursery: trio.Nursery, elsewhere: bool) -> None:
     server = await serve(nursery, Reply.sse(Stall()))
     limiter = AdaptiveLimiter(initial=2, maximum=2)
     client, _ = client_over(server, limiter=limiter)
@@ -413,7 +409,7 @@ async def test_an_adaptive_limiter_is_resized_while_many_wait(nursery: trio.Nurs
         nursery.cancel_scope.cancel()
 
 
-async def test_a_rate_is_resized_while_many_wait(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_rate_limiter_is_resized_while_many_wait(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, HELLO)
     limiter = RateLimiter(requests_per_minute=1)
     client, _ = client_over(server, limiter=limiter)
@@ -431,7 +427,7 @@ async def test_a_rate_is_resized_while_many_wait(nursery: trio.Nursery, autojump
 
 
 @pytest.mark.parametrize("kind", [AdaptiveLimiter, RateLimiter])
-def test_what_makes_no_sense_is_refused(kind: Any) -> None:
+def test_invalid_arguments_are_refused(kind: Any) -> None:
     bad: Any = {
         AdaptiveLimiter: [{"initial": 0}, {"minimum": 0}, {"minimum": 5, "maximum": 4}, {"maximum": 0}],
         RateLimiter: [{}, {"requests_per_minute": 0}, {"tokens_per_minute": -1}, {"requests_per_minute": float("inf")}],
@@ -441,7 +437,7 @@ def test_what_makes_no_sense_is_refused(kind: Any) -> None:
             kind(**options)
 
 
-def test_it_can_be_resized_before_it_is_used() -> None:
+def test_limiter_can_be_resized_before_it_is_used() -> None:
     adaptive, rate = AdaptiveLimiter(), RateLimiter(requests_per_minute=1)
     adaptive.resize(50)
     rate.resize(tokens_per_minute=5)
@@ -452,7 +448,7 @@ def test_it_can_be_resized_before_it_is_used() -> None:
 # Whose it is.
 
 
-async def test_clients_that_share_a_limiter_are_limited_together(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_clients_sharing_a_limiter_are_limited_together(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, answer(1))
     limiter = AdaptiveLimiter(initial=1, maximum=1)
     client, _ = client_over(server, limiter=limiter)
@@ -462,7 +458,7 @@ async def test_clients_that_share_a_limiter_are_limited_together(nursery: trio.N
     assert trio.current_time() == 6.0
 
 
-async def test_with_options_can_give_another_limiter_or_none(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_with_options_can_replace_or_remove_the_limiter(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, answer(1))
     client, transport = client_over(server, limiter=AdaptiveLimiter(initial=1, maximum=1))
     wide = client.with_options(limiter=AdaptiveLimiter(initial=3))
@@ -480,7 +476,7 @@ async def block(client: TrioOpenAI) -> None:
         await stream.until_done()
 
 
-def test_a_limiter_belongs_to_one_run_of_trio() -> None:
+def test_limiter_belongs_to_one_trio_run() -> None:
     limiter = AdaptiveLimiter()
 
     async def ask() -> None:
@@ -495,7 +491,7 @@ def test_a_limiter_belongs_to_one_run_of_trio() -> None:
         trio.run(ask)
 
 
-def test_the_client_for_threads_takes_a_limiter_too() -> None:
+def test_sync_client_accepts_a_limiter() -> None:
     with served([Reply.error(503, "busy", headers={"retry-after-ms": "1"}), HELLO, HELLO]) as server:
         limiter = AdaptiveLimiter(initial=4)
         client: SyncOpenAI = server.client(limiter=limiter)

@@ -69,7 +69,7 @@ def test_durations(text: str | None, seconds: float | None) -> None:
     ],
     ids=repr,
 )
-def test_when_there_is_again_what_is_used_up(headers: dict[str, str], seconds: float | None) -> None:
+def test_reset_time_of_a_refusal(headers: dict[str, str], seconds: float | None) -> None:
     assert reset_of(headers) == seconds
     assert reset_of(httpx.Headers({name.upper(): value for name, value in headers.items()})) == seconds
 
@@ -81,7 +81,7 @@ waits = st.floats(0, 100, allow_nan=False)
 
 
 @given(st.floats(0.5, 6000), st.lists(st.tuples(waits, costs), min_size=2, max_size=40), st.floats(0, 1e6))
-def test_a_bucket_never_gives_more_than_it_holds_and_what_flows_in(
+def test_bucket_never_gives_more_than_capacity_plus_inflow(
     a_minute: float, attempts: list[tuple[float, int]], now: float
 ) -> None:
     bucket = Bucket.of(a_minute)
@@ -100,7 +100,7 @@ def test_a_bucket_never_gives_more_than_it_holds_and_what_flows_in(
             assert sum(cost for _, cost in taken[first : last + 1]) <= most * (1 + 1e-6) + 1e-3
 
 
-def test_a_bucket_gives_all_that_flows_in() -> None:
+def test_bucket_gives_everything_that_flows_in() -> None:
     bucket = Bucket.of(600)
     now, begun = 100.0, 0
     while now < 160.0:
@@ -110,7 +110,7 @@ def test_a_bucket_gives_all_that_flows_in() -> None:
     assert begun == 600 + 10  # a minute's, and what it held
 
 
-def test_what_is_put_back_can_be_taken_again() -> None:
+def test_returned_tokens_can_be_taken_again() -> None:
     bucket = Bucket.of(60)
     bucket.take(100, 0.0)
     assert bucket.ready_at(1) == 100.0
@@ -128,7 +128,7 @@ def test_no_limit_is_always_ready() -> None:
     assert bucket.ready_at(1) <= 10.0
 
 
-def test_what_a_bucket_lacks_it_lacks_when_it_is_resized() -> None:
+def test_resizing_a_bucket_keeps_what_was_taken() -> None:
     bucket = Bucket.of(60)
     bucket.take(30, 0.0)
     bucket.resize(600, 0.0)
@@ -148,24 +148,24 @@ def begun_in_a_minute(rates: Rates, tokens: int, *, from_: float = 0.0) -> int:
     return begun
 
 
-def test_requests_a_minute() -> None:
+def test_requests_per_minute() -> None:
     rates = Rates(30, None)
     assert begun_in_a_minute(rates, 1000) == 30
     assert begun_in_a_minute(rates, 1000, from_=60.0) == 30
 
 
-def test_tokens_a_minute() -> None:
+def test_tokens_per_minute() -> None:
     rates = Rates(None, 6000)
     assert begun_in_a_minute(rates, 200) in (30, 31)
     assert begun_in_a_minute(rates, 200, from_=60.0) == 30
 
 
-def test_the_smaller_of_both_limits_counts() -> None:
+def test_stricter_limit_counts() -> None:
     assert begun_in_a_minute(Rates(10, 6000), 200) == 10
     assert begun_in_a_minute(Rates(1000, 6000), 300) in (20, 21)
 
 
-def test_an_attempt_larger_than_the_limit_is_made_and_paid_for_afterwards() -> None:
+def test_attempt_larger_than_the_limit_leaves_a_debt() -> None:
     rates = Rates(None, 60)
     assert rates.ready_at(600, 0.0) <= 0.0
     rates.begin(600, 0.0)
@@ -184,7 +184,7 @@ def test_an_attempt_larger_than_the_limit_is_made_and_paid_for_afterwards() -> N
         (500, 120, 120.0),
     ],
 )
-def test_what_was_used_takes_the_place_of_the_estimate(status: int | None, used: int | None, ready_at: float) -> None:
+def test_real_usage_replaces_the_estimate(status: int | None, used: int | None, ready_at: float) -> None:
     rates = Rates(None, 60)
     flight = rates.begin(600, 0.0)
     assert rates.in_flight == 1
@@ -218,25 +218,25 @@ def heard(left: str = "10", reset: str = "10s", limit: str | None = "20", *, tak
     return allowance
 
 
-def test_nothing_is_known_before_the_first_answer() -> None:
+def test_allowance_is_unlimited_before_the_first_answer() -> None:
     allowance = Allowance()
     allowance.take(1, 0.0)
     assert allowance.ready_at(1, 0.0) == -math.inf
 
 
-def test_nothing_begins_without_any_left() -> None:
+def test_nothing_begins_when_nothing_is_left() -> None:
     assert heard("0").ready_at(1, 0.0) == 10.0
     assert heard("1").ready_at(1, 0.0) <= 0.0
     assert heard("1").ready_at(2, 0.0) == 10.0
 
 
-def test_what_began_meanwhile_is_counted_off() -> None:
+def test_attempts_begun_since_are_subtracted() -> None:
     assert heard("3", taken_since=2).ready_at(1, 0.0) <= 0.0
     assert heard("3", taken_since=3).ready_at(1, 0.0) == 10.0
     assert heard("3", taken_since=5).ready_at(1, 0.0) == 10.0
 
 
-def test_the_first_half_is_there_to_be_used_and_the_second_is_spread_evenly() -> None:
+def test_first_half_is_used_at_once_and_the_second_is_spread() -> None:
     allowance = heard("20", "10s", "20")
     now, begun = 0.0, list[float]()
     while now < 10.0:
@@ -249,12 +249,12 @@ def test_the_first_half_is_there_to_be_used_and_the_second_is_spread_evenly() ->
     assert len(begun) == 20
 
 
-def test_an_attempt_that_needs_more_than_there_can_be_is_made_when_all_is_there() -> None:
+def test_attempt_above_the_limit_begins_when_the_allowance_is_full() -> None:
     assert heard("20", limit="20").ready_at(1000, 0.0) <= 0.0
     assert heard("19", limit="20").ready_at(1000, 0.0) == 10.0
 
 
-def test_after_the_reset_it_is_all_there_and_spread_evenly_until_the_server_says_more() -> None:
+def test_allowance_is_full_and_spread_after_the_reset() -> None:
     allowance = heard("0", "10s", "5")
     now, begun = 10.0, list[float]()
     while now < 20.0:
@@ -265,13 +265,13 @@ def test_after_the_reset_it_is_all_there_and_spread_evenly_until_the_server_says
     assert begun == pytest.approx([10.0, 12.0, 14.0, 16.0, 18.0])
 
 
-def test_after_the_reset_nothing_is_known_if_the_server_does_not_say_how_many_there_are() -> None:
+def test_allowance_without_stated_limit_is_unlimited_after_the_reset() -> None:
     allowance = heard("0", "10s", None)
     assert allowance.ready_at(1, 9.0) == 10.0
     assert allowance.ready_at(1, 10.0) == -math.inf
 
 
-def test_old_news_is_no_news() -> None:
+def test_headers_of_an_older_attempt_are_ignored() -> None:
     allowance = Allowance()
     for serial, left in ((5, "0"), (4, "100")):
         headers = {"x-ratelimit-remaining-tokens": left, "x-ratelimit-reset-tokens": "10s"}
@@ -279,7 +279,7 @@ def test_old_news_is_no_news() -> None:
     assert allowance.ready_at(1, 0.0) == 10.0
 
 
-def test_a_limit_of_the_day_is_not_spread_over_the_day() -> None:
+def test_daily_limit_is_not_spread_over_the_day() -> None:
     assert heard("3", "18h0m", "200").ready_at(1, 0.0) == -math.inf
     assert heard("0", "18h0m", "200").ready_at(1, 0.0) == -math.inf
 
@@ -287,7 +287,7 @@ def test_a_limit_of_the_day_is_not_spread_over_the_day() -> None:
 @pytest.mark.parametrize(
     ("left", "reset", "limit"), [("x", "1s", "1"), ("1", "x", "1"), ("", "", ""), ("-1", "1s", "")]
 )
-def test_headers_that_are_none_say_nothing(left: str, reset: str, limit: str) -> None:
+def test_invalid_headers_are_ignored(left: str, reset: str, limit: str) -> None:
     assert heard(left, reset, limit).ready_at(1, 0.0) == -math.inf
 
 
@@ -303,7 +303,7 @@ def test_headers_that_are_none_say_nothing(left: str, reset: str, limit: str) ->
         max_size=30,
     )
 )
-def test_an_allowance_is_always_ready_at_the_time_that_it_says(
+def test_allowance_is_ready_at_the_time_it_stated(
     steps: list[tuple[float, int, int | None, str, str]],
 ) -> None:
     allowance, now = Allowance(), 0.0
@@ -355,7 +355,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_an_estimate_of_what_a_request_uses(body: Any, tokens: int) -> None:
+def test_estimated_tokens_of_a_request(body: Any, tokens: int) -> None:
     assert estimated_tokens(body) == tokens
 
 
@@ -376,7 +376,7 @@ def test_an_estimate_of_what_a_request_uses(body: Any, tokens: int) -> None:
     ],
     ids=repr,
 )
-def test_what_was_used(usage: Any, tokens: int | None) -> None:
+def test_used_tokens(usage: Any, tokens: int | None) -> None:
     assert used_tokens(usage) == tokens
 
 
@@ -394,5 +394,5 @@ def test_what_was_used(usage: Any, tokens: int | None) -> None:
     ],
     ids=repr,
 )
-def test_what_a_plain_answer_used(content: bytes, tokens: int | None) -> None:
+def test_used_tokens_of_a_plain_response(content: bytes, tokens: int | None) -> None:
     assert tokens_of_answer(content) == tokens

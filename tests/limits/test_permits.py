@@ -196,7 +196,7 @@ TOLD: dict[str, tuple[Callable[[TrioOpenAI], Awaitable[None]], list[Reply], list
 
 
 @pytest.mark.parametrize(("act", "replies", "told"), TOLD.values(), ids=TOLD.keys())
-async def test_every_attempt_asks_once_and_is_settled_once(
+async def test_every_attempt_gets_one_permit_that_is_settled_once(
     nursery: trio.Nursery, autojump_clock: object, act: Any, replies: list[Reply], told: list[Any]
 ) -> None:
     limiter = Watcher()
@@ -210,7 +210,7 @@ async def test_every_attempt_asks_once_and_is_settled_once(
 @pytest.mark.parametrize(
     "name", ["a stream", "a plain answer", "retries", "resuming", "a race", "a redirect is no attempt"]
 )
-async def test_wherever_it_is_cancelled_every_permit_is_settled_once(
+async def test_cancellation_anywhere_settles_every_permit_once(
     nursery: trio.Nursery, autojump_clock: object, name: str, before: bool
 ) -> None:
     act, replies, _ = TOLD[name]
@@ -248,7 +248,9 @@ async def test_wherever_it_is_cancelled_every_permit_is_settled_once(
     ],
     ids=["chat", "responses"],
 )
-async def test_what_an_attempt_is_about(nursery: trio.Nursery, autojump_clock: object, ask: Any, expected: Any) -> None:
+async def test_description_of_an_attempt(
+    nursery: trio.Nursery, autojump_clock: object, ask: Any, expected: Any
+) -> None:
     limiter = Watcher()
     client, _ = client_over(await serve(nursery, Reply.error(400, "no")), limiter=limiter)
     async with client:
@@ -257,9 +259,7 @@ async def test_what_an_attempt_is_about(nursery: trio.Nursery, autojump_clock: o
     assert [permit.attempt for permit in limiter.permits] == [expected]
 
 
-async def test_a_response_is_resumed_by_an_attempt_that_uses_nothing_more(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_resuming_a_response_is_an_attempt_without_tokens(nursery: trio.Nursery, autojump_clock: object) -> None:
     limiter = Watcher()
     client, _ = client_over(
         await serve(nursery, [RESPONSE.cut_after(RESPONSE.length() // 2), RESPONSE]), limiter=limiter
@@ -272,9 +272,7 @@ async def test_a_response_is_resumed_by_an_attempt_that_uses_nothing_more(
     assert first.model == second.model == "m"
 
 
-async def test_the_headers_of_every_answer_are_handed_on_and_shown_nowhere(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_response_headers_reach_the_limiter_but_no_repr(nursery: trio.Nursery, autojump_clock: object) -> None:
     headers = {"X-RateLimit-Remaining-Requests": "7"}
     limiter = Watcher()
     replies = [Reply.error(429, "slow", headers={**headers, "retry-after": "1"}), Reply.chat("Hi", headers=headers)]
@@ -286,7 +284,9 @@ async def test_the_headers_of_every_answer_are_handed_on_and_shown_nowhere(
         assert "ratelimit" not in repr(permit)
 
 
-async def test_a_key_that_a_server_repeats_is_not_handed_on(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_key_repeated_by_a_server_does_not_reach_the_limiter(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     limiter = Watcher()
     error = {"error": {"message": "no", "code": "sk-very-secret"}}
     replies = [Reply.sse(error), Reply.json(error, 400)]
@@ -311,7 +311,7 @@ async def test_a_key_that_a_server_repeats_is_not_handed_on(nursery: trio.Nurser
     ],
     ids=repr,
 )
-def test_what_says_that_it_was_too_much(told: Outcome, throttled: bool) -> None:
+def test_throttled_outcomes(told: Outcome, throttled: bool) -> None:
     assert told.is_throttled is throttled
 
 
@@ -326,7 +326,7 @@ class Refuser:
         raise LookupError("no budget left")
 
 
-async def test_what_a_limiter_raises_comes_out_bare_and_nothing_is_sent(
+async def test_exception_of_a_limiter_is_not_wrapped_and_nothing_is_sent(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, HELLO)
@@ -358,7 +358,7 @@ ALL_BUT_TOTAL = Deadlines(connect=1, headers=1, first_event=1, first_content=1, 
     ],
     ids=["a stream", "a plain answer", "a retry", "a retry of a stream", "a retry of a plain answer", "resuming"],
 )
-async def test_no_deadline_but_total_runs_while_an_attempt_waits_for_the_limiter(
+async def test_only_the_total_deadline_runs_while_waiting_for_the_limiter(
     nursery: trio.Nursery, autojump_clock: object, act: Any, replies: list[Reply]
 ) -> None:
     client, _ = client_over(await serve(nursery, list(replies)), limiter=Watcher(100), timeout=ALL_BUT_TOTAL)
@@ -378,7 +378,7 @@ async def test_no_deadline_but_total_runs_while_an_attempt_waits_for_the_limiter
         assert (limiter.waiting, transport.statistics().active) == (0, 0)
 
 
-async def test_the_deadlines_run_from_the_end_of_the_waiting(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_deadlines_start_after_waiting_for_the_limiter(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(
         await serve(nursery, attrs.evolve(HELLO, delay=math.inf)),
         limiter=Watcher(100),
@@ -392,7 +392,9 @@ async def test_the_deadlines_run_from_the_end_of_the_waiting(nursery: trio.Nurse
     assert trio.current_time() == 103.0
 
 
-async def test_the_key_is_asked_for_after_the_waiting(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_key_function_is_called_after_waiting_for_the_limiter(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     """A key that lasts for a minute would have expired."""
     asked_at: list[float] = []
 
@@ -407,7 +409,7 @@ async def test_the_key_is_asked_for_after_the_waiting(nursery: trio.Nursery, aut
     assert asked_at == [100.0]
 
 
-async def test_a_stream_holds_its_permit_until_it_is_over(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_stream_holds_its_permit_until_it_ends(nursery: trio.Nursery, autojump_clock: object) -> None:
     limiter = Watcher()
     client, _ = client_over(await serve(nursery, Reply.sse(Pause(5), Stall())), limiter=limiter)
     async with client:
@@ -420,7 +422,7 @@ async def test_a_stream_holds_its_permit_until_it_is_over(nursery: trio.Nursery,
         assert limiter.told() == [(200, None, None)]
 
 
-async def test_errors_are_what_they_are_without_a_limiter(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_errors_are_the_same_as_without_a_limiter(nursery: trio.Nursery, autojump_clock: object) -> None:
     for reply, expected in (
         (Reply.error(429, "slow", headers={"x-should-retry": "false"}), RateLimitError),
         (HELLO.cut_after(ONE_EVENT), StreamTruncatedError),
@@ -431,7 +433,7 @@ async def test_errors_are_what_they_are_without_a_limiter(nursery: trio.Nursery,
             assert type(await outcome(block, client)) is expected
 
 
-def test_a_request_recorded_by_the_server_is_the_same_with_a_limiter() -> None:
+def test_request_is_the_same_as_without_a_limiter() -> None:
     recorded: list[list[RecordedRequest]] = []
 
     async def ask(limiter: Any) -> None:
@@ -473,7 +475,7 @@ class Raising(Watcher):
 
 @pytest.mark.parametrize("where", ["acquire", "settle"])
 @pytest.mark.parametrize("use", [plain, block, block_left_early, block_never_read, a_response, settled])
-async def test_a_limiter_that_raises_loses_no_slot_and_no_other_settlement(
+async def test_raising_limiter_loses_no_slot_and_no_other_permit(
     nursery: trio.Nursery, autojump_clock: object, where: str, use: Callable[[TrioOpenAI], Awaitable[None]]
 ) -> None:
     reply = RESPONSE if use is a_response else PLAIN if use is plain else HELLO

@@ -42,7 +42,7 @@ def answered(usage: Any, *, plain: bool = False) -> Reply:
 @pytest.mark.parametrize("limiter", [None, AdaptiveLimiter, lambda: RateLimiter(tokens_per_minute=6_000)])
 @pytest.mark.parametrize("strange", STRANGE)
 @pytest.mark.parametrize("field", ["total_tokens", "completion_tokens", None])
-async def test_strange_usage_ends_neither_its_call_nor_run_many(
+async def test_invalid_usage_ends_neither_its_call_nor_run_many(
     nursery: trio.Nursery, autojump_clock: object, strange: str, field: str | None, limiter: Any
 ) -> None:
     usage = {field: STRANGE[strange]} if field else STRANGE[strange]
@@ -56,7 +56,7 @@ async def test_strange_usage_ends_neither_its_call_nor_run_many(
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-async def test_strange_usage_of_a_plain_answer_is_ignored(
+async def test_invalid_usage_of_a_plain_response_is_ignored(
     nursery: trio.Nursery, autojump_clock: object, strange: str
 ) -> None:
     server = await serve(nursery, answered({"total_tokens": STRANGE[strange]}, plain=True))
@@ -68,9 +68,7 @@ async def test_strange_usage_of_a_plain_answer_is_ignored(
 
 
 @pytest.mark.parametrize("used", [10**5, 10**8, 10**9, 10**15, 10**400])
-async def test_a_debt_of_tokens_holds_a_rate_limiter_up_for_at_most_twenty_minutes(
-    autojump_clock: object, used: int
-) -> None:
+async def test_token_debt_delays_a_rate_limiter_by_at_most_twenty_minutes(autojump_clock: object, used: int) -> None:
     limiter = RateLimiter(tokens_per_minute=60)
     for _ in range(5):  # several at a time add up to no more
         permit = await limiter.acquire(Attempt(method="POST", path="/x", tokens=0))
@@ -80,7 +78,7 @@ async def test_a_debt_of_tokens_holds_a_rate_limiter_up_for_at_most_twenty_minut
     assert trio.current_time() - began <= 1200.0
 
 
-async def test_a_refused_request_that_allowed_an_absurd_output_leaves_no_debt(autojump_clock: object) -> None:
+async def test_refused_request_with_absurd_max_tokens_leaves_no_debt(autojump_clock: object) -> None:
     limiter = RateLimiter(tokens_per_minute=6_000)
     permit = await limiter.acquire(Attempt(method="POST", path="/x", tokens=10**400))
     permit.settle(Outcome(status=400))
@@ -88,7 +86,7 @@ async def test_a_refused_request_that_allowed_an_absurd_output_leaves_no_debt(au
     assert trio.current_time() < 1.0
 
 
-async def test_a_limit_below_one_in_twenty_minutes_is_kept(autojump_clock: object) -> None:
+async def test_limit_below_one_per_twenty_minutes_is_kept(autojump_clock: object) -> None:
     limiter = RateLimiter(requests_per_minute=0.05)
     for _ in range(3):
         await limiter.acquire(Attempt(method="POST", path="/x"))
@@ -108,13 +106,13 @@ anything = st.one_of(
 
 
 @given(st.dictionaries(st.sampled_from(["total_tokens", "input_tokens", "prompt_tokens", "output_tokens"]), anything))
-def test_used_tokens_are_a_plausible_count_or_none(usage: Any) -> None:
+def test_used_tokens_are_plausible_or_none(usage: Any) -> None:
     used = used_tokens(usage)
     assert used is None or 0 <= used <= 2 * 10**8
 
 
 @given(anything, st.lists(anything, max_size=3))
-def test_any_estimate_and_any_outcome_leave_a_finite_wait(estimate: Any, outcomes: list[Any]) -> None:
+def test_any_estimate_and_usage_result_in_a_finite_delay(estimate: Any, outcomes: list[Any]) -> None:
     rates = Rates(None, 60.0)
     for used in outcomes:
         flight = rates.begin(min(bounded(estimate), 1000), 0.0)
@@ -124,11 +122,11 @@ def test_any_estimate_and_any_outcome_leave_a_finite_wait(estimate: Any, outcome
 
 
 @given(anything, anything)
-def test_an_estimate_is_a_plausible_count_whatever_the_request_allows(most: Any, choices: Any) -> None:
+def test_estimate_is_plausible_whatever_the_request_allows(most: Any, choices: Any) -> None:
     assert 0 <= estimated_tokens({"max_tokens": most, "n": choices, "messages": []}) <= 10**8
 
 
-async def test_an_adaptive_limiter_takes_any_estimate(autojump_clock: object) -> None:
+async def test_adaptive_limiter_accepts_any_estimate(autojump_clock: object) -> None:
     limiter = AdaptiveLimiter(initial=20)
     for estimate in STRANGE.values():
         permit = await limiter.acquire(Attempt(method="POST", path="/x", tokens=estimate))

@@ -64,7 +64,7 @@ def refused_at(level: int, now: float = 0.0, **headers: str) -> Window:
 # The window.
 
 
-def test_no_more_are_in_flight_than_the_limit() -> None:
+def test_limit_bounds_the_attempts_in_flight() -> None:
     window = Window(3, 1, 10)
     flights = begin(window, 3)
     assert window.ready_at(0, 0.0) == math.inf
@@ -72,7 +72,7 @@ def test_no_more_are_in_flight_than_the_limit() -> None:
     assert window.ready_at(0, 1.0) <= 1.0
 
 
-def test_it_grows_by_one_with_every_answer_until_the_first_refusal() -> None:
+def test_limit_grows_with_every_answer_until_the_first_refusal() -> None:
     window = Window(2, 1, 1000)
     for doubled in (4.0, 8.0, 16.0, 32.0):
         for flight in begin(window, math.floor(window.limit)):
@@ -82,7 +82,7 @@ def test_it_grows_by_one_with_every_answer_until_the_first_refusal() -> None:
         assert window.limit == doubled
 
 
-def test_after_a_refusal_it_grows_by_one_a_round_at_first_and_then_faster() -> None:
+def test_limit_grows_by_one_per_round_after_a_refusal_then_faster() -> None:
     window, now = Window(20, 1, 20), 0.0
     for _ in range(20):
         now = a_round(window, now)
@@ -102,7 +102,7 @@ def test_after_a_refusal_it_grows_by_one_a_round_at_first_and_then_faster() -> N
     assert growth[-1] > 3 * growth[0]
 
 
-def test_it_does_not_grow_while_it_is_not_used_to_the_full() -> None:
+def test_limit_does_not_grow_while_it_is_not_fully_used() -> None:
     window = Window(10, 1, 1000)
     for _ in range(100):
         for flight in begin(window, 9):
@@ -111,7 +111,7 @@ def test_it_does_not_grow_while_it_is_not_used_to_the_full() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_it_shrinks_by_a_factor(status: int) -> None:
+def test_limit_shrinks_by_a_factor(status: int) -> None:
     window = Window(10, 1, 1000)
     *_, last = begin(window, 10)
     end(window, last, status)
@@ -120,14 +120,14 @@ def test_it_shrinks_by_a_factor(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [None, 301, 400, 401, 404, 409, 500, 502])
-def test_other_outcomes_leave_it_as_it_is(status: int | None) -> None:
+def test_other_outcomes_do_not_change_the_limit(status: int | None) -> None:
     window = Window(10, 1, 1000)
     for flight in begin(window, 10):
         end(window, flight, status)
     assert (window.limit, window.in_flight, window.throttled) == (10.0, 0, 0)
 
 
-def test_it_shrinks_once_however_many_were_refused_that_had_begun_before() -> None:
+def test_limit_shrinks_once_for_all_attempts_begun_before_the_refusal() -> None:
     window = Window(10, 1, 1000)
     for flight in begin(window, 10):
         end(window, flight, 429)
@@ -136,7 +136,7 @@ def test_it_shrinks_once_however_many_were_refused_that_had_begun_before() -> No
     assert window.throttled == 10
 
 
-def test_it_shrinks_again_if_what_begins_afterwards_is_refused() -> None:
+def test_limit_shrinks_again_if_a_later_attempt_is_refused() -> None:
     window = Window(20, 1, 1000)
     end(window, begin(window, 20)[-1], 429, 0.0)
     assert window.limit == 14.0
@@ -148,7 +148,7 @@ def test_it_shrinks_again_if_what_begins_afterwards_is_refused() -> None:
     assert window.limit == pytest.approx(6 * 0.7)
 
 
-def test_it_keeps_within_its_bounds() -> None:
+def test_limit_stays_within_its_bounds() -> None:
     window = Window(50, 4, 6)
     assert window.limit == 6.0
     for _ in range(5):
@@ -160,7 +160,7 @@ def test_it_keeps_within_its_bounds() -> None:
     assert window.limit == 4.0
 
 
-def test_it_begins_as_it_is_told_within_its_bounds() -> None:
+def test_initial_limit_is_kept_within_the_bounds() -> None:
     assert Window(1, 5, 10).limit == 5.0
     assert Window(10, 1, 1000).limit == 10.0
 
@@ -168,29 +168,29 @@ def test_it_begins_as_it_is_told_within_its_bounds() -> None:
 # Pauses.
 
 
-def test_a_retry_after_is_waited_for() -> None:
+def test_retry_after_is_obeyed() -> None:
     assert refused_at(10, retry_after="7").ready_at(0, 2.0) == 7.0
     assert refused_at(10, retry_after_ms="2500").ready_at(0, 2.0) == 2.5
 
 
-def test_a_reset_is_waited_for_where_there_is_no_retry_after() -> None:
+def test_reset_header_is_obeyed_without_retry_after() -> None:
     headers = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "6s"}
     assert refused_at(10, **headers).paused_until == 6.0
     assert refused_at(10, **headers, retry_after="3").paused_until == 3.0
     assert refused_at(10, x_ratelimit_reset_tokens="1m0s").paused_until == 60.0
 
 
-def test_no_pause_is_longer_than_two_minutes() -> None:
+def test_pause_is_at_most_two_minutes() -> None:
     assert refused_at(10, retry_after="86400").paused_until == 120.0
     assert refused_at(10, x_ratelimit_reset_requests="18h0m").paused_until == 120.0
 
 
 @pytest.mark.parametrize("wait", ["0", "-5", "soon", ""])
-def test_a_retry_after_that_says_nothing_is_none(wait: str) -> None:
+def test_invalid_retry_after_is_ignored(wait: str) -> None:
     assert refused_at(10, retry_after=wait).paused_until == -math.inf
 
 
-def test_the_first_refusal_without_a_hint_does_not_pause_and_further_ones_do_for_longer_each_time() -> None:
+def test_pauses_without_retry_after_start_at_the_second_refusal_and_grow() -> None:
     window, now, pauses = Window(10, 1, 1000), 0.0, []
     for _ in range(8):
         now = max(now, window.ready_at(0, now))
@@ -199,7 +199,7 @@ def test_the_first_refusal_without_a_hint_does_not_pause_and_further_ones_do_for
     assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0]
 
 
-def test_an_answer_ends_the_row_of_refusals() -> None:
+def test_answer_ends_a_series_of_refusals() -> None:
     window, now = Window(10, 1, 1000), 0.0
     for status in (429, 429, 429, 200, 429):
         now = max(now, window.ready_at(0, now))
@@ -207,7 +207,7 @@ def test_an_answer_ends_the_row_of_refusals() -> None:
     assert window.paused_until <= now
 
 
-def test_what_headers_say_is_kept_to() -> None:
+def test_rate_limit_headers_are_obeyed() -> None:
     window = Window(10, 1, 1000)
     first, *_ = begin(window, 3)
     headers = {"x_ratelimit_limit_requests": "60", "x_ratelimit_remaining_requests": "4"}
@@ -221,7 +221,7 @@ def test_what_headers_say_is_kept_to() -> None:
     assert window.ready_at(0, now) == 30.0
 
 
-def test_tokens_that_headers_say_are_left_are_kept_to() -> None:
+def test_token_limit_headers_are_obeyed() -> None:
     window = Window(10, 1, 1000)
     first, second = window.begin(100, 0.0), window.begin(100, 0.0)
     assert (first.spent, second.spent) == (100, 200)
@@ -234,14 +234,14 @@ def test_tokens_that_headers_say_are_left_are_kept_to() -> None:
 # What is safe, what is tried, and what that costs.
 
 
-def test_it_is_soon_back_to_just_below_the_level_that_was_refused() -> None:
+def test_limit_soon_returns_to_just_below_the_refused_level() -> None:
     window, now = refused_at(21), 2.0
     assert window.limit == pytest.approx(14.7)
     a_round(window, now)
     assert 20.0 <= window.limit < 21.0
 
 
-def test_it_stays_below_the_level_until_a_hundred_answers_have_paid_for_the_refusal() -> None:
+def test_limit_stays_below_the_refused_level_for_a_hundred_answers() -> None:
     window = Window(11, 1, 1000)
     end(window, window.begin(0, 0.0), 400, 0.0)  # the first minute, in which it costs less, is over
     *others, last = begin(window, 11, 100.0)
@@ -263,7 +263,7 @@ def test_it_stays_below_the_level_until_a_hundred_answers_have_paid_for_the_refu
 
 
 @pytest.mark.parametrize("most", [1, 2, 5, 20])
-def test_no_more_than_one_in_a_hundred_is_refused_however_small_the_limit_is(most: int) -> None:
+def test_at_most_one_in_a_hundred_is_refused_for_any_limit(most: int) -> None:
     simulation = Simulation(Concurrency(most), lambda _: 1.0, workers=50, seed=1)
     simulation.run(1000.0)
     used, refused = simulation.score(100.0, 1000.0, 1.01)
@@ -271,7 +271,7 @@ def test_no_more_than_one_in_a_hundred_is_refused_however_small_the_limit_is(mos
     assert used > 0.9
 
 
-def test_of_several_that_are_refused_at_once_the_lowest_level_tells() -> None:
+def test_lowest_level_counts_if_several_are_refused_together() -> None:
     window = Window(10, 1, 1000)
     flights = begin(window, 10)
     for flight in reversed(flights[6:]):
@@ -279,7 +279,7 @@ def test_of_several_that_are_refused_at_once_the_lowest_level_tells() -> None:
     assert window.limit == 6.0
 
 
-def test_a_level_that_had_been_answered_is_not_to_blame_but_the_rate() -> None:
+def test_rate_is_blamed_if_the_level_was_answered_before() -> None:
     window, now = Window(5, 1, 5), 0.0
     for _ in range(20):
         now = a_round(window, now)
@@ -293,7 +293,7 @@ def test_a_level_that_had_been_answered_is_not_to_blame_but_the_rate() -> None:
     assert 3.0 < window.rate < 5.0  # up to five at a time, of a second each
 
 
-def test_a_refusal_that_is_long_against_an_answer_tells_of_a_rate() -> None:
+def test_long_refusals_indicate_a_rate_limit() -> None:
     window, now = Window(5, 1, 5), 0.0
     for _ in range(6):
         now = a_round(window, now)
@@ -321,21 +321,21 @@ def rate_after(seconds_refused: float, *, idle: float = 0.0, times: int = 1, goo
 
 
 @pytest.mark.parametrize("seconds", [0.5, 10.0, 40.0, 200.0])
-def test_an_outage_tells_nothing_of_a_rate(seconds: float) -> None:
+def test_outage_does_not_indicate_a_rate_limit(seconds: float) -> None:
     assert rate_after(seconds) == math.inf
 
 
-def test_outages_that_come_back_soon_and_last_long_tell_of_a_rate() -> None:
+def test_frequent_long_outages_indicate_a_rate_limit() -> None:
     assert rate_after(40.0, times=3) < 4.0
     assert rate_after(40.0, times=3, good=200) == math.inf, "less than a fifth of the time"
 
 
-def test_a_time_in_which_nobody_asks_tells_nothing_of_a_rate() -> None:
+def test_idle_time_does_not_indicate_a_rate_limit() -> None:
     assert rate_after(20.0, times=3) < 5.0
     assert rate_after(20.0, times=3, idle=30.0) == math.inf
 
 
-def test_a_rate_is_not_told_to_be_tiny_because_there_was_little_to_do() -> None:
+def test_rate_is_not_underestimated_after_little_traffic() -> None:
     window, now = Window(10, 1, 1000), 0.0
     for _ in range(100):
         now += 9.9
@@ -347,7 +347,7 @@ def test_a_rate_is_not_told_to_be_tiny_because_there_was_little_to_do() -> None:
     assert window.rate >= 0.1 * 1.0 / 9.0
 
 
-def test_the_rate_grows_when_the_refusals_are_paid_for() -> None:
+def test_rate_grows_after_the_debt_is_paid() -> None:
     simulation = Simulation(TokenBucket(60, 5, {300.0: 240}, told="retry-after"), lambda _: 0.1, workers=20, seed=1)
     simulation.run(300.0)
     assert simulation.window.rate == pytest.approx(1.0, rel=0.25)
@@ -355,7 +355,7 @@ def test_the_rate_grows_when_the_refusals_are_paid_for() -> None:
     assert simulation.window.rate == pytest.approx(4.0, rel=0.25)
 
 
-def test_attempts_do_not_begin_all_at_once() -> None:
+def test_attempts_are_spread_over_time() -> None:
     window = Window(100, 1, 1000)
     for flight in begin(window, 100):
         end(window, flight, now=1.0)
@@ -370,7 +370,7 @@ def test_attempts_do_not_begin_all_at_once() -> None:
 # Resizing.
 
 
-def test_a_limit_that_is_set_is_a_new_beginning() -> None:
+def test_setting_the_limit_forgets_what_was_learned() -> None:
     window = refused_at(20, 0.0)
     window.resize(50, 1, 100)
     assert (window.limit, window.rate) == (50.0, math.inf)
@@ -378,7 +378,7 @@ def test_a_limit_that_is_set_is_a_new_beginning() -> None:
     assert window.limit == 100.0
 
 
-def test_bounds_can_be_set_without_a_limit() -> None:
+def test_bounds_can_be_set_without_the_limit() -> None:
     window = refused_at(20, 0.0)
     window.resize(None, 18, 100)
     assert window.limit == 18.0
@@ -386,7 +386,7 @@ def test_bounds_can_be_set_without_a_limit() -> None:
     assert window.limit == 3.0
 
 
-def test_what_is_in_flight_goes_on_when_it_is_made_smaller() -> None:
+def test_attempts_in_flight_continue_when_the_limit_is_lowered() -> None:
     window = Window(5, 1, 10)
     flights = begin(window, 5)
     window.resize(2, 1, 10)
@@ -421,7 +421,7 @@ def test_what_is_in_flight_goes_on_when_it_is_made_smaller() -> None:
         max_size=80,
     ),
 )
-def test_whatever_happens_the_figures_hold_and_nobody_waits_for_ever(initial: int, steps: list[Any]) -> None:
+def test_random_histories_keep_the_invariants_and_strand_nobody(initial: int, steps: list[Any]) -> None:
     window, now, flights = Window(initial, 1, 12), 0.0, deque[Flight]()
     for what, seconds, status, headers, tokens in steps:
         now += seconds
@@ -471,7 +471,7 @@ CASES = [case for case in itertools.product(HIDDEN, LENGTHS) if case not in HARD
 
 
 @pytest.mark.parametrize(("hidden", "length"), CASES)
-def test_it_finds_a_hidden_limit_and_keeps_to_it(hidden: str, length: str) -> None:
+def test_hidden_limit_is_found_and_kept(hidden: str, length: str) -> None:
     """After the first minute: four fifths of what the limit allows, and less than two in a hundred refused."""
     simulation = Simulation(HIDDEN[hidden](), LENGTHS[length], workers=300, seed=1)
     simulation.run(360.0)
@@ -481,7 +481,7 @@ def test_it_finds_a_hidden_limit_and_keeps_to_it(hidden: str, length: str) -> No
 
 
 @pytest.mark.parametrize(("hidden", "length"), HARD)
-def test_a_hard_limit_is_used_in_part_and_not_run_into(hidden: str, length: str) -> None:
+def test_difficult_limit_is_partly_used_and_rarely_exceeded(hidden: str, length: str) -> None:
     simulation = Simulation(HIDDEN[hidden](), LENGTHS[length], workers=300, seed=1)
     simulation.run(660.0)
     used, refused = simulation.score(60.0, 660.0, SECONDS[length])
@@ -498,7 +498,7 @@ CHANGING: dict[str, Callable[[], HiddenLimit]] = {
 
 @pytest.mark.parametrize("length", ["even", "spread", "wild"])
 @pytest.mark.parametrize("hidden", CHANGING)
-def test_it_follows_a_hidden_limit_that_halves_and_comes_back(hidden: str, length: str) -> None:
+def test_hidden_limit_that_halves_and_recovers_is_followed(hidden: str, length: str) -> None:
     simulation = Simulation(CHANGING[hidden](), LENGTHS[length], workers=300, seed=1)
     simulation.run(780.0)
     for since, until in ((60.0, 240.0), (300.0, 480.0), (600.0, 780.0)):

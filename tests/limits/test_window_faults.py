@@ -47,11 +47,11 @@ def throughput(hidden: NoLimit, work: str, since: float, until: float, seed: int
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("share", "least"), [(0.005, 0.8), (0.01, 0.8), (0.02, 0.7), (0.03, 0.5)])
 @pytest.mark.parametrize("work", WORK)
-def test_refusals_at_random_cost_little_throughput(work: str, share: float, least: float, seed: int) -> None:
+def test_random_refusals_cost_little_throughput(work: str, share: float, least: float, seed: int) -> None:
     assert throughput(at_random(share, seed), work, 30.0, 180.0, seed) > least
 
 
-def test_more_of_them_cost_little_as_well_where_few_requests_run() -> None:
+def test_frequent_random_refusals_cost_little_with_few_requests() -> None:
     assert throughput(at_random(0.05, 1), "12 of a second", 30.0, 180.0) > 0.5
 
 
@@ -59,19 +59,19 @@ def test_more_of_them_cost_little_as_well_where_few_requests_run() -> None:
 
 
 @pytest.mark.parametrize("work", WORK)
-def test_short_outages_again_and_again_cost_little_throughput(work: str) -> None:
+def test_repeated_short_outages_cost_little_throughput(work: str) -> None:
     spans = [(at, at + 0.5) for at in range(8, 200, 9)]
     assert throughput(outages(*spans), work, 30.0, 180.0) > 0.75
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 5.0, 10.0, 30.0, 60.0, 200.0])
 @pytest.mark.parametrize("work", WORK)
-def test_it_is_back_within_twenty_seconds_of_an_outage(work: str, seconds: float) -> None:
+def test_throughput_recovers_within_twenty_seconds_of_an_outage(work: str, seconds: float) -> None:
     end = 60.0 + seconds
     assert throughput(outages((60.0, end)), work, end + 20.0, end + 60.0) > 0.9
 
 
-def test_it_is_back_after_one_outage_as_after_the_next() -> None:
+def test_throughput_recovers_equally_after_every_outage() -> None:
     hidden = outages((60.0, 70.0), (200.0, 230.0), (500.0, 501.0))
     assert throughput(hidden, "120 of a second", 521.0, 560.0) > 0.9
 
@@ -82,7 +82,7 @@ def test_it_is_back_after_one_outage_as_after_the_next() -> None:
 @pytest.mark.parametrize("told", ["", "retry-after"])
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("a_minute", [300, 600, 1500, 3000])
-def test_requests_that_have_to_be_spaced_are_spaced_as_the_server_wants(a_minute: int, length: str, told: str) -> None:
+def test_requests_are_spaced_as_the_server_wants(a_minute: int, length: str, told: str) -> None:
     """The server refuses whatever comes sooner after the last one than its rate says."""
     simulation = Simulation(TokenBucket(a_minute, 1, told=told), LENGTHS[length], workers=300, seed=1)
     simulation.run(360.0)
@@ -95,7 +95,7 @@ def gap(seconds: float, serial: int = 1) -> Flight:
     return Flight(serial, 1, 0.0, 0, 0.0, seconds)
 
 
-def test_a_refusal_below_the_least_gap_tells_of_spacing_and_two_above_it_speak_against_it() -> None:
+def test_spacing_is_concluded_below_the_smallest_gap_and_dropped_above_it() -> None:
     spacing = Spacing()
     spacing.answered(gap(0.5))
 
@@ -110,7 +110,7 @@ def test_a_refusal_below_the_least_gap_tells_of_spacing_and_two_above_it_speak_a
     assert [judged(seconds) for seconds in (0.6, 0.2, 0.6, 0.2)] == [False, True, False, False]
 
 
-def test_the_gap_after_a_refused_attempt_counts_from_the_one_before_it() -> None:
+def test_gap_after_a_refused_attempt_starts_at_the_one_before_it() -> None:
     spacing = Spacing()
     assert spacing.begin(1.0) == float("inf")
     assert spacing.begin(1.25) == 0.25
@@ -129,7 +129,7 @@ def surprised() -> Randomness:
     return randomness
 
 
-def test_a_leap_in_which_hardly_any_is_refused_tells_of_refusals_at_random() -> None:
+def test_leap_with_few_refusals_indicates_random_refusals() -> None:
     randomness = surprised()
     assert not randomness.leap_refused(20)
     while not randomness.leap_answered():
@@ -139,7 +139,7 @@ def test_a_leap_in_which_hardly_any_is_refused_tells_of_refusals_at_random() -> 
     assert randomness.explains()
 
 
-def test_a_leap_in_which_many_are_refused_fails_and_the_next_one_comes_later() -> None:
+def test_leap_with_many_refusals_fails_and_delays_the_next() -> None:
     randomness = surprised()
     assert [randomness.leap_refused(begun) for begun in (2, 4, 6, 8)] == [False, False, False, True]
     assert not randomness.is_likely
@@ -151,7 +151,7 @@ def test_a_leap_in_which_many_are_refused_fails_and_the_next_one_comes_later() -
     assert randomness.is_suspected(10, agrees=False)
 
 
-def test_a_setback_where_the_limit_was_known_to_be_is_no_surprise() -> None:
+def test_setback_at_a_known_limit_is_no_surprise() -> None:
     randomness = Randomness()
     for _ in range(20):
         assert not randomness.is_suspected(10, agrees=False)
@@ -159,7 +159,7 @@ def test_a_setback_where_the_limit_was_known_to_be_is_no_surprise() -> None:
         assert not randomness.is_suspected(0, agrees=False), "it belongs to the one before"
 
 
-def test_many_refusals_at_once_are_looked_at_again() -> None:
+def test_many_refusals_in_a_row_start_another_observation() -> None:
     randomness = surprised()
     while not randomness.leap_answered():
         pass
@@ -168,7 +168,7 @@ def test_many_refusals_at_once_are_looked_at_again() -> None:
     assert randomness.looks_again()
 
 
-def test_a_few_refusals_too_many_for_long_tell_of_a_limit() -> None:
+def test_slightly_too_many_refusals_indicate_a_limit() -> None:
     randomness = surprised()
     while not randomness.leap_answered():
         pass
