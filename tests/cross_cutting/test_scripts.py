@@ -202,7 +202,7 @@ def test_the_demo_installs_the_weights_without_dependencies(checkout: Checkout) 
 def test_without_the_model_the_demo_is_scripted_and_prints_the_reason(checkout: Checkout) -> None:
     first = checkout.run("demo", "--plain", fails=("* --only-binary xllamacpp *",))
     assert first.code == 0
-    assert "the model cannot be installed here (no such thing): a scripted server stands in for it." in first.said
+    assert "the model cannot be installed here (no such thing): a scripted server answers instead." in first.said
     assert first.did.endswith("python -m trio_openai demo --scripted --plain\n")
     second = checkout.run("demo")
     assert second.ran() == []
