@@ -1,4 +1,4 @@
-"""Every endpoint that streams, through every door: what is asked, what comes of it, and how it ends."""
+"""Every streaming endpoint through every door: the request, the events, the result, and the end of the stream."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def by_race(case: Case, client: TrioOpenAI) -> tuple[Any, list[Any]]:
 
 @every_endpoint
 @pytest.mark.parametrize("door", [by_block, by_nursery, by_create, by_race])
-async def test_each_door_gives_the_same_stream(nursery: trio.Nursery, case: Case, door: Any) -> None:
+async def test_every_door_returns_the_same_stream(nursery: trio.Nursery, case: Case, door: Any) -> None:
     server, client = await open_client(nursery, case.streamed)
     async with client:
         stream, events = await door(case, client)
@@ -87,7 +87,7 @@ async def test_each_door_gives_the_same_stream(nursery: trio.Nursery, case: Case
 
 
 @every_endpoint
-async def test_many_at_a_time(nursery: trio.Nursery, case: Case) -> None:
+async def test_run_many_returns_every_result(nursery: trio.Nursery, case: Case) -> None:
     _, client = await open_client(nursery, case.streamed)
     calls = (case.of(client).call(*case.where, key=number, **case.params) for number in range(3))
     async with client, client.run_many(calls, ordered=True) as results:
@@ -97,7 +97,7 @@ async def test_many_at_a_time(nursery: trio.Nursery, case: Case) -> None:
 
 
 @every_endpoint
-async def test_the_plain_answer(nursery: trio.Nursery, case: Case) -> None:
+async def test_create_returns_the_whole_result(nursery: trio.Nursery, case: Case) -> None:
     server, client = await open_client(nursery, case.plain)
     async with client:
         assert case.whole(await case.create(client)(*case.where, **case.params)) == case.said
@@ -108,7 +108,7 @@ async def test_the_plain_answer(nursery: trio.Nursery, case: Case) -> None:
 
 
 @every_endpoint
-async def test_the_final_answer_and_the_text(nursery: trio.Nursery, case: Case) -> None:
+async def test_final_result_and_text_deltas(nursery: trio.Nursery, case: Case) -> None:
     _, client = await open_client(nursery, case.streamed)
     async with client:
         async with case.of(client).stream(*case.where, **case.params) as stream:
@@ -118,8 +118,8 @@ async def test_the_final_answer_and_the_text(nursery: trio.Nursery, case: Case) 
 
 
 @every_endpoint
-async def test_a_cut_stream_is_not_taken_for_a_whole_one(nursery: trio.Nursery, case: Case) -> None:
-    """The body ends, as HTTP has it, after the first event; and it breaks off there."""
+async def test_truncated_stream_raises_and_keeps_the_snapshot(nursery: trio.Nursery, case: Case) -> None:
+    """This holds if the body ends cleanly for HTTP after the first event, and if the connection breaks there."""
     first = case.streamed.body[0]
     for steps in ((first,), (first, Cut())):
         _, client = await open_client(nursery, attrs.evolve(case.streamed, body=steps))
@@ -134,7 +134,7 @@ async def test_a_cut_stream_is_not_taken_for_a_whole_one(nursery: trio.Nursery, 
 
 @pytest.mark.promise(n=3)
 @every_endpoint
-async def test_an_error_inside_is_raised_and_keeps_the_work(nursery: trio.Nursery, case: Case) -> None:
+async def test_error_event_is_raised_and_keeps_the_snapshot(nursery: trio.Nursery, case: Case) -> None:
     error = {"type": "error", "error": {"message": "We are closed.", "code": "server_error"}}
     broken = Reply.sse(case.streamed.body[0][:-2].partition(b"data: ")[2], error, done=False)  # type: ignore[index]
     _, client = await open_client(nursery, broken)
@@ -158,7 +158,7 @@ async def test_leaving_a_stream_frees_its_connection(nursery: trio.Nursery, case
 
 
 @every_endpoint
-async def test_what_every_call_takes(nursery: trio.Nursery, case: Case) -> None:
+async def test_every_method_takes_extra_headers_query_and_body(nursery: trio.Nursery, case: Case) -> None:
     server, client = await open_client(nursery, case.plain)
     every = {"extra_headers": {"x-a": "1"}, "extra_query": {"q": "2"}, "extra_body": {"more": "here"}, "timeout": 5}
     async with client:
@@ -170,7 +170,7 @@ async def test_what_every_call_takes(nursery: trio.Nursery, case: Case) -> None:
 
 
 @every_endpoint
-async def test_the_doors_stay_shut_to_a_plain_answer(case: Case) -> None:
+async def test_streaming_doors_refuse_stream_false(case: Case) -> None:
     async with TrioOpenAI(api_key="k") as client:
         for door in (case.of(client).stream, case.of(client).call):
             with pytest.raises(TypeError, match="always streams"):
@@ -182,7 +182,7 @@ async def test_the_doors_stay_shut_to_a_plain_answer(case: Case) -> None:
 # ---------------------------------------------------------------------------------------------------------- completions
 
 
-async def test_completions_are_told_apart_by_index(nursery: trio.Nursery) -> None:
+async def test_choices_of_completions_are_separated_by_index(nursery: trio.Nursery) -> None:
     pieces = [text_piece("b", index=1), text_piece("a"), text_piece("B", "length", 1), text_piece("A", "stop")]
     _, client = await open_client(nursery, Reply.sse(*pieces, done=False))
     async with client:
@@ -207,7 +207,7 @@ async def test_completions_are_told_apart_by_index(nursery: trio.Nursery) -> Non
     ],
     ids=str,
 )
-async def test_without_done_every_choice_that_was_asked_for_has_to_be_finished(
+async def test_completions_without_done_need_a_finish_reason_for_every_choice(
     nursery: trio.Nursery, params: Any, is_whole: bool
 ) -> None:
     _, client = await open_client(nursery, Reply.sse(text_piece("a", "stop"), done=False))
@@ -218,7 +218,7 @@ async def test_without_done_every_choice_that_was_asked_for_has_to_be_finished(
         assert isinstance(error, StreamTruncatedError | None)
 
 
-async def test_logprobs_and_the_last_usage_are_kept(nursery: trio.Nursery) -> None:
+async def test_completions_keep_logprobs_and_the_last_usage(nursery: trio.Nursery) -> None:
     def piece(token: str) -> dict[str, Any]:
         given = text_piece(token, usage={"total_tokens": 1})
         given["choices"][0]["logprobs"] = {"tokens": [token], "token_logprobs": [-1.0], "text_offset": [0]}
@@ -235,8 +235,8 @@ async def test_logprobs_and_the_last_usage_are_kept(nursery: trio.Nursery) -> No
     assert whole.usage.total_tokens == 9
 
 
-async def test_a_slow_subscriber_gets_merged_pieces(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """Of the text endpoints: one delta at once, the others merged, and not a character lost."""
+async def test_slow_subscriber_gets_merged_deltas(nursery: trio.Nursery, autojump_clock: object) -> None:
+    """The first delta arrives at once, later ones are merged, and no character is lost."""
     for case in (case for case in CASES if case.name in ("completions", "audio.transcriptions")):
         letters = "abcdefgh"
         pieces = (
@@ -260,7 +260,7 @@ async def test_a_slow_subscriber_gets_merged_pieces(nursery: trio.Nursery, autoj
 # ----------------------------------------------------------------------------------------------------- images and audio
 
 
-async def test_a_sketch_stands_for_a_picture_that_is_not_whole(nursery: trio.Nursery) -> None:
+async def test_partial_image_stays_in_the_snapshot_until_the_image_is_complete(nursery: trio.Nursery) -> None:
     events = image_events("image_generation")
     _, client = await open_client(nursery, Reply.sse(*events[:2], *events, done=False))
     async with client, client.images.generate.stream(prompt="Two cats.", n=2) as stream:
@@ -273,7 +273,7 @@ async def test_a_sketch_stands_for_a_picture_that_is_not_whole(nursery: trio.Nur
     assert stream.verdict.state == "truncated"
 
 
-async def test_all_pictures_that_were_asked_for_have_to_come(nursery: trio.Nursery) -> None:
+async def test_image_stream_ends_after_as_many_images_as_requested(nursery: trio.Nursery) -> None:
     events = image_events("image_edit")
     _, client = await open_client(nursery, Reply.sse(*events, *events, *events, done=False))
     async with client, client.images.edit.stream(image=[b"1", b"2"], prompt="One.", n=2) as stream:
@@ -284,8 +284,8 @@ async def test_all_pictures_that_were_asked_for_have_to_come(nursery: trio.Nurse
         assert [image.b64_json for image in stream.snapshot.data] == ["QUJD", "QUJD"]
 
 
-async def test_events_are_typed_also_by_the_name_alone(nursery: trio.Nursery) -> None:
-    """A server that says the type in the `event` field only."""
+async def test_events_are_typed_by_their_sse_name_if_they_have_no_type(nursery: trio.Nursery) -> None:
+    """Some servers give the type only in the `event` field of the SSE message."""
     bare = b'event: image_generation.partial_image\ndata: {"b64_json": "QQ=="}\n\n'
     end = b'event: image_generation.completed\ndata: {"b64_json": "QUJD"}\n\n'
     other = b'event: image_generation.mood\ndata: {"b64_json": "QUJD"}\n\n'
@@ -297,7 +297,7 @@ async def test_events_are_typed_also_by_the_name_alone(nursery: trio.Nursery) ->
     assert str(stream.verdict) == "done by terminal_event (image_generation.completed)"
 
 
-async def test_transcripts_by_speaker(nursery: trio.Nursery) -> None:
+async def test_diarized_transcription_has_segments_by_speaker(nursery: trio.Nursery) -> None:
     segment = {"type": "transcript.text.segment", "id": "1", "speaker": "A", "text": "Hello", "start": 0, "end": 1.5}
     usage = {"type": "duration", "seconds": 2}
     done = {"type": "transcript.text.done", "text": "Hello", "usage": usage}
@@ -313,7 +313,7 @@ async def test_transcripts_by_speaker(nursery: trio.Nursery) -> None:
     assert isinstance(stream.snapshot.usage, TranscriptionUsageDuration)
 
 
-async def test_the_text_of_a_transcript_without_deltas(nursery: trio.Nursery) -> None:
+async def test_transcript_without_deltas_yields_its_text_at_the_end(nursery: trio.Nursery) -> None:
     _, client = await open_client(nursery, Reply.sse(TRANSCRIPT[-1], done=False))
     async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
         assert [text async for text in stream.text_deltas] == ["Hello there."]
@@ -328,7 +328,7 @@ async def test_the_text_of_a_transcript_without_deltas(nursery: trio.Nursery) ->
         ("diarized_json", b'{"text": "Hello.", "segments": [{"speaker": "A"}]}', TranscriptionDiarized),
     ],
 )
-async def test_a_transcription_is_what_was_asked_for(
+async def test_response_format_decides_the_class_of_a_transcription(
     nursery: trio.Nursery, response_format: Any, answer: bytes, cls: type
 ) -> None:
     server, client = await open_client(nursery, Reply(body=answer, framing="length"))
@@ -339,7 +339,7 @@ async def test_a_transcription_is_what_was_asked_for(
     assert b'name="response_format"\r\n\r\n' + response_format.encode() in server.requests[0].body
 
 
-async def test_text_that_is_not_text_is_an_error_of_ours(nursery: trio.Nursery) -> None:
+async def test_transcript_that_is_not_utf8_raises_a_library_error(nursery: trio.Nursery) -> None:
     _, client = await open_client(nursery, Reply(body=b"\xff\xfe", framing="length", headers={"x-request-id": "r"}))
     async with client:
         with pytest.raises(APIResponseValidationError, match="UTF-8") as caught:
@@ -347,7 +347,7 @@ async def test_text_that_is_not_text_is_an_error_of_ours(nursery: trio.Nursery) 
         assert caught.value.request_id == "r"
 
 
-async def test_sound_comes_in_pieces(nursery: trio.Nursery) -> None:
+async def test_speech_snapshot_grows_with_every_delta(nursery: trio.Nursery) -> None:
     _, client = await open_client(nursery, Reply.sse(*SPEECH, done=False))
     async with client, client.audio.speech.stream(input="Hi", model="m", voice="alloy") as stream:
         sizes = [len(stream.snapshot.audio) async for _ in stream]
@@ -356,7 +356,7 @@ async def test_sound_comes_in_pieces(nursery: trio.Nursery) -> None:
         assert stream.snapshot.usage.total_tokens == 5
 
 
-async def test_sound_that_is_not_base64_is_an_error_of_ours(nursery: trio.Nursery) -> None:
+async def test_speech_that_is_not_base64_raises_a_library_error(nursery: trio.Nursery) -> None:
     bad = {"type": "speech.audio.delta", "audio": "abc"}
     _, client = await open_client(nursery, Reply.sse(SPEECH[0], bad, SPEECH[-1]))
     async with client, client.audio.speech.stream(input="Hi", model="m", voice="alloy") as stream:
@@ -366,8 +366,8 @@ async def test_sound_that_is_not_base64_is_an_error_of_ours(nursery: trio.Nurser
         assert caught.value.partial.audio == b"\xff\x00sound"
 
 
-async def test_a_stream_format_of_ones_own_goes_into_extra_body(nursery: trio.Nursery) -> None:
-    """The doors say how the answer comes; what they say cannot be unsaid."""
+async def test_extra_body_cannot_turn_off_streaming(nursery: trio.Nursery) -> None:
+    """The door decides how the result arrives, so its parameter wins over `extra_body`."""
     server, client = await open_client(nursery, Reply.sse(*SPEECH, done=False))
     async with client:
         params: dict[str, Any] = {"input": "Hi", "model": "m", "voice": {"id": "v"}, "extra_body": {"stream_format": 1}}
@@ -376,10 +376,10 @@ async def test_a_stream_format_of_ones_own_goes_into_extra_body(nursery: trio.Nu
     assert server.requests[0].json() == {"input": "Hi", "model": "m", "voice": {"id": "v"}, "stream_format": "sse"}
 
 
-# ------------------------------------------------------------------------------------------- a response that was stored
+# ------------------------------------------------------------------------------------------- stored responses
 
 
-async def test_a_stored_response_is_streamed_from_where_it_is_wanted(nursery: trio.Nursery) -> None:
+async def test_stored_response_is_streamed_after_the_given_event(nursery: trio.Nursery) -> None:
     def answer(request: RecordedRequest) -> Reply:
         whole = Reply.response("Hello there.")
         return attrs.evolve(whole, body=whole.body[5:])
@@ -403,14 +403,14 @@ async def test_a_stored_response_is_streamed_from_where_it_is_wanted(nursery: tr
     assert request.header("content-type") is None
 
 
-async def test_the_id_may_be_given_with_a_keyword(nursery: trio.Nursery) -> None:
+async def test_id_may_be_given_by_name(nursery: trio.Nursery) -> None:
     server, client = await open_client(nursery, Reply.response("Hi", stream=False))
     async with client:
         assert (await client.responses.retrieve(response_id="resp_1")).output_text == "Hi"
     assert server.requests[0].target == "/v1/responses/resp_1"
 
 
-async def test_resume_is_for_streams() -> None:
+async def test_resume_needs_a_background_stream() -> None:
     async with TrioOpenAI(api_key="k") as client:
         responses: Any = client.responses
         with pytest.raises(TypeError, match="resume=True needs a stream"):
@@ -428,7 +428,7 @@ VLLM = [vllm(" Hel"), vllm("lo", "stop"), vllm(choices=[], usage={"total_tokens"
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_transcription_in_chunks_like_those_of_a_chat_has_text(nursery: trio.Nursery, done: bool) -> None:
+async def test_transcription_in_chat_chunks_has_text(nursery: trio.Nursery, done: bool) -> None:
     _, client = await open_client(nursery, Reply.sse(*VLLM, done=done))
     async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
         assert [text async for text in stream.text_deltas] == [" Hel", "lo"]
@@ -438,7 +438,9 @@ async def test_a_transcription_in_chunks_like_those_of_a_chat_has_text(nursery: 
 
 
 @pytest.mark.parametrize("chunks", [VLLM[:1], [*VLLM, vllm(" more")]])
-async def test_such_a_transcription_without_its_end_is_truncated(nursery: trio.Nursery, chunks: list[Any]) -> None:
+async def test_transcription_in_chat_chunks_without_finish_reason_is_truncated(
+    nursery: trio.Nursery, chunks: list[Any]
+) -> None:
     _, client = await open_client(nursery, Reply.sse(*chunks, done=False))
     async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
         with pytest.raises(StreamTruncatedError) as caught:
@@ -446,7 +448,7 @@ async def test_such_a_transcription_without_its_end_is_truncated(nursery: trio.N
     assert caught.value.partial.text.startswith(" Hel")
 
 
-async def test_the_end_of_a_transcript_does_not_erase_its_text(nursery: trio.Nursery) -> None:
+async def test_empty_text_in_the_last_event_does_not_erase_the_transcript(nursery: trio.Nursery) -> None:
     chunks = [{"type": "transcript.text.delta", "delta": "Hi"}, {"type": "transcript.text.done", "text": "", "more": 1}]
     _, client = await open_client(nursery, Reply.sse(*chunks, done=False))
     async with client, client.audio.transcriptions.stream(file=b"RIFF", model="m") as stream:
@@ -454,7 +456,7 @@ async def test_the_end_of_a_transcript_does_not_erase_its_text(nursery: trio.Nur
     assert stream.snapshot.raw == {"text": "Hi", "more": 1}
 
 
-async def test_unknown_fields_of_a_legacy_completion_survive(nursery: trio.Nursery) -> None:
+async def test_completions_keep_unknown_fields(nursery: trio.Nursery) -> None:
     def text(piece: str, finish: str | None = None, **more: Any) -> dict[str, Any]:
         logprobs = {"tokens": [piece], "ids": [len(piece)]}
         choice = {"index": 0, "text": piece, "finish_reason": finish, "logprobs": logprobs, "stop_reason": finish}
@@ -472,7 +474,7 @@ async def test_unknown_fields_of_a_legacy_completion_survive(nursery: trio.Nurse
     assert whole.choices[0].text == "Hello"
 
 
-async def test_text_after_the_finish_reason_of_a_legacy_completion_needs_another_end(nursery: trio.Nursery) -> None:
+async def test_text_after_the_finish_reason_makes_a_completion_unfinished_again(nursery: trio.Nursery) -> None:
     chunks = [{"choices": [{"index": 0, "text": "a", "finish_reason": reason}]} for reason in ("stop", None)]
     _, client = await open_client(nursery, Reply.sse(*chunks, done=False))
     async with client, client.completions.stream(model="m", prompt="p") as stream:
@@ -480,7 +482,7 @@ async def test_text_after_the_finish_reason_of_a_legacy_completion_needs_another
             await stream.until_done()
 
 
-async def test_an_error_in_a_choice_of_a_legacy_completion_fails_the_stream(nursery: trio.Nursery) -> None:
+async def test_error_in_a_choice_of_a_completion_fails_the_stream(nursery: trio.Nursery) -> None:
     failed = {"index": 0, "text": "b", "finish_reason": "error", "error": {"message": "overloaded"}}
     chunks = [{"choices": [{"index": 0, "text": "a", "finish_reason": None}]}, {"choices": [failed]}]
     _, client = await open_client(nursery, Reply.sse(*chunks))

@@ -1,4 +1,4 @@
-"""Bad input: refused before anything is sent, at every door, in a sentence that says what to do."""
+"""Invalid arguments are refused at every door, before anything is sent, with an error that says what to do."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def refusals(nursery: trio.Nursery, case: Case, *where: Any, **given: Any) -> list[Any]:
-    """What each door raises. Nothing must have been sent."""
-    server = await serve(nursery, Reply.error(500, "you should not have come"))
+    """Return the error that each door raises, after checking that no connection was opened."""
+    server = await serve(nursery, Reply.error(500, "no request was expected"))
     client, transport = client_over(server, max_retries=0)
     endpoint = case.of(client)
 
@@ -54,7 +54,7 @@ async def refusals(nursery: trio.Nursery, case: Case, *where: Any, **given: Any)
 
 
 @every_endpoint
-async def test_an_unknown_parameter_is_shown_the_way(nursery: trio.Nursery, case: Case) -> None:
+async def test_unknown_parameter_error_suggests_extra_body(nursery: trio.Nursery, case: Case) -> None:
     for error in await refusals(nursery, case, *case.where, **case.params, top_k=40):
         assert isinstance(error, TypeError)
         assert "extra_body={'top_k': ...}" in str(error)
@@ -62,7 +62,7 @@ async def test_an_unknown_parameter_is_shown_the_way(nursery: trio.Nursery, case
 
 
 @every_endpoint
-async def test_a_required_parameter_is_asked_for_by_its_name(nursery: trio.Nursery, case: Case) -> None:
+async def test_missing_parameter_is_named(nursery: trio.Nursery, case: Case) -> None:
     required = re.findall("'(\\w+)'", repr(sorted(case.of(TrioOpenAI(api_key="k"))._parameters._required)))
     assert set(required) <= case.params.keys()
     for name in required:
@@ -119,19 +119,17 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "wrong", "words"), WRONG, ids=[f"{name} {wrong}" for name, wrong, _ in WRONG])
-async def test_a_parameter_of_the_wrong_type(
-    nursery: trio.Nursery, name: str, wrong: dict[str, Any], words: str
-) -> None:
+async def test_wrong_type_is_refused(nursery: trio.Nursery, name: str, wrong: dict[str, Any], words: str) -> None:
     case = CASES[NAMES.index(name)]
     for error in await refusals(nursery, case, *case.where, **{**case.params, **wrong}):
-        if "resume" in wrong and "for a stream" in str(error):
-            continue  # `create` without a stream has another word for it
+        if "resume" in wrong and "needs a stream" in str(error):
+            continue  # `create` without a stream refuses any `resume`
         assert isinstance(error, TypeError | ValueError)
         assert re.search(words, str(error)), str(error)
 
 
 @pytest.mark.parametrize("bad", [5, None, "", " ", ".", ".."], ids=repr)
-async def test_an_id_has_to_be_one(nursery: trio.Nursery, bad: Any) -> None:
+async def test_invalid_id_is_refused(nursery: trio.Nursery, bad: Any) -> None:
     case = CASES[NAMES.index("responses.retrieve")]
     for error in await refusals(nursery, case, bad):
         assert isinstance(error, TypeError | ValueError)
@@ -156,7 +154,7 @@ async def test_positional_arguments_are_counted(nursery: trio.Nursery) -> None:
             assert words in str(error)
 
 
-async def test_none_stands_for_not_given_and_iterables_are_listed(nursery: trio.Nursery) -> None:
+async def test_none_means_not_given_and_iterables_become_lists(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.chat("Hi", stream=False))
     client, _ = client_over(server)
     async with client:
@@ -184,7 +182,7 @@ async def test_none_stands_for_not_given_and_iterables_are_listed(nursery: trio.
     }
 
 
-async def test_a_parameter_of_another_method_is_unknown_to_this_one() -> None:
+async def test_plain_methods_refuse_unknown_parameters() -> None:
     async with TrioOpenAI(api_key="k") as client:
         unknown: list[Callable[..., Any]] = [
             client.models.list,
@@ -213,7 +211,7 @@ DICTS = [value for name, value in vars(params).items() if name.endswith("Params"
 
 
 @pytest.mark.parametrize("typed_dict", DICTS, ids=lambda typed_dict: typed_dict.__name__)
-def test_every_declared_type_can_be_checked(typed_dict: Any) -> None:
+def test_every_declared_type_has_a_check(typed_dict: Any) -> None:
     """The checks know every class that an annotation names, and find the required parameters."""
     checks = Parameters(typed_dict, unchecked=("image", "markup", "mask", "file"))
     accepted = checks._accepted
@@ -225,8 +223,8 @@ def test_every_declared_type_can_be_checked(typed_dict: Any) -> None:
     assert checks._required == typed_dict.__required_keys__
 
 
-def test_the_parameters_are_those_that_are_documented() -> None:
-    """openai-python's, so that a program can be ported; where it is installed."""
+def test_parameters_include_all_of_openai_python() -> None:
+    """Programs can be ported without renaming parameters. Skipped if openai-python is not installed."""
     openai = pytest.importorskip("openai.types")
     pytest.importorskip("openai.types.audio")
     theirs = {
@@ -244,6 +242,6 @@ def test_the_parameters_are_those_that_are_documented() -> None:
         assert ours.__annotations__.keys() - params.CallParams.__annotations__.keys() >= other.__annotations__.keys()
 
 
-def test_a_path_is_a_file_and_needs_no_more() -> None:
-    """The declared type of a file is what the checks take."""
+def test_path_is_a_declared_type_of_a_file() -> None:
+    """The declaration agrees with `Upload`, which accepts paths."""
     assert Path in typing.get_args(params.FileContent)

@@ -1,4 +1,4 @@
-"""Plain answers at status 200: those that are errors, those that lack a required field, and sparse ones that count."""
+"""Results with status 200: errors in disguise, missing required fields, and sparse results that are accepted."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.promise(n=3)
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 FILE = ("hello.wav", b"RIFF")
 CHAT: dict[str, Any] = {"model": "m", "messages": MESSAGES}
-HEARD: dict[str, Any] = {"model": "m", "file": FILE}
+RECORDING: dict[str, Any] = {"model": "m", "file": FILE}
 
-# Each endpoint: how it is asked, and the field that its answer must have.
+# For each method: a call, and the field that its result must have.
 ASK: dict[str, tuple[Callable[[Any], Any], str]] = {
     "chat": (lambda c: c.chat.completions.create(**CHAT), "choices"),
     "responses": (lambda c: c.responses.create(model="m", input="Hi"), "output"),
@@ -34,15 +34,15 @@ ASK: dict[str, tuple[Callable[[Any], Any], str]] = {
     "model": (lambda c: c.models.retrieve("m"), "id"),
     "images": (lambda c: c.images.generate(model="m", prompt="A cat"), "data"),
     "edits": (lambda c: c.images.edit(model="m", prompt="A hat", image=b"x"), "data"),
-    "transcriptions": (lambda c: c.audio.transcriptions.create(**HEARD), "text"),
-    "verbose": (lambda c: c.audio.transcriptions.create(**HEARD, response_format="verbose_json"), "text"),
+    "transcriptions": (lambda c: c.audio.transcriptions.create(**RECORDING), "text"),
+    "verbose": (lambda c: c.audio.transcriptions.create(**RECORDING, response_format="verbose_json"), "text"),
     "input_items": (lambda c: c.responses.input_items.list("r"), "data"),
 }
-# Those whose answer is no object, so that nothing is required of it.
-OTHERS: dict[str, Callable[[Any], Any]] = {
+# Methods whose result is not an object, so no field is required.
+WITHOUT_FIELDS: dict[str, Callable[[Any], Any]] = {
     "delete": lambda c: c.responses.delete("r"),
     "speech": lambda c: c.audio.speech.create(model="m", input="Hi", voice="alloy"),
-    "text": lambda c: c.audio.transcriptions.create(**HEARD, response_format="text"),
+    "text": lambda c: c.audio.transcriptions.create(**RECORDING, response_format="text"),
 }
 
 ERRORS: list[tuple[Any, str]] = [
@@ -71,7 +71,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def answered(ask: Callable[[Any], Any], body: Any) -> Any:
-    """What an endpoint makes of a body, or its error."""
+    """Return the result that a method makes of a body, or its error."""
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, Reply.json(body))
         client, transport = client_over(server)
@@ -91,18 +91,18 @@ def check_error(error: Any, said: str, body: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ASK)
-async def test_an_error_at_status_200_is_raised_with_its_message(name: str, autojump_clock: object) -> None:
+async def test_error_with_status_200_is_raised_with_its_message(name: str, autojump_clock: object) -> None:
     for body, said in [*ERRORS, *MESSAGES_ALONE]:
         check_error(await answered(ASK[name][0], body), said, body)
 
 
-@pytest.mark.parametrize("name", OTHERS)
-async def test_an_error_in_place_of_bytes_or_text_is_raised_too(name: str, autojump_clock: object) -> None:
+@pytest.mark.parametrize("name", WITHOUT_FIELDS)
+async def test_error_instead_of_bytes_or_text_is_raised(name: str, autojump_clock: object) -> None:
     for body, said in ERRORS:
-        check_error(await answered(OTHERS[name], body), said, body)
+        check_error(await answered(WITHOUT_FIELDS[name], body), said, body)
 
 
-def test_the_blocking_client_raises_the_same() -> None:
+def test_blocking_client_raises_the_same_errors() -> None:
     for ask, field in ASK.values():
         body, said = ERRORS[0]
         with served([Reply.json(body), Reply.json({})]) as server, server.client() as client:
@@ -113,9 +113,7 @@ def test_the_blocking_client_raises_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", ASK)
-async def test_an_answer_without_a_required_field_names_it_and_quotes_the_body(
-    name: str, autojump_clock: object
-) -> None:
+async def test_missing_required_field_is_named_and_the_body_is_quoted(name: str, autojump_clock: object) -> None:
     ask, field = ASK[name]
     for wrong in ({}, {"created": 7}, {field: 7}, {field: None}, {field: True}, {field: {"a": 1}}):
         error = await answered(ask, wrong)
@@ -131,7 +129,7 @@ ITEMS |= {"images": "data", "input_items": "data"}
 
 
 @pytest.mark.parametrize("name", ITEMS)
-async def test_an_item_that_is_no_object_is_named_by_its_place(name: str, autojump_clock: object) -> None:
+async def test_item_that_is_not_an_object_is_named_by_its_index(name: str, autojump_clock: object) -> None:
     for item in (7, "text", None, [], True):
         error = await answered(ASK[name][0], {"id": "x", ITEMS[name]: [item]})
         assert type(error) is APIResponseValidationError
@@ -148,7 +146,7 @@ async def test_an_item_that_is_no_object_is_named_by_its_place(name: str, autoju
         ("embeddings", {"data": [{"index": 0}]}, "data[0].embedding"),
     ],
 )
-async def test_an_item_without_what_it_is_for_is_named_by_its_place(
+async def test_item_without_its_essential_field_is_named_by_its_index(
     name: str, body: Any, place: str, autojump_clock: object
 ) -> None:
     error = await answered(ASK[name][0], body)
@@ -180,22 +178,22 @@ SPARSE: list[tuple[str, Any, Callable[[Any], bool]]] = [
 
 
 @pytest.mark.parametrize(("name", "body", "holds"), SPARSE)
-async def test_a_sparse_answer_of_a_compatible_server_counts(
+async def test_sparse_result_of_a_compatible_server_is_accepted(
     name: str, body: Any, holds: Callable[[Any], bool], autojump_clock: object
 ) -> None:
     assert holds(await answered(ASK[name][0], body))
 
 
-async def test_a_deletion_may_be_confirmed_in_words(autojump_clock: object) -> None:
+async def test_deletion_may_be_confirmed_with_a_message(autojump_clock: object) -> None:
     for body in ({"message": "Deleted."}, {"id": "r", "deleted": True}, {"success": True, "msg": "ok"}, {}):
-        assert await answered(OTHERS["delete"], body) is None
+        assert await answered(WITHOUT_FIELDS["delete"], body) is None
 
 
-async def test_text_that_happens_to_be_json_stays_text(autojump_clock: object) -> None:
-    assert json.loads(await answered(OTHERS["text"], {"text": "Hello."})) == {"text": "Hello."}
+async def test_transcript_that_looks_like_json_stays_text(autojump_clock: object) -> None:
+    assert json.loads(await answered(WITHOUT_FIELDS["text"], {"text": "Hello."})) == {"text": "Hello."}
 
 
-async def test_a_choice_that_failed_is_an_error_with_the_whole_answer(autojump_clock: object) -> None:
+async def test_failed_choice_raises_an_error_with_the_result(autojump_clock: object) -> None:
     failed = {"message": {"content": "So far"}, "finish_reason": "error", "error": {"message": "it died", "code": 502}}
     error = await answered(ASK["chat"][0], {"choices": [failed]})
     assert type(error) is APIError
@@ -204,9 +202,7 @@ async def test_a_choice_that_failed_is_an_error_with_the_whole_answer(autojump_c
     assert error.partial.choices[0].message.content == "So far"
 
 
-async def test_an_answer_that_is_parsed_or_raw_is_judged_the_same_way(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_raw_response_is_checked_when_it_is_parsed(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.json({"detail": "Model not loaded"}))
     client, _ = client_over(server)
     async with client:

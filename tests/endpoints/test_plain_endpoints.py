@@ -1,4 +1,4 @@
-"""Endpoints that only answer plainly: models, embeddings, what is done with a stored response; lists in pages."""
+"""Operations that never stream: models, embeddings, stored responses, and lists in pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
 
 
-async def test_models(nursery: trio.Nursery) -> None:
+async def test_models_are_listed_and_retrieved(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [Reply.json(MODELS), Reply.json(MODELS), Reply.json({"id": "a/b", "created": 7})])
     client, _ = client_over(server)
     async with client:
@@ -50,7 +50,7 @@ async def test_models(nursery: trio.Nursery) -> None:
     ]
 
 
-async def test_a_failure_is_raised_where_the_list_is_awaited(nursery: trio.Nursery) -> None:
+async def test_listing_raises_when_it_is_awaited_or_iterated(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.error(404, "no such thing"))
     client, _ = client_over(server)
     async with client:
@@ -62,7 +62,7 @@ async def test_a_failure_is_raised_where_the_list_is_awaited(nursery: trio.Nurse
                 pass
 
 
-async def test_vectors_travel_as_base64_and_are_numbers(nursery: trio.Nursery) -> None:
+async def test_embeddings_are_requested_as_base64_and_decoded(nursery: trio.Nursery) -> None:
     server = await serve(nursery, embedded(vector(0.5, -2.0), vector(math.inf), vector()))
     client, _ = client_over(server)
     async with client:
@@ -79,7 +79,7 @@ async def test_vectors_travel_as_base64_and_are_numbers(nursery: trio.Nursery) -
     }
 
 
-async def test_who_asks_for_base64_gets_it(nursery: trio.Nursery) -> None:
+async def test_base64_is_kept_if_the_program_asks_for_it(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, embedded(vector(0.5))))
     async with client:
         answer = await client.embeddings.create(model="m", input="x", encoding_format="base64")
@@ -87,7 +87,7 @@ async def test_who_asks_for_base64_gets_it(nursery: trio.Nursery) -> None:
     assert text == vector(0.5)
 
 
-async def test_a_server_that_knows_no_base64_sends_numbers(nursery: trio.Nursery) -> None:
+async def test_embeddings_as_lists_are_accepted(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, embedded([0.1, 0.2])))
     async with client:
         answer = await client.embeddings.create(model="m", input="x")
@@ -95,9 +95,7 @@ async def test_a_server_that_knows_no_base64_sends_numbers(nursery: trio.Nursery
 
 
 @pytest.mark.parametrize(("encoding", "given"), [("float", [0.1]), ("base64", vector(0.1))])
-async def test_an_encoding_that_was_asked_for_is_left_as_it_is(
-    nursery: trio.Nursery, encoding: str, given: Any
-) -> None:
+async def test_given_encoding_format_is_sent_and_not_decoded(nursery: trio.Nursery, encoding: str, given: Any) -> None:
     server = await serve(nursery, embedded(given))
     client, _ = client_over(server)
     async with client:
@@ -107,7 +105,7 @@ async def test_an_encoding_that_was_asked_for_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("bad", ["abc", "YWI=", "\N{GREEK SMALL LETTER ALPHA}"])
-async def test_a_vector_that_is_none_is_an_error_of_ours(nursery: trio.Nursery, bad: str) -> None:
+async def test_invalid_embedding_raises_a_library_error(nursery: trio.Nursery, bad: str) -> None:
     client, _ = client_over(await serve(nursery, embedded(vector(1.0), bad)))
     async with client:
         with pytest.raises(APIResponseValidationError) as caught:
@@ -115,7 +113,7 @@ async def test_a_vector_that_is_none_is_an_error_of_ours(nursery: trio.Nursery, 
         assert caught.value.request_id == "req_scripted"
 
 
-async def test_a_stored_response_is_cancelled_and_deleted(nursery: trio.Nursery) -> None:
+async def test_stored_response_is_cancelled_and_deleted(nursery: trio.Nursery) -> None:
     cancelled = {"id": "resp_1", "status": "cancelled", "output": []}
     server = await serve(nursery, [Reply.json(cancelled), Reply.json({"deleted": True}), Reply(204)])
     client, _ = client_over(server)
@@ -132,7 +130,7 @@ async def test_a_stored_response_is_cancelled_and_deleted(nursery: trio.Nursery)
     assert {request.header("content-type") for request in server.requests} == {None}
 
 
-async def test_the_input_of_a_response_comes_in_pages(nursery: trio.Nursery) -> None:
+async def test_input_items_are_listed_in_pages(nursery: trio.Nursery) -> None:
     server = await serve(nursery, items)
     client, _ = client_over(server)
     async with client:
@@ -158,7 +156,7 @@ async def test_the_input_of_a_response_comes_in_pages(nursery: trio.Nursery) -> 
     assert server.requests[1].target == server.requests[0].target + "&after=msg_2"
 
 
-async def test_another_page_is_asked_for_when_it_is_needed(nursery: trio.Nursery) -> None:
+async def test_next_page_is_requested_when_its_first_item_is_needed(nursery: trio.Nursery) -> None:
     server = await serve(nursery, items)
     client, _ = client_over(server)
     async with client:
@@ -168,7 +166,7 @@ async def test_another_page_is_asked_for_when_it_is_needed(nursery: trio.Nursery
             assert len(server.requests) == asked
 
 
-async def test_a_cancelled_step_loses_no_item(nursery: trio.Nursery) -> None:
+async def test_cancelled_step_loses_no_item(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, items))
     async with client:
         every, got = aiter(client.responses.input_items.list("resp_1")), []

@@ -1,4 +1,4 @@
-"""Any other endpoint of server-sent events: plain or typed events, and what ends them."""
+"""`stream_request`: plain or typed events of any endpoint, and the end of its stream."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_events_are_dictionaries_with_a_name(nursery: trio.Nursery) -> Non
     assert request.header("x-a") == "1"
 
 
-async def test_a_body_that_asks_for_no_stream_is_left_as_it_is(nursery: trio.Nursery) -> None:
+async def test_nothing_is_added_to_the_body(nursery: trio.Nursery) -> None:
     server = await serve(nursery, RUN)
     client, _ = client_over(server)
     async with client:
@@ -68,7 +68,7 @@ async def test_a_body_that_asks_for_no_stream_is_left_as_it_is(nursery: trio.Nur
 
 @wire
 class Token(WireObject):
-    """An event of somebody's own."""
+    """An event class that a program defines."""
 
     content: str = ""
     stop: bool = False
@@ -77,8 +77,8 @@ class Token(WireObject):
 LLAMA = Reply.sse({"content": "Hi", "stop": False}, {"content": "", "stop": True, "tokens": 2}, done=False)
 
 
-async def test_typed_events_and_a_stream_that_just_ends(nursery: trio.Nursery) -> None:
-    """As llama.cpp's own endpoint does it."""
+async def test_typed_events_of_a_stream_without_an_end_marker(nursery: trio.Nursery) -> None:
+    """This is the format of llama.cpp's own endpoint, `/completion`."""
     client, _ = client_over(await serve(nursery, LLAMA))
     async with client, client.stream_request("POST", "/completion", json={}, event_type=Token, end=None) as stream:
         events = [event async for event in stream]
@@ -89,7 +89,7 @@ async def test_typed_events_and_a_stream_that_just_ends(nursery: trio.Nursery) -
     assert stream.snapshot is events[1]
 
 
-async def test_without_an_end_it_is_a_cut(nursery: trio.Nursery) -> None:
+async def test_stream_without_its_end_is_truncated(nursery: trio.Nursery) -> None:
     for reply, end in (
         (LLAMA, ()),
         (LLAMA.cut_after(60), None),
@@ -103,7 +103,7 @@ async def test_without_an_end_it_is_a_cut(nursery: trio.Nursery) -> None:
 
 
 @pytest.mark.parametrize("end", ["over", ("never", "over"), {"over"}], ids=str)
-async def test_an_event_that_is_named_ends_it(nursery: trio.Nursery, end: Any) -> None:
+async def test_event_named_as_the_end_ends_the_stream(nursery: trio.Nursery, end: Any) -> None:
     by_name = sse_event({"n": 2}, event="over")
     by_type = sse_event({"type": "over"})
     for last in (by_name, by_type):
@@ -115,7 +115,7 @@ async def test_an_event_that_is_named_ends_it(nursery: trio.Nursery, end: Any) -
             assert str(stream.verdict) == "done by terminal_event (over)"
 
 
-async def test_a_union_of_classes_is_chosen_by_type_or_name(nursery: trio.Nursery) -> None:
+async def test_class_of_a_union_is_chosen_by_type_or_name(nursery: trio.Nursery) -> None:
     steps = [
         sse_event({"audio": "QQ=="}, event="speech.audio.delta"),
         sse_event({"type": "speech.audio.news"}),
@@ -139,7 +139,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=str)
-async def test_an_error_inside_is_raised(nursery: trio.Nursery, error: bytes) -> None:
+async def test_error_event_is_raised(nursery: trio.Nursery, error: bytes) -> None:
     reply = Reply(headers={"content-type": "text/event-stream"}, body=(sse_event({"n": 1}), error))
     client, _ = client_over(await serve(nursery, reply), max_retries=0)
     async with client, client.stream_request("POST", "/x", json={}, event_type=ChatCompletionChunk) as stream:
@@ -148,8 +148,8 @@ async def test_an_error_inside_is_raised(nursery: trio.Nursery, error: bytes) ->
             await anext(stream)
 
 
-async def test_an_event_may_have_an_error_member(nursery: trio.Nursery) -> None:
-    """One that says what it is, is no report of a failure of the stream."""
+async def test_typed_event_with_an_error_field_is_delivered(nursery: trio.Nursery) -> None:
+    """It reports a failed job. Only an event without a type of its own reports the failure of the stream."""
     failed = {"type": "job.failed", "error": {"message": "no"}}
     client, _ = client_over(await serve(nursery, Reply.sse(failed, {"result": 1, "error": None})))
     async with client, client.stream_request("POST", "/x", json={}) as stream:
@@ -172,7 +172,7 @@ BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("where", "given", "words"), BAD, ids=str)
-async def test_bad_input_is_refused_at_once(where: Any, given: Any, words: str) -> None:
+async def test_invalid_arguments_are_refused_at_once(where: Any, given: Any, words: str) -> None:
     async with TrioOpenAI(api_key="k") as client:
 
         async def ask() -> None:

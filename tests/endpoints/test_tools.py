@@ -1,4 +1,4 @@
-"""Functions among the `tools` of a request, at every door."""
+"""Python functions in the parameter `tools`, at every door."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHAT_TOOLS = [Tool.of(add).for_chat(), Tool.of(add, name="plus").for_chat(), SEA
 RESPONSE_TOOLS = [Tool.of(add).for_responses(), Tool.of(add, name="plus").for_responses(), SEARCH]
 
 
-async def test_functions_are_sent_as_tools_at_every_door_of_a_chat(nursery: trio.Nursery) -> None:
+async def test_chat_sends_functions_as_tools_at_every_door(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [*[calling(("add", {"a": 1, "b": 2}))] * 4, Reply.chat("Hi", stream=False)])
     client, _ = client_over(server)
     chat = client.chat.completions
@@ -51,7 +51,7 @@ async def test_functions_are_sent_as_tools_at_every_door_of_a_chat(nursery: trio
     assert [request.json()["tools"] for request in server.requests] == [CHAT_TOOLS] * 5
 
 
-async def test_functions_are_sent_as_tools_at_every_door_of_responses(nursery: trio.Nursery) -> None:
+async def test_responses_send_functions_as_tools_at_every_door(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [*[Reply.response("Hi")] * 4, Reply.response("Hi", stream=False)])
     client, _ = client_over(server)
     responses = client.responses
@@ -67,7 +67,7 @@ async def test_functions_are_sent_as_tools_at_every_door_of_responses(nursery: t
     assert [request.json()["tools"] for request in server.requests] == [RESPONSE_TOOLS] * 5
 
 
-def test_functions_are_sent_as_tools_by_the_blocking_client() -> None:
+def test_blocking_client_sends_functions_as_tools() -> None:
     with served([calling(("add", {"a": 1, "b": 2})), Reply.response("Hi", stream=False)]) as threaded:
         with threaded.client() as client:
             with client.chat.completions.stream(**CHAT, tools=TOOLS) as stream:
@@ -87,9 +87,7 @@ def test_functions_are_sent_as_tools_by_the_blocking_client() -> None:
         ([int], "int is a class"),
     ],
 )
-async def test_a_tool_that_cannot_be_one_is_refused_before_anything_is_sent(
-    nursery: trio.Nursery, tools: Any, words: str
-) -> None:
+async def test_invalid_tool_is_refused_before_anything_is_sent(nursery: trio.Nursery, tools: Any, words: str) -> None:
     server = await serve(nursery, Reply.chat("Hi"))
     client, _ = client_over(server)
     async with client:
@@ -100,7 +98,7 @@ async def test_a_tool_that_cannot_be_one_is_refused_before_anything_is_sent(
     assert server.requests == []
 
 
-async def test_a_header_is_in_no_traceback_of_a_tool_that_is_refused(nursery: trio.Nursery) -> None:
+async def test_traceback_of_an_invalid_tool_shows_no_header(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client:
         for method in (client.chat.completions.stream, client.chat.completions.run_tools, client.responses.run_tools):
@@ -117,7 +115,7 @@ async def test_a_header_is_in_no_traceback_of_a_tool_that_is_refused(nursery: tr
                 trace = trace.tb_next
 
 
-def test_a_program_without_functions_as_tools_does_not_import_what_makes_them() -> None:
+def test_program_without_functions_does_not_import_the_tools() -> None:
     program = (
         "import sys, trio_openai\n"
         "client = trio_openai.TrioOpenAI(api_key='k')\n"

@@ -1,4 +1,4 @@
-"""The endpoints that stream, each with a call, what a server answers to it, and what that adds up to."""
+"""A case for every streaming endpoint: a call, the server's replies, and the expected result."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ SPEECH = [
 
 @attrs.frozen
 class Case:
-    """One endpoint.
+    """A streaming endpoint.
 
     Attributes:
-        name: its place under the client.
-        where: what it takes without a keyword.
-        params: the rest.
-        path: of its requests.
-        stream: the class of its stream.
-        streamed: a whole stream.
-        plain: a whole plain answer.
-        whole: what a snapshot of the whole stream has to say, as a function of it.
-        said: what that function returns.
-        final: the name of the method that reads to the end.
-        text: of `text_deltas`.
-        verdict: of the whole stream.
-        asks: what asks for a stream, in the body or the URL.
+        name: The endpoint's attribute of the client, such as `chat.completions`.
+        where: The positional arguments of a call.
+        params: The keyword arguments of a call.
+        path: The path of the request.
+        stream: The class of the stream.
+        streamed: A reply with a complete stream.
+        plain: A reply with a complete result.
+        whole: Extracts the essential part of a result or a snapshot.
+        said: The value that `whole` returns for both replies.
+        final: The name of the stream's method that reads to the end.
+        text: The text of `text_deltas`.
+        verdict: The verdict of the complete stream.
+        asks: The bytes in the body or the URL that ask for a stream.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Case:
         return client
 
     def create(self, client: Any) -> Callable[..., Any]:
-        """The method that answers plainly."""
+        """Return the method that returns the whole result."""
         endpoint = self.of(client)
         return getattr(endpoint, "create", endpoint)
 

@@ -16,5 +16,5 @@ def chunk(text: str | None = None, finish: str | None = None) -> dict[str, Any]:
 
 
 def body(*parts: Any) -> Reply:
-    """An answer made of these pieces."""
+    """Return a streaming reply with the given steps."""
     return Reply(headers={"content-type": "text/event-stream", "x-request-id": "req_1"}, body=parts)

@@ -1,4 +1,4 @@
-"""Raw answers of the blocking client: the same as `TrioOpenAI`'s."""
+"""Raw responses of the blocking client, which behave like those of `TrioOpenAI`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_every_endpoint_gives_its_answer_raw(case: Case) -> None:
+def test_every_endpoint_returns_a_raw_response(case: Case) -> None:
     with served(case.plain) as server, server.client() as client:
         endpoint = case.of(client).with_raw_response
         for make in (getattr(endpoint, "create", endpoint), case.create(client.with_raw_response)):
@@ -42,7 +42,7 @@ def test_every_endpoint_gives_its_answer_raw(case: Case) -> None:
         assert client.with_options(timeout=3).with_raw_response.chat is not None
 
 
-def test_a_stream_and_a_page_are_those_of_a_thread() -> None:
+def test_parse_returns_a_blocking_stream_or_page() -> None:
     with served(HELLO) as server, server.client() as client:
         raw = client.chat.completions.with_raw_response.create(**CHAT, stream=True)
         assert raw.request_id == "req_scripted"
@@ -56,7 +56,7 @@ def test_a_stream_and_a_page_are_those_of_a_thread() -> None:
         assert [item.id for item in page] == [item["id"] for item in ITEMS]
 
 
-def test_messages_and_bytes() -> None:
+def test_messages_and_raw_bytes_are_the_whole_stream() -> None:
     with served([HELLO, HELLO, HELLO.sliced(7)]) as server, server.client() as client:
         with client.chat.completions.stream(**CHAT) as stream:
             messages = list(stream.messages)
@@ -73,7 +73,7 @@ def test_messages_and_bytes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["messages", "raw_bytes"])
-def test_what_failed_and_what_is_retried(kind: str) -> None:
+def test_messages_and_raw_bytes_are_retried_and_raise_errors(kind: str) -> None:
     overloaded = Reply.sse(OVERLOADED, done=False)
     cut = Reply.sse(chunk("Hello"), Cut())
     with served([overloaded, HELLO, overloaded, cut]) as server, server.client() as client:
@@ -92,7 +92,7 @@ def test_what_failed_and_what_is_retried(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["messages", "raw_bytes"])
-def test_busy_and_closed_and_too_late(kind: str) -> None:
+def test_messages_and_raw_bytes_refuse_misuse(kind: str) -> None:
     with served([body(sse_event(chunk("Hi")), Stall()), HELLO]) as server, server.client() as client:
         stream: Any = client.chat.completions.create(**CHAT, stream=True)
         next(getattr(stream, kind))

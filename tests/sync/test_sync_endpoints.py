@@ -1,4 +1,4 @@
-"""The other endpoints of the blocking client: the same as `TrioOpenAI`'s."""
+"""Every endpoint of the blocking client behaves like that of `TrioOpenAI`."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ PLACES = [*NAMES, "models", "embeddings", "images", "audio", "responses.input_it
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_the_names_are_those_of_the_other_client(place: str) -> None:
+def test_names_are_those_of_the_async_client(place: str) -> None:
     ours: Any = SyncOpenAI(api_key="k")
     its: Any = TrioOpenAI(api_key="k")
     for name in place.split("."):
         ours, its = getattr(ours, name), getattr(its, name)
-    assert public(ours) - {"caller"} == public(its) - {"start_stream", "call", "run_tools"}
+    assert public(ours) == public(its) - {"start_stream", "call", "run_tools"}
     assert callable(ours) == callable(its)
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_each_endpoint_streams_and_answers(case: Case) -> None:
+def test_every_endpoint_streams_and_returns_its_result(case: Case) -> None:
     with served([case.streamed, case.streamed, case.plain]) as server, server.client() as client:
         with case.of(client).stream(*case.where, **case.params) as stream:
             assert type(stream).__name__ == f"Sync{case.stream.__name__}"
@@ -60,7 +60,7 @@ def test_each_endpoint_streams_and_answers(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_bad_input_is_refused(case: Case) -> None:
+def test_invalid_arguments_are_refused(case: Case) -> None:
     with SyncOpenAI(api_key="k") as client:
         with pytest.raises(TypeError, match="extra_body"):
             case.create(client)(*case.where, **case.params, top_k=40)
@@ -68,7 +68,7 @@ def test_bad_input_is_refused(case: Case) -> None:
             pass
 
 
-def test_lists_and_plain_answers() -> None:
+def test_lists_and_plain_results() -> None:
     with served(items) as server, server.client() as client:
         page = client.responses.input_items.list("resp_1", limit=2)
         assert isinstance(page, SyncPage)
@@ -86,7 +86,7 @@ def test_lists_and_plain_answers() -> None:
         assert client.responses.delete("r") is None
 
 
-def test_a_stream_of_bytes(tmp_path: Path) -> None:
+def test_speech_is_streamed_as_bytes(tmp_path: Path) -> None:
     sound = Reply(headers={"content-type": "audio/mpeg"}, body=(b"ID3", b"end"))
     cut = attrs.evolve(sound, body=(b"ID3", Cut()))
     stalled = attrs.evolve(sound, body=(b"ID3", Stall()))
@@ -109,7 +109,7 @@ def test_a_stream_of_bytes(tmp_path: Path) -> None:
                 pass
 
 
-def test_any_other_endpoint() -> None:
+def test_stream_request_of_the_blocking_client() -> None:
     with served(Reply.sse({"n": 1}, {"n": 2})) as server, server.client() as client:
         with client.stream_request("POST", "/x", json={"stream": True}) as stream:
             assert type(stream) is SyncStream
@@ -118,7 +118,7 @@ def test_any_other_endpoint() -> None:
             pass
 
 
-async def test_a_worker_uploads_from_disk(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_worker_thread_uploads_a_file(nursery: trio.Nursery, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     server = await serve(nursery, Reply.json({"text": "Hello."}), memory=False)
 

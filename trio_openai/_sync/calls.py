@@ -6,9 +6,9 @@ thread (`portal.py` has the way there). So a blocking method needs nothing but t
     class SyncModels(SyncEndpoint[ReturnsT]):
         retrieve = Plain(lambda client: client.models.retrieve)
 
-`Streamed`, `Plain` and `Paged` are descriptors. For type checkers, they keep the counterpart's parameters and change the
-type of its result. When the counterpart returns, `_PendingCall` wraps a stream, a page or a raw response in a class that
-blocks instead of awaiting (the table `_BLOCKING_CLASSES`). Every other result is returned as it is.
+`Streamed`, `Plain` and `Paged` are descriptors. For type checkers, they keep the counterpart's parameters and change
+the type of its result. When the counterpart returns, `_PendingCall` wraps a stream, a page or a raw response in a class
+that blocks instead of awaiting (the table `_BLOCKING_CLASSES`). Every other result is returned as it is.
 
 A call can be interrupted at any time, by Ctrl+C or by the cancellation of the trio task that the thread works for. If
 that happens after a stream has been opened but before the thread has received it, `_PendingCall` closes the stream.
