@@ -62,7 +62,7 @@ class Recording:
 
 
 def lines_of(body: bytes) -> Iterator[tuple[bytes, int]]:
-    """The data lines of a body, and where each begins. Recordings have one line an event, ended by LF or CR LF."""
+    """Return the data lines of a body, and where each begins. A recorded event has one line, ended by LF or CR LF."""
     at = 0
     for line in body.splitlines(keepends=True):
         if line.startswith(b"data:"):
@@ -145,7 +145,7 @@ def check_completion(completion: Any, objects: list[Any]) -> None:
 
 
 def text_of_response(objects: list[Any]) -> str:
-    """By the deltas; where there are none, by the items."""
+    """Return the text by the deltas, or by the items if there are no deltas."""
     deltas = [raw["delta"] for raw in objects if raw.get("type") == "response.output_text.delta"]
     return "".join(deltas) or "".join(
         part.get("text", "")
@@ -300,7 +300,7 @@ def check_cut(recording: Recording, at: int, heard: Heard, *, clean: bool) -> No
 
 
 def is_enough(recording: Recording, at: int, arrived: list[Any], *, clean: bool) -> bool:
-    """Whether everything that is needed has come; after a clean end, finish reasons are enough."""
+    """Return whether the stream is complete. After a clean end of the body, finish reasons are enough."""
     if recording.kind == "responses":
         return bool(arrived) and arrived[-1].get("type") in TERMINAL
     if recording.done_at is not None and b"[DONE]" in recording.body[recording.done_at : at]:

@@ -23,7 +23,7 @@ bodies = pytest.mark.parametrize("name", [*OWN, *files()])
 
 
 async def heard_of(body: Body) -> tuple[list[Any], Any]:
-    """What is said part by part, and what the stream adds up to; None if it failed."""
+    """Return the deltas of each part, and the final snapshot, which is None if the stream failed."""
     headers = {"content-type": "text/event-stream"}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=body.content))
     http = httpx.AsyncClient(transport=transport)
@@ -87,7 +87,7 @@ def test_the_parts_are_what_the_stream_adds_up_to(name: str) -> None:
 
 
 def theirs(body: Body) -> list[tuple[Any, ...]]:
-    """What the other client says is done."""
+    """Return the parts that openai reports as done."""
     import httpx2
     import openai
 

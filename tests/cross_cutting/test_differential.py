@@ -114,7 +114,7 @@ class Body:
 
 
 async def ours(body: Body) -> WireObject | None:
-    """What ours adds up to, also where it ends with an error."""
+    """Return our snapshot of a body, even if the stream ends with an error."""
     headers = {"content-type": "text/event-stream"}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=body.content))
     http = httpx.AsyncClient(transport=transport)
@@ -130,7 +130,7 @@ async def ours(body: Body) -> WireObject | None:
 
 
 def theirs(body: Body) -> dict[str, Any]:
-    """What theirs adds up to, as it would be sent."""
+    """Return openai's snapshot of a body, as plain JSON values."""
     import httpx2
     import openai
 
@@ -145,7 +145,7 @@ def theirs(body: Body) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """An object of ours as plain values, with what is only in its `raw` too."""
+    """Convert one of our objects to plain values, and include the unknown fields, which only `raw` has."""
     if isinstance(value, WireObject):
         fields = {field.name: getattr(value, field.name) for field in attrs.fields(type(value)) if field.name != "raw"}
         return plain({**value.raw, **fields})
@@ -155,7 +155,7 @@ def plain(value: Any) -> Any:
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two values differ. What is null, or an empty list, is as good as not there."""
+    """Yield the paths at which two values differ. A null or an empty list counts as absent."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in sorted({*ours, *theirs}):
             yield from differences(ours.get(name), theirs.get(name), f"{path}.{name}" if path else name)

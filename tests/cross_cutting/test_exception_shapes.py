@@ -1,6 +1,7 @@
-"""Promise 2: what comes out of a block is what went wrong in it, bare, whichever door the stream came through.
+"""Promise 2: a block raises what went wrong in it, without a group around it, at each way to open a stream.
 
-A door is one function and a line in `DOORS`, a mishap is a line in `MISHAPS`; every mishap is tried at every door.
+A door is a way to open a stream: one function and a line in `DOORS`. A mishap is a line in `MISHAPS`. Every mishap is
+tried at every door.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class OneOfMany:
 
 
 class NoStream:
-    """What the body gets at the door that has none: nothing to be read."""
+    """An empty stream, for the door that opens none."""
 
     def __aiter__(self) -> NoStream:
         return self
@@ -141,7 +142,7 @@ class NoStream:
 
 
 async def plain(client: TrioOpenAI, body: Body) -> None:
-    """No stream: what is the program's own in such a call is the function that it gets the key from."""
+    """Make a call without a stream. Its only code of the program is the function that returns the API key."""
 
     async def key() -> str:
         await body(NoStream())
@@ -152,7 +153,7 @@ async def plain(client: TrioOpenAI, body: Body) -> None:
 
 @attrs.frozen
 class Door:
-    """How to go through it, and how many nurseries of the user's are around the body: each adds a group, as always."""
+    """A way to open a stream, and the number of the program's nurseries around the body. Each of them adds a group."""
 
     go: Callable[[TrioOpenAI, Body], Awaitable[None]]
     nurseries: int = 0
@@ -276,7 +277,7 @@ async def press_ctrl_c() -> None:
 
 @attrs.frozen
 class Mishap:
-    """What goes wrong.
+    """Something that goes wrong, and the exception that it must end with.
 
     Attributes:
         body: the program's part.
@@ -335,7 +336,7 @@ MISHAPS = {
 
 
 async def go(door: Door, mishap: Mishap) -> tuple[BaseException | None, bool]:
-    """What comes out of a door, and whether the outer scope was cancelled. Nothing may be open afterwards."""
+    """Return what a door raises, and whether the outer scope was cancelled. Check that nothing stays open."""
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, mishap.answer)
         client, transport = client_over(server, timeout=mishap.timeout, max_retries=0)
@@ -353,7 +354,7 @@ async def go(door: Door, mishap: Mishap) -> tuple[BaseException | None, bool]:
 
 
 def only_cancelled(error: BaseException) -> bool:
-    """Whether it is a cancellation, which a nursery puts into a group as well."""
+    """Return whether an exception is only a cancellation, which a nursery wraps into a group too."""
     rest = error.split(trio.Cancelled)[1] if isinstance(error, BaseExceptionGroup) else error
     return rest is None or isinstance(rest, trio.Cancelled)
 
@@ -368,12 +369,15 @@ async def look_for_leftovers(client: TrioOpenAI, transport: TrioTransport, serve
 
 
 def anatomy(error: BaseException | None) -> Any:
-    """A group's parts, and what the parts are themselves."""
+    """Describe a group by its message and its members, and any other exception by its identity."""
     return [error.message, *map(anatomy, error.exceptions)] if isinstance(error, BaseExceptionGroup) else id(error)
 
 
 def fits(door: str, mishap: str) -> bool:
-    """A race is not won before there is content; and what a user's nursery groups with a cancellation is trio's."""
+    """Return whether a mishap can happen at a door.
+
+    Nobody wins a race before there is content. How a program's own nursery groups an error with a cancellation is up to
+    trio."""
     if door == "a race":
         return MISHAPS[mishap].stream not in (CUT[0], SILENT[0])
     return (door, mishap) != ("a task in a nursery", "a cancellation, and the program")
@@ -412,7 +416,7 @@ def forget(*errors: object) -> None:
 
 
 def room_for_sockets(count: int) -> bool:
-    """Whether this process may have so many; it is given what it may be given."""
+    """Raise this process's limit of open files as far as it may go, and return whether that is enough."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count <= hard or hard == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))

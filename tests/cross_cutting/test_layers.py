@@ -124,7 +124,7 @@ def layer_of(name: str) -> int:
 
 
 def test_imports_go_down() -> None:
-    """Also those for type checkers: who reads a file never has to look at a folder above it."""
+    """Check imports for type checkers too, so that nobody who reads a file has to look at a folder above it."""
     for path in MODULES:
         own = name_of(path)
         for imported in own_imports(path):
@@ -141,7 +141,7 @@ CIRCLES = {
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    """This includes imports inside functions and under `TYPE_CHECKING`, so every module can be read on its own."""
+    """Check imports inside functions and under `TYPE_CHECKING` too, so that every module can be read on its own."""
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -176,7 +176,7 @@ SHARED_CLASS_NAMES = {
 
 
 def test_no_two_classes_have_the_same_name() -> None:
-    """One word has one meaning, so a class can be found, and talked about, by its name."""
+    """Check that a class can be found, and talked about, by its name: one word has one meaning."""
     defined: dict[str, set[str]] = {}
     for module, path in NAMES.items():
         for node in ast.walk(parsed(path)):
@@ -209,7 +209,7 @@ def test_every_folder_says_what_it_is_for_what_it_may_import_and_where_to_start_
 
 
 def test_only_the_border_imports_httpx() -> None:
-    """The stream knows httpx only for the type of its `response`."""
+    """Check that the stream imports httpx only for the type of its `response`."""
     users = {name for name, path in NAMES.items() if "httpx" in imports(path, typing=False)}
     others = {name for name in users if name.partition(".")[0] not in ("_http", "_request", "_cli", "testing", "local")}
     assert others <= {
@@ -235,7 +235,7 @@ def run(program: str) -> str:
 
 
 def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
-    """As a package of its own: the surface is not there either."""
+    """Import the core without the rest of the package, as if it were a package by itself."""
     assert run(
         "import sys, types\n"
         f"package = types.ModuleType('trio_openai'); package.__path__ = [{str(ROOT)!r}]\n"

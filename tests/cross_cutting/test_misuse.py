@@ -371,7 +371,7 @@ class Mine(TrioOpenAI):
 
 
 class MineBlocking(SyncOpenAI):
-    """The same for threads."""
+    """Check the same mistake in the blocking client."""
 
     def __init__(self, label: str, **options: Any) -> None:
         super().__init__(**options)

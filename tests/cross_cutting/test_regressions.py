@@ -1,4 +1,4 @@
-"""What broke today's clients, and what servers send beside the documents: the bytes, through the public API.
+"""Bodies that broke other clients, and bodies that no document describes, read through the public API.
 
 Each is served whole and byte by byte, read as events and as text.
 """
@@ -50,7 +50,7 @@ HEADERS = {"content-type": "text/event-stream", "x-request-id": "req_1"}
 
 @attrs.define
 class Heard:
-    """What a program got out of a stream."""
+    """Everything that a program got from one stream."""
 
     raws: list[Any] = attrs.field(factory=list)
     events: list[Any] = attrs.field(factory=list)
@@ -505,7 +505,7 @@ async def test_a_body_that_stays_open_after_done_holds_nobody(autojump_clock: tr
 
 
 async def test_headers_that_take_long_are_a_phase_of_their_own(autojump_clock: trio.abc.Clock) -> None:
-    """A queued llama.cpp request sends no byte, not even headers, for seconds."""
+    """Check the `headers` deadline: a queued llama.cpp request sends no byte, not even headers, for seconds."""
     async with trio.open_nursery() as nursery:
         server = await served(nursery, HI, STOP, DONE, delay=20)
         patient = Deadlines(headers=30, first_event=1, first_content=1, idle=1)
@@ -572,7 +572,7 @@ async def test_an_error_status(status: int, body: bytes, error: type[APIError], 
 
 
 def tools(*pieces: str) -> list[bytes]:
-    """One chunk for each piece of a `tool_calls` list."""
+    """Make one chunk for each piece of a `tool_calls` list."""
     lines = [b'data: {"choices":[{"index":0,"delta":{"tool_calls":[%s]}}]}\n\n' % piece.encode() for piece in pieces]
     return [*lines, b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\n', DONE]
 
@@ -937,7 +937,7 @@ async def test_a_response(body: list[bytes]) -> None:
 
 
 def test_the_responses_have_no_sequence_number() -> None:
-    """That their events may lack it is what the cases above show beside."""
+    """Check that no event above has a sequence number, so the cases above also show that events may lack it."""
     assert b"sequence_number" not in b"".join(RESPONSES["as OpenAI sends it"])
 
 

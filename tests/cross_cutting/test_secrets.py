@@ -298,7 +298,7 @@ def test_a_default_header_that_cannot_be_sent_is_refused_by_name(bad: str) -> No
 
 
 def calling_with(headers: dict[str, str], door: Door) -> Door:
-    """A door, called with these headers."""
+    """Return a door that sends these headers."""
 
     async def call(client: TrioOpenAI) -> None:
         completions = client.chat.completions
@@ -401,7 +401,7 @@ async def test_a_server_that_repeats_the_key_does_not_get_it_into_the_locals(
 
 
 async def test_a_short_key_does_not_garble_errors(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """What people give to local servers: "1", "x", "none"."""
+    """Check keys such as "1", "x" and "none", which people give to local servers."""
     for key in ("1", "x", "e", "none", "error", "ollama"):
         server = await serve(nursery, Reply.error(400, f"exactly 1 of the models: {key}", code=1, param="none"))
         client, _ = client_over(server, api_key=key)
@@ -463,7 +463,7 @@ async def test_the_key_goes_along_to_the_same_origin(
 async def test_a_key_that_left_its_origin_does_not_come_back_with_a_redirect_back(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """There and back again: what the other origin made of the URL is its own choice, so the key stays away."""
+    """Check a redirect to another origin and back. The other origin chose the URL, so the key is not sent."""
 
     def first(request: RecordedRequest) -> Reply:
         return PLAIN if request.path == "/chosen" else Reply(307, {"location": "http://two.test/x"})

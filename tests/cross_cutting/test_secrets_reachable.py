@@ -1,4 +1,4 @@
-"""No secret can be reached from what a program may log: an error and all that hangs on it, a response, a repr."""
+"""Tests that no secret is reachable from what a program may log: an error, its attributes, a response, a repr."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def our_log_shows_no_secret(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def reachable(root: object) -> Iterator[tuple[str, object]]:
-    """All that attributes, items and chains lead to, with the way there. Not by tracebacks: a program is all there."""
+    """Yield everything that attributes, items and exception chains lead to, each with its path.
+
+    Tracebacks are not followed, because their frames lead to the whole program."""
     pending: list[tuple[str, object]] = [("error", root)]
     seen: dict[int, object] = {}
     while pending:
@@ -93,7 +95,7 @@ class BrokenBody(httpx.AsyncByteStream):
 
 
 def told_by_the_client(library: Any, how: str) -> Any:
-    """A client of the program's own, whose exceptions repeat all that they know of the request."""
+    """Return a client whose exceptions repeat everything that they know about the request."""
 
     def answer(request: Any) -> Any:
         words = f"{how}: {dict(request.headers)} {request.url}"
@@ -255,7 +257,7 @@ async def test_a_query_that_no_url_can_have_is_an_error_of_ours_that_shows_no_se
 
 
 def ours(root: object) -> Iterator[object]:
-    """All objects of this library that an object leads to."""
+    """Yield all objects of this library that an object leads to."""
     for _, one in reachable(root):
         if type(one).__module__.startswith("trio_openai"):
             yield one

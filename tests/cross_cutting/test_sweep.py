@@ -1,4 +1,4 @@
-"""Promise 1 at every step of the scheduler: cancel any scenario anywhere, and nothing is left behind.
+"""Promise 1 at every step of the scheduler: a scenario that is cancelled anywhere leaves nothing behind.
 
 A scenario is one small function and a line in a table; `sweep.py` does the rest.
 """
@@ -179,7 +179,7 @@ async def resumed(world: World) -> None:
 
 
 def failing_with(error: type[APIError], act: Callable[[World], Any] = block) -> Callable[[World], Any]:
-    """The scenario that ends with an error."""
+    """Return the scenario as one that must end with an error."""
 
     async def fails(world: World) -> None:
         with pytest.raises(error) as caught:
@@ -308,7 +308,7 @@ async def in_turn(world: World, *acts: Callable[[World], Any], waiting: int) -> 
 
 
 def victim(act: Callable[[World], Any]) -> Callable[[World], Any]:
-    """The task that is cancelled."""
+    """Mark the task that is cancelled."""
 
     async def struck(world: World) -> None:
         with world.victim:
@@ -336,7 +336,7 @@ async def block_that_fails(world: World) -> None:
 
 
 def reading_while_closed(*, victim_reads: bool) -> Callable[[World], Any]:
-    """One task reads, another closes the stream: either is cancelled, and the other is not disturbed."""
+    """Let one task read and another close the stream. One of them is cancelled, and the other goes on."""
 
     async def neighbours(world: World) -> None:
         stream = await world.client.chat.completions.create(**CHAT, stream=True)
@@ -375,7 +375,7 @@ def pair(act: Callable[[World], Any], replies: Sequence[Reply] = (HELD,), **opti
 
 
 def limited(act: Callable[[World], Any], replies: Sequence[Reply] = (HELD, BURST)) -> Scenario:
-    """There are connections enough: who waits, waits for the limiter."""
+    """Allow enough connections, so that a task that waits is waiting for the limiter."""
     return pair(act, replies, limiter=one_at_a_time, max_connections=3)
 
 

@@ -1,4 +1,4 @@
-"""What a program that was written for another client gets wrong first: the error says what to do."""
+"""First mistakes of a program that was written for another client. Each error says what to do instead."""
 
 from __future__ import annotations
 

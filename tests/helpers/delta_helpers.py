@@ -1,4 +1,4 @@
-"""What the tests of deltas share: a short way to write them, and what is true of all."""
+"""Helpers for the tests of deltas: a short notation, and rules that hold for all deltas."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def text_of(done: Any) -> str:
 
 
 def check_parts(deltas: list[Delta]) -> None:
-    """Of each part: nothing after its end, no empty delta, snapshots that grow by them, and all of it in the end."""
+    """Check each part: no delta is empty, none follows the end, and all of them add up to the final text."""
     texts: dict[int, str] = {}
     ended: set[int] = set()
     for delta in deltas:

@@ -24,7 +24,7 @@ ELSEWHERE = "http://api.test/v1"
 
 
 class Server(Protocol):
-    """What a test asks of a server."""
+    """The server of a test, whichever HTTP client talks to it."""
 
     @property
     def requests(self) -> list[RecordedRequest]: ...
@@ -58,7 +58,7 @@ class PlayedServer:
         self._ledger.ended()
 
     async def _begin(self, request: RecordedRequest) -> Reply:
-        """The reply, when its time has come."""
+        """Wait as long as the reply's delay says, and return the reply."""
         self._ledger.began(request)
         reply = self._choose(request)
         is_due = False
@@ -71,7 +71,7 @@ class PlayedServer:
         return reply
 
     def mock(self, library: Any) -> Any:
-        """A transport of httpx or httpx2."""
+        """Return a transport of httpx or httpx2."""
 
         async def answer(request: Any) -> Any:
             headers = [(name.lower(), value) for name, value in request.headers.multi_items()]
@@ -83,7 +83,7 @@ class PlayedServer:
         return library.MockTransport(answer)
 
     async def application(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-        """An application of ASGI."""
+        """Run as an ASGI application."""
         headers = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
         pieces: list[bytes] = []
         while True:
@@ -166,7 +166,7 @@ class Stage:
     client: Make
 
     def slots_in_use(self, client: TrioOpenAI) -> int:
-        """Those of the pool, whoever counts them."""
+        """Return the pool's connections, whichever client counts them."""
         slots = client._session.slots
         if slots is not None and slots.borrowed_tokens:
             return int(slots.borrowed_tokens)
@@ -194,14 +194,14 @@ class Kind:
 
 
 def _pool(library: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """A stock pool of as many connections as the client may use."""
+    """Return a stock pool with as many connections as the client may use."""
     limits = library.Limits(max_connections=options.get("max_connections", 100))
     return {"limits": limits, "trust_env": False, "verify": certificates()}
 
 
 @functools.cache
 def certificates() -> ssl.SSLContext:
-    """For clients that would make one each, which takes 20 ms."""
+    """Return one SSL context for all clients, because making one takes 20 ms."""
     return ssl.create_default_context()
 
 
@@ -295,7 +295,7 @@ KINDS: dict[str, Kind] = {
 
 
 def of(wanted: Callable[[Kind], bool] = lambda kind: True) -> Any:
-    """For a test: each kind of client, as `kind`; those of httpx2 where that is installed."""
+    """Run a test with each kind of client as `kind`. Kinds of httpx2 are skipped if it is not installed."""
     no_httpx2 = pytest.mark.skipif(importlib.util.find_spec("httpx2") is None, reason="httpx2 is not installed")
     return pytest.mark.parametrize(
         "kind",

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class HiddenLimit(Protocol):
-    """What decides whether a request is let in."""
+    """A rule that decides whether a request is admitted."""
 
     def admits(self, now: float) -> tuple[bool, dict[str, str]]: ...
 

@@ -1,4 +1,4 @@
-"""What the tests of the transport, the client and the errors share: servers, TLS, counters, a canceller."""
+"""Helpers for tests that talk to a server: servers, TLS, counters, and cancellation at a chosen step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}
 
 
 async def serve(nursery: trio.Nursery, script: Script, *, memory: bool = True) -> ScriptedServer:
-    """A running server, and a watchdog that fails the test if it hangs."""
+    """Start a server, and a watchdog that fails the test if it hangs."""
     server = ScriptedServer(script)
     await server.start(nursery, memory=memory)
     nursery.start_soon(watch)
@@ -35,7 +35,7 @@ async def watch() -> None:
 
 
 def client_over(server: ScriptedServer, **options: Any) -> tuple[TrioOpenAI, TrioTransport]:
-    """A client of a server, and its transport, so that a test can look into the pool."""
+    """Return a client of a server, and its transport, so that a test can look into the pool."""
     names = ("max_connections", "keepalive_expiry", "open_stream", "max_header_bytes")
     pool = {name: options.pop(name) for name in names if name in options}
     transport = TrioTransport(**{"open_stream": server.open_stream, **pool})
@@ -47,7 +47,7 @@ def http_client(transport: TrioTransport) -> httpx.AsyncClient:
 
 
 def open_sockets() -> int:
-    """The sockets of this process."""
+    """Return the number of open sockets of this process."""
     count = 0
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib takes three times as long, and this is called often
         try:
@@ -58,7 +58,7 @@ def open_sockets() -> int:
 
 
 async def outcome(function: Callable[..., Awaitable[object]], *args: Any, **kwargs: Any) -> Any:
-    """What a call returns, or the exception that it raises; not a cancellation."""
+    """Return the result of a call, or the exception that it raises. A cancellation is not caught."""
     try:
         return await function(*args, **kwargs)
     except Exception as error:  # noqa: BLE001 - the caller looks at it

@@ -1,4 +1,4 @@
-"""What the tests of the parts of a stream share: how its events become deltas."""
+"""Helpers for the tests of a stream's parts: they turn events into deltas."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trio_openai.types.deltas import Delta
 
 
 def said(protocol: Any, events: list[Any], *, to_the_end: bool = True) -> list[Delta]:
-    """What the events of a stream say, and its end."""
+    """Return the deltas of a stream's events, and of its end."""
     parts = protocol.parts()
     made = [delta for event in events for delta in parts.add(event)]
     return made + parts.end() if to_the_end else made
 
 
 def said_by(played: Played) -> list[Delta]:
-    """What a stream says; its end only if it is whole."""
+    """Return the deltas of a stream, and of its end if the stream is complete."""
     fresh = ChatProtocol() if isinstance(played.protocol, ChatProtocol) else ResponseProtocol()
     return said(fresh, played.events, to_the_end=played.error is None)
 

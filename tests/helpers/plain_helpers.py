@@ -34,7 +34,7 @@ ITEMS: list[dict[str, Any]] = [
 
 
 def items(request: RecordedRequest) -> Reply:
-    """Two items a page; the last page is empty."""
+    """Answer with two items per page. The last page is empty."""
     after = request.target.partition("after=")[2].partition("&")[0]
     begin = next((n + 1 for n, item in enumerate(ITEMS) if item["id"] == after), 0)
     data = ITEMS[begin : begin + 2]

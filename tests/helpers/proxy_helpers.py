@@ -1,4 +1,4 @@
-"""Proxies for tests: real programs of Debian's packages, and one in this process that a test can script."""
+"""Proxies for tests: real programs from Debian packages, and a proxy in this process that a test can script."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class RunningProxy:
 
     @property
     def address(self) -> str:
-        """As a message calls it."""
+        """Return how an error message names this proxy."""
         return f"the proxy {HOST}:{self.port}"
 
 
 def program(name: str) -> str:
-    """The path of a program; where it is not installed, the test is skipped, or fails where it has to be there."""
+    """Return the path of a program. If it is missing, skip the test, or fail it where CI installs the program."""
     path = shutil.which(name)
     if path is None and os.environ.get(_MUST_BE_THERE):
         pytest.fail(f"{name} is not installed, although {_MUST_BE_THERE} says that it is")
@@ -91,7 +91,7 @@ PROGRAMS: dict[str, Callable[..., list[str]]] = {"http": _tinyproxy, "socks5": _
 
 @asynccontextmanager
 async def running(scheme: str, folder: Path, *, login: bool = False, more: str = "") -> AsyncIterator[RunningProxy]:
-    """A proxy program on a free port, until the block ends."""
+    """Run a proxy program on a free port until the block ends."""
     with socket.socket() as free:
         free.bind((HOST, 0))
         port = free.getsockname()[1]
@@ -156,7 +156,7 @@ class ToyProxy:
     heads: list[bytes] = attrs.field(factory=list[bytes])
 
     async def open_stream(self, host: str, port: int) -> MemoryStream:
-        """A connection to this proxy."""
+        """Open a connection to this proxy."""
         await trio.lowlevel.checkpoint()
         near, far = MemoryStream.pair()
         self.nursery.start_soon(self._serve, far)
@@ -183,7 +183,7 @@ class ToyProxy:
                 inner.close()
 
     async def _http(self, near: Any, head: bytes) -> tuple[tuple[str, int] | None, bytes, bytes]:
-        """Where to, what to answer, and what has been read that is for the server."""
+        """Return the target, the proxy's answer, and any bytes already read that belong to the server."""
         while b"\r\n\r\n" not in head:
             head += bytes(await near.receive_some(65536)) or _gone()
         self.heads.append(head)
@@ -215,19 +215,19 @@ def _gone() -> bytes:
 
 
 def basic(user: str = USER, password: str = PASSWORD) -> str:
-    """The header that a proxy should get."""
+    """Return the header that a proxy should receive."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @functools.cache
 def authority() -> trustme.CA:
-    """One for all tests: to make its key takes a while."""
+    """Return the certificate authority of all tests, because making its key takes a while."""
     return trustme.CA()
 
 
 @functools.cache
 def tls_contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For a server of these names, and for a client that trusts it."""
+    """Return the TLS context of a server with these names, and one of a client that trusts it."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority().issue_cert(*names).configure_cert(server)
     client = ssl.create_default_context()

@@ -13,7 +13,7 @@ WORDS = [f"word{number} " for number in range(8)]
 
 
 def events() -> list[dict[str, Any]]:
-    """A whole stream: `sequence_number` counts from 0."""
+    """Return the events of a complete stream. `sequence_number` counts from 0."""
     item = {"id": "i", "type": "message", "role": "assistant", "content": []}
     place = {"item_id": "i", "output_index": 0, "content_index": 0}
     made: list[dict[str, Any]] = [
@@ -29,7 +29,7 @@ ALL = events()
 
 
 def server_that_breaks(*cuts: int, fault: Any = None, back: int = 0) -> Callable[[RecordedRequest], Reply]:
-    """Breaks after so many events of each answer; a resumed one begins `back` events too early."""
+    """Return a script that breaks each reply after so many events. A resumed reply begins `back` events too early."""
     left = list(cuts)
 
     def script(request: RecordedRequest) -> Reply:

@@ -18,7 +18,7 @@ OURS = str(Path(trio_openai.__file__).parent)
 
 
 def shown(error: BaseException) -> str:
-    """All that this library's part of an error's tracebacks shows, its causes' and contexts' included."""
+    """Return everything that this library's frames show in the tracebacks of an error, its causes and its contexts."""
     summary = traceback.TracebackException.from_exception(error, capture_locals=True)
     found: list[str] = []
     pending: list[Any] = [summary]
@@ -35,7 +35,7 @@ def assert_no_locals_show_it(error: BaseException, secret: str = SECRET) -> None
 
 
 def assert_hidden(error: BaseException, secret: str = SECRET) -> None:
-    """It is neither in an error, nor in its response, nor in the locals of our frames."""
+    """Check that a secret is not in an error, in its response, or in the locals of this library's frames."""
     assert_no_locals_show_it(error, secret)
     assert_no_error_shows_it(error, secret)
 

@@ -1,4 +1,4 @@
-"""What the tests of the core share: a chat and a Responses stream with something of everything; how to spoil them."""
+"""A chat stream and a Responses stream with something of everything, and ways to spoil them."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ FULL_RESPONSES: list[Json] = [
 
 
 def paths(value: object, path: Path = ()) -> Iterator[Path]:
-    """The paths of all values in a JSON value, itself included."""
+    """Yield the paths of all values inside a JSON value, and of the value itself."""
     yield path
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -279,7 +279,7 @@ def paths(value: object, path: Path = ()) -> Iterator[Path]:
 
 
 def spoiled(raw: Json, path: Path, value: object) -> Any:
-    """A copy with another value at a path."""
+    """Return a copy with another value at a path."""
     if not path:
         return value
     raw = copy.deepcopy(raw)
@@ -307,7 +307,7 @@ any_json: st.SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def spoiled_streams(draw: st.DrawFn, stream: list[Json]) -> list[Any]:
-    """The stream with up to five values replaced by any others, and perhaps in another order."""
+    """Generate the stream with up to five values replaced, and perhaps in another order."""
     stream = list(draw(st.permutations(stream))) if draw(st.booleans()) else list(stream)
     for _ in range(draw(st.integers(1, 5))):
         at = draw(st.integers(0, len(stream) - 1))

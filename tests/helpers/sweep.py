@@ -1,4 +1,4 @@
-"""Cancel a scenario at every step of the scheduler, and look each time whether anything is left behind.
+"""Cancel a scenario at every step of the scheduler, and check each time that nothing is left behind.
 
 A `Scenario` is one async function and a line that says where it runs and what the server answers (`sweep_places.py`).
 `sweep` plays it in a run of its own for every point: for k = 0, 1, 2, ... until it runs through, an instrument of
@@ -43,7 +43,7 @@ _PATIENCE = 100  # times that sockets are given half a millisecond of quiet
 
 
 class Moment(enum.Enum):
-    """When the blow falls, seen from the task that it is counted by."""
+    """The moment of the blow, relative to a step of the task whose steps are counted."""
 
     AFTER = "after step"  # it waits for something, or has only let others run, or has ended
     WOKEN = "at wake-up"  # what it waited for is its own already, and it has not run yet: often in another's step
@@ -63,7 +63,7 @@ class Point:
 
 
 def sweep(scenario: Scenario) -> list[Point]:
-    """Every point of a scenario; at the last of each moment it runs through."""
+    """Play a scenario once for each step, and return the points. The last point of each moment runs to the end."""
     points: list[Point] = []
     gc.collect()
     gc.freeze()  # each point calls the collector, which then has next to nothing to look at
@@ -78,7 +78,7 @@ def sweep(scenario: Scenario) -> list[Point]:
 
 
 def faults_of(points: Sequence[Point]) -> list[str]:
-    """The points at which something was wrong, in words."""
+    """Return the points at which something was wrong, in words."""
     return [str(point) for point in points if point.faults]
 
 
@@ -103,7 +103,7 @@ def _play(scenario: Scenario, point: Point) -> Point:
 
 @contextlib.contextmanager
 def _unraisable() -> Iterator[list[object]]:
-    """What the interpreter could raise nowhere."""
+    """Collect exceptions that the interpreter cannot raise anywhere, such as those in `__del__`."""
     lost: list[object] = []
     before, sys.unraisablehook = sys.unraisablehook, lambda what: lost.append(what.exc_value)
     try:
@@ -140,7 +140,7 @@ async def _in_a_world(scenario: Scenario, point: Point) -> None:
 
 
 async def _run(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    """The home of all that is not under test."""
+    """Run a nursery for the tasks that are not under test, such as the server's."""
     async with trio.open_nursery() as nursery:
         task_status.started(nursery)
         await trio.sleep_forever()
@@ -203,7 +203,7 @@ class _Striker(trio.abc.Instrument):
 
 
 def _tasks(home: trio.Nursery) -> dict[int, str]:
-    """All tasks of this run, but those at home."""
+    """Yield all tasks of this run, except those of the nursery that is not under test."""
     root = trio.lowlevel.current_root_task()
     assert root is not None
     found: dict[int, str] = {}
@@ -215,7 +215,7 @@ def _tasks(home: trio.Nursery) -> dict[int, str]:
 
 
 def _look_at_once(world: World, point: Point) -> None:
-    """What must be so without an await, and without the collector."""
+    """Check what must hold at once: without an await and without the garbage collector."""
     held = world.held()
     if held is not None and (held.active or held.waiting):
         point.faults.append(f"{held.active} slots held, {held.waiting} waiting")
@@ -230,7 +230,7 @@ def _look_at_once(world: World, point: Point) -> None:
 
 
 async def _look_around(world: World, point: Point, listening: int) -> None:
-    """What must be so when the server has had its turn, and what the collector says."""
+    """Check what must hold after the server has run, and let the garbage collector report what was abandoned."""
     held = world.held()
     most = held.idle if held is not None else world.scenario.max_connections
     await _check_connections(world, point, most, listening)
@@ -253,7 +253,7 @@ async def _end(world: World, point: Point, listening: int) -> None:
 
 
 async def _check_connections(world: World, point: Point, most: int, listening: int) -> None:
-    """Whether there are no more of them than that; to be seen when everybody waits."""
+    """Check that no more connections than `most` are open, once every task waits."""
     for _ in range(_PATIENCE):
         await trio.testing.wait_all_tasks_blocked()
         there, sockets = world.server.statistics().connections, world.sockets() - listening

@@ -1,4 +1,4 @@
-"""What a sweep plays, and where: a `Scenario`, the `World` of one point of it, and places with and without sockets."""
+"""Scenarios for a sweep: a `Scenario`, the `World` of one of its points, and places with and without sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHORT = HELLO.sliced(HELLO.length() // 2 + 1)  # two writes: a scenario takes as
 
 
 class Blow(enum.Enum):
-    """What happens at the k-th step."""
+    """The event that strikes at the k-th step."""
 
     CANCEL = "cancelled"
     INTERRUPT = "Ctrl-C"  # trio raises it in the main task, through every shield; so the scenario has to run there
@@ -105,7 +105,7 @@ class CountedStream(trio.abc.HalfCloseableStream):
 
 @attrs.define(eq=False)
 class World:
-    """Where a point is played.
+    """The surroundings in which one point is played.
 
     Attributes:
         home: the nursery of all that is not under test.
@@ -127,15 +127,15 @@ class World:
     refused: int = 0
 
     def sockets(self) -> int:
-        """The sockets of this process, where there are any to count."""
+        """Return the number of open sockets of this process, or 0 in places without sockets."""
         return open_sockets() if self.scenario.place.sockets else 0
 
     def held(self) -> TransportStatistics | None:
-        """What the pool says; None if it is not ours."""
+        """Return the statistics of the pool, or None if the pool is not this library's."""
         return self.transport.statistics() if self.transport else None
 
     async def open_stream(self, host: str, port: int) -> CountedStream:
-        """A connection in memory, as slowly and after as many refusals as the scenario wants."""
+        """Open a connection in memory, as slowly and after as many refusals as the scenario wants."""
         await trio.sleep(self.scenario.connect_seconds)
         if self.refused < self.scenario.refusals:
             self.refused += 1
@@ -148,7 +148,7 @@ Act = Callable[[World], Awaitable[object]]
 
 @attrs.frozen
 class Place:
-    """Where a scenario is played.
+    """A place where a scenario is played.
 
     Attributes:
         build: starts the server and makes the client.
@@ -160,7 +160,7 @@ class Place:
 
 
 async def ask_again(world: World) -> None:
-    """The request that has to work afterwards."""
+    """Send the request that has to work afterwards."""
     async with world.client.chat.completions.stream(**{**CHAT, "model": "afterwards"}) as stream:
         completion = await stream.get_final_completion()
     assert completion.choices[0].message.content == "Hello there."
@@ -168,7 +168,7 @@ async def ask_again(world: World) -> None:
 
 @attrs.frozen
 class Scenario:
-    """What is played, where, and what the server has to say to it.
+    """One scenario: what is played, where, and what the server replies.
 
     Attributes:
         act: one async function. What it raises itself, beside the cancellation, is a fault.
@@ -200,7 +200,7 @@ class Scenario:
     bytes_a_second: int | None = attrs.field(default=None, kw_only=True)
 
     def script(self) -> Callable[[RecordedRequest], Reply]:
-        """A new script of the replies."""
+        """Return a new script of the replies."""
         left = list(self.replies)
 
         def choose(request: RecordedRequest) -> Reply:
@@ -230,7 +230,7 @@ ON_SOCKETS = Place(_on_sockets, sockets=2)
 
 @functools.cache
 def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For the server, and for a client that trusts it."""
+    """Return the TLS context of the server, and one of a client that trusts it."""
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -266,7 +266,7 @@ def _make_client(world: World, base_url: str | None = None, **transport: Any) ->
 
 
 def through(library: Any) -> Place:
-    """A client of ours over the stock client of httpx or httpx2."""
+    """Use this library's client over the stock client of httpx or httpx2."""
 
     async def build(world: World) -> None:
         await world.server.start(world.home)
@@ -278,7 +278,7 @@ def through(library: Any) -> Place:
 
 
 def without_us(library: Any, *, tls: bool = False) -> Place:
-    """The stock client alone, for comparison."""
+    """Use the stock client alone, for comparison."""
     server_context, client_context = tls_contexts()
 
     async def build(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the blocking client share: a server in a thread of its own, and Ctrl-C at the right moment."""
+"""Helpers for the tests of the blocking client: a server in another thread, and Ctrl-C at the right moment."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ThreadedServer:
 
 @contextlib.contextmanager
 def served(script: Script) -> Iterator[ThreadedServer]:
-    """A server that runs in a thread as long as the block."""
+    """Run a server in a thread until the block ends."""
     running: queue.SimpleQueue[ThreadedServer] = queue.SimpleQueue()
     end = trio.Event()
 
@@ -68,12 +68,12 @@ def served(script: Script) -> Iterator[ThreadedServer]:
 
 
 def loop_threads() -> list[threading.Thread]:
-    """The threads in which blocking clients run their loops."""
+    """Return the threads in which blocking clients run their event loops."""
     return [thread for thread in threading.enumerate() if thread.name == "trio_openai.sync"]
 
 
 def in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list[Any]]:
-    """A thread that has started, and what comes of it."""
+    """Start a thread. Return it, and a list that will hold what the function returned or raised."""
     came: list[Any] = []
 
     def run() -> None:

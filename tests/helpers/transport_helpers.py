@@ -66,7 +66,7 @@ def is_closed(stream: MemoryStream) -> bool:
 
 
 async def receive_request(stream: MemoryStream) -> bytes:
-    """A request whose body, if it has one, came with its head; nothing at the end."""
+    """Return one request, whose body came with its head, or nothing at the end of the connection."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = bytes(await stream.receive_some())
@@ -90,7 +90,7 @@ async def answer_always(stream: MemoryStream) -> None:
 
 
 def split_end(reply: Reply) -> Reply:
-    """The same, with the end of the body in a write of its own, a moment later."""
+    """Return the same reply with the end of its body in a separate write, a moment later."""
     raw = b"".join(b"%x\r\n%b\r\n" % (len(step), step) for step in reply.body if isinstance(step, bytes))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     return Reply.raw(head + raw, Pause(0.001), b"0\r\n\r\n", close=False)
