@@ -1,4 +1,4 @@
-"""A stream that nobody closed and nobody can reach is closed when it is collected, with a `ResourceWarning`."""
+"""Streams that were never closed: the garbage collector closes them and a `ResourceWarning` is emitted."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told() -> Iterator[Callable[[], int]]:
-    """How many streams were reported as never closed."""
+def count_warnings() -> Iterator[Callable[[], int]]:
+    """Return a function that counts the warnings about streams that were never closed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield lambda: sum("never closed" in str(w.message) and w.category is ResourceWarning for w in caught)
@@ -45,7 +45,9 @@ async def abandon(client: TrioOpenAI, *, begun: bool = True) -> None:
         await anext(stream)
 
 
-async def test_an_abandoned_stream_frees_its_slot_at_once(nursery: trio.Nursery, told: Callable[[], int]) -> None:
+async def test_an_abandoned_stream_frees_its_slot_at_once(
+    nursery: trio.Nursery, count_warnings: Callable[[], int]
+) -> None:
     server = await serve(nursery, SLOW)
     limiter = RateLimiter(requests_per_minute=1e6)
     client, transport = client_over(server, max_connections=1, limiter=limiter)
@@ -55,11 +57,11 @@ async def test_an_abandoned_stream_frees_its_slot_at_once(nursery: trio.Nursery,
             assert transport.statistics().active == 0
             assert client.statistics().open_streams == 0
             assert limiter.statistics().in_flight == 0
-            assert told() == number
+            assert count_warnings() == number
             await server.wait_disconnect(number)
 
 
-async def test_an_abandoned_raw_response_is_closed_too(nursery: trio.Nursery, told: Callable[[], int]) -> None:
+async def test_an_abandoned_raw_response_is_closed(nursery: trio.Nursery, count_warnings: Callable[[], int]) -> None:
     client, transport = client_over(await serve(nursery, SLOW), max_connections=1)
     async with client:
         raw: Any = await client.chat.completions.with_raw_response.create(**CHAT, stream=True)
@@ -68,10 +70,10 @@ async def test_an_abandoned_raw_response_is_closed_too(nursery: trio.Nursery, to
         del raw
         assert transport.statistics().active == 0
         assert response.status_code == 200
-    assert told() == 1
+    assert count_warnings() == 1
 
 
-async def test_an_abandoned_stream_of_bytes_is_closed_too(nursery: trio.Nursery, told: Callable[[], int]) -> None:
+async def test_an_abandoned_byte_stream_is_closed(nursery: trio.Nursery, count_warnings: Callable[[], int]) -> None:
     client, transport = client_over(await serve(nursery, Reply(200, {}, [b"abc"]).stall_after(2)), max_connections=1)
     async with client:
         manager: Any = client.audio.speech.stream_bytes(model="m", input="x", voice="alloy")
@@ -79,11 +81,11 @@ async def test_an_abandoned_stream_of_bytes_is_closed_too(nursery: trio.Nursery,
         assert await anext(stream)
         del manager, stream
         assert transport.statistics().active == 0
-    assert told() == 1
+    assert count_warnings() == 1
 
 
-async def test_an_abandoned_stream_wakes_who_waits_for_its_slot(
-    nursery: trio.Nursery, autojump_clock: object, told: Callable[[], int]
+async def test_an_abandoned_stream_wakes_its_subscriber_and_the_request_waiting_for_its_slot(
+    nursery: trio.Nursery, autojump_clock: object, count_warnings: Callable[[], int]
 ) -> None:
     client, _ = client_over(await serve(nursery, [SLOW, HELLO]), max_connections=1)
     async with client, trio.open_nursery() as others:
@@ -93,7 +95,7 @@ async def test_an_abandoned_stream_wakes_who_waits_for_its_slot(
         others.start_soon(abandon, client)
         await trio.testing.wait_all_tasks_blocked()
         held.clear()
-    assert told() == 2
+    assert count_warnings() == 2
 
 
 async def until_broken(subscriber: Any) -> None:
@@ -101,8 +103,8 @@ async def until_broken(subscriber: Any) -> None:
         await subscriber.receive()
 
 
-async def test_a_stream_in_a_reference_cycle_is_closed_by_the_collector(
-    nursery: trio.Nursery, told: Callable[[], int]
+async def test_an_abandoned_stream_in_a_reference_cycle_is_closed_by_the_garbage_collector(
+    nursery: trio.Nursery, count_warnings: Callable[[], int]
 ) -> None:
     client, transport = client_over(await serve(nursery, SLOW), max_connections=1)
     async with client:
@@ -111,11 +113,11 @@ async def test_a_stream_in_a_reference_cycle_is_closed_by_the_collector(
         del cycle
         gc.collect()
         assert transport.statistics().active == 0
-    assert told() == 1
+    assert count_warnings() == 1
 
 
-async def test_a_stream_collected_in_another_thread_is_closed_in_its_own(
-    nursery: trio.Nursery, told: Callable[[], int]
+async def test_a_stream_collected_in_another_thread_is_closed_in_the_trio_thread(
+    nursery: trio.Nursery, count_warnings: Callable[[], int]
 ) -> None:
     client, transport = client_over(await serve(nursery, SLOW), max_connections=1)
     async with client:
@@ -125,12 +127,12 @@ async def test_a_stream_collected_in_another_thread_is_closed_in_its_own(
         thread.join()
         await trio.testing.wait_all_tasks_blocked()
         assert transport.statistics().active == 0
-    assert told() == 1
+    assert count_warnings() == 1
 
 
 @every
-async def test_abandoned_streams_of_any_client_leave_room_for_the_next_request(
-    nursery: trio.Nursery, told: Callable[[], int], kind: Kind
+async def test_abandoned_streams_free_their_slots_with_every_kind_of_client(
+    nursery: trio.Nursery, count_warnings: Callable[[], int], kind: Kind
 ) -> None:
     stage = await kind.build(nursery, [HELLO if not kind.is_live else SLOW] * 3 + [HELLO])
     async with stage.client(max_connections=1) as client:
@@ -140,11 +142,11 @@ async def test_abandoned_streams_of_any_client_leave_room_for_the_next_request(
             async with client.chat.completions.stream(**CHAT) as stream:
                 await stream.until_done()
         assert client.statistics().open_streams == 0
-    assert told() == 3
+    assert count_warnings() == 3
     gc.collect()
 
 
-def test_an_abandoned_stream_of_the_blocking_client_frees_its_slot(told: Callable[[], int]) -> None:
+def test_an_abandoned_stream_of_the_sync_client_frees_its_slot(count_warnings: Callable[[], int]) -> None:
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)
@@ -166,10 +168,10 @@ def test_an_abandoned_stream_of_the_blocking_client_frees_its_slot(told: Callabl
             next(client.chat.completions.create(**CHAT, stream=True))
 
     trio.run(main)
-    assert told() == 6
+    assert count_warnings() == 6
 
 
-def test_a_stream_that_is_collected_after_its_run_does_no_harm(told: Callable[[], int]) -> None:
+def test_collecting_a_stream_after_trio_run_has_ended_only_warns(count_warnings: Callable[[], int]) -> None:
     held: list[Any] = []
 
     async def main() -> None:
@@ -181,10 +183,12 @@ def test_a_stream_that_is_collected_after_its_run_does_no_harm(told: Callable[[]
     trio.run(main)
     held.clear()
     gc.collect()
-    assert told() == 1
+    assert count_warnings() == 1
 
 
-async def test_a_stream_that_is_closed_or_whole_is_not_reported(nursery: trio.Nursery, told: Callable[[], int]) -> None:
+async def test_closed_and_complete_streams_emit_no_warning(
+    nursery: trio.Nursery, count_warnings: Callable[[], int]
+) -> None:
     client, _ = client_over(await serve(nursery, HELLO))
     async with client:
         whole = await client.chat.completions.create(**CHAT, stream=True)
@@ -193,4 +197,4 @@ async def test_a_stream_that_is_closed_or_whole_is_not_reported(nursery: trio.Nu
         await closed.aclose()
         del whole, closed
         gc.collect()
-    assert told() == 0
+    assert count_warnings() == 0

@@ -1,4 +1,4 @@
-"""Sound as bytes: whole, piece by piece, and into a file; a cut is never taken for the end."""
+"""`stream_bytes`: reading audio piece by piece, whole, or into a file, and detecting a truncated body."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
 
 
-async def test_the_bytes_come_as_they_are_sent(nursery: trio.Nursery) -> None:
+async def test_iterating_yields_the_bytes_that_were_sent(nursery: trio.Nursery) -> None:
     reply = attrs.evolve(SOUND, body=(PIECES[0], Pause(0.01), PIECES[1], Pause(0.01), PIECES[2]))
     server = await serve(nursery, reply)
     client, transport = client_over(server)
@@ -45,14 +45,14 @@ async def test_the_bytes_come_as_they_are_sent(nursery: trio.Nursery) -> None:
     assert server.requests[0].header("accept-encoding") == "identity"
 
 
-async def test_the_rest_is_read_whole(nursery: trio.Nursery) -> None:
+async def test_read_returns_the_rest_of_the_body(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, SOUND))
     async with client, client.audio.speech.stream_bytes(**SPEECH) as sound:
         first = await anext(sound)
         assert first + await sound.read() == b"".join(PIECES)
 
 
-async def test_it_is_written_to_a_file_that_need_not_fit_into_memory(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_write_to_file_uses_constant_memory(nursery: trio.Nursery, tmp_path: Path) -> None:
     megabytes = 32
     piece = b"x" * 65536
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -82,7 +82,7 @@ async def test_it_is_written_to_a_file_that_need_not_fit_into_memory(nursery: tr
 
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("fault", [Cut(), "short"])
-async def test_a_cut_is_not_taken_for_the_end(nursery: trio.Nursery, tmp_path: Path, fault: Any) -> None:
+async def test_a_truncated_body_is_an_error(nursery: trio.Nursery, tmp_path: Path, fault: Any) -> None:
     broken = (
         attrs.evolve(SOUND, body=PIECES[:1], framing="length", content_length=100, close_after=True)
         if fault == "short"
@@ -102,7 +102,7 @@ async def test_a_cut_is_not_taken_for_the_end(nursery: trio.Nursery, tmp_path: P
             await client.audio.speech.create(**SPEECH)
 
 
-async def test_a_silence_meets_the_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_silent_server_triggers_the_idle_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, transport = client_over(await serve(nursery, attrs.evolve(SOUND, body=(PIECES[0], Stall()))))
     async with client, client.audio.speech.stream_bytes(**SPEECH, timeout=Deadlines(idle=3)) as sound:
         await anext(sound)
@@ -128,7 +128,7 @@ async def test_leaving_the_block_closes_the_connection(nursery: trio.Nursery, au
             await anext(sound)
 
 
-async def test_closing_the_client_closes_it(nursery: trio.Nursery) -> None:
+async def test_closing_the_client_closes_its_byte_streams(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, attrs.evolve(SOUND, body=(PIECES[0], Stall()))))
     manager = client.audio.speech.stream_bytes(**SPEECH)
     sound = await manager.__aenter__()
@@ -149,7 +149,7 @@ async def test_closing_the_client_closes_it(nursery: trio.Nursery) -> None:
         await manager.__aenter__()
 
 
-async def test_an_error_status_is_raised_on_entering(nursery: trio.Nursery) -> None:
+async def test_an_error_status_is_raised_when_the_block_is_entered(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.error(400, "no such voice")))
     async with client:
         with pytest.raises(BadRequestError, match="no such voice"):
@@ -159,18 +159,18 @@ async def test_an_error_status_is_raised_on_entering(nursery: trio.Nursery) -> N
             await client.audio.speech.create(**SPEECH)
 
 
-# The disk.
+# ---------------------------------------------------------------------------------------- writing to a file
 
 
 class Watched(io.FileIO):
-    """A file that says in which threads it was used."""
+    """A file that records the thread of each operation and can fail like a full disk."""
 
     threads: ClassVar[list[tuple[str, threading.Thread]]] = []
     fails: ClassVar[str | None] = None
 
     def write(self, data: Any, /) -> int:
         self._use("write")
-        return super().write(bytes(data)[:1000])  # as little as a file may take at a time
+        return super().write(bytes(data)[:1000])  # a file may accept fewer bytes than it was given
 
     def flush(self) -> None:
         self._use("flush")
@@ -196,7 +196,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
     return Watched
 
 
-async def test_the_disk_is_only_touched_in_threads(
+async def test_file_operations_run_in_worker_threads(
     nursery: trio.Nursery, tmp_path: Path, watched: type[Watched]
 ) -> None:
     client, _ = client_over(await serve(nursery, SOUND))
@@ -208,7 +208,7 @@ async def test_the_disk_is_only_touched_in_threads(
 
 
 @pytest.mark.parametrize("how", ["write", "close"])
-async def test_a_full_disk_is_an_os_error_and_leaves_no_open_file(
+async def test_a_full_disk_raises_os_error_and_leaves_no_open_file(
     nursery: trio.Nursery, tmp_path: Path, watched: type[Watched], how: str
 ) -> None:
     client, transport = client_over(await serve(nursery, SOUND))
@@ -223,8 +223,10 @@ async def test_a_full_disk_is_an_os_error_and_leaves_no_open_file(
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_writing_to_a_file_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_path: Path, before: bool) -> None:
-    """The file is closed, and what is in it is the beginning of the answer."""
+async def test_write_to_file_can_be_cancelled_at_every_checkpoint(
+    nursery: trio.Nursery, tmp_path: Path, before: bool
+) -> None:
+    """Check that the connection is released and that the file holds the beginning of the body."""
     client, transport = client_over(await serve(nursery, SOUND))
     path = tmp_path / "a.mp3"
 
@@ -241,12 +243,12 @@ async def test_writing_to_a_file_can_be_cancelled_anywhere(nursery: trio.Nursery
         assert await cancel_everywhere(scenario, check, before=before) > 5
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
 @pytest.mark.parametrize("has_reader", [True, False])
-async def test_writing_to_a_pipe_that_nobody_reads_can_be_cancelled(
+async def test_write_to_file_can_be_cancelled_while_a_pipe_blocks(
     nursery: trio.Nursery, tmp_path: Path, has_reader: bool
 ) -> None:
-    """Without a reader it cannot even be opened; with one that does not read it soon is full."""
+    """Check cancellation while a pipe blocks: without a reader opening blocks, with an idle reader writing blocks."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if has_reader else None
@@ -259,7 +261,7 @@ async def test_writing_to_a_pipe_that_nobody_reads_can_be_cancelled(
                 await trio.testing.wait_all_tasks_blocked(0.05)
                 scope.cancel()
     assert scope.cancelled_caught
-    last = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # the thread goes on, and closes the pipe
+    last = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # the abandoned thread continues and closes the pipe
     for reading in filter(None, (reader, last)):
         os.set_blocking(reading, True)
     while os.read(last, 1 << 20):

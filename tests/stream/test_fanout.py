@@ -1,4 +1,7 @@
-"""Fan-out: whoever reads the stream delivers to the subscribers, in order; each has its policy for when it is full."""
+"""Fan-out: the task that reads a stream also delivers its events to the subscribers, in order.
+
+Each subscriber has a bounded buffer and an `overflow` policy that says what happens when this buffer is full.
+"""
 
 from __future__ import annotations
 
@@ -59,11 +62,11 @@ async def test_every_subscriber_gets_every_event_in_order(nursery: trio.Nursery,
         mine = await collect(stream)
     assert text_of(mine) == TEXT
     assert [results[number] for number in range(4)] == [mine] * 4
-    assert all(a is b for a, b in zip(mine, results[0], strict=True)), "they are the same objects"
+    assert all(a is b for a, b in zip(mine, results[0], strict=True)), "every subscriber gets the same objects"
 
 
 @pytest.mark.promise(n=6)
-async def test_a_subscriber_that_waits_slows_the_reader_and_the_server(
+async def test_a_full_subscriber_with_overflow_wait_slows_down_the_reader(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, stream = await opened(nursery, LONG)
@@ -78,7 +81,7 @@ async def test_a_subscriber_that_waits_slows_the_reader_and_the_server(
         async with trio.open_nursery() as readers:
             readers.start_soon(read)
             await trio.testing.wait_all_tasks_blocked()
-            assert len(seen) == 2, "the third waits for the subscriber"
+            assert len(seen) == 2, "the reader has two events and waits for the subscriber to take the third"
             assert subscription.statistics().buffered == 2
             assert subscription.statistics().waits == 1
             await subscription.receive()
@@ -89,7 +92,7 @@ async def test_a_subscriber_that_waits_slows_the_reader_and_the_server(
         assert stream.verdict.state == "done"
 
 
-async def test_a_step_that_is_cancelled_while_it_delivers_loses_nothing(
+async def test_cancelling_the_reader_during_a_delivery_loses_no_event(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, stream = await opened(nursery, LONG)
@@ -117,7 +120,9 @@ async def test_a_step_that_is_cancelled_while_it_delivers_loses_nothing(
 
 
 @pytest.mark.parametrize(("overflow", "left"), [("drop_oldest", WORDS[-3:]), ("drop_newest", WORDS[:3])])
-async def test_dropping(nursery: trio.Nursery, autojump_clock: object, overflow: Any, left: list[str]) -> None:
+async def test_full_buffers_drop_the_oldest_or_newest_events(
+    nursery: trio.Nursery, autojump_clock: object, overflow: Any, left: list[str]
+) -> None:
     client, stream = await opened(nursery, Reply.sse(*map(chunk, WORDS)))
     async with client, stream:
         subscription = stream.subscribe(3, overflow)
@@ -127,7 +132,9 @@ async def test_dropping(nursery: trio.Nursery, autojump_clock: object, overflow:
         assert subscription.statistics().received == 3
 
 
-async def test_one_that_fails_is_told_so_and_nobody_else_notices(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_overflow_fail_breaks_only_the_subscription_that_is_full(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     client, stream = await opened(nursery, LONG)
     async with client, stream:
         bad, good = stream.subscribe(2, "fail"), stream.subscribe(100)
@@ -141,7 +148,7 @@ async def test_one_that_fails_is_told_so_and_nobody_else_notices(nursery: trio.N
             assert caught.value.__cause__ is None
 
 
-async def test_coalescing_loses_no_character_and_gives_the_first_delta_at_once(
+async def test_coalescing_delivers_the_first_delta_at_once_and_loses_no_text(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, stream = await opened(nursery, LONG)
@@ -157,7 +164,9 @@ async def test_coalescing_loses_no_character_and_gives_the_first_delta_at_once(
         assert subscription.statistics().merged == len(WORDS) - 2
 
 
-async def test_coalescing_waits_where_nothing_can_be_merged(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_coalescing_waits_if_the_buffer_is_full_of_events_that_cannot_be_merged(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     events = [chunk(word, index=number % 2) for number, word in enumerate(WORDS)]
     client, stream = await opened(nursery, Reply.sse(*events))
     async with client, stream:
@@ -170,7 +179,9 @@ async def test_coalescing_waits_where_nothing_can_be_merged(nursery: trio.Nurser
             assert text_of(await collect(subscription)) == TEXT
 
 
-async def test_a_subscription_ends_like_the_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_subscription_of_a_truncated_stream_ends_with_its_error(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     client, stream = await opened(nursery, Reply.sse(*map(chunk, WORDS), Cut()))
     async with client, stream:
         subscription = stream.subscribe(100)
@@ -178,9 +189,9 @@ async def test_a_subscription_ends_like_the_stream(nursery: trio.Nursery, autoju
             await stream.until_done()
         for _ in WORDS:
             await subscription.receive()
-        with pytest.raises(trio.BrokenResourceError) as told:
+        with pytest.raises(trio.BrokenResourceError) as broken:
             await subscription.receive()
-        assert told.value.__cause__ is caught.value
+        assert broken.value.__cause__ is caught.value
         late = stream.subscribe()
         with pytest.raises(trio.BrokenResourceError):
             await late.receive()
@@ -201,7 +212,7 @@ async def test_closing_the_stream_early_breaks_its_subscriptions(nursery: trio.N
             await subscription.receive()
 
 
-async def test_closing_the_stream_frees_a_reader_that_waits_for_a_subscriber(
+async def test_closing_the_stream_wakes_a_reader_that_waits_for_a_subscriber(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, stream = await opened(nursery, LONG)
@@ -219,7 +230,7 @@ async def test_closing_the_stream_frees_a_reader_that_waits_for_a_subscriber(
         assert client.statistics().open_streams == 0
 
 
-async def test_a_late_subscriber_can_have_it_all(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_late_subscriber_can_replay_every_event(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, stream = await opened(nursery, LONG)
     async with client, stream:
         mine = [await anext(stream) for _ in range(7)]
@@ -237,7 +248,9 @@ async def test_a_late_subscriber_can_have_it_all(nursery: trio.Nursery, autojump
         assert await collect(stream.subscribe(replay=True)) == mine
 
 
-async def test_a_replay_that_comes_too_late_is_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_replay_is_refused_after_64_kib_unless_one_was_requested_before(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     big = [chunk("x" * 10_000) for _ in range(20)]
     client, stream = await opened(nursery, Reply.sse(*big))
     async with client, stream:
@@ -245,7 +258,9 @@ async def test_a_replay_that_comes_too_late_is_refused(nursery: trio.Nursery, au
         early = stream.subscribe(100, replay=True)
         await stream.until_done()
         assert len(await collect(early)) == 20
-        assert len(await collect(stream.subscribe(replay=True))) == 20, "it was asked for in time"
+        assert len(await collect(stream.subscribe(replay=True))) == 20, (
+            "the replay buffer is kept because a replay was requested in time"
+        )
         other = await client.chat.completions.create(**CHAT, stream=True)
         await other.until_done()
         with pytest.raises(RuntimeError, match="64 KiB"):
@@ -253,7 +268,7 @@ async def test_a_replay_that_comes_too_late_is_refused(nursery: trio.Nursery, au
         await other.aclose()
 
 
-async def test_what_cannot_be_a_subscription_is_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_invalid_subscription_arguments_are_refused(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, stream = await opened(nursery, LONG)
     async with client, stream:
         for bad in ({"overflow": "drop"}, {"buffer": -1}, {"buffer": 1.5}, {"buffer": None}):
@@ -262,7 +277,7 @@ async def test_what_cannot_be_a_subscription_is_refused(nursery: trio.Nursery, a
         await stream.until_done()
 
 
-# Coalescing, on its own.
+# -------------------------------------------------------------------------------------------- merging deltas
 
 KINDS = st.sampled_from(["content", "refusal", "reasoning_content", "arguments", "call", "finish", "usage"])
 
@@ -286,8 +301,8 @@ def event_of(kind: str, index: int, text: str) -> dict[str, Any]:
     st.lists(st.tuples(KINDS, st.integers(0, 2), st.text(max_size=3), st.booleans()), max_size=40),
     st.integers(0, 3),
 )
-def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, bool]], buffer: int) -> None:
-    """Whenever the subscriber takes events, and however few it holds."""
+def test_coalesced_events_give_the_same_snapshot(script: list[tuple[str, int, str, bool]], buffer: int) -> None:
+    """Merged events give the same snapshot for every buffer size and every moment at which the subscriber receives."""
     protocol = ChatProtocol()
     plain, merged = ChatSnapshot(), ChatSnapshot()
 
@@ -316,15 +331,15 @@ def test_coalesced_events_add_up_to_the_same(script: list[tuple[str, int, str, b
     assert merged.snapshot() == plain.snapshot()
 
 
-def test_a_delta_with_fields_that_the_api_does_not_have_is_not_merged() -> None:
-    """Merging keeps the fields of the last event only, and so would lose these."""
+def test_a_delta_with_unknown_fields_is_not_merged() -> None:
+    """Merging keeps only the fields of the last event, so the unknown fields of earlier events would be lost."""
     protocol = ResponseProtocol()
     plain = {"type": "response.output_text.delta", "delta": "a", "obfuscation": "x", "sequence_number": 1}
     assert protocol.delta_of(protocol.event(plain, "")) is not None
     assert protocol.delta_of(protocol.event({**plain, "citations": ["u"]}, "")) is None
 
 
-def test_responses_deltas_merge_by_item_and_part() -> None:
+def test_response_deltas_are_merged_only_within_one_content_part() -> None:
     protocol = ResponseProtocol()
 
     def delta(text: str, number: int, **more: Any) -> Any:

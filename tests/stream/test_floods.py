@@ -1,4 +1,7 @@
-"""Bytes without events, and very large events: other tasks keep running, deadlines fire, and memory is bounded."""
+"""Floods of bytes without events, and very large events.
+
+Other tasks keep running, deadlines fire, cancellation works and memory stays bounded, although no event arrives.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +63,13 @@ def stream_of(*pieces: bytes) -> Reply:
 
 
 class Flood(httpx.AsyncByteStream):
-    """A body that is there at once, or never ends."""
+    """A response body that is available at once, without any wait, and optionally never ends."""
 
     def __init__(self, *pieces: bytes, endless: bytes = b"") -> None:
         self._pieces = pieces
         self._endless = endless
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC910 - that is what is tested
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC910 - the tests need a body without checkpoints
         for piece in self._pieces:
             yield piece
         while self._endless:
@@ -88,10 +91,13 @@ async def count_turns(turns: list[int]) -> None:
 @pytest.mark.promise(n=7)
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 @pytest.mark.parametrize("way", ["events", "messages", "bytes"])
-async def test_other_tasks_run_amid_bytes_without_events(
+async def test_other_tasks_run_during_a_flood_without_events(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, way: str, flood: bytes
 ) -> None:
-    """The whole flood comes in one read. Another task has a turn after each step, however fast this machine is."""
+    """Check that reading one huge piece lets other tasks run after each bounded amount of work.
+
+    The time limit of a burst is set to zero, so the result does not depend on the speed of the machine.
+    """
     monkeypatch.setattr(_source, "_BURST_SECONDS", 0.0)
     turns = [0]
     nursery.start_soon(count_turns, turns)
@@ -114,7 +120,7 @@ async def test_other_tasks_run_amid_bytes_without_events(
 
 
 @pytest.mark.promise(n=7)
-async def test_other_tasks_run_amid_the_tiny_events_of_raw_bytes(
+async def test_other_tasks_run_while_raw_bytes_counts_many_tiny_events(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_source, "_BURST_SECONDS", 0.0)
@@ -128,7 +134,7 @@ async def test_other_tasks_run_amid_the_tiny_events_of_raw_bytes(
 
 @pytest.mark.parametrize("endless", [b"\n" * 1000, b": k\n\n" * 100, b"x\n" * 100, b"data: null\n\n" * 50], ids=repr)
 @pytest.mark.parametrize("phase", ["first_event", "idle", "total"])
-async def test_a_deadline_passes_amid_bytes_without_events(endless: bytes, phase: str) -> None:
+async def test_deadlines_fire_during_a_flood_without_events(endless: bytes, phase: str) -> None:
     deadlines = Deadlines(**{phase: 0.05})
     with trio.fail_after(20):
         async with client_of(Flood(endless=endless), max_retries=0) as client:
@@ -141,7 +147,7 @@ async def test_a_deadline_passes_amid_bytes_without_events(endless: bytes, phase
 @pytest.mark.promise(n=7)
 @pytest.mark.parametrize("endless", [b"\n" * 1000, b": k\n\n" * 100, b"x\n" * 100, b"data: null\n\n" * 50], ids=repr)
 @pytest.mark.parametrize("way", ["events", "messages", "bytes"])
-async def test_a_flood_without_end_can_be_cancelled(endless: bytes, way: str) -> None:
+async def test_reading_an_endless_flood_can_be_cancelled(endless: bytes, way: str) -> None:
     async with client_of(Flood(chunk("a"), endless=endless)) as client:
         with trio.move_on_after(0.05) as scope:
             async with client.chat.completions.stream(**CHAT) as stream:
@@ -170,7 +176,7 @@ async def test_an_event_over_the_limit_is_an_error_that_names_the_option(nursery
             assert len(completion.choices[0].message.content or "") == 5001
 
 
-async def test_azure_has_the_option_too(nursery: trio.Nursery) -> None:
+async def test_the_azure_client_accepts_max_event_bytes(nursery: trio.Nursery) -> None:
     server = await serve(nursery, LARGE)
     http = httpx.AsyncClient(transport=TrioTransport(open_stream=server.open_stream), trust_env=False)
     options: Any = {"azure_endpoint": "http://azure.test", "api_version": "v", "api_key": "k" * 20, "http_client": http}
@@ -180,7 +186,7 @@ async def test_azure_has_the_option_too(nursery: trio.Nursery) -> None:
                 await stream.until_done()
 
 
-def test_the_blocking_client_has_the_option_too() -> None:
+def test_the_sync_client_accepts_max_event_bytes() -> None:
     with served([LARGE] * 2) as server, server.client(max_event_bytes=4000) as client:
         with (
             pytest.raises(APIResponseValidationError, match="max_event_bytes"),
@@ -193,7 +199,7 @@ def test_the_blocking_client_has_the_option_too() -> None:
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 @pytest.mark.parametrize("way", ["events", "messages", "bytes"])
-def test_the_blocking_client_reads_through_bytes_without_events(way: str, flood: bytes) -> None:
+def test_the_sync_client_reads_through_a_flood_without_events(way: str, flood: bytes) -> None:
     with (
         served(stream_of(chunk("a") + flood + chunk("b", "stop") + DONE)) as server,
         server.client() as client,
@@ -208,15 +214,15 @@ def test_the_blocking_client_reads_through_bytes_without_events(way: str, flood:
 @pytest.mark.parametrize(
     ("bad", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)]
 )
-def test_a_limit_that_is_no_number_of_bytes_is_refused(cls: Any, bad: Any, error: type[Exception]) -> None:
+def test_an_invalid_max_event_bytes_is_refused(cls: Any, bad: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="max_event_bytes"):
         cls(api_key="k" * 20, max_event_bytes=bad)
 
 
-# ------------------------------------------------------------------------------------------------- over every endpoint
+# ------------------------------------------------------------------------------------------------ at every endpoint
 
 
-SAID: dict[str, tuple[bytes, str]] = {
+ERROR_BODIES: dict[str, tuple[bytes, str]] = {
     "lines of JSON": (b'{\n "error": {\n  "message": "no memory",\n  "code": "oom"\n }\n}\n\n' + DONE, "no memory"),
     "a list": (b'data: [{"error": {"message": "no memory", "code": "oom"}}]\n\n' + DONE, "no memory"),
     "plain text": (b"event: error\ndata: no memory\n\n" + DONE, "no memory"),
@@ -240,13 +246,13 @@ FIRST = {
 }
 
 
-@pytest.mark.parametrize(("said", "message"), SAID.values(), ids=SAID.keys())
+@pytest.mark.parametrize(("body", "message"), ERROR_BODIES.values(), ids=ERROR_BODIES.keys())
 @pytest.mark.parametrize("endpoint", STREAMS)
 @pytest.mark.parametrize("first", [False, True], ids=["at the start", "after an event"])
-async def test_what_a_server_says_is_the_error_at_every_endpoint(
-    nursery: trio.Nursery, endpoint: str, said: bytes, message: str, first: bool
+async def test_an_error_reported_inside_a_stream_is_raised_at_every_endpoint(
+    nursery: trio.Nursery, endpoint: str, body: bytes, message: str, first: bool
 ) -> None:
-    server = await serve(nursery, stream_of((FIRST[endpoint] if first else b"") + said))
+    server = await serve(nursery, stream_of((FIRST[endpoint] if first else b"") + body))
     client, _ = client_over(server, max_retries=0)
     async with client:
         with pytest.raises(APIError) as info:
@@ -257,7 +263,9 @@ async def test_what_a_server_says_is_the_error_at_every_endpoint(
 
 
 @pytest.mark.parametrize("endpoint", STREAMS)
-async def test_last_words_are_quoted_at_every_endpoint(nursery: trio.Nursery, endpoint: str) -> None:
+async def test_text_after_the_last_event_is_quoted_in_the_error_at_every_endpoint(
+    nursery: trio.Nursery, endpoint: str
+) -> None:
     page = b"<html>\n<head><title>504 Gateway Time-out</title></head>\n</html>\n"
     server = await serve(nursery, stream_of(FIRST[endpoint], page))
     client, _ = client_over(server, max_retries=0)
@@ -267,7 +275,9 @@ async def test_last_words_are_quoted_at_every_endpoint(nursery: trio.Nursery, en
                 await stream.until_done()
 
 
-async def test_an_error_in_a_list_is_retried_as_the_object_is(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_an_error_inside_a_list_is_retried_like_a_plain_error(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     busy = stream_of(b'data: [{"error": {"message": "busy", "code": 503}}]\n\n')
     server = await serve(nursery, [busy, busy, stream_of(chunk("a", "stop"), DONE)])
     client, _ = client_over(server)
@@ -276,10 +286,10 @@ async def test_an_error_in_a_list_is_retried_as_the_object_is(nursery: trio.Nurs
         assert stream.timings.retries == 2
 
 
-# ----------------------------------------------------------------------------------------------- a replay, step by step
+# ------------------------------------------------------------------------------------------------------- replay
 
 
-async def test_a_replay_makes_its_events_when_they_are_asked_for(
+async def test_a_replay_decodes_each_event_only_when_it_is_received(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
@@ -314,7 +324,7 @@ async def test_a_replay_makes_its_events_when_they_are_asked_for(
 
 
 @pytest.mark.promise(n=7)
-async def test_a_replay_has_a_checkpoint_in_every_step(nursery: trio.Nursery) -> None:
+async def test_a_replay_lets_other_tasks_run_during_a_flood_without_events(nursery: trio.Nursery) -> None:
     flood = FLOODS["keep-alives in the data"]
     body = Flood(chunk("a"), flood, chunk("b", "stop"), DONE)
     async with client_of(body) as client, client.chat.completions.stream(**CHAT) as stream:
@@ -330,7 +340,7 @@ async def test_a_replay_has_a_checkpoint_in_every_step(nursery: trio.Nursery) ->
             await late.receive()
 
 
-# ------------------------------------------------------------------------------------------------- nothing secret in it
+# ------------------------------------------------------------------------------------------------------ secrets
 
 
 KEY = "sk-secret-0123456789"
@@ -349,11 +359,11 @@ KEY = "sk-secret-0123456789"
     ids=repr,
 )
 @pytest.mark.parametrize("status", [200, 401, 500])
-async def test_words_with_the_key_and_half_a_character_are_hidden_and_can_be_printed(
+async def test_errors_hide_the_api_key_and_replace_lone_surrogates(
     nursery: trio.Nursery, body: bytes, status: int
 ) -> None:
-    said = body.replace(b"%s", KEY.encode())
-    server = await serve(nursery, Reply(status, headers=EVENTS, body=(said,)))
+    body = body.replace(b"%s", KEY.encode())
+    server = await serve(nursery, Reply(status, headers=EVENTS, body=(body,)))
     client, _ = client_over(server, api_key=KEY, max_retries=0)
     async with client:
         with pytest.raises(APIError) as info:

@@ -1,4 +1,8 @@
-"""Surrogate halves: text that a server cut in the middle of a character can be printed and sent."""
+"""Lone surrogates: text that a server split in the middle of a character can be printed and sent.
+
+A server written in JavaScript may split a character outside the basic plane between two events. Each event then holds
+one half of a surrogate pair, which Python cannot encode as UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ HIGH, LOW = "\ud83d", "\ude00"
 
 
 def chat(*pieces: str, done: bool = True, field: str = "content") -> Reply:
-    """A stream of pieces of text, as JavaScript servers send them: every half is an escape of its own."""
+    """Return a stream of these texts; lone surrogates are sent as JSON escapes, as JavaScript servers send them."""
     chunks: list[Any] = [{"choices": [{"index": 0, "delta": {field: piece}}]} for piece in pieces]
     end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     return events(*chunks, end, done=done)
@@ -44,7 +48,7 @@ def events(*objects: Any, done: bool = True) -> Reply:
 
 
 def doors(client: Any) -> dict[str, Any]:
-    """What makes a stream of text, and the reply that it needs."""
+    """Return, for each endpoint that streams text, the function that makes a reply and the one that opens a stream."""
     return {
         "chat": (chat, lambda: client.chat.completions.stream(**CHAT)),
         "responses": (responses, lambda: client.responses.stream(model="m", input="Hi")),
@@ -68,7 +72,7 @@ CASES = [
 
 @pytest.mark.parametrize("kind", ["chat", "responses", "completions", "transcription"])
 @pytest.mark.parametrize(("pieces", "texts"), CASES, ids=lambda value: ascii("|".join(value)))
-async def test_text_deltas_hold_a_half_back_until_the_other_one_arrives(
+async def test_text_deltas_hold_half_a_character_until_the_other_half_arrives(
     nursery: trio.Nursery, kind: str, pieces: list[str], texts: list[str]
 ) -> None:
     server = await serve(nursery, lambda request: doors(None)[kind][0](*pieces))
@@ -79,7 +83,7 @@ async def test_text_deltas_hold_a_half_back_until_the_other_one_arrives(
     "".join(came).encode()
 
 
-async def test_a_half_is_held_back_from_a_stream_that_a_nursery_reads(nursery: trio.Nursery) -> None:
+async def test_start_stream_holds_half_a_character_until_the_other_half_arrives(nursery: trio.Nursery) -> None:
     server = await serve(nursery, chat(f"a{HIGH}", "", f"{LOW}b{HIGH}"))
     client, _ = client_over(server)
     async with client:
@@ -87,7 +91,7 @@ async def test_a_half_is_held_back_from_a_stream_that_a_nursery_reads(nursery: t
         assert [text async for text in stream.text_deltas] == ["a", "😀b", "\ufffd"]
 
 
-def test_a_half_is_held_back_from_a_thread() -> None:
+def test_the_sync_client_holds_half_a_character_until_the_other_half_arrives() -> None:
     with served(chat(f"a{HIGH}", f"{LOW}b{HIGH}")) as server:
         with server.client() as client, client.chat.completions.stream(**CHAT) as stream:
             assert list(stream.text_deltas) == ["a", "😀b", "\ufffd"]
@@ -96,7 +100,7 @@ def test_a_half_is_held_back_from_a_thread() -> None:
             assert deltas == ["a", "😀b", "\ufffd"]
 
 
-async def test_a_held_half_is_not_lost_if_somebody_looks_again(nursery: trio.Nursery) -> None:
+async def test_held_half_a_character_survives_a_new_text_deltas_iterator(nursery: trio.Nursery) -> None:
     server = await serve(nursery, chat(f"a{HIGH}", LOW))
     client, _ = client_over(server)
     async with client, client.chat.completions.stream(**CHAT) as stream:
@@ -104,7 +108,7 @@ async def test_a_held_half_is_not_lost_if_somebody_looks_again(nursery: trio.Nur
         assert await anext(stream.text_deltas) == "😀"
 
 
-async def test_events_stay_as_they_were_sent(nursery: trio.Nursery) -> None:
+async def test_events_keep_lone_surrogates_as_they_were_sent(nursery: trio.Nursery) -> None:
     server = await serve(nursery, chat(f"a{HIGH}", LOW))
     client, _ = client_over(server)
     async with client, client.chat.completions.stream(**CHAT) as stream:
@@ -113,7 +117,7 @@ async def test_events_stay_as_they_were_sent(nursery: trio.Nursery) -> None:
 
 
 @pytest.mark.parametrize("kind", ["chat", "responses"])
-async def test_deltas_hold_a_half_back_until_the_other_one_arrives(nursery: trio.Nursery, kind: str) -> None:
+async def test_deltas_hold_half_a_character_until_the_other_half_arrives(nursery: trio.Nursery, kind: str) -> None:
     server = await serve(nursery, lambda request: doors(None)[kind][0](f"a{HIGH}", LOW, f"b{HIGH}"))
     client, _ = client_over(server)
     async with client, doors(client)[kind][1]() as stream:
@@ -125,7 +129,7 @@ async def test_deltas_hold_a_half_back_until_the_other_one_arrives(nursery: trio
             delta.snapshot.encode()
 
 
-async def test_merged_deltas_of_a_subscriber_join_halves(nursery: trio.Nursery) -> None:
+async def test_coalesced_deltas_join_the_halves_of_a_character(nursery: trio.Nursery) -> None:
     server = await serve(nursery, chat("x", f"a{HIGH}", f"{LOW}b"))
     client, _ = client_over(server)
     async with client, client.chat.completions.stream(**CHAT) as stream:
@@ -143,7 +147,7 @@ async def test_merged_deltas_of_a_subscriber_join_halves(nursery: trio.Nursery) 
     assert "a😀b" in "".join(texts)
 
 
-async def test_a_lone_half_does_not_crash_a_request(nursery: trio.Nursery) -> None:
+async def test_lone_surrogates_in_a_request_are_replaced(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.json({"choices": [{"message": {"content": "ok"}}]}))
     client, _ = client_over(server)
     said = ChatCompletionMessage(role="assistant", content=f"é{HIGH}")
@@ -155,7 +159,7 @@ async def test_a_lone_half_does_not_crash_a_request(nursery: trio.Nursery) -> No
     assert request.target.endswith("?q%EF%BF%BD=v%EF%BF%BD")
 
 
-async def test_a_lone_half_does_not_crash_a_url(nursery: trio.Nursery) -> None:
+async def test_lone_surrogates_in_a_url_are_replaced(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.json({"id": "m", "data": []}))
     client, _ = client_over(server, default_query={f"d{HIGH}": "é"})
     async with client:
@@ -171,7 +175,7 @@ async def test_a_lone_half_does_not_crash_a_url(nursery: trio.Nursery) -> None:
     ]
 
 
-async def test_the_text_of_a_tool_run_holds_a_half_back(nursery: trio.Nursery) -> None:
+async def test_run_tools_holds_half_a_character_until_the_other_half_arrives(nursery: trio.Nursery) -> None:
     server = await serve(nursery, chat(f"a{HIGH}", f"{LOW}b"))
     client, _ = client_over(server)
     async with client, client.chat.completions.run_tools(**CHAT, tools=[]) as run:
@@ -180,7 +184,7 @@ async def test_the_text_of_a_tool_run_holds_a_half_back(nursery: trio.Nursery) -
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_a_lone_half_does_not_crash_an_error_or_its_message(nursery: trio.Nursery, status: int) -> None:
+async def test_lone_surrogates_in_an_error_are_replaced_in_its_message(nursery: trio.Nursery, status: int) -> None:
     key = "sk-0123456789abcdef"
     body = {"error": {"message": f"bad {HIGH} key {key}", "code": HIGH, "param": LOW, "more": [HIGH, key]}}
     reply = Reply.json(body, status=status) if status != 200 else events(body)

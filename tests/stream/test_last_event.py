@@ -1,4 +1,4 @@
-"""Nobody sees a clean end without the last event: readers, subscribers, buffers and threads."""
+"""A clean end implies that the last event was delivered: to readers, subscribers, background buffers and threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.promise(n=4)
 
 
 class Seen:
-    """What one reader got, and how its stream ended."""
+    """A record of the events that one reader received and of how its iteration ended."""
 
     def __init__(self) -> None:
         self.types: list[str] = []
@@ -85,7 +85,7 @@ def subscribe(stream: Any, slow: list[Seen], nursery: trio.Nursery) -> None:
 
 @pytest.mark.parametrize("act", [in_a_block, by_hand, in_a_nursery, by_race])
 @pytest.mark.parametrize("before", [True, False])
-async def test_nobody_sees_a_clean_end_without_the_last_event_wherever_the_reader_is_cancelled(
+async def test_cancelling_the_reader_at_any_checkpoint_gives_no_clean_end_without_the_last_event(
     nursery: trio.Nursery, autojump_clock: object, act: Any, before: bool
 ) -> None:
     client, _ = client_over(await serve(nursery, WHOLE))
@@ -109,7 +109,7 @@ async def test_nobody_sees_a_clean_end_without_the_last_event_wherever_the_reade
 
 
 @pytest.mark.parametrize("door", ["create", "start_stream", "race"])
-async def test_nobody_sees_a_clean_end_without_the_last_event_whenever_the_stream_is_closed(
+async def test_closing_the_stream_at_any_time_gives_no_clean_end_without_the_last_event(
     nursery: trio.Nursery, autojump_clock: object, door: str
 ) -> None:
     client, _ = client_over(await serve(nursery, WHOLE))
@@ -131,7 +131,7 @@ async def test_nobody_sees_a_clean_end_without_the_last_event_whenever_the_strea
             seen.check()
 
 
-async def test_a_task_cancelled_with_the_last_event_in_its_hands_is_no_clean_end(
+async def test_cancelling_the_background_task_before_it_delivers_the_last_event_is_not_a_clean_end(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, WHOLE))
@@ -148,7 +148,7 @@ async def test_a_task_cancelled_with_the_last_event_in_its_hands_is_no_clean_end
     assert events[-1].type != "response.completed"
 
 
-async def test_events_read_ahead_are_replayed_to_a_subscriber_once(
+async def test_a_subscriber_of_a_race_winner_gets_events_read_ahead_once(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, WHOLE))
@@ -163,7 +163,7 @@ async def test_events_read_ahead_are_replayed_to_a_subscriber_once(
             assert [event async for event in plain] == mine[read_first:]
 
 
-async def test_a_subscriber_that_comes_during_a_delivery_gets_each_event_once(
+async def test_a_subscriber_added_during_a_delivery_gets_each_event_once(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, WHOLE))
@@ -171,7 +171,7 @@ async def test_a_subscriber_that_comes_during_a_delivery_gets_each_event_once(
         async with (
             client.race([client.responses.call(**ASK)]) if use_race else client.responses.stream(**ASK)
         ) as stream:
-            slow = stream.subscribe()  # takes nothing yet, so the delivery waits
+            slow = stream.subscribe()  # receives nothing yet, so the delivery waits
             with trio.move_on_after(1):
                 await anext(stream)
             late = stream.subscribe(100, replay=True)
@@ -181,7 +181,7 @@ async def test_a_subscriber_that_comes_during_a_delivery_gets_each_event_once(
 
 
 class RaisingLimiter:
-    """One that raises when it hears what became of an attempt."""
+    """A limiter whose permits raise when the outcome of the attempt is recorded."""
 
     def __init__(self) -> None:
         self.settled = 0
@@ -195,7 +195,7 @@ class RaisingLimiter:
         raise ZeroDivisionError
 
 
-async def test_a_limiter_that_raises_costs_nobody_the_last_event(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_the_last_event_is_delivered_if_a_limiter_raises(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, WHOLE)
     limiter = RaisingLimiter()
     client, transport = client_over(server, limiter=limiter)
@@ -222,7 +222,7 @@ async def test_a_limiter_that_raises_costs_nobody_the_last_event(nursery: trio.N
 
 
 @pytest.mark.parametrize("read", ["events", "messages", "raw_bytes"])
-def test_a_thread_gets_the_last_event_although_a_limiter_raises(read: str) -> None:
+def test_the_sync_client_delivers_the_last_event_if_a_limiter_raises(read: str) -> None:
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             server = ScriptedServer(WHOLE)
@@ -251,10 +251,10 @@ def test_a_thread_gets_the_last_event_although_a_limiter_raises(read: str) -> No
     trio.run(main)
 
 
-async def test_closing_a_whole_race_winner_early_ends_its_subscribers_broken(
+async def test_closing_a_complete_race_winner_before_its_last_event_breaks_its_subscribers(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    server = await serve(nursery, Reply.chat("", usage=False))  # whole, and without content: read ahead to its end
+    server = await serve(nursery, Reply.chat("", usage=False))  # complete without content, so the race reads to the end
     client, _ = client_over(server)
     async with client.race([client.chat.completions.call(**CHAT)]) as stream:
         subscriber = stream.subscribe(100)

@@ -1,4 +1,7 @@
-"""`stream(...)` returns a manager, which tells how far its stream has come: before, inside and after the block."""
+"""`stream(...)` returns a context manager with `snapshot`, `text`, `verdict` and `timings`.
+
+They can be read before, inside and after the block, so a program can inspect them after a deadline around the block.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ STALLS = Reply.sse(sse_event({"choices": [{"index": 0, "delta": {"content": "Onc
 RESPONSE = {"model": "m", "input": "Hi"}
 
 
-async def test_a_manager_has_everything_before_its_block_is_entered(nursery: trio.Nursery) -> None:
+async def test_the_state_of_a_stream_can_be_read_before_its_block_is_entered(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client:
         manager = client.chat.completions.stream(**CHAT)
@@ -28,7 +31,7 @@ async def test_a_manager_has_everything_before_its_block_is_entered(nursery: tri
         assert manager.text == "Hi"
 
 
-async def test_a_deadline_around_the_block_leaves_the_work_in_the_manager(
+async def test_the_partial_answer_can_be_read_after_a_deadline_around_the_block(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, STALLS))
@@ -44,7 +47,7 @@ async def test_a_deadline_around_the_block_leaves_the_work_in_the_manager(
         assert manager.timings.first_event is not None
 
 
-async def test_a_block_that_could_not_be_entered_leaves_a_manager_that_says_so(nursery: trio.Nursery) -> None:
+async def test_the_verdict_is_failed_if_the_request_failed(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.error(400, "no")))
     async with client:
         manager = client.chat.completions.stream(**CHAT)
@@ -54,7 +57,7 @@ async def test_a_block_that_could_not_be_entered_leaves_a_manager_that_says_so(n
         assert manager.text == ""
 
 
-async def test_a_block_whose_entering_was_cancelled_leaves_a_closed_stream(
+async def test_the_verdict_is_closed_if_entering_the_block_was_cancelled(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, Reply.sse(Stall())))
@@ -67,7 +70,7 @@ async def test_a_block_whose_entering_was_cancelled_leaves_a_closed_stream(
         assert manager.verdict.state == "closed"
 
 
-async def test_the_text_of_a_stream_is_the_text_so_far_and_stays_after_the_end(nursery: trio.Nursery) -> None:
+async def test_text_grows_with_the_stream_and_stays_after_its_end(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("one two three")))
     async with client, client.chat.completions.stream(**CHAT) as stream:
         so_far = ""
@@ -78,7 +81,7 @@ async def test_the_text_of_a_stream_is_the_text_so_far_and_stays_after_the_end(n
     assert stream.text == "one two three"
 
 
-async def test_the_text_of_a_response_is_its_output_text(nursery: trio.Nursery) -> None:
+async def test_text_of_a_response_stream_is_the_output_text(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.response("one two")))
     async with client:
         manager = client.responses.stream(**RESPONSE)
@@ -87,7 +90,7 @@ async def test_the_text_of_a_response_is_its_output_text(nursery: trio.Nursery) 
             assert stream.text == manager.text == stream.snapshot.output_text == "one two"
 
 
-async def test_a_manager_can_be_entered_once(nursery: trio.Nursery) -> None:
+async def test_a_manager_cannot_be_entered_twice(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client:
         manager = client.chat.completions.stream(**CHAT)

@@ -1,4 +1,4 @@
-"""A replay makes its events while they are received, in bounded steps, and joins the live events without a gap."""
+"""`subscribe(replay=True)`: events are decoded while they are received, and the live events follow without a gap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = Reply.chat(TEXT)
 
 
 async def collect(events: AsyncIterator[Any], *, cancel: bool) -> list[Any]:
-    """Receive everything; with `cancel`, every second wait is cancelled before it begins."""
+    """Receive all events; with `cancel`, cancel every second receive before it begins."""
     found: list[Any] = []
     while True:
         try:
@@ -39,12 +39,12 @@ def raws(events: list[Any]) -> list[Any]:
     return [event.raw for event in events]
 
 
-async def test_subscribing_makes_no_event_and_each_received_event_is_a_step(
+async def test_a_replay_decodes_no_event_before_it_is_received(
     nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = client_over(await serve(nursery, LONG))
     async with client, client.chat.completions.stream(**CHAT) as stream:
-        early = stream.subscribe(1000, replay=True)  # so that everything is kept
+        early = stream.subscribe(1000, replay=True)  # keeps the whole body for replays
         mine = [event async for event in stream]
         pulled: list[object] = []
         pull = Decoder.next_event
@@ -62,7 +62,7 @@ async def test_subscribing_makes_no_event_and_each_received_event_is_a_step(
 
 @pytest.mark.parametrize("cancel", [False, True])
 @pytest.mark.parametrize("before", [0, 1, 31, 150, 182])
-async def test_a_replay_and_the_live_events_are_each_event_once(
+async def test_a_replay_followed_by_live_events_gives_each_event_once(
     nursery: trio.Nursery, autojump_clock: object, before: int, cancel: bool
 ) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat(TEXT, pace=0.01)))
@@ -85,21 +85,21 @@ async def test_a_replay_and_the_live_events_are_each_event_once(
 
 @pytest.mark.parametrize("cancel", [False, True])
 @pytest.mark.parametrize("read_first", [0, 1, 3, 40])
-async def test_a_replay_of_a_race_winner_is_each_event_once(
+async def test_a_replay_of_a_race_winner_gives_each_event_once(
     nursery: trio.Nursery, autojump_clock: object, read_first: int, cancel: bool
 ) -> None:
     client, _ = client_over(await serve(nursery, LONG))
     async with client, client.race([client.chat.completions.call(**CHAT)]) as stream:
         mine = [await anext(stream) for _ in range(read_first)]
         late = stream.subscribe(1000, replay=True)
-        begun = [await anext(late)] if read_first else []  # a part of it is made, and then more is read
+        begun = [await anext(late)] if read_first else []  # the replay begins before the rest is read
         mine += [event async for event in stream]
         assert raws(begun + await collect(late, cancel=cancel)) == raws(mine)
 
 
 @pytest.mark.parametrize("back", [0, 1, 100])
 @pytest.mark.parametrize("read_first", range(len(ALL)))
-async def test_a_replay_over_connections_that_broke_is_each_event_once(
+async def test_a_replay_of_a_resumed_stream_gives_each_event_once(
     nursery: trio.Nursery, autojump_clock: object, read_first: int, back: int
 ) -> None:
     client, _ = client_over(await serve(nursery, server_that_breaks(3, 3, back=back)))
@@ -111,7 +111,7 @@ async def test_a_replay_over_connections_that_broke_is_each_event_once(
         assert raws(await collect(late, cancel=True)) == raws(mine)
 
 
-async def test_a_subscription_that_is_closed_ends_its_replay(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_closing_a_subscription_ends_its_replay(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, LONG))
     async with client, client.chat.completions.stream(**CHAT) as stream:
         for _ in range(20):
@@ -140,7 +140,7 @@ async def after(read_first: int, stream: Any, *, cancel: bool) -> list[Any]:
 
 @pytest.mark.parametrize("read_first", [5, 100])
 @pytest.mark.parametrize("cancel", [False, True])
-async def test_deltas_of_a_stream_that_was_read_ahead_catch_up_in_steps(
+async def test_deltas_of_a_background_stream_include_events_read_before(
     nursery: trio.Nursery, autojump_clock: object, read_first: int, cancel: bool
 ) -> None:
     client, _ = client_over(await serve(nursery, LONG))

@@ -1,4 +1,4 @@
-"""Resuming a background response: each sequence number exactly once, whatever the server repeats or leaves out."""
+"""Resuming a background response: each event is delivered once, even if the server repeats or omits events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def read(client: TrioOpenAI, **options: Any) -> tuple[list[int], Any]:
 @pytest.mark.parametrize("fault", [Cut(), Reset()], ids=["cut", "reset"])
 @pytest.mark.parametrize("back", [0, 1, 100], ids=["exactly", "one too early", "from the beginning"])
 @pytest.mark.parametrize("cut", range(1, len(ALL)))
-async def test_each_sequence_number_once(
+async def test_a_resumed_stream_delivers_each_sequence_number_once(
     nursery: trio.Nursery, autojump_clock: object, cut: int, back: int, fault: Any
 ) -> None:
     server = await serve(nursery, server_that_breaks(cut, fault=fault, back=back))
@@ -51,7 +51,9 @@ async def test_each_sequence_number_once(
         assert transport.statistics().active == 0
 
 
-async def test_it_is_resumed_as_often_as_it_gets_further(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_progress_resets_the_retry_limit_of_a_resumed_stream(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     server = await serve(nursery, server_that_breaks(*[1] * 9))
     client, _ = client_over(server, max_retries=1)
     async with client:
@@ -61,9 +63,7 @@ async def test_it_is_resumed_as_often_as_it_gets_further(nursery: trio.Nursery, 
         assert stream.timings.retries == 9
 
 
-async def test_it_gives_up_by_the_retry_policy_when_it_gets_no_further(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_resuming_without_progress_stops_after_max_retries(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, server_that_breaks(3, *[0] * 100))
     client, transport = client_over(server, max_retries=2)
     async with client:
@@ -74,9 +74,7 @@ async def test_it_gives_up_by_the_retry_policy_when_it_gets_no_further(
         assert transport.statistics().active == 0
 
 
-async def test_a_resume_that_is_refused_ends_the_stream_with_what_there_is(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_a_refused_resume_raises_with_the_partial_response(nursery: trio.Nursery, autojump_clock: object) -> None:
     def script(request: RecordedRequest) -> Reply:
         return Reply.error(404, "gone") if request.method == "GET" else Reply.sse(*ALL[:4], Cut())
 
@@ -87,7 +85,7 @@ async def test_a_resume_that_is_refused_ends_the_stream_with_what_there_is(
         assert caught.value.partial.output[0].content[0].text == "".join(WORDS[:2])
 
 
-async def test_a_hole_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_missing_sequence_number_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, lambda request: Reply.sse(*ALL[:3], *ALL[4:], done=False))
     client, _ = client_over(server)
     async with client:
@@ -95,7 +93,7 @@ async def test_a_hole_is_an_error(nursery: trio.Nursery, autojump_clock: object)
             await read(client)
 
 
-async def test_a_silent_connection_is_taken_up_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_stream_is_resumed_after_the_idle_deadline(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, server_that_breaks(4, fault=Stall()))
     client, _ = client_over(server)
     async with client:
@@ -105,7 +103,7 @@ async def test_a_silent_connection_is_taken_up_again(nursery: trio.Nursery, auto
         assert stream.timings.longest_gap == pytest.approx(5.5, abs=0.2)
 
 
-async def test_total_goes_on_through_it(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_the_total_deadline_includes_resumes(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, server_that_breaks(*[2] * 3, fault=Stall()))
     client, _ = client_over(server)
     async with client:
@@ -114,7 +112,7 @@ async def test_total_goes_on_through_it(nursery: trio.Nursery, autojump_clock: o
         assert caught.value.phase == "total"
 
 
-async def test_without_resume_a_break_is_an_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_broken_connection_is_an_error_without_resume(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, server_that_breaks(4))
     client, _ = client_over(server)
     async with client:
@@ -143,10 +141,10 @@ async def test_cancelling_the_pause_before_a_resume_returns_at_once(
         assert transport.statistics().active == 0
 
 
-async def test_steps_that_are_each_cancelled_before_it_is_due_are_one_attempt(
+async def test_cancelled_reads_before_a_resume_cause_only_one_attempt(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """A run of tools cancels its step whenever a tool has something to report."""
+    """Check that waiting for the next attempt continues over cancelled reads, as `run_tools` makes them."""
     server = await serve(nursery, server_that_breaks(3))
     client, _ = client_over(server)
     numbers: list[int] = []
@@ -162,7 +160,9 @@ async def test_steps_that_are_each_cancelled_before_it_is_due_are_one_attempt(
         assert len(server.requests) == 2
 
 
-async def test_subscribers_and_replay_see_nothing_of_it(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_subscribers_and_replays_get_each_event_of_a_resumed_stream_once(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     client, _ = client_over(await serve(nursery, server_that_breaks(3, 3, back=1)))
     async with client, client.responses.stream(**ASK, resume=True) as stream:
         subscription = stream.subscribe(100)
@@ -171,9 +171,7 @@ async def test_subscribers_and_replay_see_nothing_of_it(nursery: trio.Nursery, a
         assert [event async for event in stream.subscribe(replay=True)] == mine
 
 
-async def test_a_server_that_does_not_number_its_events_is_not_resumed(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_a_stream_without_sequence_numbers_is_not_resumed(nursery: trio.Nursery, autojump_clock: object) -> None:
     plain = [{name: value for name, value in event.items() if name != "sequence_number"} for event in ALL]
     server = await serve(nursery, lambda _: Reply.sse(*plain[:4], Cut()))
     client, _ = client_over(server)
@@ -185,15 +183,15 @@ async def test_a_server_that_does_not_number_its_events_is_not_resumed(
 
 
 KEEPALIVE: dict[str, Any] = {"type": "keepalive"}
-ODD_NUMBERS = [None, True, 1.0, "3", [2], {}]  # none of them is a sequence number
+ODD_NUMBERS = [None, True, 1.0, "3", [2], {}]  # values that are not valid sequence numbers
 
 
 @pytest.mark.parametrize("at", [0, 1, 3])
 @pytest.mark.parametrize("back", [0, 2, 100])
-async def test_events_without_a_number_are_passed_on_and_the_cursor_stays(
+async def test_events_without_a_sequence_number_do_not_move_the_resume_position(
     nursery: trio.Nursery, autojump_clock: object, at: int, back: int
 ) -> None:
-    """A keep-alive anywhere, in each connection: numbered events still come once, and the stream is still resumed."""
+    """Check that a keep-alive on each connection is delivered and does not affect the resume position."""
     answer = server_that_breaks(3, 4, back=back)
 
     def script(request: RecordedRequest) -> Reply:
@@ -212,7 +210,7 @@ async def test_events_without_a_number_are_passed_on_and_the_cursor_stays(
 
 
 @pytest.mark.parametrize("odd", ODD_NUMBERS, ids=repr)
-async def test_a_number_of_the_wrong_type_is_no_number(
+async def test_a_sequence_number_of_the_wrong_type_is_ignored(
     nursery: trio.Nursery, autojump_clock: object, odd: object
 ) -> None:
     event = {"type": "response.in_progress", "sequence_number": odd}
@@ -222,13 +220,15 @@ async def test_a_number_of_the_wrong_type_is_no_number(
 
     client, _ = client_over(await serve(nursery, script))
     async with client, client.responses.stream(**ASK, resume=True) as stream:
-        raws = [one.raw async for one in stream]
+        raws = [received.raw async for received in stream]
         assert [raw["sequence_number"] for raw in raws if raw != event] == list(range(len(ALL)))
         assert raws.count(event) == 2
 
 
-async def test_events_without_a_number_are_no_progress(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """A server that sends a keep-alive and breaks, again and again, is given up like one that sends nothing."""
+async def test_events_without_a_sequence_number_do_not_count_as_progress(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """Check that keep-alives do not reset the retry limit of a connection that breaks again and again."""
 
     def script(request: RecordedRequest) -> Reply:
         return Reply.sse(KEEPALIVE, Cut()) if request.method == "GET" else Reply.sse(*ALL[:3], Cut())
@@ -255,13 +255,13 @@ async def test_events_without_a_number_are_no_progress(nursery: trio.Nursery, au
         ("a b?c#d%e\r\n", "a%20b%3Fc%23d%25e%0D%0A"),
     ],
 )
-async def test_the_servers_id_is_quoted_in_the_path_of_a_resume(
+async def test_the_response_id_is_quoted_in_the_path_of_a_resume(
     nursery: trio.Nursery, autojump_clock: object, response_id: str, quoted: str
 ) -> None:
     first = {**ALL[0], "response": {**ALL[0]["response"], "id": response_id}}
 
     def script(request: RecordedRequest) -> Reply:
-        begin = [json.dumps(first), ALL[1], Cut()]  # half a character can only be written as an escape
+        begin = [json.dumps(first), ALL[1], Cut()]  # a lone surrogate can only be sent as a JSON escape
         return Reply.sse(*ALL[2:], done=False) if request.method == "GET" else Reply.sse(*begin)
 
     server = await serve(nursery, script)
@@ -272,7 +272,7 @@ async def test_the_servers_id_is_quoted_in_the_path_of_a_resume(
     assert server.requests[1].target.partition("?")[0] == f"/v1/responses/{quoted}"
 
 
-async def test_an_id_with_half_a_character_never_crashes_a_request(nursery: trio.Nursery) -> None:
+async def test_a_lone_surrogate_in_an_id_is_replaced_in_the_path(nursery: trio.Nursery) -> None:
     server = await serve(nursery, lambda _: Reply.json({"id": "x", "object": "response", "output": [], "data": []}))
     client, _ = client_over(server)
     name = "r/\ud83d\u00e9"
@@ -293,7 +293,7 @@ async def test_an_id_with_half_a_character_never_crashes_a_request(nursery: trio
     ]
 
 
-async def test_start_stream_resumes_too(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_start_stream_resumes_a_broken_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, server_that_breaks(4)))
     async with client, trio.open_nursery() as streams:
         stream = await client.responses.start_stream(streams, **ASK, resume=True)
@@ -302,8 +302,8 @@ async def test_start_stream_resumes_too(nursery: trio.Nursery, autojump_clock: o
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=6), st.integers(0, 5), st.integers(1, 2000))
-def test_whatever_breaks_wherever(cuts: list[int], back: int, slice_size: int) -> None:
-    """Cut in the middle of events too."""
+def test_a_stream_that_breaks_anywhere_is_resumed_without_loss(cuts: list[int], back: int, slice_size: int) -> None:
+    """Check random breaks, repeated events and slice sizes; a slice may split an event."""
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:

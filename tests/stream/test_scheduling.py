@@ -1,4 +1,4 @@
-"""Promise 7: a step is a checkpoint, a burst never holds the scheduler for long, a cancelled step loses nothing."""
+"""Promise 7: every step is a checkpoint, bursts do not block the scheduler, and cancelled steps lose no event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def numbered(count: int, *, pace: float = 0.0) -> Reply:
 
 
 def burst(count: int) -> Reply:
-    """Events that arrive in one piece."""
+    """Return a reply whose events arrive in one piece."""
     body = b"".join(step for step in numbered(count).body if isinstance(step, bytes))
     return Reply(200, {"content-type": "text/event-stream"}, body)
 
@@ -49,11 +49,11 @@ async def test_a_burst_of_buffered_events_lets_other_tasks_run(nursery: trio.Nur
         elapsed = time.perf_counter() - before
         running = False
     assert turns > 10
-    assert elapsed / turns < 0.05, "a turn for the others about every millisecond, with room for a busy machine"
+    assert elapsed / turns < 0.05, "other tasks run about every millisecond; the limit leaves room for a busy machine"
 
 
-async def test_the_longest_step_in_a_burst_is_short(nursery: trio.Nursery) -> None:
-    """Events that one turn of the scheduler hands out, by count and not by the clock of a busy machine."""
+async def test_one_turn_of_the_scheduler_delivers_a_bounded_number_of_events(nursery: trio.Nursery) -> None:
+    """Count the events between two turns of the scheduler, because a clock is unreliable on a busy machine."""
     server = await serve(nursery, burst(20_000))
     client, _ = client_over(server)
 
@@ -74,7 +74,7 @@ async def test_the_longest_step_in_a_burst_is_short(nursery: trio.Nursery) -> No
             seen = seen + 1 if counting.turns == last else 1
             last, most = counting.turns, max(most, seen)
         trio.lowlevel.remove_instrument(counting)
-    assert most < 2_000, "a millisecond is a few hundred events at most"
+    assert most < 2_000, "a burst of one millisecond has a few hundred events at most"
 
 
 async def test_a_deadline_fires_in_the_middle_of_a_burst(nursery: trio.Nursery) -> None:
@@ -88,9 +88,9 @@ async def test_a_deadline_fires_in_the_middle_of_a_burst(nursery: trio.Nursery) 
             async for _ in stream:
                 seen += 1
         elapsed = time.perf_counter() - started
-        assert scope.cancelled_caught, "the stream was over before the deadline: this test needs a longer burst"
+        assert scope.cancelled_caught, "the stream ended before the deadline: use a longer burst in this test"
         assert elapsed < 0.5
-        assert (await anext(stream)).choices[0].delta.content == f"{seen + 1} ", "and no event is lost"
+        assert (await anext(stream)).choices[0].delta.content == f"{seen + 1} ", "an event was lost"
 
 
 async def test_every_step_is_a_checkpoint_for_cancellation(nursery: trio.Nursery) -> None:
@@ -110,11 +110,11 @@ async def test_every_step_is_a_checkpoint_for_cancellation(nursery: trio.Nursery
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await outcome(step)
-            assert scope.cancelled_caught, "at the end of the stream as well"
+            assert scope.cancelled_caught, "a step after the end of the stream was not a checkpoint"
 
 
 @pytest.mark.parametrize("what", ["until_done", "create", "text", "client.aclose"])
-async def test_what_is_async_is_a_checkpoint(nursery: trio.Nursery, what: str) -> None:
+async def test_async_methods_are_checkpoints(nursery: trio.Nursery, what: str) -> None:
     server = await serve(nursery, burst(5))
     client, _ = client_over(server)
     async with client:
@@ -134,7 +134,7 @@ async def test_what_is_async_is_a_checkpoint(nursery: trio.Nursery, what: str) -
             await other.aclose()
 
 
-async def test_aclose_lets_others_run_even_if_it_has_nothing_to_do(nursery: trio.Nursery) -> None:
+async def test_aclose_of_a_closed_stream_is_a_checkpoint(nursery: trio.Nursery) -> None:
     server = await serve(nursery, burst(5))
     client, _ = client_over(server)
     task = trio.lowlevel.current_task()
@@ -156,7 +156,11 @@ async def test_aclose_lets_others_run_even_if_it_has_nothing_to_do(nursery: trio
 
 
 async def read_with_interruptions(client: TrioOpenAI, step: int, *, before: bool) -> tuple[list[str], bool]:
-    """The texts of a stream whose reader is cancelled at its k-th step, once, and goes on; whether it was."""
+    """Read a stream, cancel the reader once at step number `step`, and read the rest.
+
+    Returns:
+        The texts of all events, and whether the reader had this many steps and was cancelled.
+    """
     texts: list[str] = []
     async with client.chat.completions.stream(**CHAT) as stream:
         done = False
@@ -178,7 +182,7 @@ async def read_with_interruptions(client: TrioOpenAI, step: int, *, before: bool
 
 @pytest.mark.parametrize("before", [False, True], ids=["after a step", "before a step"])
 @pytest.mark.parametrize("kind", ["paced", "burst", "sliced", "sockets"])
-async def test_a_step_cancelled_at_any_moment_loses_no_event(nursery: trio.Nursery, kind: str, before: bool) -> None:
+async def test_cancelling_the_reader_at_any_step_loses_no_event(nursery: trio.Nursery, kind: str, before: bool) -> None:
     reply = {
         "paced": numbered(8, pace=0.001),
         "burst": burst(8),
@@ -195,7 +199,9 @@ async def test_a_step_cancelled_at_any_moment_loses_no_event(nursery: trio.Nurse
             assert transport.statistics().active == 0
             if not fired:
                 break
-        assert step > (0 if kind == "burst" else 3)  # how many checkpoints a burst has depends on how fast it is
+        assert step > (
+            0 if kind == "burst" else 3
+        )  # the number of checkpoints in a burst depends on the speed of the machine
 
 
 async def test_a_reader_cancelled_before_every_event_still_gets_all_of_them(
@@ -212,9 +218,7 @@ async def test_a_reader_cancelled_before_every_event_still_gets_all_of_them(
         assert stream.snapshot.choices[0].message.content == "".join(f"{number} " for number in range(10))
 
 
-async def test_a_deadline_that_passes_while_the_reader_is_cancelled_and_comes_back_is_still_counted_right(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_the_idle_deadline_counts_only_time_spent_reading(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse({"id": "c", "choices": []}, Pause(8), {"id": "c", "choices": []}))
     client, _ = client_over(server)
     async with client, client.chat.completions.stream(**CHAT, timeout=Deadlines(idle=5)) as stream:
@@ -222,5 +226,5 @@ async def test_a_deadline_that_passes_while_the_reader_is_cancelled_and_comes_ba
         for _ in range(4):
             with trio.move_on_after(1):
                 await anext(stream)
-            await trio.sleep(1)  # in which the clock stands still, and the event arrives
+            await trio.sleep(1)  # no task reads, so the idle clock stands still while the event arrives
         assert (await anext(stream)).id == "c"

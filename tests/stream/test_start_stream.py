@@ -1,4 +1,4 @@
-"""The second door: a task in the caller's nursery reads the stream, into a bounded buffer."""
+"""`start_stream`: a task in the caller's nursery reads the stream into a bounded buffer. Also `settle`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACED = Reply.sse(*(step for word in WORDS for step in (Pause(1), chunk(word))),
 CUT = Reply.sse(*map(chunk, WORDS), Cut())
 
 
-async def test_it_reads_while_its_consumer_does_something_else(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_start_stream_reads_in_the_background(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, PACED)
     client, _ = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -39,17 +39,19 @@ async def test_it_reads_while_its_consumer_does_something_else(nursery: trio.Nur
 
 
 @pytest.mark.promise(n=6)
-async def test_the_buffer_is_bounded_and_the_server_waits(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_the_background_task_waits_if_its_buffer_is_full(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, LONG)
     client, _ = client_over(server)
     async with client, trio.open_nursery() as streams:
         stream = await client.chat.completions.start_stream(streams, **CHAT, buffer=3)
         await trio.testing.wait_all_tasks_blocked()
-        assert stream.snapshot.choices[0].message.content == "".join(WORDS[:4]), "three wait, and one more is at hand"
+        assert stream.snapshot.choices[0].message.content == "".join(WORDS[:4]), (
+            "three events are in the buffer and the task holds one more"
+        )
         assert len([event async for event in stream]) == len(WORDS) + 1
 
 
-async def test_several_in_one_nursery_without_nesting(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_one_nursery_can_hold_several_streams(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, LONG)
     client, transport = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -76,7 +78,7 @@ async def test_cancelling_the_nursery_closes_the_stream_at_once(nursery: trio.Nu
             await anext(stream)
 
 
-async def test_a_consumer_elsewhere_is_told_when_the_nursery_is_cancelled(
+async def test_cancelling_the_nursery_ends_a_consumer_in_another_nursery(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Stall()))
@@ -98,7 +100,7 @@ async def test_a_consumer_elsewhere_is_told_when_the_nursery_is_cancelled(
 
 
 @pytest.mark.parametrize("buffer", [0, 64])
-async def test_aclose_from_any_task_ends_the_task_and_frees_who_waits(
+async def test_aclose_from_any_task_ends_the_background_task_and_wakes_the_consumer(
     nursery: trio.Nursery, autojump_clock: object, buffer: int
 ) -> None:
     for reply in (Reply.sse(chunk("a"), Stall()), LONG):
@@ -120,7 +122,7 @@ async def test_aclose_from_any_task_ends_the_task_and_frees_who_waits(
             await stream.aclose()
 
 
-async def test_an_error_goes_to_the_consumer_if_there_is_one(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_an_error_is_raised_to_the_consumer(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, CUT)
     client, transport = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -137,7 +139,7 @@ async def test_an_error_goes_to_the_consumer_if_there_is_one(nursery: trio.Nurse
     assert transport.statistics().active == 0
 
 
-async def test_an_error_goes_to_the_subscribers_if_there_are_any(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_an_error_is_raised_to_the_subscribers(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, CUT)
     client, _ = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -152,7 +154,7 @@ async def test_an_error_goes_to_the_subscribers_if_there_are_any(nursery: trio.N
 
 
 @pytest.mark.promise(n=2)
-async def test_an_error_that_nobody_would_see_comes_out_of_the_nursery(
+async def test_an_error_without_a_consumer_is_raised_from_the_nursery(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, CUT)
@@ -165,7 +167,7 @@ async def test_an_error_that_nobody_would_see_comes_out_of_the_nursery(
         assert transport.statistics().active == 0
 
 
-async def test_an_error_before_the_stream_comes_out_of_the_call_bare(
+async def test_an_error_before_the_stream_begins_is_raised_from_the_call_without_a_group(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, Reply.error(400, "no"))
@@ -175,7 +177,7 @@ async def test_an_error_before_the_stream_comes_out_of_the_call_bare(
             await client.chat.completions.start_stream(streams, **CHAT)
 
 
-async def test_subscribers_alone_are_not_held_up_by_a_buffer_that_nobody_reads(
+async def test_subscribers_are_not_blocked_by_a_full_buffer_without_a_consumer(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, LONG)
@@ -184,7 +186,7 @@ async def test_subscribers_alone_are_not_held_up_by_a_buffer_that_nobody_reads(
         for late in (False, True):
             stream = await client.chat.completions.start_stream(streams, **CHAT, buffer=2)
             if late:
-                await trio.testing.wait_all_tasks_blocked()  # the task waits for room by now
+                await trio.testing.wait_all_tasks_blocked()  # now the background task waits for room in the buffer
             subscription = stream.subscribe(replay=True)
             assert len([event async for event in subscription]) == len(WORDS) + 1
             with pytest.raises(RuntimeError, match="left to its subscribers"):
@@ -192,7 +194,7 @@ async def test_subscribers_alone_are_not_held_up_by_a_buffer_that_nobody_reads(
             assert (await stream.get_final_completion()).choices[0].message.content == TEXT
 
 
-async def test_two_consumers_get_busy_resource_error(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_a_second_consumer_gets_busy_resource_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(Stall()))
     client, _ = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -204,7 +206,7 @@ async def test_two_consumers_get_busy_resource_error(nursery: trio.Nursery, auto
         streams.cancel_scope.cancel()
 
 
-async def test_a_nursery_that_has_been_left_is_refused_and_nothing_leaks(
+async def test_a_closed_nursery_is_refused_and_no_connection_leaks(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, LONG)
@@ -219,7 +221,7 @@ async def test_a_nursery_that_has_been_left_is_refused_and_nothing_leaks(
             await client.chat.completions.start_stream(streams, **CHAT, buffer=-1)
 
 
-async def test_responses_too(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_start_stream_works_for_responses(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.response("Hello there."))
     client, _ = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -228,7 +230,7 @@ async def test_responses_too(nursery: trio.Nursery, autojump_clock: object) -> N
         assert (await stream.get_final_response()).status == "completed"
 
 
-# settle
+# ------------------------------------------------------------------------------------------------------ settle
 
 
 USAGE = {"id": "c", "choices": [], "usage": {"total_tokens": 9, "prompt_tokens": 4, "completion_tokens": 5}}
@@ -236,7 +238,7 @@ SETTLING = Reply.sse(chunk("a"), chunk("b"), Pause(1), chunk("c", finish_reason=
 
 
 @pytest.mark.parametrize("door", ["create", "start_stream"])
-async def test_settle_reads_on_for_the_usage_and_delivers_nothing(
+async def test_settle_reads_the_usage_and_delivers_no_event(
     nursery: trio.Nursery, autojump_clock: object, door: str
 ) -> None:
     server = await serve(nursery, SETTLING)
@@ -255,11 +257,13 @@ async def test_settle_reads_on_for_the_usage_and_delivers_nothing(
         assert stream.snapshot.choices[0].message.content == "abc"
         assert subscription.statistics().buffered <= 2
         assert transport.statistics().active == 0
-        assert transport.statistics().idle == 1, "a stream that was read to its end keeps its connection"
+        assert transport.statistics().idle == 1, "a stream that was read to its end returns its connection to the pool"
 
 
 @pytest.mark.parametrize("door", ["create", "start_stream"])
-async def test_settle_gives_up_in_time(nursery: trio.Nursery, autojump_clock: object, door: str) -> None:
+async def test_settle_closes_the_stream_after_its_time_limit(
+    nursery: trio.Nursery, autojump_clock: object, door: str
+) -> None:
     server = await serve(nursery, Reply.sse(chunk("a"), Stall()))
     client, transport = client_over(server)
     async with client, trio.open_nursery() as streams:
@@ -277,7 +281,7 @@ async def test_settle_gives_up_in_time(nursery: trio.Nursery, autojump_clock: ob
             await anext(stream)
 
 
-async def test_settle_makes_no_new_attempt_and_raises_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_settle_neither_retries_nor_raises(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.sse(Pause(1), Cut()))
     client, _ = client_over(server)
     async with client:
@@ -287,9 +291,7 @@ async def test_settle_makes_no_new_attempt_and_raises_nothing(nursery: trio.Nurs
         assert len(server.requests) == 1
 
 
-async def test_settle_beside_a_reader_is_refused_and_changes_nothing(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_settle_is_refused_while_another_task_reads(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, SETTLING)
     client, _ = client_over(server)
     async with client, trio.open_nursery() as readers:

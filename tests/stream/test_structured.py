@@ -1,4 +1,7 @@
-"""Answers in the shape of a class, at every door: what is sent, what comes of it, and what never is an exception."""
+"""Structured outputs: `response_format` and `text_format` take a class, and answers become its instances.
+
+A model that refuses, stops early or answers with invalid JSON is a normal outcome: `parsed` is then an `Unparsed`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Step:
 
 @attrs.define
 class Answer:
-    """A sum, worked out."""
+    """A sum with its intermediate steps."""
 
     steps: list[Step]
     total: int
@@ -58,7 +61,7 @@ def pieces(text: str, size: int = 3) -> list[dict[str, Any]]:
 
 @attrs.frozen
 class Door:
-    """An endpoint, asked for a class."""
+    """An endpoint with the parameters that request an `Answer`, and what is expected of it."""
 
     of: Callable[[Any], Any]
     params: dict[str, Any]
@@ -96,7 +99,7 @@ both = pytest.mark.parametrize("door", [CHAT_DOOR, RESPONSE_DOOR], ids=["chat", 
 
 
 @both
-async def test_every_door_gives_an_object_of_the_class(nursery: trio.Nursery, door: Door) -> None:
+async def test_every_door_returns_an_instance_of_the_class(nursery: trio.Nursery, door: Door) -> None:
     server = await serve(nursery, [door.reply(TEXT)] * 4 + [door.reply(TEXT, stream=False)])
     client, _ = client_over(server)
     async with client:
@@ -127,7 +130,7 @@ async def test_every_door_gives_an_object_of_the_class(nursery: trio.Nursery, do
 
 
 @both
-async def test_a_look_at_every_event_sees_it_grow(nursery: trio.Nursery, door: Door) -> None:
+async def test_parsed_partial_grows_with_every_event(nursery: trio.Nursery, door: Door) -> None:
     client, _ = client_over(await serve(nursery, door.reply(TEXT)))
     async with client, door.of(client).stream(**door.params) as stream:
         seen: list[dict[str, Any]] = []
@@ -136,16 +139,16 @@ async def test_a_look_at_every_event_sees_it_grow(nursery: trio.Nursery, door: D
         assert not seen[0]
         assert seen[-1] == json.loads(TEXT)
         assert {"steps": [{"explanation": "two"}]} in [
-            {**one, "steps": [{key: text.strip() for key, text in step.items()} for step in one["steps"]]}
-            for one in seen
-            if one.get("steps")
+            {**partial, "steps": [{key: text.strip() for key, text in step.items()} for step in partial["steps"]]}
+            for partial in seen
+            if partial.get("steps")
         ]
-        lengths = [len(str(one)) for one in seen]
+        lengths = [len(str(partial)) for partial in seen]
         assert lengths == sorted(lengths)
 
 
 @both
-def test_a_thread_gets_the_same(door: Door) -> None:
+def test_the_sync_client_returns_an_instance_of_the_class(door: Door) -> None:
     replies = [door.reply(TEXT), door.reply(TEXT), door.reply(TEXT, stream=False)]
     with served(replies) as server, server.client() as client:
         endpoint = door.of(client)
@@ -162,11 +165,11 @@ def test_a_thread_gets_the_same(door: Door) -> None:
         assert endpoint.create(**door.params).parsed == VALUE
 
 
-# ------------------------------------------------------------------------------------------------ what is no exception
+# ----------------------------------------------------------------------------- outcomes without a parsed answer
 
 
 async def chatted(nursery: trio.Nursery, *events: Any, **more: Any) -> ParsedChatCompletionStream[Answer]:
-    """The stream of a chat, read to its end."""
+    """Return a chat stream that was read to its end."""
     client, _ = client_over(await serve(nursery, Reply.sse(*events, **more)), max_retries=0)
     async with client, client.chat.completions.stream(**CHAT, response_format=Answer) as stream:
         async for _ in stream:
@@ -174,7 +177,7 @@ async def chatted(nursery: trio.Nursery, *events: Any, **more: Any) -> ParsedCha
         return stream
 
 
-async def test_a_refusal_is_a_value(nursery: trio.Nursery) -> None:
+async def test_a_refusal_gives_unparsed(nursery: trio.Nursery) -> None:
     events = [chunk({"role": "assistant", "content": None, "refusal": ""}), chunk({"refusal": "I will "})]
     stream = await chatted(nursery, *events, chunk({"refusal": "not."}), chunk({}, "stop"))
     assert stream.parsed == Unparsed("refusal", "", "I will not.")
@@ -182,14 +185,14 @@ async def test_a_refusal_is_a_value(nursery: trio.Nursery) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-async def test_a_stop_at_a_limit_is_a_value(nursery: trio.Nursery, reason: Any) -> None:
+async def test_an_answer_stopped_by_a_limit_gives_unparsed(nursery: trio.Nursery, reason: Any) -> None:
     stream = await chatted(nursery, *pieces(TEXT[:-5]), chunk({}, reason))
     assert stream.parsed == Unparsed(reason, TEXT[:-5])
     assert stream.parsed_partial["steps"] == [{"explanation": "two é", "result": "2"}]
 
 
 @pytest.mark.parametrize("text", ["Certainly.", f"Here: {TEXT}", f"{TEXT} Anything else?", TEXT.replace("7", '"7"')])
-async def test_an_answer_that_does_not_fit_is_a_value(nursery: trio.Nursery, text: str) -> None:
+async def test_an_invalid_answer_gives_unparsed(nursery: trio.Nursery, text: str) -> None:
     stream = await chatted(nursery, *pieces(text), chunk({}, "stop"))
     parsed = stream.parsed
     assert isinstance(parsed, Unparsed)
@@ -212,38 +215,38 @@ async def test_one_markdown_fence_around_the_json_is_accepted(nursery: trio.Nurs
 
 
 @pytest.mark.parametrize("text", NO_FENCES)
-def test_text_outside_of_a_fence_and_second_fences_are_not_accepted(text: str) -> None:
+def test_text_around_a_markdown_fence_and_second_fences_are_refused(text: str) -> None:
     parsed = answer_format(Answer).judge(Said(text.replace("%s", TEXT)))
     assert isinstance(parsed, Unparsed)
     assert parsed.reason == "invalid"
     assert parsed.text == text.replace("%s", TEXT)
 
 
-async def test_a_call_of_a_tool_is_no_answer(nursery: trio.Nursery) -> None:
+async def test_a_tool_call_without_text_gives_unparsed(nursery: trio.Nursery) -> None:
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     stream = await chatted(nursery, chunk({"tool_calls": [call]}), chunk({}, "tool_calls"))
     assert stream.parsed == Unparsed("no_text")
 
 
-async def test_characters_may_be_cut_anywhere(nursery: trio.Nursery) -> None:
+async def test_an_answer_split_inside_an_escape_or_character_is_parsed(nursery: trio.Nursery) -> None:
     text = json.dumps({"steps": [{"explanation": "\U0001f600", "result": "\u00e9"}], "total": 1})
     assert "\\ud83d\\ude00" in text
     stream = await chatted(nursery, *pieces(text, 1), chunk({}, "stop"))
     assert stream.parsed == Answer([Step("\U0001f600", "\u00e9")], 1)
     halves = [text.partition("\\ud83d\\ude00")[0], "\ud83d", "\ude00", text.partition("\\ud83d\\ude00")[2]]
-    raw = [json.dumps(chunk({"content": half})) for half in halves]  # with half a pair in each event
+    raw = [json.dumps(chunk({"content": half})) for half in halves]  # each event has one half of the surrogate pair
     stream = await chatted(nursery, *raw, chunk({}, "stop"))
     assert stream.parsed == Answer([Step("\U0001f600", "\u00e9")], 1)
     assert stream.parsed_partial["steps"] == [{"explanation": "\U0001f600", "result": "\u00e9"}]
 
 
-async def test_an_end_without_a_reason_is_an_end(nursery: trio.Nursery) -> None:
+async def test_an_answer_without_a_finish_reason_is_parsed_if_the_stream_is_done(nursery: trio.Nursery) -> None:
     stream = await chatted(nursery, *pieces(TEXT))
     assert str(stream.verdict) == "done by [DONE]"
     assert stream.parsed == VALUE
 
 
-async def test_only_the_first_choice_counts(nursery: trio.Nursery) -> None:
+async def test_only_the_first_choice_is_parsed(nursery: trio.Nursery) -> None:
     other = [chunk({"content": "nonsense"}, "stop", index=1)]
     stream = await chatted(nursery, *other, *pieces(TEXT), chunk({}, "stop"))
     assert stream.parsed == VALUE
@@ -251,7 +254,7 @@ async def test_only_the_first_choice_counts(nursery: trio.Nursery) -> None:
     assert stream.parsed == Unparsed("no_text")
 
 
-async def test_a_cut_stream_is_unfinished_however_whole_its_text_looks(nursery: trio.Nursery) -> None:
+async def test_a_truncated_stream_is_unfinished_even_if_its_text_is_valid_json(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.sse(*pieces(TEXT), Cut(), done=False)), max_retries=0)
     async with client, client.chat.completions.stream(**CHAT, response_format=Answer) as stream:
         error = await outcome(stream.until_done)
@@ -261,7 +264,9 @@ async def test_a_cut_stream_is_unfinished_however_whole_its_text_looks(nursery: 
         assert stream.parsed_partial == json.loads(TEXT)
 
 
-async def test_a_stream_that_is_left_is_unfinished_and_its_part_is_kept(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_cancelled_stream_is_unfinished_and_keeps_its_partial_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with trio.open_nursery() as nursery:
         server = await serve(nursery, Reply.sse(*pieces(TEXT[:30]), Pause(1), Stall()))
         client, _ = client_over(server)
@@ -300,7 +305,9 @@ RESPONSES: list[tuple[dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize(("response", "parsed"), RESPONSES, ids=lambda value: str(value)[:40])
-async def test_how_a_response_ended_is_a_value(nursery: trio.Nursery, response: dict[str, Any], parsed: Any) -> None:
+async def test_the_status_of_a_response_decides_what_parsed_is(
+    nursery: trio.Nursery, response: dict[str, Any], parsed: Any
+) -> None:
     ended = {"type": f"response.{response['status']}", "response": response, "sequence_number": 0}
     server = await serve(nursery, [Reply.sse(ended, done=False), Reply.json(response)])
     client, _ = client_over(server)
@@ -321,7 +328,7 @@ class Bad:
 
 
 class Bare:
-    """No class of attrs."""
+    """A class that attrs does not know."""
 
 
 def refused(door: Callable[..., object], **params: Any) -> Exception:
@@ -330,8 +337,8 @@ def refused(door: Callable[..., object], **params: Any) -> Exception:
     return caught.value
 
 
-async def test_a_format_that_cannot_be_is_refused_before_anything_is_sent(nursery: trio.Nursery) -> None:
-    server = await serve(nursery, Reply.error(500, "you should not have come"))
+async def test_an_invalid_format_is_refused_before_a_request_is_sent(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.error(500, "no request was expected"))
     client, transport = client_over(server, max_retries=0)
     chat, responses = client.chat.completions, client.responses
     async with client:
@@ -368,7 +375,7 @@ async def test_a_format_that_cannot_be_is_refused_before_anything_is_sent(nurser
         assert transport.statistics().opened == 0
 
 
-async def test_other_formats_are_sent_as_they_are(nursery: trio.Nursery) -> None:
+async def test_formats_given_as_dictionaries_are_sent_unchanged(nursery: trio.Nursery) -> None:
     server = await serve(nursery, [Reply.chat(TEXT), Reply.chat(TEXT, stream=False), Reply.response(TEXT)])
     client, _ = client_over(server)
     async with client:
@@ -386,7 +393,7 @@ async def test_other_formats_are_sent_as_they_are(nursery: trio.Nursery) -> None
     ]
 
 
-async def test_other_members_of_text_go_with_the_format(nursery: trio.Nursery) -> None:
+async def test_text_options_in_extra_body_are_merged_with_the_format(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.response(TEXT, stream=False))
     client, _ = client_over(server)
     extra = {"text": {"verbosity": "low"}, "more": 1}
@@ -400,14 +407,14 @@ async def test_other_members_of_text_go_with_the_format(nursery: trio.Nursery) -
     assert extra == {"text": {"verbosity": "low"}, "more": 1}
 
 
-def test_nothing_of_it_is_imported_before_it_is_used() -> None:
+def test_importing_the_package_does_not_import_optional_json_packages() -> None:
     look = "import sys, trio_openai, trio_openai.sync; print(sorted({'msgspec', 'jiter'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 
 
-def test_a_plain_chat_pays_nothing_for_it() -> None:
-    """Neither for the packages, nor for the classes of Responses that the parsed answers stand on."""
+def test_a_plain_chat_does_not_import_the_modules_for_structured_outputs() -> None:
+    """Check that neither the optional packages nor the classes of Responses are imported."""
     program = """
 import sys, trio
 from trio_openai.testing import Reply, ScriptedServer

@@ -1,4 +1,8 @@
-"""Waiting for a subscription that nobody can serve is an error; waiting for one that somebody may serve never is."""
+"""Waiting for events of a stream that no task reads.
+
+Receiving from a subscription raises `RuntimeError` if it is certain that no other task can ever read the stream. If any
+task might still read the stream, the subscriber waits.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ async def opened(nursery: trio.Nursery) -> TrioOpenAI:
     return client
 
 
-async def test_a_subscription_that_only_this_task_could_serve_is_an_error(
+async def test_receiving_raises_if_only_this_task_could_read_the_stream(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async with await opened(nursery) as client:
@@ -32,7 +36,7 @@ async def test_a_subscription_that_only_this_task_could_serve_is_an_error(
                     pass
 
 
-async def test_the_same_after_some_events_in_a_function_of_its_own_and_with_a_replay(
+async def test_receiving_after_a_replay_raises_if_only_this_task_could_read_the_stream(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async def consume(subscription: Any, found: list[Any]) -> None:
@@ -106,7 +110,7 @@ async def weakly(reference: Any) -> None:
 
 
 @pytest.mark.parametrize("share", [by_argument, by_method, by_closure, by_list, by_view, by_bytes, by_weak_reference])
-async def test_a_subscription_that_somebody_may_serve_later_is_waited_for(
+async def test_receiving_waits_if_another_task_can_reach_the_stream(
     nursery: trio.Nursery, autojump_clock: object, share: Share
 ) -> None:
     async with await opened(nursery) as client, trio.open_nursery() as readers:
@@ -117,7 +121,7 @@ async def test_a_subscription_that_somebody_may_serve_later_is_waited_for(
     assert "".join(e.choices[0].delta.content or "" for e in events if e.choices) == "Hello there, you."
 
 
-async def test_a_variable_that_a_closure_shares_is_waited_for(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_receiving_waits_if_a_closure_can_reach_the_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     began = trio.Event()
 
     async with await opened(nursery) as client, trio.open_nursery() as readers:
@@ -127,15 +131,13 @@ async def test_a_variable_that_a_closure_shares_is_waited_for(nursery: trio.Nurs
             await trio.sleep(1)
             await stream.until_done()
 
-        readers.start_soon(read)  # before there is a stream
+        readers.start_soon(read)  # before the variable `stream` is assigned
         async with client.chat.completions.stream(**CHAT) as stream:
             began.set()
             assert len([event async for event in stream.subscribe()]) > 2
 
 
-async def test_a_stream_that_is_held_elsewhere_while_this_task_waits_is_waited_for(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_receiving_waits_if_a_container_holds_the_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     places: dict[str, Any] = {}
 
     async def read() -> None:
@@ -148,7 +150,7 @@ async def test_a_stream_that_is_held_elsewhere_while_this_task_waits_is_waited_f
             assert len([event async for event in places["stream"].subscribe()]) > 2
 
 
-async def test_a_subscriber_in_another_task_and_one_of_start_stream_are_waited_for(
+async def test_receiving_waits_in_another_task_and_for_a_background_stream(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     async def take(subscription: Any, found: list[Any]) -> None:

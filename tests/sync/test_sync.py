@@ -91,7 +91,7 @@ def test_a_response_is_streamed() -> None:
         assert client.statistics().transport.idle == 1  # type: ignore[union-attr]
 
 
-def test_settle_reads_on_for_the_usage_and_delivers_nothing() -> None:
+def test_settle_reads_the_usage_and_delivers_no_event() -> None:
     with served(answer) as server, server.client() as client:
         with client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **CHAT) as stream:
             next(stream)
