@@ -746,7 +746,7 @@ def check_odd(played: Played, least: int, what: object) -> None:
 
 
 @given(spoiled_streams(FULL_RESPONSES), st.integers(1, 300))
-def test_folding_does_not_depend_on_the_cut(events: list[Any], size: int) -> None:
+def test_the_snapshot_does_not_depend_on_how_the_body_is_split(events: list[Any], size: int) -> None:
     body = b"".join(map(sse, events))
     one, many = responses(body), responses(*(body[i : i + size] for i in range(0, len(body), size)))
     assert repr(one.snapshot.raw) == repr(many.snapshot.raw)

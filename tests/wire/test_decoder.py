@@ -1,4 +1,7 @@
-"""The decoder and the verdict: which events come, and how the stream ends, wherever it is cut."""
+"""The decoder and the verdict: which events a body gives and how the stream ends, wherever the body is truncated.
+
+Most tests play a body three ways (whole, in pieces and byte by byte), because the result must not depend on the split.
+"""
 
 from __future__ import annotations
 
@@ -71,10 +74,10 @@ RESPONSES = [
 ]
 
 
-# -------------------------------------------------------------------------------------------------------- the lifecycle
+# ---------------------------------------------------------------------------------------------------------- verdict
 
 
-def test_comments_do_not_open_it() -> None:
+def test_comments_and_empty_events_are_not_events() -> None:
     decoder: Decoder[Any] = Decoder(ChatProtocol())
     decoder.receive_data(b": OPENROUTER PROCESSING\n\nid: 1\n\nevent: ping\n\nretry: 5\n\ndata:\n\n")
     assert decoder.next_event() is NEED_DATA
@@ -154,7 +157,7 @@ ENDS: dict[str, tuple[Callable[..., Played], list[bytes], str, Verdict, str]] = 
 
 
 @pytest.mark.parametrize(("make", "pieces", "cut_by", "verdict", "phrase"), ENDS.values(), ids=ENDS.keys())
-def test_the_verdict(
+def test_the_verdict_says_how_the_stream_ended(
     make: Callable[..., Played], pieces: list[bytes], cut_by: str, verdict: Verdict, phrase: str
 ) -> None:
     for parts in (pieces, [b"".join(pieces)], [bytes([byte]) for byte in b"".join(pieces)]):
@@ -164,7 +167,7 @@ def test_the_verdict(
         assert (played.error is None) == (verdict.state == "done")
 
 
-# ------------------------------------------------------------------------------------------- cut at every byte position
+# ------------------------------------------------------------------------------------- truncated at every byte position
 
 
 def fold(protocol: Any, raws: list[Any]) -> Any:
@@ -174,7 +177,7 @@ def fold(protocol: Any, raws: list[Any]) -> Any:
 
 
 def check_prefix(played: Played, whole: Played, protocol: Any) -> None:
-    """What holds wherever a stream is cut."""
+    """Check what holds wherever a body is truncated: its events are a prefix and its partial result fits to them."""
     assert played.raws == whole.raws[: len(played.events)]
     assert played.verdict.state in ("done", "truncated")
     if played.verdict.state == "truncated":
@@ -186,10 +189,13 @@ def check_prefix(played: Played, whole: Played, protocol: Any) -> None:
 
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
-def test_a_chat_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: str) -> None:
+def test_a_chat_stream_truncated_at_any_byte_is_never_complete(cut_by: str) -> None:
     body, whole = b"".join(CHAT), chat(*CHAT)
-    finished = len(b"".join(CHAT[:3])) + len(CHAT[3].rstrip())  # where the last brace of the finish reason has come
-    boundaries = {len(b"".join(CHAT[:4])), len(b"".join(CHAT[:5]))}  # of events: nothing half is left over
+    finished = len(b"".join(CHAT[:3])) + len(CHAT[3].rstrip())  # the last brace of the event with the finish reason
+    boundaries = {
+        len(b"".join(CHAT[:4])),
+        len(b"".join(CHAT[:5])),
+    }  # positions between two events, without half an event
     for at in range(len(body) + 1):
         played = chat(body[:at], cut_by=cut_by)
         check_prefix(played, whole, ChatProtocol())
@@ -203,7 +209,7 @@ def test_a_chat_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: 
 
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("cut_by", [CLEAN, BROKEN], ids=["clean end", "broken"])
-def test_a_responses_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut_by: str) -> None:
+def test_a_responses_stream_truncated_at_any_byte_is_never_complete(cut_by: str) -> None:
     body, whole = b"".join(RESPONSES), responses(*RESPONSES)
     complete = len(body.rstrip())
     for at in range(len(body) + 1):
@@ -215,8 +221,8 @@ def test_a_responses_stream_cut_at_every_byte_is_never_taken_for_a_whole_one(cut
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n"], ids=repr)
 @pytest.mark.parametrize("stream", [CHAT, RESPONSES], ids=["chat", "responses"])
-def test_cut_at_every_byte_it_is_the_same_byte_by_byte(stream: list[bytes], line_end: bytes) -> None:
-    """What has come decides, and not how: a stream that was cut says the same whether it came whole or in bytes."""
+def test_a_truncated_stream_gives_the_same_result_whole_and_byte_by_byte(stream: list[bytes], line_end: bytes) -> None:
+    """Check that a truncated body gives the same events and verdict whole and byte by byte."""
     make = chat if stream is CHAT else responses
     body = b"".join(stream[-3:]).replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", line_end)
     for at in range(len(body) + 1):
@@ -227,7 +233,7 @@ def test_cut_at_every_byte_it_is_the_same_byte_by_byte(stream: list[bytes], line
 
 
 @pytest.mark.parametrize("at", range(16))
-def test_cut_within_the_first_line_it_is_a_cut_stream(at: int) -> None:
+def test_a_stream_truncated_in_its_first_line_is_truncated(at: int) -> None:
     body = b'data: {"id": "c1"}\n\n'
     for start in (b"", b"\xef\xbb\xbf", b"\r\n", b": ping\n\n", b"event: x\n"):
         played = chat((start + body)[:at])
@@ -238,20 +244,20 @@ def test_cut_within_the_first_line_it_is_a_cut_stream(at: int) -> None:
 @pytest.mark.parametrize(
     "head", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf", b"eve", b"i", b"re", b"retry", b"id"], ids=repr
 )
-def test_cut_within_a_field_name_or_a_byte_order_mark_it_is_a_cut_stream(head: bytes) -> None:
+def test_a_stream_truncated_in_a_field_name_or_byte_order_mark_is_truncated(head: bytes) -> None:
     assert type(chat(head).error) is StreamTruncatedError
 
 
 @pytest.mark.promise(n=4)
 @given(st.integers(0, len(b"".join(CHAT))), st.integers(1, 60), st.sampled_from([CLEAN, BROKEN]))
-def test_a_cut_stream_in_any_pieces(at: int, size: int, cut_by: str) -> None:
+def test_a_truncated_stream_gives_the_same_result_for_every_piece_size(at: int, size: int, cut_by: str) -> None:
     body = b"".join(CHAT)[:at]
     pieces = [body[i : i + size] for i in range(0, len(body), size)]
     one, many = chat(body, cut_by=cut_by), chat(*pieces, cut_by=cut_by)
     assert (one.raws, one.verdict, type(one.error)) == (many.raws, many.verdict, type(many.error))
 
 
-def test_with_two_choices_one_finish_reason_is_not_enough() -> None:
+def test_every_choice_needs_a_finish_reason() -> None:
     one, both = (
         [sse(chunk("a")), sse(chunk(finish="stop"))],
         [sse(chunk("b", index=1)), sse(chunk(finish="length", index=1))],
@@ -262,12 +268,12 @@ def test_with_two_choices_one_finish_reason_is_not_enough() -> None:
     assert chat(*one, *both, n=2).verdict == Verdict("done", "finish_reason", "stop")
 
 
-def test_the_message_of_a_cut_says_what_broke() -> None:
+def test_the_message_of_a_truncated_stream_names_the_cause() -> None:
     assert BROKEN in str(chat(CHAT[0], cut_by=BROKEN).error)
     assert "cut" in str(chat(CHAT[0]).error)
 
 
-# ------------------------------------------------------------------------------------------- the end, and what is after
+# ------------------------------------------------------------------------------------- the end and what follows it
 
 
 DONES = {
@@ -290,7 +296,7 @@ DONES = {
 
 
 @pytest.mark.parametrize("done", DONES.values(), ids=DONES.keys())
-def test_done(done: bytes) -> None:
+def test_done_ends_the_stream_in_every_spelling(done: bytes) -> None:
     for pieces in ([done], [bytes([byte]) for byte in done]):
         played = chat(CHAT[0], *pieces)
         assert played.error is None
@@ -299,49 +305,49 @@ def test_done(done: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["[DONE", "DONE", "[done]", "[ERROR]", "[]", "1", "[DONE]x", "[DONE]: ok", '"[DONE]"'])
-def test_what_is_not_done(text: str) -> None:
+def test_text_that_resembles_done_is_an_error(text: str) -> None:
     played = chat(CHAT[0], sse(text))
     assert type(played.error) is APIResponseValidationError
     assert text in str(played.error)
     assert played.error.partial.choices[0].message.content == "Hé"
 
 
-def test_after_the_terminal_event_nothing_is_delivered() -> None:
+def test_nothing_is_delivered_after_the_terminal_event() -> None:
     played = responses(*RESPONSES, RESPONSES[3], sse({"type": "error", "message": "late"}), b"data: {oops\n\n")
     assert len(played.events) == len(RESPONSES)
     assert played.error is None
     assert played.snapshot.output_text == "Hé wörld"
 
 
-def test_the_terminal_event_needs_no_end_of_the_body() -> None:
+def test_the_terminal_event_completes_the_stream_before_the_body_ends() -> None:
     played = responses(*RESPONSES, cut_by=None)
     assert played.verdict.state == "done"
     assert chat(*CHAT, cut_by=None).verdict.state == "done"
 
 
-def test_a_finish_reason_is_not_the_end_while_the_body_goes_on() -> None:
+def test_a_finish_reason_does_not_end_the_stream_before_the_body_ends() -> None:
     played = chat(*CHAT[:4], cut_by=None)
     assert played.verdict == Verdict("open", None, "stop")
 
 
-def test_the_last_event_counts_without_its_empty_line() -> None:
+def test_the_last_event_is_delivered_without_its_empty_line() -> None:
     for end in (b"", b"\n", b"\r", b"\r\n", b"\n: bye"):
         played = chat(*CHAT[:3], CHAT[3].rstrip() + end)
         assert played.verdict == Verdict("done", "finish_reason", "stop"), end
         assert len(played.events) == 3
 
 
-def test_half_a_last_event_is_a_cut_even_after_a_finish_reason() -> None:
+def test_half_an_event_after_a_finish_reason_is_a_truncated_stream() -> None:
     played = chat(*CHAT[:4], b'data: {"choices": [], "usage": {"prompt')
     assert type(played.error) is StreamTruncatedError
     assert len(played.events) == 3
 
 
-def test_a_comment_at_the_end_is_no_cut() -> None:
+def test_half_a_comment_after_a_finish_reason_is_a_complete_stream() -> None:
     assert chat(*CHAT[:4], b": bye").verdict.state == "done"
 
 
-# --------------------------------------------------------------------------------------------- what is not the protocol
+# --------------------------------------------------------------------------------------------------- invalid events
 
 
 BAD_JSON = {
@@ -367,7 +373,7 @@ BAD_JSON = {
 
 @pytest.mark.parametrize("data", BAD_JSON.values(), ids=BAD_JSON.keys())
 @pytest.mark.parametrize(("make", "stream"), [(chat, CHAT), (responses, RESPONSES)], ids=["chat", "responses"])
-def test_what_is_not_a_json_object_is_a_validation_error_after_the_good_events(
+def test_an_event_that_is_not_a_json_object_is_a_validation_error(
     make: Callable[..., Played], stream: list[bytes], data: bytes
 ) -> None:
     played = make(b"".join([stream[0], b"data: ", data, b"\n\n", stream[1]]))
@@ -378,7 +384,7 @@ def test_what_is_not_a_json_object_is_a_validation_error_after_the_good_events(
     assert len(str(played.error)) < 1000
 
 
-def test_a_validation_error_shows_what_came() -> None:
+def test_a_validation_error_quotes_the_invalid_data() -> None:
     error = chat(CHAT[0], b"data: <html>oops\n\n").error
     assert error is not None
     assert "<html>oops" in str(error)
@@ -399,7 +405,7 @@ TOLERATED = {
 
 
 @pytest.mark.parametrize(("data", "key"), TOLERATED.values(), ids=TOLERATED.keys())
-def test_odd_json_is_delivered_as_it_came(data: bytes, key: str) -> None:
+def test_unusual_json_is_delivered_unchanged(data: bytes, key: str) -> None:
     played = chat(CHAT[0], b"data: " + data + b"\n\n", DONE)
     assert played.error is None
     assert key in played.raws[1]
@@ -428,7 +434,7 @@ DEPTHS = [100, 200, 300, 500, 700, 900, 1000, 1020, 1100, 3000]
         '{"choices":[{"index":0}],"error":{"message":%s,"code":%s}}',
     ],
 )
-def test_deep_nesting_in_a_chunk_is_never_an_error_that_is_not_ours(template: str) -> None:
+def test_deep_nesting_in_a_chunk_never_raises_a_foreign_error(template: str) -> None:
     for depth, (opening, closing) in itertools.product(DEPTHS, (("[", "]"), ('{"message":', "}"))):
         deep = opening * depth + "1" + closing * depth
         played = chat(sse(chunk("Hé")), sse(template.replace("%s", deep)), DONE)
@@ -455,7 +461,7 @@ def test_deep_nesting_in_a_chunk_is_never_an_error_that_is_not_ours(template: st
         '{"type":%s}',
     ],
 )
-def test_deep_nesting_in_a_response_is_never_an_error_that_is_not_ours(template: str) -> None:
+def test_deep_nesting_in_a_response_never_raises_a_foreign_error(template: str) -> None:
     for depth, (opening, closing) in itertools.product(DEPTHS, (("[", "]"), ('{"message":', "}"))):
         deep = opening * depth + "1" + closing * depth
         played = responses(RESPONSES[0], sse(template.replace("%s", deep)), RESPONSES[3], DONE)
@@ -486,7 +492,7 @@ UNWRITABLE = [
         '{"error":{"message":[%s]}}',
     ],
 )
-def test_values_that_cannot_be_written_as_json_are_no_reason_to_crash(template: str, value: str) -> None:
+def test_values_that_cannot_be_serialized_as_json_never_raise_a_foreign_error(template: str, value: str) -> None:
     played = chat(CHAT[0], sse(template.replace("%s", value)), DONE)
     assert played.verdict.state in ("done", "failed")
     assert played.snapshot.choices[0].message.content == "Hé"
@@ -494,7 +500,7 @@ def test_values_that_cannot_be_written_as_json_are_no_reason_to_crash(template: 
 
 
 @pytest.mark.promise(n=6)
-def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> None:
+def test_an_event_over_the_limit_is_a_validation_error_with_the_partial_result() -> None:
     lifecycle: Lifecycle[Any, Any] = Lifecycle(ChatProtocol, limit=1000)
     lifecycle.receive_head()
     lifecycle.receive_data(CHAT[0] + b"data: " + b"x" * 2000)
@@ -507,7 +513,7 @@ def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> N
     assert error.partial.choices[0].message.content == "Hé"
 
 
-# ------------------------------------------------------------------------------------------- a 200 that is not a stream
+# ------------------------------------------------------------------------------------- status 200 without a stream
 
 
 @pytest.mark.parametrize(
@@ -524,7 +530,7 @@ def test_an_event_over_the_limit_is_a_validation_error_with_the_work_kept() -> N
     ],
     ids=repr,
 )
-def test_a_200_that_is_no_event_stream(body: bytes, content_type: str) -> None:
+def test_a_body_that_is_not_an_event_stream_is_a_validation_error(body: bytes, content_type: str) -> None:
     for pieces in ([body], [body[:3], body[3:]]):
         played = chat(*pieces, content_type=content_type)
         assert type(played.error) is APIResponseValidationError
@@ -545,7 +551,7 @@ def test_a_200_that_is_no_event_stream(body: bytes, content_type: str) -> None:
     ],
     ids=repr,
 )
-def test_an_error_object_at_200(body: bytes, message: str) -> None:
+def test_an_error_object_with_status_200_is_an_api_error(body: bytes, message: str) -> None:
     played = chat(body, content_type="application/json")
     assert type(played.error) is APIError
     assert played.error.message == message
@@ -555,7 +561,7 @@ def test_an_error_object_at_200(body: bytes, message: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"\n\n", b": ping\n\n", b"event: ping\n\nid: 7\n\nretry: 5\n\n", b"data:\n\n"], ids=repr
 )
-def test_a_200_with_nothing_in_it(body: bytes) -> None:
+def test_a_body_without_events_is_a_truncated_stream(body: bytes) -> None:
     played = chat(body)
     assert type(played.error) is StreamTruncatedError
     assert played.verdict == Verdict("truncated")
@@ -580,11 +586,11 @@ CHAT_ERRORS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("error", CHAT_ERRORS.values(), ids=CHAT_ERRORS.keys())
-def test_an_error_in_a_chat_stream(error: bytes) -> None:
+def test_an_error_in_a_chat_stream_ends_it_with_the_partial_result(error: bytes) -> None:
     for pieces in ([CHAT[0] + error], [CHAT[0], *(bytes([byte]) for byte in error)], [CHAT[0], error, *CHAT[1:]]):
         played = chat(*pieces)
         if pieces[-1] == DONE and not error.endswith(b"\n\n"):
-            continue  # what was the last event is another one now
+            continue  # this event is only valid as the last event of a body
         assert type(played.error) is APIError
         assert "overloaded" in played.error.message
         assert (played.error.code, played.error.type, played.error.param) == ("busy", "server_error", "n")
@@ -604,7 +610,7 @@ def test_an_error_in_a_chat_stream(error: bytes) -> None:
     ],
     ids=repr,
 )
-def test_an_error_in_odd_words(said: Any, message: str, code: Any) -> None:
+def test_errors_of_unusual_shape_give_their_message_and_code(said: Any, message: str, code: Any) -> None:
     error = chat(CHAT[0], sse(said)).error
     assert type(error) is APIError
     assert (error.message, error.code) == (message, code)
@@ -612,13 +618,13 @@ def test_an_error_in_odd_words(said: Any, message: str, code: Any) -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, "", False, 0, {}, []], ids=repr)
-def test_an_error_that_is_none(nothing: Any) -> None:
+def test_an_empty_error_field_is_ignored(nothing: Any) -> None:
     played = chat(sse(chunk("Hé", error=nothing)), DONE)
     assert played.error is None
     assert len(played.events) == 1
 
 
-def test_an_error_beside_choices_is_delivered_first_and_raised_then() -> None:
+def test_a_chunk_with_choices_and_an_error_is_delivered_before_the_error_is_raised() -> None:
     both = chunk("!", finish="error", error={"code": 502, "message": "provider went away"})
     for more in ([], [DONE], [sse(chunk("more")), DONE]):
         played = chat(sse(chunk("Hé")), sse(both), *more)
@@ -629,7 +635,7 @@ def test_an_error_beside_choices_is_delivered_first_and_raised_then() -> None:
         assert played.verdict == Verdict("failed", None, "error")
 
 
-def test_an_error_that_comes_first_has_no_partial() -> None:
+def test_an_error_before_the_first_event_has_no_partial_result() -> None:
     error = chat(sse(NESTED)).error
     assert error is not None
     assert error.partial is None
@@ -650,7 +656,7 @@ RESPONSE_ERRORS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("error", RESPONSE_ERRORS.values(), ids=RESPONSE_ERRORS.keys())
 @pytest.mark.parametrize("end", [b"", DONE], ids=["the end", "[DONE]"])
-def test_an_error_in_a_responses_stream(error: bytes, end: bytes) -> None:
+def test_an_error_in_a_responses_stream_ends_it_with_the_partial_result(error: bytes, end: bytes) -> None:
     played = responses(*RESPONSES[:4], error, end)
     assert type(played.error) is APIError
     assert "overloaded" in played.error.message
@@ -666,7 +672,7 @@ FAILED = {
 }
 
 
-def test_an_error_event_and_then_response_failed_is_the_failed_response() -> None:
+def test_an_error_event_followed_by_response_failed_is_a_failed_response() -> None:
     played = responses(*RESPONSES[:4], RESPONSE_ERRORS["nested, as OpenAI sends it"], sse(FAILED), DONE)
     assert played.error is None
     assert [event.type for event in played.events][-2:] == ["error", "response.failed"]
@@ -680,15 +686,15 @@ def test_an_error_event_and_then_response_failed_is_the_failed_response() -> Non
     assert failure.partial.output_text == "Hé"
 
 
-def test_an_error_event_that_comes_first_is_raised_at_once() -> None:
-    """So the request may go out once more: nothing has been handed over."""
+def test_an_error_event_before_any_other_event_is_raised_at_once() -> None:
+    """Check that the error can be retried, because no event was delivered before it."""
     played = responses(RESPONSE_ERRORS["nested, as OpenAI sends it"], sse(FAILED))
     assert type(played.error) is APIError
     assert played.events == []
     assert played.decoder.events == 0
 
 
-def test_what_breaks_after_a_reported_error_does_not_hide_it() -> None:
+def test_a_broken_connection_does_not_hide_an_error_reported_before() -> None:
     played = responses(*RESPONSES[:4], RESPONSE_ERRORS["flat, as documented"], cut_by=BROKEN)
     assert type(played.error) is APIError
     assert played.error.message == "overloaded"
@@ -696,7 +702,7 @@ def test_what_breaks_after_a_reported_error_does_not_hide_it() -> None:
     assert played.decoder.fail(APIConnectionError("gone")).message == "overloaded"
 
 
-def test_a_failed_response_without_a_reason_says_so() -> None:
+def test_a_failed_response_without_a_reason_has_a_message() -> None:
     for response in ({"status": "failed"}, {"status": "failed", "error": None}, {"status": "failed", "error": {}}):
         failure = responses(RESPONSES[0], sse({"type": "response.failed", "response": response})).protocol.failure()
         assert failure is not None
@@ -704,42 +710,42 @@ def test_a_failed_response_without_a_reason_says_so() -> None:
 
 
 @pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.cancelled"])
-def test_only_a_failed_response_is_a_failure(kind: str) -> None:
+def test_completed_incomplete_and_cancelled_responses_are_not_failures(kind: str) -> None:
     played = responses(RESPONSES[0], sse({"type": kind, "response": {"status": kind[9:]}}))
     assert played.verdict == Verdict("done", "terminal_event", kind)
     assert played.protocol.failure() is None
 
 
-def test_a_type_that_only_the_name_of_the_message_says() -> None:
+def test_the_sse_event_name_replaces_a_missing_type() -> None:
     raw = {k: v for k, v in COMPLETED.items() if k != "type"}
     played = responses(RESPONSES[0], sse(raw, "response.completed"))
     assert played.verdict == Verdict("done", "terminal_event", "response.completed")
     assert played.events[-1].type == "response.completed"
 
 
-# ------------------------------------------------------------------------------------------------------ any JSON at all
+# ------------------------------------------------------------------------------------------------ random JSON and bytes
 
 
 @pytest.mark.promise(n=3)
 @given(spoiled_streams(FULL_CHAT), st.integers(1, 2))
-def test_any_json_in_any_field_of_a_chunk_is_no_reason_to_crash(chunks: list[Any], n: int) -> None:
+def test_random_json_in_a_chunk_never_raises_a_foreign_error(chunks: list[Any], n: int) -> None:
     check_any(chat(*map(sse, chunks), n=n), chunks)
 
 
 @pytest.mark.promise(n=3)
 @given(spoiled_streams(FULL_RESPONSES))
-def test_any_json_in_any_field_of_an_event_is_no_reason_to_crash(events: list[Any]) -> None:
+def test_random_json_in_a_response_event_never_raises_a_foreign_error(events: list[Any]) -> None:
     check_any(responses(*map(sse, events)), events)
 
 
 @pytest.mark.promise(n=3)
 @given(st.lists(st.dictionaries(texts, any_json, max_size=4), max_size=5), st.sampled_from([chat, responses]))
-def test_any_objects_at_all_are_no_reason_to_crash(objects: list[Any], make: Callable[..., Played]) -> None:
+def test_random_objects_never_raise_a_foreign_error(objects: list[Any], make: Callable[..., Played]) -> None:
     check_any(make(*map(sse, objects)), objects)
 
 
 def check_any(played: Played, sent: list[Any]) -> None:
-    """What came out is a prefix of what was sent, the rest is an error of ours, and all of it can be looked at."""
+    """Check that the events are a prefix of what was sent, that the rest is a library error, and that repr works."""
     assert json.dumps(played.raws) == json.dumps([json.loads(json.dumps(raw)) for raw in sent[: len(played.raws)]])
     assert played.verdict.state in ("done", "truncated", "failed")
     assert (played.error is None) == (played.verdict.state == "done")
@@ -750,7 +756,7 @@ def check_any(played: Played, sent: list[Any]) -> None:
 
 @pytest.mark.promise(n=5)
 @given(spoiled_streams(FULL_CHAT), st.integers(1, 300))
-def test_folding_does_not_depend_on_the_cut(chunks: list[Any], size: int) -> None:
+def test_the_snapshot_does_not_depend_on_how_the_body_is_split(chunks: list[Any], size: int) -> None:
     body = b"".join(map(sse, chunks))
     one, many = chat(body), chat(*(body[i : i + size] for i in range(0, len(body), size)))
     assert repr(one.snapshot) == repr(many.snapshot)
@@ -761,12 +767,12 @@ def test_folding_does_not_depend_on_the_cut(chunks: list[Any], size: int) -> Non
 
 @pytest.mark.promise(n=3)
 @given(st.binary(max_size=200), st.sampled_from([chat, responses]), st.sampled_from([CLEAN, BROKEN, None]))
-def test_any_bytes_at_all_are_no_reason_to_crash(body: bytes, make: Callable[..., Played], cut_by: str | None) -> None:
+def test_random_bytes_never_raise_a_foreign_error(body: bytes, make: Callable[..., Played], cut_by: str | None) -> None:
     assert make(CHAT[0], body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")
     assert make(body, cut_by=cut_by).verdict.state in ("done", "truncated", "failed", "open")
 
 
-# A plain answer in place of a stream
+# -------------------------------------------------------------------------- a plain JSON answer instead of a stream
 
 PLAIN: dict[str, Any] = {
     "id": "c1",
@@ -781,7 +787,7 @@ PLAIN: dict[str, Any] = {
 @pytest.mark.parametrize("form", [{}, {"indent": 2}, {"separators": (",\r\n", ":\n\n")}], ids=str)
 @pytest.mark.parametrize("start", [b"", b"\n ", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", ""])
-def test_a_plain_answer_is_a_stream_with_one_event(size: int, form: Any, start: bytes, content_type: str) -> None:
+def test_a_plain_answer_is_read_as_one_event(size: int, form: Any, start: bytes, content_type: str) -> None:
     body = start + json.dumps(PLAIN, **form).encode() + b"\n"
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     played = chat(*pieces, content_type=content_type)
@@ -792,12 +798,12 @@ def test_a_plain_answer_is_a_stream_with_one_event(size: int, form: Any, start: 
     assert played.snapshot.raw == PLAIN
 
 
-def test_a_plain_answer_that_says_no_finish_reason_is_whole_all_the_same() -> None:
+def test_a_plain_answer_without_a_finish_reason_is_complete() -> None:
     choice = {"message": {"content": "Hi"}}
     assert str(chat(json.dumps({"choices": [choice]}).encode()).verdict) == "done by end_of_body"
 
 
-def test_a_plain_answer_that_was_cut_is_no_answer() -> None:
+def test_a_truncated_plain_answer_is_an_error() -> None:
     body = json.dumps(PLAIN).encode()
     assert chat(body[:-1]).events == chat(body, cut_by=BROKEN).events == []
     assert chat(body[:-1]).error is not None
@@ -812,13 +818,13 @@ def test_a_plain_answer_with_an_error_in_its_choice_fails() -> None:
     assert played.error.partial.choices[0].message.content == "Hel\nlo"
 
 
-def test_other_json_is_no_answer() -> None:
+def test_json_that_is_not_a_completion_is_a_validation_error() -> None:
     for other in ({"object": "list", "data": []}, {"choices": []}, {"choices": "x"}, {"id": "x"}, [PLAIN], "x"):
         played = chat(json.dumps(other).encode(), content_type="application/json")
         assert isinstance(played.error, APIResponseValidationError)
 
 
-def test_a_plain_legacy_completion_is_a_stream_with_one_event() -> None:
+def test_a_plain_legacy_completion_is_read_as_one_event() -> None:
     plain = {"object": "text_completion", "choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}]}
     played = Played(CompletionProtocol(), [json.dumps(plain).encode()])
     assert (played.raws, played.text, str(played.verdict)) == ([plain], "Hi", "done by finish_reason (stop)")

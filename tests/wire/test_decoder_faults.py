@@ -1,4 +1,4 @@
-"""What servers send that is not quite the protocol: the same outcome wherever it is split, in bounded steps."""
+"""Servers that deviate from the protocol: the outcome does not depend on the split, and every call is bounded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from trio_openai.errors import APIError, APIResponseValidationError, StreamTrunc
 
 pytestmark = pytest.mark.promise(n=5)
 
-# ------------------------------------------------------------------------------------- invalid UTF-8, names, last words
+# --------------------------------------------------------------- invalid UTF-8, event names, text outside of events
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_invalid_utf8_inside_an_event_is_replaced(data: bytes, text: str) -> Non
 
 @pytest.mark.parametrize("data", ["null", " null "])
 @pytest.mark.parametrize("name", ["", "ping", "message"])
-def test_null_is_skipped(data: str, name: str) -> None:
+def test_events_with_null_data_are_skipped(data: str, name: str) -> None:
     played = chat(CHAT[0], sse(data, name), DONE)
     assert played.error is None
     assert len(played.events) == 1
@@ -65,7 +65,7 @@ def test_null_is_skipped(data: str, name: str) -> None:
 
 @pytest.mark.parametrize("data", ["pong", "17:03", "12", '"text"', "<p>", "{oops"])
 @pytest.mark.parametrize(("make", "stream"), [(chat, CHAT), (responses, RESPONSES)], ids=["chat", "responses"])
-def test_what_is_no_json_object_is_skipped_under_an_unknown_name(
+def test_an_unknown_event_name_with_data_that_is_not_an_object_is_skipped(
     make: Callable[..., Played], stream: list[bytes], data: str
 ) -> None:
     played = make(sse(data, "ping"), stream[0], sse(data, "ping"), *stream[1:])
@@ -81,7 +81,7 @@ def test_what_is_no_json_object_is_skipped_under_an_unknown_name(
         (responses, RESPONSES, "response.output_text.delta"),
     ],
 )
-def test_a_broken_event_under_a_name_of_the_api_is_not_skipped(
+def test_a_known_event_name_with_invalid_json_is_a_validation_error(
     make: Callable[..., Played], stream: list[bytes], name: str
 ) -> None:
     assert type(make(stream[0], sse("{oops", name)).error) is APIResponseValidationError
@@ -101,7 +101,7 @@ def test_a_broken_event_under_a_name_of_the_api_is_not_skipped(
     ],
 )
 @pytest.mark.parametrize(("make", "stream"), [(chat, CHAT), (responses, RESPONSES)], ids=["chat", "responses"])
-def test_an_event_named_error_is_an_error_whatever_its_data(
+def test_an_event_named_error_is_an_error_with_any_data(
     make: Callable[..., Played], stream: list[bytes], data: str, message: str
 ) -> None:
     for end in (b"", DONE):
@@ -114,7 +114,7 @@ def test_an_event_named_error_is_an_error_whatever_its_data(
 
 @pytest.mark.parametrize("code", [503, "overloaded"])
 @pytest.mark.parametrize("make", [chat, responses])
-def test_an_error_in_a_list_is_the_error(make: Callable[..., Played], code: object) -> None:
+def test_an_error_inside_a_list_equals_the_plain_error(make: Callable[..., Played], code: object) -> None:
     said = {"error": {"message": "too busy", "code": code}}
     one, other = make(sse([said])).error, make(sse(said)).error
     assert one is not None
@@ -126,7 +126,7 @@ def test_an_error_in_a_list_is_the_error(make: Callable[..., Played], code: obje
 
 
 PRETTY = json.dumps({"error": {"message": "out of memory", "code": "oom"}}, indent=2).encode()
-WORDS_WITH_AN_ERROR: dict[str, bytes] = {
+TEXTS_WITH_AN_ERROR: dict[str, bytes] = {
     "over several lines": PRETTY,
     "in one line": json.dumps(json.loads(PRETTY)).encode(),
     "with empty lines in it": PRETTY.replace(b"\n", b"\n\n"),
@@ -137,10 +137,10 @@ WORDS_WITH_AN_ERROR: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("words", WORDS_WITH_AN_ERROR.values(), ids=WORDS_WITH_AN_ERROR.keys())
+@pytest.mark.parametrize("words", TEXTS_WITH_AN_ERROR.values(), ids=TEXTS_WITH_AN_ERROR.keys())
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\n" + DONE, b"\n" + DONE], ids=repr)
 @pytest.mark.parametrize(("make", "first"), [(chat, CHAT[0]), (responses, RESPONSES[0])], ids=["chat", "responses"])
-def test_an_error_that_is_no_event_is_raised_also_before_done(
+def test_an_error_object_outside_of_an_event_is_raised_even_before_done(
     make: Callable[..., Played], first: bytes, words: bytes, end: bytes
 ) -> None:
     body = first + words + end
@@ -152,7 +152,7 @@ def test_an_error_that_is_no_event_is_raised_also_before_done(
         assert len(played.events) == 1
 
 
-def test_an_event_beside_an_error_that_is_no_event_comes_first() -> None:
+def test_an_event_after_an_error_outside_of_an_event_is_delivered_first() -> None:
     played = chat(CHAT[0] + PRETTY + b"\n" + sse(chunk("!")) + DONE)
     assert [event.choices[0].delta.content for event in played.events] == ["Hé", "!"]
     assert type(played.error) is APIError
@@ -168,7 +168,7 @@ def test_an_event_beside_an_error_that_is_no_event_comes_first() -> None:
     ],
 )
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
-def test_the_last_words_of_a_server_are_quoted(words: bytes, quoted: str, end: bytes) -> None:
+def test_text_after_the_last_event_is_quoted_in_the_error(words: bytes, quoted: str, end: bytes) -> None:
     body = CHAT[0] + words + end
     for pieces in ([body], [body[at : at + 1] for at in range(len(body))]):
         for cut_by in (CLEAN, BROKEN):
@@ -178,19 +178,19 @@ def test_the_last_words_of_a_server_are_quoted(words: bytes, quoted: str, end: b
             assert cut_by in str(played.error)
 
 
-def test_words_that_an_event_follows_are_not_the_last() -> None:
+def test_text_before_another_event_is_not_quoted_in_the_error() -> None:
     for more in (CHAT[2], CHAT[2] * 40):
         assert "x-note" not in str(chat(CHAT[0] + b"x-note: hi\n\n" + more).error)
 
 
-def test_unknown_fields_change_nothing_about_a_whole_stream() -> None:
+def test_unknown_fields_do_not_change_a_complete_stream() -> None:
     plain = chat(*CHAT)
     for note in (b"x-note: hi\n", b"note\n", b'{"a": 1}\n', b"[INFO] {}\n", b'"message": "x"\n'):
         played = chat(*(note + piece for piece in CHAT), *(note + b"\n",))
         assert (played.raws, played.verdict, played.error) == (plain.raws, plain.verdict, None)
 
 
-# ------------------------------------------------------------------------- the outcome does not depend on the split
+# -------------------------------------------------------------------- the outcome does not depend on the split
 
 _names = st.sampled_from(
     ["", "", "error", " error", "ping", "message", "response.output_text.delta", "response.failed"]
@@ -244,7 +244,7 @@ def test_the_outcome_does_not_depend_on_the_split(
 
 
 @given(_bodies(), st.sampled_from([ChatProtocol, ResponseProtocol]))
-def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[bytes], make: Callable[[], Any]) -> None:
+def test_decoding_ahead_gives_the_same_events_as_one_by_one(blocks: list[bytes], make: Callable[[], Any]) -> None:
     class OneByOne(Decoder[Any]):
         _decoded_ahead = 1
 
@@ -267,8 +267,8 @@ def test_events_are_the_same_whether_decoded_ahead_or_one_by_one(blocks: list[by
     ids=repr,
 )
 @pytest.mark.parametrize("decoder_class", [Decoder, MessageDecoder])
-def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: bytes, decoder_class: type[Any]) -> None:
-    """Count the calls: none may go through more than some thousand lines."""
+def test_next_event_does_a_bounded_amount_of_work_if_there_is_no_event(unit: bytes, decoder_class: type[Any]) -> None:
+    """Count the calls of `next_event`: each may process only a few thousand lines before it returns."""
     decoder = decoder_class(ChatProtocol())
     decoder.receive_data(CHAT[0])
     assert not isinstance(decoder.next_event(), Signal)
@@ -286,7 +286,7 @@ def test_a_call_does_a_bounded_amount_of_work_where_there_is_no_event(unit: byte
 
 
 @pytest.mark.promise(n=6)
-def test_messages_that_are_no_events_do_not_pile_up() -> None:
+def test_messages_without_events_do_not_accumulate() -> None:
     decoder = MessageDecoder(ChatProtocol())
     for _ in range(50):
         decoder.receive_data(b"data: : k\n\n" * 1000)

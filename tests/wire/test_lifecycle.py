@@ -1,4 +1,7 @@
-"""The lifecycle of a stream: its table, its rules one by one, and a machine that drives it in any order."""
+"""The lifecycle of a stream: its state table, each of its rules, and a hypothesis machine that tries random orders.
+
+`AnyLife` at the end plays the server, the driver and the user in random order and checks the promises after each step.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ FINAL = {State.DONE, State.TRUNCATED, State.FAILED, State.CLOSED}
 
 
 def started(*pieces: bytes, **options: Any) -> Any:
-    """Return the lifecycle of a chat whose head has come, and these bytes of its body."""
+    """Return the lifecycle of a chat that has received its response head and these pieces of its body."""
     lifecycle: Lifecycle[Any, Any] = Lifecycle(ChatProtocol, **options)
     assert lifecycle.next() is Decision.SEND
     lifecycle.receive_head("text/event-stream", "req_1")
@@ -42,17 +45,17 @@ def text_of(event: Any) -> str:
     return event.choices[0].delta.content or ""
 
 
-# --------------------------------------------------------------------------------------------------------- the table
+# ------------------------------------------------------------------------------------------------------ state table
 
 
-def test_every_state_has_a_row_and_an_answer() -> None:
+def test_every_state_has_transitions_and_a_decision() -> None:
     assert set(module._NEXT_STATE) == set(State)
     assert set(module._ANSWERS) | module._PULLING == set(State)
     assert {state for row in module._NEXT_STATE.values() for state in row.values()} | {State.CONNECTING} == set(State)
     assert {what for row in module._NEXT_STATE.values() for what in row} == set(Input)
 
 
-def test_a_final_state_leads_to_no_other_state_except_to_hand_over_what_is_held() -> None:
+def test_a_final_state_changes_only_to_deliver_the_last_event() -> None:
     for state in FINAL:
         after = set(module._NEXT_STATE[state].values()) - {state}
         assert after == ({State.LAST} if state is State.DONE else set())
@@ -63,16 +66,16 @@ def test_every_open_state_can_be_closed() -> None:
         assert Input.CLOSE in module._NEXT_STATE[state], state
 
 
-def test_an_input_that_a_state_does_not_expect_is_an_internal_error() -> None:
+def test_an_unexpected_input_is_an_internal_error() -> None:
     lifecycle: Lifecycle[Any, Any] = Lifecycle(ChatProtocol)
     with pytest.raises(InternalError, match="connecting does not expect 'the time of the next attempt came'"):
         lifecycle.waited()
 
 
-# ------------------------------------------------------------------------------------------------- from head to end
+# ----------------------------------------------------------------------------------- from the response head to the end
 
 
-def test_a_new_stream_is_open_and_wants_its_request_sent() -> None:
+def test_a_new_stream_is_open_and_sends_its_request() -> None:
     lifecycle: Lifecycle[Any, Any] = Lifecycle(ChatProtocol)
     assert lifecycle.next() is Decision.SEND
     assert lifecycle.verdict == Verdict("open")
@@ -80,7 +83,7 @@ def test_a_new_stream_is_open_and_wants_its_request_sent() -> None:
     assert lifecycle.snapshot().choices == []
 
 
-def test_after_its_first_event_it_streams() -> None:
+def test_the_first_event_changes_the_state_to_streaming() -> None:
     lifecycle = started(ONE)
     assert lifecycle.state is State.OPENING
     assert text_of(lifecycle.next()) == "one "
@@ -89,7 +92,7 @@ def test_after_its_first_event_it_streams() -> None:
     assert lifecycle.verdict == Verdict("open")
 
 
-def test_a_complete_stream_releases_a_reusable_connection_before_it_ends() -> None:
+def test_a_complete_stream_releases_its_connection_as_reusable_before_it_ends() -> None:
     lifecycle = started(ONE, LAST, DONE)
     assert [text_of(lifecycle.next()) for _ in range(2)] == ["one ", ""]
     assert lifecycle.next() is Decision.RELEASE
@@ -99,7 +102,7 @@ def test_a_complete_stream_releases_a_reusable_connection_before_it_ends() -> No
     assert lifecycle.verdict == Verdict("done", "[DONE]", "stop")
 
 
-def test_the_event_that_ends_a_stream_is_handed_over_after_the_release() -> None:
+def test_the_terminal_event_is_delivered_after_the_connection_is_released() -> None:
     lifecycle: Any = Lifecycle(ResponseProtocol)
     lifecycle.receive_head()
     lifecycle.receive_data(sse({"type": "response.completed", "response": {"status": "completed"}}))
@@ -109,7 +112,7 @@ def test_the_event_that_ends_a_stream_is_handed_over_after_the_release() -> None
     assert lifecycle.next() is Decision.END
 
 
-def test_a_truncated_stream_fails_with_the_work_and_a_connection_that_is_not_reused() -> None:
+def test_a_truncated_stream_fails_with_a_partial_result_and_closes_its_connection() -> None:
     lifecycle = started(ONE)
     lifecycle.next()
     lifecycle.receive_end()
@@ -124,7 +127,7 @@ def test_a_truncated_stream_fails_with_the_work_and_a_connection_that_is_not_reu
 
 
 @pytest.mark.promise(n=3)
-def test_a_failure_from_outside_keeps_the_work() -> None:
+def test_an_error_of_the_connection_keeps_the_partial_result() -> None:
     lifecycle = started(ONE)
     lifecycle.next()
     lifecycle.fail(APIConnectionError("gone"))
@@ -133,13 +136,13 @@ def test_a_failure_from_outside_keeps_the_work() -> None:
     assert lifecycle.verdict == Verdict("failed")
 
 
-def test_a_failure_before_the_first_event_has_no_partial() -> None:
+def test_an_error_before_the_first_event_has_no_partial_result() -> None:
     lifecycle = started(b": ping\n\n")
     lifecycle.fail(APIConnectionError("gone"))
     assert lifecycle.error.partial is None
 
 
-def test_a_request_that_failed_is_not_sent_again() -> None:
+def test_a_request_that_failed_before_its_response_is_not_retried_by_the_lifecycle() -> None:
     lifecycle: Any = Lifecycle(ChatProtocol, policy=RetryPolicy(5))
     lifecycle.fail(APIConnectionError("refused"))
     assert lifecycle.next() is Decision.FAIL
@@ -147,7 +150,7 @@ def test_a_request_that_failed_is_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize("late", ["data", "end", "close", "failure", "settle"])
-def test_a_stream_that_has_ended_stays_as_it_is(late: str) -> None:
+def test_inputs_after_the_end_change_nothing(late: str) -> None:
     closed = chat(ONE, cut_by=None)
     closed.lifecycle.close()
     complete, failed, truncated = chat(ONE, LAST, DONE), chat(b"data: {\n\n"), chat(ONE)
@@ -171,7 +174,7 @@ def test_a_stream_that_has_ended_stays_as_it_is(late: str) -> None:
         assert lifecycle.decoder.events == events
 
 
-def test_the_same_error_is_raised_at_every_pull() -> None:
+def test_every_read_after_a_failure_raises_the_same_error() -> None:
     played = chat(ONE)
     for _ in range(2):
         with pytest.raises(StreamTruncatedError) as info:
@@ -179,7 +182,7 @@ def test_the_same_error_is_raised_at_every_pull() -> None:
         assert info.value is played.error
 
 
-def test_a_closed_stream_releases_its_connection_and_hands_over_nothing() -> None:
+def test_a_closed_stream_releases_its_connection_and_delivers_nothing() -> None:
     lifecycle = started(ONE, TWO)
     lifecycle.next()
     lifecycle.close()
@@ -190,10 +193,10 @@ def test_a_closed_stream_releases_its_connection_and_hands_over_nothing() -> Non
     assert lifecycle.verdict == Verdict("closed")
 
 
-# ------------------------------------------------------------------------------------------------- another attempt
+# -------------------------------------------------------------------------------------------------- another attempt
 
 
-def test_a_failure_before_the_first_event_is_retried_from_the_beginning() -> None:
+def test_a_connection_broken_before_the_first_event_is_retried() -> None:
     lifecycle = started(b": ping\n\n", policy=RetryPolicy(1))
     lifecycle.receive_end(cut_by="reset")
     released(lifecycle, now=100.0)
@@ -208,7 +211,7 @@ def test_a_failure_before_the_first_event_is_retried_from_the_beginning() -> Non
     assert text_of(lifecycle.next()) == "one "
 
 
-def test_after_the_first_event_nothing_is_retried() -> None:
+def test_a_connection_broken_after_the_first_event_is_not_retried() -> None:
     lifecycle = started(ONE, policy=RetryPolicy(5))
     lifecycle.next()
     lifecycle.receive_end(cut_by="reset")
@@ -216,7 +219,7 @@ def test_after_the_first_event_nothing_is_retried() -> None:
     assert lifecycle.next() is Decision.FAIL
 
 
-def test_a_failure_that_another_attempt_would_meet_too_is_final() -> None:
+def test_a_final_error_is_not_retried() -> None:
     lifecycle = started(policy=RetryPolicy(5))
     lifecycle.receive_end(cut_by="bad chunk", is_final=True)
     released(lifecycle)
@@ -245,7 +248,7 @@ def test_a_response_is_resumed_after_its_last_event() -> None:
     assert lifecycle.resumes == 1
 
 
-def test_a_stream_that_is_closed_while_it_waits_is_not_sent_again() -> None:
+def test_a_stream_closed_before_a_retry_sends_no_request() -> None:
     lifecycle = started(policy=RetryPolicy(1))
     lifecycle.receive_end(cut_by="reset")
     released(lifecycle)
@@ -254,7 +257,7 @@ def test_a_stream_that_is_closed_while_it_waits_is_not_sent_again() -> None:
     assert lifecycle.next() is Decision.CLOSED
 
 
-def test_a_response_that_arrives_after_the_stream_was_closed_is_released() -> None:
+def test_a_response_that_arrives_after_close_is_released() -> None:
     lifecycle = started(policy=RetryPolicy(1))
     lifecycle.receive_end(cut_by="reset")
     released(lifecycle)
@@ -265,7 +268,7 @@ def test_a_response_that_arrives_after_the_stream_was_closed_is_released() -> No
     assert lifecycle.next() is Decision.CLOSED
 
 
-def test_a_stream_that_is_closed_while_it_breaks_has_failed() -> None:
+def test_close_during_a_failure_keeps_the_failure() -> None:
     lifecycle = started(policy=RetryPolicy(1))
     lifecycle.fail(APITimeoutError("late"))
     lifecycle.close()
@@ -276,7 +279,7 @@ def test_a_stream_that_is_closed_while_it_breaks_has_failed() -> None:
 # ------------------------------------------------------------------------------------------ delivering and settling
 
 
-def test_a_shared_event_is_delivered_before_it_is_handed_over() -> None:
+def test_subscribers_get_an_event_before_the_reader() -> None:
     lifecycle = started(ONE, TWO)
     lifecycle.is_shared = True
     assert [lifecycle.next() for _ in range(2)] == [Decision.DELIVER] * 2
@@ -286,7 +289,7 @@ def test_a_shared_event_is_delivered_before_it_is_handed_over() -> None:
     assert text_of(lifecycle.event) == "two"
 
 
-def test_held_events_come_first_and_in_order_with_their_text() -> None:
+def test_held_events_are_delivered_first_and_in_order() -> None:
     lifecycle = started(ONE, TWO)
     events = [(lifecycle.next(), "one "), (lifecycle.next(), "two")]
     lifecycle.hold(events)
@@ -298,7 +301,7 @@ def test_held_events_come_first_and_in_order_with_their_text() -> None:
     assert lifecycle.text_delta == ""
 
 
-def test_a_complete_stream_that_is_closed_with_an_event_held_hands_it_to_nobody() -> None:
+def test_closing_a_complete_stream_drops_its_held_events() -> None:
     lifecycle = started(ONE, LAST, DONE)
     events = [(lifecycle.next(), "one "), (lifecycle.next(), "")]
     released(lifecycle)
@@ -306,10 +309,10 @@ def test_a_complete_stream_that_is_closed_with_an_event_held_hands_it_to_nobody(
     lifecycle.hold(events)
     lifecycle.close()
     assert lifecycle.next() is Decision.CLOSED
-    assert lifecycle.verdict.state == "done", "the server completed it all the same"
+    assert lifecycle.verdict.state == "done", "the verdict says how the server ended the stream"
 
 
-def test_settling_reads_to_the_end_and_retries_nothing() -> None:
+def test_settling_reads_to_the_end_without_a_retry() -> None:
     lifecycle = started(ONE, TWO, policy=RetryPolicy(5))
     lifecycle.is_shared = True
     assert lifecycle.next() is Decision.DELIVER
@@ -321,7 +324,7 @@ def test_settling_reads_to_the_end_and_retries_nothing() -> None:
     assert lifecycle.next() is Decision.FAIL
 
 
-def test_settling_a_stream_that_waits_for_another_attempt_gives_it_up() -> None:
+def test_settling_before_a_retry_ends_the_stream_with_its_error() -> None:
     lifecycle = started(policy=RetryPolicy(5))
     lifecycle.receive_end(cut_by="reset")
     released(lifecycle)
@@ -331,21 +334,21 @@ def test_settling_a_stream_that_waits_for_another_attempt_gives_it_up() -> None:
     assert lifecycle.next() is Decision.FAIL
 
 
-# ------------------------------------------------------------------------------------------------ in any order at all
+# ----------------------------------------------------------------------------------------------------- random order
 
 
 class AnyLife(RuleBasedStateMachine):
-    """Drive a lifecycle as a driver may, with any server and any user, and check the promises after each step.
+    """Drive a lifecycle with a random server and user, and check the promises after each step.
 
-    The model is a list of the events that the server sent on the connection that is open now, and how many of them have
-    been handed over. The user may ask again without carrying a decision out, as after a cancellation.
+    The model keeps the texts of the events that the server sent on the current connection and the texts that were
+    delivered. The driver may also ask again without carrying out a decision, as it does after a cancellation.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.attempts = 1
-        self.sent: list[str] = []  # the text of each event that the open connection brought
+        self.sent: list[str] = []  # the texts of the events of the current connection
         self.got: list[str] = []
         self.has_finish = self.has_done = self.body_ended = False
         self.final: tuple[Decision, object] | None = None
@@ -356,14 +359,14 @@ class AnyLife(RuleBasedStateMachine):
         trouble=st.sampled_from(["none", "a cut", "a deadline", "the user closes", "the user settles"]),
     )
     def begin(self, retries: int, reader: str, trouble: str) -> None:
-        self.trouble = trouble  # one kind for each life: otherwise nearly all lives would be short
+        self.trouble = trouble  # one kind for each run: with all kinds, most runs would end early
         self.lifecycle: Any = Lifecycle(ChatProtocol, policy=RetryPolicy(retries))
         self.lifecycle.is_shared = reader == "with subscribers"
-        self.races = reader == "a race"  # which comes before everybody else
+        self.races = reader == "a race"  # a race reads ahead before any other reader
         assert self.lifecycle.next() is Decision.SEND
         self.lifecycle.receive_head()
 
-    # What the server does.
+    # Rules of the server.
 
     @precondition(lambda self: self.reads and not self.has_finish)
     @rule(texts=st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=40), cut=st.integers(0, 200))
@@ -382,7 +385,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reads and not self.has_finish)
     @rule()
-    def server_sends_all_of_a_short_answer(self) -> None:
+    def server_sends_a_short_complete_answer(self) -> None:
         self.server_sends_events(["a", "b", "c"], 20)
         self.server_sends_a_finish_reason()
         self.server_ends_the_body()
@@ -402,16 +405,16 @@ class AnyLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reads and self.trouble == "a deadline")
     @rule()
-    def a_deadline_passes(self) -> None:
+    def deadline_fires(self) -> None:
         error = APITimeoutError("late")
-        error.phase = "connect"  # which the policy retries
+        error.phase = "connect"  # the retry policy retries this phase
         self.lifecycle.fail(error)
 
-    # What the driver does.
+    # Rules of the driver.
 
     @precondition(lambda self: not self.races)
     @rule(carry_out=st.sampled_from([True, True, True, False]), steps=st.sampled_from([1, 2, 100]))
-    def somebody_asks(self, carry_out: bool, steps: int) -> None:
+    def driver_asks(self, carry_out: bool, steps: int) -> None:
         for _ in range(steps):
             step = self.lifecycle.next()
             if not isinstance(step, Decision):
@@ -423,14 +426,14 @@ class AnyLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.races)
     @rule(most=st.integers(1, 5))
-    def a_race_reads_ahead(self, most: int) -> None:
+    def race_reads_ahead(self, most: int) -> None:
         self.races = False
         events: list[tuple[Any, str]] = []
         while len(events) < most and not isinstance(event := self.lifecycle.next(), Decision):
             events.append((event, text_of(event)))
         if self.lifecycle.state in (State.STREAMING, State.DONE):
             self.lifecycle.hold(events)
-        else:  # it failed, or was closed: then nobody reads on
+        else:  # the stream failed or was closed, so nothing is held for a reader
             self.got += [text for _, text in events]
 
     def carry_out(self, step: Decision) -> None:
@@ -439,8 +442,8 @@ class AnyLife(RuleBasedStateMachine):
             self.now += 1
             lifecycle.released(self.now, 0.0, 0.0)
         elif step is Decision.WAIT:
-            assert not self.got, "an event that was handed over is never replayed"
-            assert not self.settled, "settling sends nothing again"
+            assert not self.got, "an attempt after an event was delivered would replay it"
+            assert not self.settled, "settling must not send another request"
             assert lifecycle.retry_at >= self.now
             lifecycle.waited()
         elif step is Decision.SEND:
@@ -453,24 +456,26 @@ class AnyLife(RuleBasedStateMachine):
             self.finish(step)
 
     def take(self, event: Any) -> None:
-        assert self.final is None, "nothing follows the end"
+        assert self.final is None, "an event was delivered after the end"
         if self.lifecycle.state is not State.SETTLING and not self.settled:
             self.got.append(text_of(event))
-        assert self.got == self.sent[: len(self.got)], "each event comes once, in order"
+        assert self.got == self.sent[: len(self.got)], "an event was lost, repeated or reordered"
 
     def finish(self, step: Decision) -> None:
         lifecycle = self.lifecycle
-        assert not lifecycle.has_connection, "the connection is released before the end"
+        assert not lifecycle.has_connection, "the stream ended before its connection was released"
         now = (step, lifecycle.error if step is Decision.FAIL else None)
-        assert self.final in (None, now), "a stream ends once"
+        assert self.final in (None, now), "the stream ended twice in different ways"
         self.final = now
         if step is Decision.END:
-            assert self.has_done or (self.has_finish and self.body_ended and not self.was_cut), "it was complete"
-            assert self.settled or self.got == self.sent, "all of it was handed over"
+            assert self.has_done or (self.has_finish and self.body_ended and not self.was_cut), (
+                "a truncated stream was reported as complete"
+            )
+            assert self.settled or self.got == self.sent, "the stream ended before all events were delivered"
         elif step is Decision.FAIL and lifecycle.decoder.events:
-            assert lifecycle.error.partial is not None, "the work is kept"
+            assert lifecycle.error.partial is not None, "the error has no partial result"
 
-    # What the user does.
+    # Rules of the user.
 
     settled = False
 
@@ -490,7 +495,7 @@ class AnyLife(RuleBasedStateMachine):
     def user_subscribes(self, shared: bool) -> None:
         self.lifecycle.is_shared = shared and not self.settled
 
-    # What always holds.
+    # Invariants.
 
     @property
     def reads(self) -> bool:
