@@ -189,7 +189,7 @@ async def test_subscribers_are_not_blocked_by_a_full_buffer_without_a_consumer(
                 await trio.testing.wait_all_tasks_blocked()  # now the background task waits for room in the buffer
             subscription = stream.subscribe(replay=True)
             assert len([event async for event in subscription]) == len(WORDS) + 1
-            with pytest.raises(RuntimeError, match="left to its subscribers"):
+            with pytest.raises(RuntimeError, match="only its subscribers"):
                 await anext(stream)
             assert (await stream.get_final_completion()).choices[0].message.content == TEXT
 

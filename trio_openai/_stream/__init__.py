@@ -1,5 +1,5 @@
-"""What a program iterates: a stream, its background reader, its subscribers, and other views of the same bytes.
+"""The streams that programs iterate, their background reader, their subscribers, and other ways to look at them.
 
-May import `_http`, `_protocols` and everything below them. Start reading in `source.py`, which pulls events from a
-connection, then `stream.py`, which is what a program holds.
+May import `_http`, `_request`, `_protocols` and everything below them. Start reading in `source.py`, which drives the
+lifecycle of a stream over a connection. Then `stream.py`, which is what a program holds.
 """

@@ -1,4 +1,8 @@
-"""An answer that is bytes, such as sound, piece by piece: for a player, or for a file that need not fit into memory."""
+"""Stream an answer that is bytes, such as sound: to a player, or into a file without holding all of it in memory.
+
+There are no events here, so there is no decoder and no lifecycle. What is left of one is small: a body is complete or
+it is not, and nothing is retried after the headers.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class ByteStream(BodyOwner):
-    """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file.
+    """The bytes of an answer as they arrive. Iterate it, `read()` all of it, or write it to a file.
 
     Attributes:
-        response: the response: status and headers.
+        response: the HTTP response: its status and headers.
     """
 
     response: httpx.Response
@@ -48,13 +52,13 @@ class ByteStream(BodyOwner):
         return self
 
     async def __anext__(self) -> bytes:
-        """The next bytes.
+        """Return the next bytes.
 
         Raises:
-            StopAsyncIteration: that was all.
-            StreamTruncatedError: the connection broke before.
-            APITimeoutError: there was nothing for too long.
-            trio.ClosedResourceError: this was closed.
+            StopAsyncIteration: the answer is complete.
+            StreamTruncatedError: the connection broke before the end.
+            APITimeoutError: nothing came within the deadline `idle`.
+            trio.ClosedResourceError: this stream was closed.
             trio.BusyResourceError: another task is reading it.
         """
         if self._is_busy:
@@ -69,7 +73,7 @@ class ByteStream(BodyOwner):
         finally:
             self._is_busy = False
 
-    async def _read(self) -> bytes:  # noqa: ASYNC910 - `__anext__` sees to it
+    async def _read(self) -> bytes:  # noqa: ASYNC910 - `__anext__` has a checkpoint
         if self._failure is not None:
             raise self._failure
         if self._is_whole:
@@ -88,7 +92,7 @@ class ByteStream(BodyOwner):
             piece = error
         finally:
             clocks.stop("idle")
-        if isinstance(piece, APIError):  # raised out here, it does not hold on to what caused it
+        if isinstance(piece, APIError):  # raised here, outside of `except`, so that it has no context
             raise await self._failed(piece)
         if not piece:
             self._is_whole = True
@@ -102,21 +106,21 @@ class ByteStream(BodyOwner):
         return self._failure
 
     async def read(self) -> bytes:
-        """All bytes that are still to come. Raises as iterating does."""
+        """Return all bytes that are still to come. Raises what iterating raises."""
         pieces: list[bytes] = []
         async for piece in self:
             pieces.append(piece)  # noqa: PERF401
         return b"".join(pieces)
 
     async def write_to_file(self, path: str | os.PathLike[str]) -> None:
-        """Write the bytes to a file as they come. If that fails, those that came are in the file.
+        """Write the bytes to a file as they arrive. If this fails, the file has the bytes that arrived before.
 
-        The disk is only touched in threads. A cancellation waits until a write to a regular file has ended. One to a
-        pipe or a device may never end, so it is left to its thread.
+        Threads do the writing, so a slow disk does not block other tasks. A cancellation waits for a write to a regular
+        file to end. A write to a pipe or a device may never end, so it is left to its thread.
 
         Raises:
             OSError: the file cannot be written.
-            APIError: as iterating does.
+            APIError: the answer failed; see `__anext__`.
         """
         file = WrittenFile(Path(path))
         try:
@@ -127,14 +131,14 @@ class ByteStream(BodyOwner):
             await file.aclose()  # noqa: ASYNC102 - it is shielded, and does not wait for a pipe
 
     def mark_closed(self) -> None:
-        """Do nothing: closing the connection wakes whoever reads. Internal."""
+        """Do nothing: closing the connection wakes a task that reads. Internal."""
 
     def _abandoned(self) -> Callable[[], None]:
         self._exchange.lifetime.streams.discard(self)
         return self._exchange.settle
 
     async def aclose(self) -> None:
-        """Close it and its connection. Idempotent, callable from any task. The connection is closed before it waits."""
+        """Close the stream and its connection, before anything is waited for. Idempotent, callable from any task."""
         self._exchange.lifetime.streams.discard(self)
         body, self._body = self._body, None
         if body is None:
@@ -147,21 +151,21 @@ class ByteStream(BodyOwner):
 
 
 class WrittenFile:
-    """A file that is written in threads. Nothing is buffered, so to close it writes nothing.
+    """A file that threads write. Nothing is buffered, so closing it writes nothing.
 
     Args:
-        path: where it is, or is to be.
+        path: the path of the file, which is created or emptied.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: io.FileIO | None = None
-        self._may_block = False  # for ever, as a pipe does that nobody reads
-        self._using = threading.Lock()  # held by the thread that is using the file, and by who closes it
+        self._may_block = False  # for ever, like a pipe that nobody reads
+        self._using = threading.Lock()  # held while the file is used or closed
         self._is_over = False
 
     async def open(self) -> None:
-        """Create the file, or empty it. Raises `OSError`."""
+        """Create or empty the file. Raises `OSError`."""
         self._may_block = await in_thread(functools.partial(_may_block, self._path))
         await self._in_thread(self._open)
 
@@ -170,7 +174,7 @@ class WrittenFile:
         await self._in_thread(functools.partial(self._write, data))
 
     async def aclose(self) -> None:
-        """Close it. If a thread still uses it, that thread closes it when it has ended."""
+        """Close the file. If a thread still uses it, that thread closes it later."""
         self._is_over = True
         with trio.CancelScope(shield=True):
             if self._using.acquire(blocking=False):
@@ -202,8 +206,8 @@ class WrittenFile:
 
 
 def _may_block(path: Path) -> bool:
-    """Return whether to write there may block for ever."""
+    """Return whether writing to a path may block for ever."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
-    except OSError:  # it is not there yet, or opening it says why it cannot be
+    except OSError:  # it does not exist yet, or opening it will raise the error
         return False

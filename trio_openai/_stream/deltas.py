@@ -1,7 +1,8 @@
-"""The parts of a stream, for whoever iterates `stream.deltas` or `stream.tool_calls`.
+"""Follow what the events of a stream say, for `stream.deltas` and `stream.tool_calls`.
 
-They are followed from when somebody first asks for one. From then on every event goes by here, so that parts stay whole
-also where some events are read as they are; what those say is not handed out as deltas.
+A stream is followed from the moment somebody first asks for deltas. From then on every event passes through the
+follower, also those that are read in another way, so that its sum stays correct. Only what is asked for is handed over.
+If events were read before that moment, they are decoded again from the bytes that `record.py` has kept.
 """
 
 from __future__ import annotations
@@ -25,45 +26,45 @@ EventT = TypeVar("EventT")
 
 
 class Follower(Generic[EventT]):
-    """Follows the parts of one stream.
+    """Turns the events of one stream into deltas.
 
     Args:
-        source: where its events come from.
-        read: how its next event is had.
-        handed_out: how many events it has handed out already.
+        source: the stream's source.
+        read: reads the next event.
+        handed_over: the number of events that were read before.
 
     Raises:
-        RuntimeError: what these were is not known any more.
+        RuntimeError: the bytes of these events have not been kept.
     """
 
     def __init__(
-        self, source: EventSource[EventT, Any], read: Callable[[], Awaitable[EventT]], handed_out: int
+        self, source: EventSource[EventT, Any], read: Callable[[], Awaitable[EventT]], handed_over: int
     ) -> None:
         self._source = source
         self._read = read
-        self._early: Replay[EventT] | None = None  # of what was handed out and has yet to be taken
-        self._parts = self._parts_after(handed_out)
-        self._following = Following(self._parts, handed_out)
+        self._early: Replay[EventT] | None = None  # the events read before, as far as they have not been followed yet
+        self._parts = self._parts_after(handed_over)
+        self._following = Following(self._parts, handed_over)
 
     def _parts_after(self, count: int) -> Parts:
-        """Return the parts of the stream after its first events. Of all of them, its own sum knows."""
+        """Return the state of the follower after the first `count` events."""
         if count == self._source.lifecycle.decoder.events:
             return cast("HasParts", self._source.protocol).parts()
         protocol, self._early = self._source.first_events(count)
         return cast("HasParts", protocol).parts()
 
-    async def _catch_up(self) -> None:  # noqa: ASYNC910 - whoever calls this reads next
-        """Take what was handed out before anybody asked. If this is cancelled, the next call goes on with it."""
+    async def _catch_up(self) -> None:  # noqa: ASYNC910 - every caller reads next
+        """Follow the events that were read before. If this is cancelled, the next call goes on."""
         while early := self._early:
             await self._source.pause_after_a_burst()
-            event = early.next_event() if self._early is early else END  # another task may have been here
+            event = early.next_event() if self._early is early else END  # another task may have done the rest
             if event is END:
                 self._early = None
             elif event is not NEED_DATA:
                 self._parts.add(event)
 
     async def next_event(self) -> EventT:
-        """Return the next event, for somebody who does not want its parts."""
+        """Return the next event, and follow it on the way."""
         if self._early is not None:
             await self._catch_up()
         event = await self._read()
@@ -71,7 +72,7 @@ class Follower(Generic[EventT]):
         return event
 
     async def next_delta(self) -> Delta | None:
-        """Return what the next event says, if anything; or what is left of what the last one said."""
+        """Return the next delta, or None if the next event has none. One event may have several."""
         if self._early is not None:
             await self._catch_up()
         waiting = self._following.waiting
@@ -89,6 +90,6 @@ class Follower(Generic[EventT]):
         return self._following.first_said()
 
     async def next_tool_call(self) -> ToolCallDone | None:
-        """The same, if it is a tool call that is complete."""
+        """Return the next delta if it is a complete tool call, else None."""
         delta = await self.next_delta()
         return delta if isinstance(delta, ToolCallDone) else None

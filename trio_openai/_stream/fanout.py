@@ -1,10 +1,20 @@
-"""Fan-out: whoever reads a stream also hands its events to the subscribers, in order.
+"""Fan-out: deliver the events of one stream to many subscribers, in order and without a task.
 
-A subscription is a memory channel with a policy for when it is full. Delivery never waits where it can help it: every
-subscriber is offered the event first, and only then are those waited for that have to get it and have no room. There is
-no task: backpressure goes through to the reader and, since it does not read on, to the server.
+The problem. A stream has one socket and one reader, but a program may want its events in several places: a log, a user
+interface, a moderation check. Each may be slow or may stop. A background task with a queue for each would break
+the scope of the stream, and unbounded queues would break backpressure.
 
-A stream that nobody has subscribed to has no hub, and pays one comparison an event.
+The idea. The task that reads the stream also delivers, so there is nothing to start or to clean up. A subscription is a
+trio memory channel with a policy for when it is full. Rules:
+
+* Every subscriber is offered the event without waiting. Only then does the reader wait, for those that must get every
+  event and have no room. So a slow subscriber never delays a fast one by more than the event itself.
+* While the reader waits, it does not read. The socket fills up, and the server slows down.
+* A delivery that is cancelled goes on with the same event. `Hub` remembers who has not got it yet.
+* A subscription ends as its stream ended: cleanly only if the stream was complete and this subscriber got everything.
+* A stream without subscribers has no hub, and pays one comparison for each event.
+
+`source.py` calls `Hub.deliver`. `_wire/replay.py` makes the events for `replay=True`.
 """
 
 from __future__ import annotations
@@ -32,7 +42,7 @@ Overflow = Literal["wait", "drop_oldest", "drop_newest", "coalesce", "fail"]
 
 
 class _Run(Generic[EventT]):
-    """Adjacent deltas of one kind on their way to a slow subscriber. The text is joined when it is taken: O(n)."""
+    """Adjacent deltas of one kind that wait for a slow subscriber. Their text is joined once, when it is received."""
 
     __slots__ = ("event", "kind", "pieces", "taken")
 
@@ -48,31 +58,33 @@ class _Run(Generic[EventT]):
 
 
 class Subscription(trio.abc.ReceiveChannel[EventT]):
-    """One subscriber's end of a stream. Made by `Stream.subscribe`.
+    """A subscriber's end of a stream, made by `Stream.subscribe`.
 
-    It ends like the stream did: cleanly if the stream was whole, otherwise with `trio.BrokenResourceError`, whose
-    `__cause__` is the stream's error, after the events that came before. Close it, and the stream forgets it.
+    It ends as the stream ended, after the events that came before: cleanly if the stream was complete, otherwise with
+    `trio.BrokenResourceError`, whose `__cause__` is the stream's error. Closing it unsubscribes.
     """
 
     def __init__(self, hub: Hub[EventT], buffer: int, overflow: Overflow, replay: Replay[EventT] | None) -> None:
         self._hub = hub
         self._overflow = overflow
         self._buffer = buffer if overflow == "wait" else max(buffer, 1)
-        self._replay = replay or None  # None after its last event
+        self._replay = replay or None  # None after the last event of the replay
         self._send, self._receive = trio.open_memory_channel["EventT | _Run[EventT]"](self._buffer)
-        self._run: _Run[EventT] | None = None  # the last one that was sent
+        self._run: _Run[EventT] | None = None  # the last one that was put into the channel
         self._broken_by: tuple[str, APIError | None] | None = None
         self._received = self._dropped = self._merged = self._waits = 0
-        self._stream: weakref.ref[Any] | None = None  # in whose block this is
+        self._stream: weakref.ref[Any] | None = None  # the stream, if only its block holds it
         self._source: Any = None
 
     async def receive(self) -> EventT:
         """Return the next event.
 
         Raises:
-            trio.EndOfChannel: the stream was whole, and this was all of it.
-            trio.BrokenResourceError: it was not; or this subscriber fell behind, with `overflow="fail"`.
-            trio.ClosedResourceError: the subscription was closed.
+            trio.EndOfChannel: the stream is complete, and this was all of it.
+            trio.BrokenResourceError: the stream failed, or was truncated or closed. Or this subscriber fell behind,
+                with `overflow="fail"`.
+            trio.ClosedResourceError: this subscription was closed.
+            RuntimeError: nobody could ever read the stream; see `Stream.subscribe`.
         """
         try:
             event = await self._next_replayed()
@@ -88,11 +100,11 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         self._received += 1
         return event
 
-    async def _next_replayed(self) -> EventT | Literal[Signal.END]:  # noqa: ASYNC910 - not after the end
+    async def _next_replayed(self) -> EventT | Literal[Signal.END]:  # noqa: ASYNC910 - `receive` has a checkpoint after the replay
         """Return the next event of the replay, `END` after the last. If this is cancelled, nothing is lost."""
         while replay := self._replay:
             await trio.lowlevel.checkpoint()
-            event = replay.next_event() if self._replay is replay else END  # it may have been closed meanwhile
+            event = replay.next_event() if self._replay is replay else END  # it may have been closed in the meantime
             if event is END:
                 self._replay = None
             elif event is not NEED_DATA:
@@ -100,7 +112,7 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         return END  # noqa: ASYNC910
 
     def expect_reader(self, stream: object, source: Any) -> None:
-        """Raise in `receive` if it is certain that nobody will ever read the stream. Internal."""
+        """Have `receive` raise if nobody could ever read the stream. Internal."""
         self._stream, self._source = refer_to(stream), source
 
     def _refuse_to_hang(self, stream: weakref.ref[Any]) -> None:
@@ -119,13 +131,13 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
-        """Unsubscribe, without a checkpoint. The stream goes on without this subscriber, also if it waits for it."""
+        """Unsubscribe, without a checkpoint. A stream that waits for this subscriber goes on without it."""
         self._replay = None
         self._receive.close()
         self._hub.forget(self)
 
     def statistics(self) -> SubscriptionStatistics:
-        """What became of the events so far."""
+        """Return what happened to the events so far."""
         from trio_openai._statistics import SubscriptionStatistics
 
         return SubscriptionStatistics(
@@ -140,7 +152,7 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
     # For the hub.
 
     def offer(self, event: EventT) -> bool:
-        """Deliver an event without waiting. False if it has to be waited for."""
+        """Offer an event without waiting. Return False if there is no room and the event must not be lost."""
         item: EventT | _Run[EventT] = event
         if self._overflow == "coalesce":
             if (delta := self._hub.protocol.delta_of(event)) is None:
@@ -182,16 +194,16 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         return True
 
     async def push(self, event: EventT) -> None:
-        """Deliver an event that was offered in vain. A cancellation delivers nothing."""
+        """Wait for room, and deliver an event that `offer` could not. If this is cancelled, nothing is delivered."""
         self._waits += 1
         item = self._run if self._overflow == "coalesce" and self._run is not None else event
         try:
             await self._send.send(item)
-        except trio.BrokenResourceError:  # it was closed, and has been forgotten
+        except trio.BrokenResourceError:  # it was closed in the meantime
             await trio.lowlevel.checkpoint()
 
     def end(self, broken_by: str, error: APIError | None) -> None:
-        """Let it end, after what it has in its buffer."""
+        """End the subscription after the events in its buffer."""
         self._broken_by = (broken_by, error) if broken_by else None
         self._send.close()
 
@@ -209,29 +221,29 @@ class Hub(Generic[EventT]):
         """Add a subscriber.
 
         Raises:
-            ValueError: there is no such policy, or the buffer is negative.
+            ValueError: `overflow` is not a policy, or `buffer` is negative.
         """
         if overflow not in get_args(Overflow):
             raise ValueError(f"overflow is one of {', '.join(map(repr, get_args(Overflow)))}, not {overflow!r}")
         if type(buffer) is not int or buffer < 0:
-            raise ValueError("buffer takes a number of events, zero or more")
+            raise ValueError(f"buffer takes a number of events, zero or more, not {buffer!r}")
         subscription = Subscription(self, buffer, overflow, replay)
         self.subscriptions.append(subscription)
         return subscription
 
     def forget(self, subscription: Subscription[EventT]) -> None:
-        """Deliver nothing to a subscriber any more."""
+        """Stop delivering to a subscriber."""
         if subscription in self.subscriptions:
             self.subscriptions.remove(subscription)
 
     @property
     def is_heard(self) -> bool:
-        """Whether there are subscribers, or were at the end."""
+        """True if there are subscribers, or were when the stream ended."""
         return bool(self.subscriptions) or self._was_heard
 
     @property
     def is_delivering(self) -> bool:
-        """Whether an event is being delivered, or its delivery was cancelled."""
+        """True while an event has not reached everybody, also after its delivery was cancelled."""
         return bool(self._full)
 
     async def deliver(self, event: EventT) -> None:  # noqa: ASYNC910 - the reader is at a checkpoint for every event
@@ -245,10 +257,10 @@ class Hub(Generic[EventT]):
             await self._full[0].push(event)
             self._full.pop(0)
 
-    def end(self, is_whole: bool, error: APIError | None) -> None:
-        """End all subscriptions as the stream ended: cleanly only for those who have got its last event."""
+    def end(self, is_complete: bool, error: APIError | None) -> None:
+        """End all subscriptions as the stream ended, and cleanly only for those who have got its last event."""
         cut = "the stream was closed before its end"
-        how = "" if is_whole else f"the stream failed: {error}" if error else cut
+        how = "" if is_complete else f"the stream failed: {error}" if error else cut
         for subscription in self.subscriptions:
             subscription.end(how or (cut if subscription in self._full else ""), error)
         self._was_heard = self.is_heard

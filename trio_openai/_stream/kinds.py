@@ -31,32 +31,32 @@ WholeT = TypeVar("WholeT")
 
 
 class AnswerStream(Stream[EventT, WholeT]):
-    """A stream of what a model answers, of either API."""
+    """A stream of a model's answer, from Chat Completions or Responses."""
 
     _follower: Follower[EventT] | None = None
 
     @property
     def deltas(self) -> AsyncIterator[Delta]:
-        """What the events say, part by part: of text, reasoning, refusals and tool calls, in every choice.
+        """The text, reasoning, refusals and tool calls of every choice, in one shape for both APIs.
 
-        Each step is a `ContentDelta`, `ReasoningDelta`, `RefusalDelta` or `ToolCallArgumentsDelta`; or a `ContentDone`,
-        `ReasoningDone`, `RefusalDone` or `ToolCallDone` with the whole part, as soon as that is known to be whole. The
-        last ones of a chat may come after its last event. They are of one shape for both APIs.
+        Each step gives a `ContentDelta`, `ReasoningDelta`, `RefusalDelta` or `ToolCallArgumentsDelta`, or a
+        `ContentDone`, `ReasoningDone`, `RefusalDone` or `ToolCallDone` with the complete part, as soon as it is
+        complete. The last ones of a chat may come after its last event.
 
-        What events say that are read in another way (by iterating the stream, or `text_deltas`) is in the parts and
-        their snapshots, but is not handed out here. Iterators of `deltas` and `tool_calls` of one stream share what
-        they read.
+        All iterators of `deltas` and `tool_calls` of one stream share what they read. Events that are read in another
+        way (by iterating the stream or `text_deltas`) count towards the snapshots here, but their deltas are not handed
+        over.
 
-        Raises, beside what iterating the stream raises:
-            APIError: the response failed (`response.failed`). Parts that were cut are never reported as done.
-            RuntimeError: of a stream that is read ahead (`start_stream`, `race`), events have been read in another way
-                before, and what they said has not been kept.
+        Raises, besides what iterating the stream raises:
+            APIError: the response failed (`response.failed`). A part that was cut off is never reported as done.
+            RuntimeError: events of a stream that is read ahead (`start_stream`, `race`) were read in another way first,
+                and their bytes have not been kept.
         """
         return DerivedIterator(self._source, lambda: self._follow().next_delta())
 
     @property
     def tool_calls(self) -> AsyncIterator[ToolCallDone]:
-        """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
+        """The tool calls, each as soon as it is complete. Raises what `deltas` raises."""
         return DerivedIterator(self._source, lambda: self._follow().next_tool_call())
 
     def _follow(self) -> Follower[EventT]:
@@ -72,10 +72,10 @@ class ChatCompletionStream(AnswerStream["types.ChatCompletionChunk", "types.Chat
     """A stream of Chat Completions."""
 
     async def get_final_completion(self) -> ChatCompletion:
-        """Read to the end; the whole completion.
+        """Read to the end and return the complete completion.
 
         Raises:
-            APIError: it is not whole; what arrived is in the error's `partial`.
+            APIError: the stream failed or was truncated. The error's `partial` has what arrived.
             trio.ClosedResourceError: the stream was closed before its end.
         """
         await self.until_done()
@@ -94,10 +94,10 @@ class ResponseStream(AnswerStream["types.ResponseStreamEvent", "types.Response"]
         return self.snapshot.output_text
 
     async def get_final_response(self) -> Response:
-        """Read to the end; the response of the terminal event, whether it completed, is incomplete, or failed.
+        """Read to the end and return the response of the last event, be it completed, incomplete or failed.
 
         Raises:
-            APIError: there was no terminal event; what arrived is in the error's `partial`.
+            APIError: the stream ended without such an event. The error's `partial` has what arrived.
             trio.ClosedResourceError: the stream was closed before its end.
         """
         await self.until_done()
@@ -105,28 +105,28 @@ class ResponseStream(AnswerStream["types.ResponseStreamEvent", "types.Response"]
 
 
 class CompletionStream(Stream["types.Completion", "types.Completion"]):
-    """A stream of Completions, the endpoint without a chat."""
+    """A stream of Completions, the older endpoint without messages."""
 
     async def get_final_completion(self) -> Completion:
-        """Read to the end; the whole completion. Raises as `ChatCompletionStream`'s."""
+        """Read to the end and return the complete completion. Raises what `get_final_completion` of a chat raises."""
         await self.until_done()
         return self.snapshot
 
 
 class ImageStream(Stream["types.ImageStreamEvent", "types.ImagesResponse"]):
-    """A stream of pictures. In the snapshot, the latest sketch stands for a picture that is not whole."""
+    """A stream of pictures. Until a picture is complete, the snapshot has its latest sketch."""
 
     async def get_final_images(self) -> ImagesResponse:
-        """Read to the end; the whole pictures. Raises as `ChatCompletionStream`'s."""
+        """Read to the end and return the complete pictures. Raises what `get_final_completion` of a chat raises."""
         await self.until_done()
         return self.snapshot
 
 
 class TranscriptionStream(Stream["types.TranscriptionStreamEvent", "types.Transcription"]):
-    """A stream of the text of a recording."""
+    """A stream of the transcript of a recording."""
 
     async def get_final_transcription(self) -> Transcription:
-        """Read to the end; the whole text. Raises as `ChatCompletionStream`'s."""
+        """Read to the end and return the complete text. Raises what `get_final_completion` of a chat raises."""
         await self.until_done()
         return self.snapshot
 
@@ -135,6 +135,6 @@ class SpeechStream(Stream["types.SpeechStreamEvent", "types.Speech"]):
     """A stream of sound."""
 
     async def get_final_speech(self) -> Speech:
-        """Read to the end; the whole sound. Raises as `ChatCompletionStream`'s."""
+        """Read to the end and return the complete sound. Raises what `get_final_completion` of a chat raises."""
         await self.until_done()
         return self.snapshot

@@ -1,22 +1,22 @@
-"""The beginning of a stream's body, kept for those who ask for its first events later."""
+"""Keep the beginning of a stream's body, for subscribers and iterators that ask for its first events later."""
 
 from __future__ import annotations
 
 from trio_openai._wire.decoder import NEW_CONNECTION
 
-_RECORD_BYTES = 64 * 1024  # kept of a body, unless somebody has asked for all of it
+_RECORD_BYTES = 64 * 1024  # the part of a body that is kept, unless all of it has been asked for
 
 
 class Record:
-    """The bytes of one body, up to 64 KiB of them; all, once somebody has asked for them.
+    """The first 64 KiB of one body, or all of it once that has been asked for.
 
     Attributes:
-        size: how many bytes came, kept or not.
+        size: the number of bytes that came, kept or not.
     """
 
     def __init__(self) -> None:
         self.size = 0
-        self._pieces: list[bytes] | None = []  # None once there were too many
+        self._pieces: list[bytes] | None = []  # None once there were too many to keep
         self._is_wanted = False
 
     def add(self, data: bytes) -> None:
@@ -28,19 +28,23 @@ class Record:
                 self._pieces = None
 
     def separate(self) -> None:
-        """Note that what follows comes by another connection."""
+        """Mark that what follows comes by another connection."""
         if self._pieces is not None:
             self._pieces.append(NEW_CONNECTION)
 
     def all(self, otherwise: str, *, keep: bool = False) -> list[bytes]:
-        """Return everything that came; with `keep`, also what comes from now on is kept.
+        """Return all bytes that came.
+
+        Args:
+            otherwise: ends the message of the error, and says what to do.
+            keep: also keep everything that comes from now on.
 
         Raises:
-            RuntimeError: it was too much to be kept. `otherwise` says what to do.
+            RuntimeError: there were too many bytes to keep.
         """
         if self._pieces is None:
             raise RuntimeError(
-                f"of this stream no more than its first {_RECORD_BYTES // 1024} KiB were kept{otherwise}"
+                f"only the first {_RECORD_BYTES // 1024} KiB of this stream were kept, and more has come{otherwise}"
             )
         self._is_wanted = self._is_wanted or keep
         return self._pieces

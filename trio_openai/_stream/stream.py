@@ -28,11 +28,8 @@ from .fanout import Overflow, Subscription
 from .source import EventSource
 from .timings import Timings
 
-if TYPE_CHECKING:  # they are made when they are first asked for: see `types/__init__.py`
-    from trio_openai import types  # noqa: F401 - for the bases below
+if TYPE_CHECKING:
     from trio_openai._wire.sse import ServerSentEvent
-
-
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 PartT = TypeVar("PartT")
@@ -57,10 +54,10 @@ WholeT_co = TypeVar("WholeT_co", covariant=True)
 
 
 class Stream(Generic[EventT, WholeT]):
-    """A stream of typed events, and what they add up to. Made by an endpoint's `stream`, `start_stream` or `create`.
+    """A stream of typed events, and everything that they add up to.
 
-    Iterate it for the events, exactly as the wire sent them, or iterate `text_deltas`. One task at a time may; others
-    `subscribe`.
+    Iterate it for the events, exactly as the server sent them, or iterate `text_deltas` for the text only. One task at
+    a time may iterate it. Other tasks use `subscribe`. An endpoint's `stream`, `start_stream` and `create` make one.
 
     Every `async for` step is a checkpoint. A step that is cancelled loses nothing: the next one continues.
     """
@@ -89,12 +86,12 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def response(self) -> httpx.Response:
-        """The response: status and headers."""
+        """The HTTP response: its status and headers."""
         return self._source.response
 
     @property
     def request_id(self) -> str | None:
-        """The server's `x-request-id`."""
+        """The `x-request-id` header of the response, or None."""
         return cast("str | None", self.response.headers.get("x-request-id"))
 
     @property
@@ -113,35 +110,35 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def verdict(self) -> Verdict:
-        """How the stream ended, or that it is open."""
+        """The way the stream ended, as data; `open` while it has not ended."""
         return self._source.lifecycle.verdict
 
     @property
     def timings(self) -> Timings:
-        """When things happened, as of now."""
+        """The times at which things happened, as of now."""
         return self._source.timings
 
     @property
     def text_deltas(self) -> AsyncIterator[str]:
-        """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
+        """The text only: of choice 0, of a response's output, or of a transcript. Empty pieces are skipped.
 
-        Every piece can be printed: half a character, as servers that cut strings send it, is held back until the other
-        half arrives. One whose other half never comes is the replacement character.
+        Every piece can be printed. Some servers cut a character in two (a JSON string with half a surrogate pair). The
+        first half is held back until the second arrives. A half without the other becomes U+FFFD.
 
-        Raises, beside what iterating the stream raises:
-            APIError: the response failed (`response.failed`), of which the text itself would give no sign.
+        Raises, besides what iterating the stream raises:
+            APIError: the response failed (`response.failed`). The text alone would not show that.
         """
         return DerivedIterator(self._source, self._next_text)
 
     @property
     def messages(self) -> AsyncIterator[ServerSentEvent]:
-        """The server-sent messages that the events are made of, to be iterated in place of them from the beginning on.
+        """The server-sent events that the typed events are made from. Iterate them instead of the stream.
 
-        Each is one that the HTML standard dispatches, also `[DONE]` and one that reports an error: then comes the
-        error. A stream that a task of a nursery reads has none.
+        These are all events that the HTML standard dispatches, `[DONE]` among them. One that reports an error comes
+        before the error is raised. A stream of `start_stream` has none, because its task reads typed events.
 
-        Raises, beside what iterating the stream raises:
-            RuntimeError: on iterating: something else has been read from the stream before.
+        Raises, besides what iterating the stream raises:
+            RuntimeError: something has been read from the stream before.
         """
         from .raw import MessageIterator
 
@@ -149,10 +146,10 @@ class Stream(Generic[EventT, WholeT]):
 
     @property
     def raw_bytes(self) -> AsyncIterator[bytes]:
-        """The body's bytes as they come, up to the stream's end, to be iterated in place of the events.
+        """The bytes of the body as they arrive, up to the end of the stream. Iterate them instead of the stream.
 
-        They are judged all the same: if what came is not whole, or is an error, that is raised after the piece that has
-        the end. After the first piece nothing is retried or resumed.
+        A truncated or failed stream raises the same errors as always, after the bytes that show it. Once the first
+        bytes have been handed over, nothing is retried or resumed.
 
         Raises: as `messages`.
         """
@@ -178,13 +175,14 @@ class Stream(Generic[EventT, WholeT]):
         return self
 
     def __anext__(self) -> Awaitable[EventT]:
-        """The next event.
+        """Return the next event.
 
         Raises:
-            StopAsyncIteration: the stream is whole.
-            APIError: it is not; see `trio_openai.errors`. What arrived is in the error's `partial`.
-            trio.ClosedResourceError: the stream was closed, before or while this waited.
-            trio.BusyResourceError: another task is reading it.
+            StopAsyncIteration: the stream is complete.
+            APIError: the stream failed or was truncated; see `trio_openai.errors`. The error's `partial` has what
+                arrived, and every further call raises the same error.
+            trio.ClosedResourceError: the stream was closed, before this call or while it waited.
+            trio.BusyResourceError: another task is reading the stream.
         """
         return self._next()
 
@@ -197,26 +195,29 @@ class Stream(Generic[EventT, WholeT]):
             pass
 
     def subscribe(self, buffer: int = 0, overflow: Overflow = "wait", *, replay: bool = False) -> Subscription[EventT]:
-        """Have the events delivered to one more reader. Whoever reads this stream delivers them, so somebody has to.
+        """Deliver the events to one more reader as well.
+
+        The task that reads this stream also delivers its events, so a subscriber gets events only while some task
+        reads the stream.
 
         Args:
-            buffer: how many events may wait for the subscriber; at least 1 unless `overflow` is "wait".
-            overflow: what happens when there are as many. "wait": the stream does, and so does the server.
-                "drop_oldest", "drop_newest": an event is lost, and counted. "coalesce": adjacent deltas of one kind are
-                merged while they wait, so that no character is lost and no order changed; what cannot be merged is
-                waited for. "fail": the subscription ends with `trio.BrokenResourceError`.
-            replay: begin with the first event of the stream, whenever this is called. The events are made anew from the
-                bytes of the body while the subscriber receives them. Of a stream that nobody has asked to replay, the
-                first 64 KiB are kept.
+            buffer: the number of events that may wait for the subscriber. At least 1, unless `overflow` is "wait".
+            overflow: what to do with an event when the buffer is full. "wait": wait for the subscriber, which slows
+                down the stream and the server. "drop_oldest", "drop_newest": drop an event and count it. "coalesce":
+                merge adjacent deltas of one kind, so that no character is lost and the order stays; wait where events
+                cannot be merged. "fail": end the subscription with `trio.BrokenResourceError`.
+            replay: begin with the first event of the stream, even if this is called later. The events are decoded again
+                from the bytes of the body while the subscriber receives them. Unless a replay is asked for earlier, the
+                first 64 KiB of a body are kept for that.
 
         Returns:
-            A `trio.abc.ReceiveChannel`, which ends as the stream does: cleanly if it was whole, otherwise with
-            `trio.BrokenResourceError` from the stream's error.
+            A `trio.abc.ReceiveChannel`. It ends as the stream ends: cleanly if the stream was complete and every event
+            was delivered, otherwise with `trio.BrokenResourceError` caused by the stream's error.
 
         Raises:
-            ValueError: there is no such policy, or the buffer is negative.
-            RuntimeError: it is too late for a replay. Also while receiving, if it is certain that nobody will ever read
-                the stream: the task that waits is the only one that could.
+            ValueError: `overflow` is not a policy, or `buffer` is negative.
+            RuntimeError: the beginning of the body has not been kept. Receiving also raises it if no task could ever
+                read the stream, because the task that waits for an event is the only one that could.
         """
         first = self._source.replay() if replay else None
         subscription = self._source.subscribe(buffer, overflow, first)
@@ -240,20 +241,25 @@ class Stream(Generic[EventT, WholeT]):
         """Close the stream and its connection. Idempotent, callable from any task.
 
         The connection is closed before anything is waited for, so it is closed even if this is cancelled. A task that
-        is reading gets `trio.ClosedResourceError`, subscribers get `trio.BrokenResourceError`.
+        is reading gets `trio.ClosedResourceError`. Subscribers get `trio.BrokenResourceError`. `snapshot`, `text`,
+        `verdict` and `timings` stay readable.
         """
         if self._background is not None:
             self._background.close()
         await self._source.aclose()
 
     async def settle(self, seconds: float) -> None:
-        """Stop delivering, read on for up to so many seconds, for the usage that comes at the end, and close.
+        """Read on for up to `seconds` without handing over events, and close.
 
-        Nobody gets another event; `snapshot` takes them in, and `verdict` tells whether the end was reached. What goes
-        wrong meanwhile is no error. Cancelling it closes the stream.
+        Use it to stop early and still learn the usage, which comes at the end. `snapshot` takes in the events, and
+        `verdict` tells whether the end was reached. A failure while reading on is not raised, and nothing is retried.
+        If this is cancelled, the stream is closed.
+
+        Args:
+            seconds: the longest time to read on.
 
         Raises:
-            trio.BusyResourceError: another task is iterating the stream, which stays as it is.
+            trio.BusyResourceError: another task is iterating the stream. The stream stays as it is.
         """
         try:
             if self._background is not None:
@@ -292,10 +298,11 @@ class DerivedIterator(IteratedAsync, Generic[PartT]):
 
 @attrs.frozen(eq=False)
 class StreamCall(Generic[StreamT]):
-    """A call that has yet to be made: for `stream_many`, `run_many` and `race`. It can be made more than once.
+    """A call that has not been made yet, for `stream_many`, `run_many` and `race`. It can be made more than once.
 
     Attributes:
-        key: what its results are told apart by.
+        key: identifies the call in its results.
+        make: makes a stream that has not been opened.
     """
 
     key: Any
@@ -303,14 +310,15 @@ class StreamCall(Generic[StreamT]):
 
 
 async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int) -> StreamT:
-    """The second door: open a stream, and have a task in the nursery read it.
+    """Open a stream and start a task in the nursery that reads it: the door `start_stream`.
 
     Raises:
-        APIError: it could not be opened.
-        RuntimeError: the nursery has been left. The stream is closed.
+        ValueError: `buffer` is not a number of events.
+        APIError: the request failed.
+        RuntimeError: the nursery is closed. The stream is closed too.
     """
     if type(buffer) is not int or buffer < 0:
-        raise ValueError("buffer takes a number of events, zero or more")
+        raise ValueError(f"buffer takes a number of events, zero or more, not {buffer!r}")
     stream = make()
     await stream._open()
     try:
@@ -318,7 +326,7 @@ async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int)
     except RuntimeError:
         await stream.aclose()
         raise
-    return stream  # without a checkpoint: whoever gets it can read it before the task has failed
+    return stream  # without a checkpoint, so that the caller can read it before its task can fail
 
 
 class _HasSnapshot(Protocol[WholeT_co]):
@@ -336,7 +344,7 @@ class _HasProgress(Protocol):
 
 
 class StreamManager(EntersAsync, Generic[OpenableT_co]):
-    """The first door: `async with client.E.stream(...) as stream`. However the block is left, the stream is closed.
+    """The door `stream(...)`: `async with client.E.stream(...) as stream`. Leaving the block closes the stream.
 
     It also tells how far the stream has come: before, inside and after the block, and if the block was never entered
     because opening the stream failed or was cancelled. So a program can put a deadline around the block and look
@@ -386,12 +394,12 @@ class StreamManager(EntersAsync, Generic[OpenableT_co]):
 
     @property
     def verdict(self: StreamManager[_HasProgress]) -> Verdict:  # type: ignore[type-var]
-        """How the stream ended, or that it is open; see `Stream.verdict`."""
+        """The way the stream ended; see `Stream.verdict`."""
         return self._stream().verdict
 
     @property
     def timings(self: StreamManager[_HasProgress]) -> Timings:  # type: ignore[type-var]
-        """When things happened; see `Stream.timings`."""
+        """The times at which things happened; see `Stream.timings`."""
         return self._stream().timings
 
 
