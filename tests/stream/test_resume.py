@@ -89,7 +89,7 @@ async def test_a_missing_sequence_number_is_an_error(nursery: trio.Nursery, auto
     server = await serve(nursery, lambda request: Reply.sse(*ALL[:3], *ALL[4:], done=False))
     client, _ = client_over(server)
     async with client:
-        with pytest.raises(APIResponseValidationError, match="left out what comes after event 2"):
+        with pytest.raises(APIResponseValidationError, match="skipped the events after number 2"):
             await read(client)
 
 

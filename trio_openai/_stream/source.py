@@ -393,7 +393,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
 
     @property
     def timings(self) -> Timings:
-        """When things happened, as of now."""
+        """The times at which things happened, as of now."""
         self._stopwatch.note(self.lifecycle.decoder)
         retries, resumes = self._exchange.policy.retries, self.lifecycle.resumes
         return attrs.evolve(self._stopwatch.timings, retries=retries, resumes=resumes)
@@ -415,12 +415,12 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
 
     @property
     def is_being_read(self) -> bool:
-        """Whether a task is reading the stream right now."""
+        """True while a task is reading the stream."""
         return self._is_busy
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether there are subscribers, or were at the end."""
+        """True if there are subscribers, or were when the stream ended."""
         return self.hub is not None and self.hub.is_heard
 
     def raise_if_closed(self) -> None:
@@ -449,7 +449,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         """Return all events that a new subscriber has missed, to be made anew from the bytes of the body.
 
         Raises:
-            RuntimeError: there were too many bytes to keep, and nobody had asked for them at the beginning.
+            RuntimeError: there were too many bytes to keep, and no replay was asked for earlier.
         """
         record = self._record.all(": call subscribe(replay=True) earlier", keep=True)
         # The event that is being delivered right now does not go to a newcomer any more; other held ones will.

@@ -41,7 +41,7 @@ EventT = TypeVar("EventT")
 
 
 class Signal(Enum):
-    """What `next_event` answers when it has no event."""
+    """An answer of `next_event` that is not an event."""
 
     NEED_DATA = "need data"
     END = "end"
@@ -51,36 +51,36 @@ NEED_DATA: Final = Signal.NEED_DATA
 END: Final = Signal.END
 
 NEW_CONNECTION: Final = b""
-"""Between the pieces of a recorded body: what follows came by another connection, after `resume`."""
+"""Separates the bytes of two connections in a recorded body; see `resume`."""
 
-_MESSAGES_AT_ONCE = 32  # decoded before other tasks may run again
-_WORDS_KEPT = 64 * 1024
-_HEAD_KEPT = 64 * 1024  # bytes of a body kept until its first event, to say what it was if there is none
+_MESSAGES_AT_ONCE = 32  # one call decodes at most so many, so that it stays short
+_WORDS_KEPT = 64 * 1024  # bytes of the server's last words
+_HEAD_KEPT = 64 * 1024  # bytes of the body, kept until the first event, to name what came if there is no event
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b":", b"data", b"event", b"id", b"retry")
 
 
 class Decoder(Generic[EventT]):
-    """The lifecycle of one stream.
+    """Turns the bytes of one attempt into events. The module's docstring has the rules.
 
     Args:
-        protocol: the endpoint's way of streaming.
-        content_type: of the response, for the message if it is no event stream.
-        limit: bytes that one event may have.
-        exactly_once: whether to go by the events' `sequence_number`: an event that comes twice is skipped, a missing
-            one is an error. Events without a number are passed on.
+        protocol: the protocol of the endpoint.
+        content_type: the response's media type, for the message if it is not an event stream.
+        limit: the most bytes that one event may have.
+        exactly_once: whether to look at the events' `sequence_number`. An event that came before is skipped, and a
+            missing one is an error. Events without a number are passed on.
 
     Attributes:
         events: the number of events that were pulled out.
         is_over: whether nothing can follow, because the stream has ended or failed.
         error: the failure, which every further pull raises again; else None.
         ended_by: what ended the stream: see `Verdict.by`.
-        content_type: the response's media type, for the message if it is no event stream.
+        content_type: the response's media type.
         cursor: the last `sequence_number`, if `exactly_once`.
     """
 
-    _decoded_ahead = _MESSAGES_AT_ONCE  # events; decoded ones take several times the memory of their bytes
-    is_full = False  # whether what it keeps has to be taken before it goes on; see `decoder_raw.py`
+    _decoded_ahead = _MESSAGES_AT_ONCE  # a decoded event takes several times the memory of its bytes
+    is_full = False  # whether kept messages have to be taken first; see `decoder_raw.py`
 
     def __init__(
         self,
@@ -91,46 +91,46 @@ class Decoder(Generic[EventT]):
         exactly_once: bool = False,
     ) -> None:
         self._protocol = protocol
-        self._messages: list[ServerSentEvent] = []  # parsed, not decoded
-        self._ready: list[EventT] = []  # decoded, not handed out; the next one is the last
-        self._ending: Ending[EventT] | None = None  # decoded; it follows the events that are ready
-        self._to_add: list[EventT] = []  # handed out, not added up
+        self._messages: list[ServerSentEvent] = []  # parsed, not decoded yet
+        self._ready: list[EventT] = []  # decoded, not pulled out yet; the next one is at the end of the list
+        self._ending: Ending[EventT] | None = None  # decoded; it comes after the events that are ready
+        self._to_add: list[EventT] = []  # pulled out, not added up yet
         self.events = 0
         self.is_over = False
         self.error: APIError | None = None
         self.ended_by: str | None = None
-        self._reported: APIError | None = None  # by the server, to be raised at the next pull
-        self._may_be_replaced = False  # or at the end of the body, if no event takes its place
+        self._reported: APIError | None = None  # an error that the server reported, to be raised at the next pull
+        self._may_be_replaced = False  # then it is raised at the end of the body, unless an event replaces it
         self.cursor: int | None = None
         self._exactly_once = exactly_once
         self._decoded_ahead = 1 if exactly_once else self._decoded_ahead
         self.content_type = content_type
         self._limit = limit
         self._parser = self._new_parser()
-        self._strings: dict[str, str] = {}  # long ones of the event that is being decoded
-        self._words = bytearray()  # lines that are no field, and nothing came after them:
-        self._words_at = 0  # then there are still as many events
+        self._strings: dict[str, str] = {}  # the long strings of the event that is being decoded
+        self._words = bytearray()  # lines that are no field of the SSE standard
+        self._words_at = 0  # the number of events before them; if it is still the same, they may be the last words
         self._head = bytearray()
         self._body_ended = False
         self._cut_by = ""
-        self._is_plain = False  # the body is no stream but the whole answer
+        self._is_plain = False  # the body is a plain JSON answer and not a stream
 
     def _new_parser(self) -> SSEParser:
         return SSEParser(limit=self._limit, words=True, pieces=True)
 
     @property
     def has_more(self) -> bool:
-        """Return whether `next_event` can go on without more bytes, after it has answered `NEED_DATA`."""
+        """True if `next_event` can go on without more bytes after it has answered `NEED_DATA`."""
         return not self.is_over and self._parser.has_more
 
     @property
     def protocol(self) -> StreamProtocol[EventT, Any]:
-        """The protocol, which knows what the events handed out so far add up to."""
+        """The protocol, which has added up all events that were pulled out."""
         self.add_up()
         return self._protocol
 
     def add_up(self) -> None:
-        """Add up the events that have been handed out. Several at once cost less: so it is done once a read."""
+        """Add up the events that were pulled out. This is done once a read, because several at once cost less."""
         if self._to_add:
             events, self._to_add = self._to_add, []
             self._protocol.add(events)
@@ -142,14 +142,14 @@ class Decoder(Generic[EventT]):
         self._parser.receive_data(data)
 
     def _keep_head(self, data: bytes) -> None:
-        """Keep the first bytes of the body; all of them if it may be a JSON object instead of a stream."""
+        """Keep the first bytes of the body, or all of them if the body may be a JSON object instead of a stream."""
         start = bytes(self._head[:64] or data[:64])
         most = self._limit if start.removeprefix(_BOM).lstrip()[:1] == b"{" else _HEAD_KEPT
         if len(self._head) < most:
             self._head += data[: most - len(self._head)]
 
     def receive_end(self, *, cut_by: str = "") -> None:
-        """Take the end of the body; `cut_by` says what broke the connection before the end that HTTP announced."""
+        """Take the end of the body. `cut_by` says what broke the connection before the end, if anything did."""
         self._body_ended = True
         self._cut_by = cut_by
         self._parser.receive_end()
@@ -157,13 +157,13 @@ class Decoder(Generic[EventT]):
     def next_event(self) -> EventT | Signal:
         """Return the next event, `NEED_DATA`, or `END`.
 
-        One call does a bounded amount of work, whatever the bytes are. If it has found no event by then, it answers
-        `NEED_DATA` while `has_more` is true: let others run, and call it again.
+        One call does a bounded amount of work, whatever the bytes are. If it finds no event within that, it answers
+        `NEED_DATA` while `has_more` is true. Then let other tasks run, and call again.
 
         Raises:
             APIError: the server reported an error.
-            StreamTruncatedError: the body ended, and what came is not whole.
-            APIResponseValidationError: what came is not the protocol.
+            StreamTruncatedError: the body ended before the stream was complete.
+            APIResponseValidationError: the bytes are not the protocol.
         """
         ready = self._ready
         if not ready and (signal := self._advance()) is not None:
@@ -303,9 +303,9 @@ class Decoder(Generic[EventT]):
         return END
 
     def _heed(self, words: bytes, *, is_alone: bool) -> None:
-        """Look for an error in lines that are no field, and remember them: they may be the server's last words.
+        """Look for an error in lines that are no SSE field, and keep them: they may be the server's last words.
 
-        An event in the same block `is_alone` not, and is handed out before the error.
+        If there is no event in the same block (`is_alone`), the error is raised at once, otherwise after that event.
         """
         said = error_in_text(words)
         if said is not None:
@@ -351,7 +351,7 @@ class Decoder(Generic[EventT]):
         return None
 
     def _done(self) -> Signal:
-        """End the stream at `[DONE]`, unless an error was reported before it, also one that is no event."""
+        """End the stream at `[DONE]`, or raise the error that the server reported before it."""
         if self._reported is None and self._words_at == self.events and self._words:
             said = error_in_text(bytes(self._words))
             self._reported = None if said is None else api_error(APIError, said)
@@ -360,23 +360,23 @@ class Decoder(Generic[EventT]):
         return self._end("[DONE]")
 
     def _is_next(self, number: object, data: bytes) -> bool:
-        """Return whether to pass an event on: not if its number says that it has come before.
+        """Return whether an event is new, by its sequence number.
 
-        An event without a number, such as a keep-alive, is passed on and leaves the cursor where it is.
+        An event without a number, such as a keep-alive, is new and leaves the cursor where it is.
 
         Raises:
-            APIResponseValidationError: the number says that events before it are missing.
+            APIResponseValidationError: events before this one are missing.
         """
         if type(number) is not int:
             return True
         if self.cursor is not None and number > self.cursor + 1:
-            raise self._invalid(f"the stream left out what comes after event {self.cursor}", data)
+            raise self._invalid(f"the server skipped the events after number {self.cursor}", data)
         is_new = self.cursor is None or number > self.cursor
         self.cursor = number if is_new else self.cursor
         return is_new
 
     def _finish(self) -> Signal | None:
-        """Judge what came: the body has ended without an end of the stream."""
+        """Decide what the stream is now that the body has ended: complete, truncated, or not a stream at all."""
         last = self._parser.take_unfinished()
         if last is not None:
             if self._parser.pieces:
@@ -391,10 +391,13 @@ class Decoder(Generic[EventT]):
             raise self.fail(self._nothing_came())
         if self._is_plain or (last is None and not self._cut_by and self.protocol.whole_without_end()):
             return self._end("end_of_body" if self.protocol.reason is None else "finish_reason")
-        raise self.fail(self._truncated("it ended before the answer was whole"))
+        raise self.fail(self._truncated("it ended before the answer was complete"))
 
     def _is_plain_answer(self) -> bool:
-        """Make an event of a body that is a plain JSON answer: some servers ignore `stream=True`."""
+        """Return whether the body is a plain JSON answer, which then is the only event.
+
+        Some servers ignore `stream=True`.
+        """
         said = decode_body(bytes(self._head.removeprefix(_BOM))) if not self._cut_by else None
         if not is_object(said) or not self._protocol.is_answer(said):
             return False
@@ -417,7 +420,7 @@ class Decoder(Generic[EventT]):
         return StreamTruncatedError(f"{message}; the last that the server said: {sentence(words)!r}", body=words)
 
     def _nothing_came(self) -> APIError:
-        """Why there was no event at all."""
+        """Return the error for a body without any event."""
         head = bytes(self._head)
         said = decode_body(head)
         if is_error(said):
@@ -427,7 +430,7 @@ class Decoder(Generic[EventT]):
         return self._invalid(f"the answer is not an event stream but {self.content_type or 'of no named type'}", head)
 
     def _looks_like_events(self, head: bytes) -> bool:
-        if "event-stream" in self.content_type:  # then only what is plainly something else is none
+        if "event-stream" in self.content_type:  # the header says so: only an obvious contradiction counts
             return not head.lstrip().startswith((b"<", b"{", b"["))
         return all(map(_may_be_a_field, head.removeprefix(_BOM).splitlines()))
 
@@ -437,12 +440,12 @@ class Decoder(Generic[EventT]):
 
 
 def _may_be_a_field(line: bytes) -> bool:
-    """Whether a line is one of an event stream, or the beginning of one."""
+    """Return whether a line is a field of an event stream, or the beginning of one."""
     return line.startswith(_FIELDS) or any(field.startswith(line) for field in (*_FIELDS, _BOM))
 
 
 def _is_whole(data: bytes | None) -> bool:
-    """Return whether the data of a last event that lacks its empty line are complete."""
+    """Return whether the data of a last event without its empty line is complete."""
     if data is None:
         return False
     return data.strip() == b"[DONE]" or not isinstance(decode_replaced(data), str)

@@ -46,12 +46,12 @@ class MessageDecoder(Decoder[Any]):
 
     @property
     def has_more(self) -> bool:
-        """Whether there is work to do before more bytes are needed."""
+        """True if there is work to do before more bytes are needed."""
         return self.is_full or super().has_more
 
     @property
     def is_full(self) -> bool:  # type: ignore[override]
-        """Whether messages have to be taken first."""
+        """True if messages have to be taken before the next event."""
         return self.are_taken and len(self.messages) >= _MANY_MESSAGES
 
     @contextlib.contextmanager

@@ -70,7 +70,7 @@ class _Names(Enum):
 
 
 class State(_Names):
-    """Where a stream stands. The module's docstring explains each state."""
+    """The state of a stream. The module's docstring explains each."""
 
     CONNECTING = "connecting"
     OPENING = "opening"
@@ -88,7 +88,7 @@ class State(_Names):
 
 
 class Input(_Names):
-    """What happens to a stream."""
+    """Something that happens to a stream and may change its state."""
 
     HEAD = "the head of a response came"
     REST = "the head of a response came, whose body has the events that are missing"
@@ -108,7 +108,7 @@ class Input(_Names):
 
 
 class Decision(_Names):
-    """What a driver has to do next."""
+    """The next thing for a driver to do."""
 
     SEND = "send the request; then `receive_head` or `fail`"
     READ = "read from the connection; then `receive_data`, `receive_end` or `fail`"
@@ -123,21 +123,9 @@ class Decision(_Names):
 
 # Members are looked up here once: before Python 3.12, each look-up on the class takes as long as three calls.
 _S, _I, _D = State, Input, Decision
-_CONNECTING, _OPENING, _STREAMING, _DELIVERING, _SETTLING = (
-    _S.CONNECTING,
-    _S.OPENING,
-    _S.STREAMING,
-    _S.DELIVERING,
-    _S.SETTLING,
-)
-_BREAKING, _LAST, _DONE, _TRUNCATED, _FAILED, _CLOSED = (
-    _S.BREAKING,
-    _S.LAST,
-    _S.DONE,
-    _S.TRUNCATED,
-    _S.FAILED,
-    _S.CLOSED,
-)
+_CONNECTING, _OPENING, _STREAMING, _DELIVERING = _S.CONNECTING, _S.OPENING, _S.STREAMING, _S.DELIVERING
+_SETTLING, _BREAKING, _LAST, _DONE = _S.SETTLING, _S.BREAKING, _S.LAST, _S.DONE
+_TRUNCATED, _FAILED, _CLOSED = _S.TRUNCATED, _S.FAILED, _S.CLOSED
 _READ, _PAUSE, _DELIVER, _RELEASE = _D.READ, _D.PAUSE, _D.DELIVER, _D.RELEASE
 
 _NEXT_STATE: Final[dict[State, dict[Input, State]]] = {
@@ -219,7 +207,7 @@ _VERDICTS: Final = {
 
 @attrs.frozen
 class Verdict:
-    """How a stream ended, as data.
+    """The way a stream ended, as data.
 
     Attributes:
         state: `open`, `done`, `truncated`, `failed` or `closed` (by the user, before its end).
@@ -331,7 +319,7 @@ class Lifecycle(Generic[EventT, WholeT]):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request may use the connection after this stream."""
+        """True if another request may use the connection after this stream."""
         return self.state in (_LAST, _DONE)
 
     @property
@@ -457,7 +445,7 @@ class Lifecycle(Generic[EventT, WholeT]):
 
     @property
     def verdict(self) -> Verdict:
-        """How the stream ended, or that it is open."""
+        """The way the stream ended; `open` while it has not ended."""
         state, ended_by = _VERDICTS.get(self.state, "open"), self.decoder.ended_by
         if ended_by is not None:  # also if it was closed before its last event was handed over
             state = "done"
@@ -465,12 +453,12 @@ class Lifecycle(Generic[EventT, WholeT]):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the user closed the stream before everything was handed over."""
+        """True if the user closed the stream before everything was handed over."""
         return self.state is _CLOSED
 
     @property
     def is_open(self) -> bool:
-        """Whether events may still come."""
+        """True while events may still come."""
         return self.state not in _VERDICTS
 
     @property

@@ -1,7 +1,7 @@
-"""The first events of a stream, made anew from the bytes of its body, for those who come late.
+"""Make the first events of a stream again from the bytes of its body, for subscribers that come late.
 
-Like a reader, a replay is pulled, and each step does a bounded amount of work: 30,000 events in one step would keep the
-program from doing anything else for a fifth of a second.
+The bytes are kept and not the events, because they take less memory. Like a decoder, a replay is pulled, and each step
+does a bounded amount of work: 30,000 events in one step would block the program for a fifth of a second.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ EventT = TypeVar("EventT")
 
 
 class Replay(Generic[EventT]):
-    """The first events of a stream.
+    """The first events of a stream, made again.
 
     Args:
-        decoder: has read the stream so far.
-        protocol: a new one of the same kind.
-        record: the pieces of the body. More may be added to the end later; they are not read.
-        count: how many events to make.
+        decoder: the decoder of the stream.
+        protocol: a new protocol of the same kind.
+        record: the bytes of the body so far. Bytes that are added later are not read.
+        count: the number of events to make.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Replay(Generic[EventT]):
         self._left = count
 
     def next_event(self) -> EventT | Signal:
-        """Return the next event; `NEED_DATA` if this step has found none and another may; `END` after the last."""
+        """Return the next event, `NEED_DATA` if another step is needed to find it, or `END` after the last one."""
         if not self._left:
             return END
         event = self._decoder.next_event()
@@ -46,7 +46,7 @@ class Replay(Generic[EventT]):
         return NEED_DATA
 
     def _feed(self) -> None:
-        """Give the decoder the next piece of the body, or the end of it."""
+        """Give the decoder the next bytes of the body, or its end."""
         decoder = self._decoder
         decoder.add_up()
         if self._fed > self._pieces:  # after the end
