@@ -7,7 +7,6 @@ ours of the same name. They and the README's claims about `openai` are skipped i
 
 from __future__ import annotations
 
-import base64
 import gc
 import importlib.metadata
 import importlib.util
@@ -16,24 +15,20 @@ import os
 import re
 import subprocess
 import sys
-from array import array
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import trio
 import trio.testing
+from example_scripts import SCRIPTS, broken, count_to_three
 
 import trio_openai
 from trio_openai.local import LocalServer
 from trio_openai.testing import (
     Cut,
     Pause,
-    RecordedRequest,
     Reply,
-    Reset,
-    Script,
     ScriptedServer,
     Stall,
     Step,
@@ -50,298 +45,6 @@ TUTORIAL = re.findall(r'--8<-- "docs/examples/(\w+)\.py"', (ROOT / "docs" / "tut
 
 def name_of(path: Path) -> str:
     return path.stem
-
-
-# ------------------------------------------------------------------------------------------- the server's replies
-
-
-def broken(reply: Reply, writes: int, fault: Step) -> Reply:
-    """Return the reply with a fault after a number of events."""
-    return attrs.evolve(reply, body=(*reply.body[:writes], fault))
-
-
-def count_to_three(request: RecordedRequest) -> Reply:
-    if request.path.endswith("/responses"):
-        return Reply.response("One, two, three.")
-    return Reply.chat("One, two, three.", usage=b"include_usage" in request.body)
-
-
-def three_answers(request: RecordedRequest) -> Reply:
-    prompt = request.json()["messages"][0]["content"]
-    if "scope" in prompt:
-        return Reply.error(400, "that is too long for this model", code="context_length_exceeded")
-    return Reply.chat("It is where tasks live." if "nursery" in prompt else "It is where a task can be cancelled.")
-
-
-def prompt_of(request: RecordedRequest) -> str:
-    return str(request.json()["messages"][0]["content"])
-
-
-COUNTRIES = {"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru", "Kyoto": "Japan"}
-
-
-def country(request: RecordedRequest) -> Reply:
-    """Delay the first answers most, so that ordered results need reordering."""
-    city = prompt_of(request).split()[3]
-    if city not in COUNTRIES:
-        return Reply.error(400, f"{city} is not on the map")
-    return Reply.chat(COUNTRIES[city], pace=0.02 if city == "Oslo" else 0)
-
-
-def why(request: RecordedRequest) -> Reply:
-    if "sea" in prompt_of(request):
-        return broken(Reply.chat("Rivers carry salt into it, and none out."), 5, Cut())
-    return Reply.chat("Air scatters blue light." if "sky" in prompt_of(request) else "Leaves do not use green light.")
-
-
-def in_words(request: RecordedRequest) -> Reply:
-    number = int(prompt_of(request).split()[1])
-    return Reply.chat(("One.", "Two.", "Three.")[number - 1] if number <= 3 else "Many.")
-
-
-def only_the_small_one(request: RecordedRequest) -> Reply:
-    model = request.json()["model"]
-    return Reply.chat(SKY, model=model) if model.endswith("mini") else Reply.sse(Stall())
-
-
-def tea_and_sky(request: RecordedRequest) -> Reply:
-    return Reply.chat(SKY) if "sky" in prompt_of(request) else broken(Reply.chat(TEA), 5, Stall())
-
-
-def bad_line(request: RecordedRequest) -> Reply:
-    """Stream a background response whose connection breaks every few events."""
-    begin = int(request.target.rpartition("=")[2]) + 1 if request.method == "GET" else 0
-    whole = Reply.response(STORY)
-    rest = attrs.evolve(whole, body=whole.body[begin:])
-    return rest if begin > 12 else broken(rest, 9, Reset())
-
-
-class FourAtATime:
-    """A script that refuses the fifth concurrent request."""
-
-    def __init__(self) -> None:
-        self._ends: list[float] = []
-
-    def __call__(self, request: RecordedRequest) -> Reply:
-        now = trio.current_time()
-        self._ends = [end for end in self._ends if end > now]
-        if len(self._ends) == 4:
-            return Reply.error(429, "you are too many", code="rate_limit_exceeded", headers={"retry-after-ms": "20"})
-        self._ends.append(now + 0.02)
-        return attrs.evolve(in_words(request), delay=0.02)
-
-
-def country_and_usage(request: RecordedRequest) -> Reply:
-    return Reply.chat(COUNTRIES[prompt_of(request).split()[3]] + ".", stream=False)
-
-
-def two_calls() -> Reply:
-    """Return two tool calls with interleaved pieces."""
-
-    def piece(index: int, arguments: str, **more: Any) -> dict[str, Any]:
-        name = {"name": more.pop("name")} if more else {}
-        call = {"index": index, "function": {**name, "arguments": arguments}, **more}
-        return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
-
-    return Reply.sse(
-        piece(0, "", id="call_1", type="function", name="get_weather"),
-        piece(1, "", id="call_2", type="function", name="get_weather"),
-        piece(0, '{"city": '),
-        piece(1, '{"city": '),
-        piece(0, '"Oslo"}'),
-        piece(1, '"Rome"}'),
-        {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
-    )
-
-
-def two_temperatures(request: RecordedRequest) -> Reply:
-    if len(request.json()["messages"]) > 1:
-        return Reply.chat("In Rome: 21 degrees, and 4 in Oslo.")
-    calls = [("Oslo", Pause(0.05)), ("Rome", Pause(0.05))]
-    steps: list[Any] = []
-    for index, (city, pause) in enumerate(calls):
-        function = {"name": "temperature", "arguments": f'{{"city": "{city}", "unit": "celsius"}}'}
-        call = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
-        chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
-        steps += [chunk, pause]
-    return Reply.sse(*steps, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
-
-
-def stock_and_query(request: RecordedRequest) -> Reply:
-    asked = request.json()["input"]
-    if asked != "What do we have?" and len(asked) > 1:
-        return Reply.response("12 packets of tea; the query failed.")
-    items = [
-        {"type": "function_call", "call_id": "call_0", "name": "stock", "arguments": '{"item": "tea"}'},
-        {"type": "custom_tool_call", "call_id": "call_1", "name": "query", "input": "select * from stock"},
-    ]
-    done = [{"type": "response.output_item.done", "output_index": n, "item": item} for n, item in enumerate(items)]
-    response = {"id": "resp_1", "object": "response", "status": "completed", "output": items}
-    return Reply.sse(*done, {"type": "response.completed", "response": response}, done=False)
-
-
-def cities(request: RecordedRequest) -> Reply:
-    name = request.json()["input"].split()[-1].rstrip(".")
-    if name == "Atlantis":
-        refusal = {"type": "refusal", "refusal": "There is no such city."}
-        message = {"type": "message", "role": "assistant", "content": [refusal]}
-        response = {"id": "resp_1", "object": "response", "status": "completed", "output": [message]}
-        return Reply.sse({"type": "response.completed", "response": response}, done=False)
-    people = {"Oslo": "717", "Rome": '"many"', "Kyoto": "1438"}[name]
-    return Reply.response(f'{{"name": "{name}", "people": {people}}}')
-
-
-def thought_and_call(request: RecordedRequest) -> Reply:
-    """Return reasoning, a text and a tool call, in the format of either API."""
-    thought, text, arguments = ["Oslo, ", "then."], ["I will ", "look it up."], ['{"city": ', '"Oslo"}']
-    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}
-    if request.path.endswith("/chat/completions"):
-        deltas: list[dict[str, Any]] = [
-            *({"reasoning_content": piece} for piece in thought),
-            *({"content": piece} for piece in text),
-            {"tool_calls": [{"index": 0, **call}]},
-            *({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in arguments),
-        ]
-        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-        last = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
-        head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-        return Reply.sse(*({**head, "choices": [choice]} for choice in [*choices, last]))
-    item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "get_weather", "arguments": ""}
-    return Reply.sse(
-        *({"type": "response.reasoning_summary_text.delta", "output_index": 0, "delta": piece} for piece in thought),
-        {"type": "response.reasoning_summary_text.done", "output_index": 0, "text": "".join(thought)},
-        *({"type": "response.output_text.delta", "output_index": 1, "delta": piece} for piece in text),
-        {"type": "response.output_text.done", "output_index": 1, "text": "".join(text)},
-        {"type": "response.output_item.added", "output_index": 2, "item": item},
-        *({"type": "response.function_call_arguments.delta", "output_index": 2, "delta": p} for p in arguments),
-        {"type": "response.function_call_arguments.done", "output_index": 2, "arguments": "".join(arguments)},
-        {"type": "response.completed", "response": {"status": "completed", "output": []}},
-        done=False,
-        named=True,
-    )
-
-
-COUNTED = Reply.chat("One, two, three.", usage=False)
-SKY = "Air scatters blue light more than red light."
-STORY = "The lamp had burned for forty years when, one night in March, it went out."
-POEM = "The sea is wide,\nThe sea is deep,\nAnd never does it fall asleep."
-RECIPE = (
-    '{"title": "Onion soup", "kind": "starter", "ingredients": '
-    '[{"name": "onions", "grams": 500}, {"name": "butter", "grams": 40}, {"name": "eggs", "grams": null}]}'
-)
-TEA = "Warm the pot. Then add a spoon of leaves for each cup."
-
-
-def plain_answers(request: RecordedRequest) -> Reply:
-    if request.path.endswith("/models"):
-        return Reply.json({"data": [{"id": "gpt-4o-mini", "owned_by": "openai"}, {"id": "mine", "owned_by": "me"}]})
-    if request.path.endswith("/embeddings"):
-        vectors = [base64.b64encode(array("f", numbers).tobytes()).decode() for numbers in ((0.5, 0.25), (0.5, -0.25))]
-        return Reply.json({"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]})
-    text = "Hello?" if "after=" not in request.target else "Are you there?"
-    message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-    return Reply.json({"data": [{"id": "msg_1", **message}], "has_more": "after=" not in request.target})
-
-
-def painted(kind: str, size: int, **more: Any) -> dict[str, Any]:
-    return {"type": f"image_generation.{kind}", "b64_json": base64.b64encode(bytes(size)).decode(), **more}
-
-
-def on_azure(request: RecordedRequest) -> Reply:
-    assert request.target == "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21"
-    safe = {"violence": {"filtered": False, "severity": "safe"}}
-    first = {"choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}
-    said = {"index": 0, "delta": {"content": "Hello there."}, "content_filter_results": safe}
-    end = {"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": {}}
-    return Reply.sse(first, {"choices": [said]}, {"choices": [end]})
-
-
-def thinking() -> Reply:
-    deltas = [
-        {"reasoning_content": "91 ends in 1, so 2 and 5 do not divide it."},
-        {"reasoning_content": " But 7 times 13 is 91."},
-        {"content": "No: it is"},
-        {"content": " 7 times 13."},
-    ]
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-    end = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    return Reply.sse(*({"object": "chat.completion.chunk", "choices": [choice]} for choice in [*choices, end]))
-
-
-def numbered_hello() -> Reply:
-    """Return messages that each have an id and an event name, as some servers send them."""
-    choices = [
-        {"delta": {"content": "Hello"}},
-        {"delta": {"content": " there."}},
-        {"delta": {}, "finish_reason": "stop"},
-    ]
-    events = [sse_event({"choices": [{"index": 0, **choice}]}, event="chunk") for choice in choices]
-    body = [b"id: %d\n%b" % (number, event) for number, event in enumerate([*events, sse_event("[DONE]")])]
-    return Reply(headers={"content-type": "text/event-stream"}, body=body)
-
-
-SCRIPTS: dict[str, Script] = {
-    "raw_answer": [
-        Reply.error(503, "try again", headers={"retry-after-ms": "1"}),
-        Reply.chat("One, two, three.", stream=False, headers={"x-ratelimit-remaining-tokens": "29970"}),
-    ],
-    "messages": numbered_hello(),
-    "azure_stream": on_azure,
-    "reasoning": thinking(),
-    "sketches": Reply.sse(
-        painted("partial_image", 800, partial_image_index=0),
-        painted("partial_image", 1600, partial_image_index=1),
-        painted("completed", 3000, usage={"total_tokens": 1600}),
-        done=False,
-        named=True,
-    ),
-    "transcribe": Reply.sse(
-        {"type": "transcript.text.delta", "delta": "Good "},
-        {"type": "transcript.text.delta", "delta": "evening."},
-        {"type": "transcript.text.done", "text": "Good evening."},
-        done=False,
-        named=True,
-    ),
-    "speak": Reply(headers={"content-type": "audio/mpeg"}, body=[bytes(4000)] * 5),
-    "plain_answers": plain_answers,
-    "other_endpoint": Reply.sse(
-        {"content": " three,", "stop": False},
-        {"content": " four.", "stop": False},
-        {"content": "", "stop": True, "tokens_predicted": 4},
-        done=False,
-    ),
-    "first_stream": Reply.chat(SKY),
-    "events": Reply.chat("Hello there, friend!"),
-    "deadline": broken(Reply.chat(STORY), 9, Stall()),
-    "early_break": broken(Reply.chat(TEA), 5, Stall()),
-    "partial_work": broken(Reply.chat(POEM), 8, Cut()),
-    "deadlines": broken(Reply.chat("The leaves are falling, one by one."), 5, Stall()),
-    "many_streams": three_answers,
-    "fan_out": Reply.chat(SKY),
-    "slow_subscriber": Reply.chat(POEM),
-    "replay": Reply.chat(SKY),
-    "run_many": country,
-    "stream_many": why,
-    "progress": in_words,
-    "race": only_the_small_one,
-    "adaptive_limit": FourAtATime(),
-    "rate_limit": country,
-    "own_limiter": country_and_usage,
-    "ask_again": [broken(Reply.chat(TEA), 4, Cut()), Reply.chat(TEA)],
-    "resume": bad_line,
-    "nursery_door": tea_and_sky,
-    "settle": Reply.chat(TEA),
-    "structured": Reply.chat(RECIPE),
-    "structured_outcomes": cities,
-    "tools": two_temperatures,
-    "tools_outcomes": stock_and_query,
-    "deltas": thought_and_call,
-    "tool_calls": two_calls(),
-    "port_events": thought_and_call,
-    "port_function_calls": two_calls(),
-    "port_errors": Reply.error(429, "you are too fast", code="rate_limit_exceeded"),
-    "port_retry": [Reply.error(503, "try again", headers={"retry-after-ms": "1"}), COUNTED],
-}
 
 
 # ---------------------------------------------------------------------------------------------------------- the tests
