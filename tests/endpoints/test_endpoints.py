@@ -119,7 +119,7 @@ async def test_final_result_and_text_deltas(nursery: trio.Nursery, case: Case) -
 
 @every_endpoint
 async def test_truncated_stream_raises_and_keeps_the_snapshot(nursery: trio.Nursery, case: Case) -> None:
-    """This holds if the body ends cleanly for HTTP after the first event, and if the connection breaks there."""
+    """Cover a body that ends cleanly for HTTP after the first event, and a connection that breaks there."""
     first = case.streamed.body[0]
     for steps in ((first,), (first, Cut())):
         _, client = await open_client(nursery, attrs.evolve(case.streamed, body=steps))
@@ -236,7 +236,7 @@ async def test_completions_keep_logprobs_and_the_last_usage(nursery: trio.Nurser
 
 
 async def test_slow_subscriber_gets_merged_deltas(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """The first delta arrives at once, later ones are merged, and no character is lost."""
+    """Check that the deltas that pile up are merged, and that no character is lost."""
     for case in (case for case in CASES if case.name in ("completions", "audio.transcriptions")):
         letters = "abcdefgh"
         pieces = (
@@ -285,7 +285,7 @@ async def test_image_stream_ends_after_as_many_images_as_requested(nursery: trio
 
 
 async def test_events_are_typed_by_their_sse_name_if_they_have_no_type(nursery: trio.Nursery) -> None:
-    """Some servers give the type only in the `event` field of the SSE message."""
+    """Simulate a server that sends the type only in the `event` field of the SSE message."""
     bare = b'event: image_generation.partial_image\ndata: {"b64_json": "QQ=="}\n\n'
     end = b'event: image_generation.completed\ndata: {"b64_json": "QUJD"}\n\n'
     other = b'event: image_generation.mood\ndata: {"b64_json": "QUJD"}\n\n'
@@ -367,7 +367,7 @@ async def test_speech_that_is_not_base64_raises_a_library_error(nursery: trio.Nu
 
 
 async def test_extra_body_cannot_turn_off_streaming(nursery: trio.Nursery) -> None:
-    """The door decides how the result arrives, so its parameter wins over `extra_body`."""
+    """Check that the door, which decides how the result arrives, wins over `extra_body`."""
     server, client = await open_client(nursery, Reply.sse(*SPEECH, done=False))
     async with client:
         params: dict[str, Any] = {"input": "Hi", "model": "m", "voice": {"id": "v"}, "extra_body": {"stream_format": 1}}

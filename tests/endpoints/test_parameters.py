@@ -212,7 +212,7 @@ DICTS = [value for name, value in vars(params).items() if name.endswith("Params"
 
 @pytest.mark.parametrize("typed_dict", DICTS, ids=lambda typed_dict: typed_dict.__name__)
 def test_every_declared_type_has_a_check(typed_dict: Any) -> None:
-    """The checks know every class that an annotation names, and find the required parameters."""
+    """Check that `Parameters` knows every class in an annotation, and finds the required parameters."""
     checks = Parameters(typed_dict, unchecked=("image", "markup", "mask", "file"))
     accepted = checks._accepted
     for name, takes in accepted.items():
@@ -243,5 +243,5 @@ def test_parameters_include_all_of_openai_python() -> None:
 
 
 def test_path_is_a_declared_type_of_a_file() -> None:
-    """The declaration agrees with `Upload`, which accepts paths."""
+    """Compare the declaration with `Upload`, which accepts paths."""
     assert Path in typing.get_args(params.FileContent)

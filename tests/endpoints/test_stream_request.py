@@ -78,7 +78,7 @@ LLAMA = Reply.sse({"content": "Hi", "stop": False}, {"content": "", "stop": True
 
 
 async def test_typed_events_of_a_stream_without_an_end_marker(nursery: trio.Nursery) -> None:
-    """This is the format of llama.cpp's own endpoint, `/completion`."""
+    """Use the format of llama.cpp's own endpoint, `/completion`."""
     client, _ = client_over(await serve(nursery, LLAMA))
     async with client, client.stream_request("POST", "/completion", json={}, event_type=Token, end=None) as stream:
         events = [event async for event in stream]
@@ -149,7 +149,7 @@ async def test_error_event_is_raised(nursery: trio.Nursery, error: bytes) -> Non
 
 
 async def test_typed_event_with_an_error_field_is_delivered(nursery: trio.Nursery) -> None:
-    """It reports a failed job. Only an event without a type of its own reports the failure of the stream."""
+    """Send the report of a failed job. Only an event without a type of its own says that the stream failed."""
     failed = {"type": "job.failed", "error": {"message": "no"}}
     client, _ = client_over(await serve(nursery, Reply.sse(failed, {"result": 1, "error": None})))
     async with client, client.stream_request("POST", "/x", json={}) as stream:
