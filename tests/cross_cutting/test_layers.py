@@ -1,4 +1,4 @@
-"""The structure of the package: imports go down, folder by folder, and the core does no I/O."""
+"""The structure of the package: imports point down, folder by folder, and the core does no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import trio_openai
 ROOT = Path(trio_openai.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-# From the top down. A folder stands for everything in it. Those in one row do not import each other.
+# From top to bottom. A folder stands for all of its modules. Entries of one row do not import each other.
 LAYERS = [
     ["__main__"],
     ["_cli"],
@@ -123,8 +123,8 @@ def layer_of(name: str) -> int:
     raise LookupError(f"{folder} is in no layer: add it to LAYERS in {__file__}, and to docs/design.md")
 
 
-def test_imports_go_down() -> None:
-    """Check imports for type checkers too, so that nobody who reads a file has to look at a folder above it."""
+def test_imports_point_down() -> None:
+    """Include imports for type checkers. A reader of a file then never needs a folder above it."""
     for path in MODULES:
         own = name_of(path)
         for imported in own_imports(path):
@@ -132,16 +132,15 @@ def test_imports_go_down() -> None:
                 assert layer_of(own) < layer_of(imported), f"{own} imports {imported}, which is above it"
 
 
-# Imports that close a circle, inside functions. (`_stream` is being rebuilt.)
+# Imports inside functions that close a circle.
 CIRCLES = {
-    ("_stream.raw", "_stream.stream"),
     ("types._fields", "types._base"),
     ("types._plain", "types._base"),
 }
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    """Check imports inside functions and under `TYPE_CHECKING` too, so that every module can be read on its own."""
+    """Include imports inside functions and under `TYPE_CHECKING`."""
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -156,27 +155,14 @@ def test_no_module_imports_itself_through_others() -> None:
         visit(name, ())
 
 
-# Classes whose name is also that of another class, in a part of the package that is being rebuilt.
+# Names that two classes share, in parts of the package that are being rebuilt.
 SHARED_CLASS_NAMES = {
-    *(
-        "Audio",
-        "Call",
-        "Choice",
-        "Ending",
-        "Input",
-        "Item",
-        "Items",
-        "Part",
-        "Place",
-        "ToolCall",
-        "Unknown",
-    ),  # _protocols
-    *("Messages", "Pieces", "RawBytes", "Run", "View"),  # _stream
+    *("Audio", "Choice", "Ending", "Input", "Item", "Items", "Part", "ToolCall", "Unknown"),  # _protocols
 }
 
 
 def test_no_two_classes_have_the_same_name() -> None:
-    """Check that a class can be found, and talked about, by its name: one word has one meaning."""
+    """Keep one meaning per word, so that a class can be found by its name."""
     defined: dict[str, set[str]] = {}
     for module, path in NAMES.items():
         for node in ast.walk(parsed(path)):
@@ -186,19 +172,19 @@ def test_no_two_classes_have_the_same_name() -> None:
     assert {name: modules for name, modules in shared.items() if name not in SHARED_CLASS_NAMES} == {}
 
 
-def test_the_core_imports_no_io_no_clock_and_no_chance() -> None:
+def test_core_imports_no_io_no_clock_and_no_randomness() -> None:
     core = [path for path in MODULES if name_of(path).partition(".")[0] in SANS_IO_FOLDERS]
     for path in [*core, *(NAMES[name] for name in SANS_IO_FILES)]:
         used = {name.partition(".")[0] for name in imports(path, typing=False)}
         assert used.isdisjoint(FORBIDDEN), f"{name_of(path)} imports {used & FORBIDDEN}"
 
 
-def test_every_layer_exists() -> None:
+def test_layers_list_every_module() -> None:
     present = {name.partition(".")[0] for name in NAMES}
     assert {member for members in LAYERS for member in members} == present
 
 
-def test_every_folder_says_what_it_is_for_what_it_may_import_and_where_to_start_reading() -> None:
+def test_every_folder_documents_its_purpose_and_imports() -> None:
     for folder in FOLDERS:
         text = " ".join((ast.get_docstring(parsed(folder / "__init__.py")) or "").split())
         if folder.name.startswith("_") and folder.parent == ROOT:
@@ -208,8 +194,8 @@ def test_every_folder_says_what_it_is_for_what_it_may_import_and_where_to_start_
             assert (folder / start[1]).is_file(), start[1]
 
 
-def test_only_the_border_imports_httpx() -> None:
-    """Check that the stream imports httpx only for the type of its `response`."""
+def test_only_the_outer_layers_import_httpx() -> None:
+    """Allow it in `_stream` only for the type of `response`."""
     users = {name for name, path in NAMES.items() if "httpx" in imports(path, typing=False)}
     others = {name for name in users if name.partition(".")[0] not in ("_http", "_request", "_cli", "testing", "local")}
     assert others <= {
@@ -222,7 +208,7 @@ def test_only_the_border_imports_httpx() -> None:
     }
 
 
-def test_only_one_module_knows_which_library_decodes_json() -> None:
+def test_only_one_module_imports_a_json_library() -> None:
     users = {name for name, path in NAMES.items() if "orjson" in imports(path)}
     assert users == {"_wire.json"}
     assert not [path for path in MODULES if path.stem != "json" and "preconf.orjson" in path.read_text("utf-8")]
@@ -234,8 +220,8 @@ def run(program: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
-    """Import the core without the rest of the package, as if it were a package by itself."""
+def test_core_runs_without_trio_and_httpx() -> None:
+    """Import the core into an empty package, without the public modules."""
     assert run(
         "import sys, types\n"
         f"package = types.ModuleType('trio_openai'); package.__path__ = [{str(ROOT)!r}]\n"
@@ -251,7 +237,7 @@ def test_the_core_runs_where_there_is_no_trio_and_no_httpx() -> None:
     ) == "done by [DONE] Hi"  # fmt: skip
 
 
-def test_importing_the_library_imports_nothing_heavy() -> None:
+def test_import_loads_nothing_heavy() -> None:
     ours = [
         *("testing", "local", "azure", "_request.raw_response", "_stream.raw", "_http.proxy", "_concurrent.many"),
         *("_limits.limiter", "_http.multipart", "_tools.run"),
@@ -261,7 +247,7 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
     assert run(f"{use}print(*set({heavy}) & set(sys.modules))") == ""
 
 
-def test_the_library_runs_where_there_is_no_orjson_and_no_msgspec() -> None:
+def test_library_runs_without_orjson_and_msgspec() -> None:
     program = (
         "import sys; sys.modules.update(dict.fromkeys({missing}))\n"
         "import trio_openai; trio_openai.TrioOpenAI(api_key='none').chat.completions.stream\n"
@@ -272,12 +258,12 @@ def test_the_library_runs_where_there_is_no_orjson_and_no_msgspec() -> None:
     assert run(program.format(missing="['orjson', 'msgspec']")) == "stdlib [1, nan]"
 
 
-def test_importing_the_library_says_nothing() -> None:
+def test_import_emits_no_warning() -> None:
     assert run("import warnings; warnings.simplefilter('error'); from trio_openai import *") == ""
 
 
 @pytest.mark.parametrize("package", ["trio_openai", "trio_openai.types"])
-def test_the_table_of_public_names_is_what_type_checkers_see(package: str) -> None:
+def test_table_of_public_names_matches_the_imports_for_type_checkers(package: str) -> None:
     path = NAMES["__init__" if package == "trio_openai" else "types"]
     importlib.import_module(package)
     block = next(node for node in parsed(path).body if is_type_checking(node))

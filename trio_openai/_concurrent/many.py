@@ -6,9 +6,9 @@ close everything.
 
 The idea: three parts, connected by a channel without a buffer.
 
-* The dispatcher (`_Run._dispatch`) takes a call from the iterable only when there is room to run it. So memory depends
-  on `max_concurrent`, never on the number of calls.
-* Each call is one task (`_Run._run_call`). It reads its stream to the end and sends events, results, or both.
+* The dispatcher (`_ManyRun._dispatch`) takes a call from the iterable only when there is room to run it. So memory
+  depends on `max_concurrent`, never on the number of calls.
+* Each call is one task (`_ManyRun._run_call`). It reads its stream to the end and sends events, results, or both.
 * The program receives from `Items`. Since the channel has no buffer, a task can only send what is being received: a
   slow consumer pauses every task, every task stops reading its socket, and the backpressure reaches the servers.
 
@@ -142,7 +142,7 @@ class _Counters:
 class Items(trio.abc.ReceiveChannel[Any]):
     """The `Item`s of `stream_many` or the `Result`s of `run_many`. It ends after the last call."""
 
-    def __init__(self, channel: trio.MemoryReceiveChannel[Any], run: _Run) -> None:
+    def __init__(self, channel: trio.MemoryReceiveChannel[Any], run: _ManyRun) -> None:
         self._channel = channel
         self._run = run
 
@@ -170,7 +170,7 @@ class Items(trio.abc.ReceiveChannel[Any]):
         return self._run.counters.statistics()
 
 
-class _Run:
+class _ManyRun:
     """One `stream_many` or `run_many`: its tasks, its channel, and the error that ended it."""
 
     def __init__(
@@ -375,7 +375,7 @@ class _CallSource:
 
 
 @asynccontextmanager
-async def _opened(run: _Run) -> AsyncGenerator[Items]:
+async def _opened(run: _ManyRun) -> AsyncGenerator[Items]:
     """Run all calls while the block runs. An exception of the block is raised bare."""
     errors: list[BaseException] = []
     try:
@@ -396,11 +396,11 @@ def stream_many(
     calls: Calls, max_concurrent: int, session: Session, *, fail_fast: bool
 ) -> AbstractAsyncContextManager[Items]:
     """Return a context manager for the events of all calls, as they arrive, and their results."""
-    return _opened(_Run(calls, max_concurrent, session, events=True, ordered=False, fail_fast=fail_fast))
+    return _opened(_ManyRun(calls, max_concurrent, session, events=True, ordered=False, fail_fast=fail_fast))
 
 
 def run_many(
     calls: Calls, max_concurrent: int, session: Session, *, ordered: bool, fail_fast: bool
 ) -> AbstractAsyncContextManager[Items]:
     """Return a context manager for the results of all calls, as they complete or in order."""
-    return _opened(_Run(calls, max_concurrent, session, events=False, ordered=ordered, fail_fast=fail_fast))
+    return _opened(_ManyRun(calls, max_concurrent, session, events=False, ordered=ordered, fail_fast=fail_fast))
