@@ -162,7 +162,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
 
     def statistics(self) -> ClientStatistics:
         """Return the number of open streams and the state of the pools, added up over all event loops."""
-        each = [client.statistics() for client in self._session.portals.residents() or [self._like]]
+        each = [client.statistics() for client in self._session.portals.clients() or [self._like]]
         pools = [attrs.astuple(one.transport) for one in each if one.transport is not None]
         return ClientStatistics(
             open_streams=sum(one.open_streams for one in each),

@@ -202,7 +202,7 @@ client.close()
     with served(STALLED) as server:
         done = run_program(server, code)
         assert done.stderr == ""
-        told = "this client was used before the process was forked: make one in each process"
+        told = "this client was used before the process was forked: create one in each process"
         assert done.stdout.splitlines() == [told, told, "open", "Hello "]
 
 

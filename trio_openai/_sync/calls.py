@@ -105,7 +105,7 @@ class SyncSession:
 
     def client(self, portal: Portal[TrioOpenAI]) -> TrioOpenAI:
         """Return the client of a loop. Call this in that loop."""
-        client = portal.resident.with_options(**self.options) if self.options else portal.resident
+        client = portal.client.with_options(**self.options) if self.options else portal.client
         return cast("TrioOpenAI", client.with_raw_response) if self.is_raw else client
 
     def ask(self, ask: Callable[[TrioOpenAI], Awaitable[Any]]) -> Any:

@@ -1,22 +1,32 @@
-"""Doors from threads into trio loops.
+"""Run async functions in a trio loop for threads that have none.
 
-A `Portal` belongs to one trio loop and to what lives there for the threads that come: its resident, an object with
-`aclose()`. The loop is either one that runs anyway, whose `trio.to_thread` workers come back into it, or one that a
-thread of ours runs for all the others. `Portals` finds the portal of the thread that asks, and opens it at the first
-need.
+The problem: the library is async, and a trio loop runs in one thread. A blocking client has many callers in many
+threads. Some of them are workers of a trio program, started by `trio.to_thread.run_sync`; for the others no loop is
+running at all. And a caller may be interrupted (Ctrl-C) at any moment while the loop goes on.
 
-Rules:
+The idea: a `Portal` is the way into one loop. It owns the async client that lives there. `Portals` keeps one portal for
+each loop and finds the right one for the calling thread. The loop is either:
 
-* A resident is used in its own loop only, and closed there: when the portals are closed, when the loop ends, or when
-  nobody holds the portals any more. A running loop does it in a system task, which trio cancels at its end.
-* A call takes its thread as long as it lasts. If something else comes out of the waiting (Ctrl-C, or what another
-  signal's handler raises), the call is cancelled in the loop, undone there, and only then does the exception go on.
-  Callbacks of one loop run in the order in which they were submitted: that is how the undoing knows whether the call
-  had begun.
-* A worker's call runs in its own task (`trio.from_thread.run`), so what cancels that task cancels the call. Trio
-  decides what an abandoned worker's does: it goes on until it is done, or until the loop ends.
-* Our own thread is a daemon, since others are waited for at the end of a program before anybody can tell them to end.
-  `atexit` ends it, so that the interpreter does not stop it in the middle of something.
+* the loop of the worker. The portal is a system task in it, which trio cancels when the loop ends; or
+* a loop in a thread that we start at the first call. All threads that are not workers share it.
+
+Rules that hold it together:
+
+* A client is used in its own loop only, and closed there: when the portals are closed, when the loop ends, or when the
+  garbage collector finds the portals.
+* A call blocks its thread until it has ended. A worker's call runs in the task that waits for the worker, so
+  cancelling that task cancels the call. An abandoned worker's call goes on until it is complete or its loop ends; trio
+  decides that.
+* Our own thread is a daemon. Python waits for other threads at exit before it runs `atexit`, so we could never tell
+  them to end. `_end_threads` ends ours in order before the interpreter would stop it halfway.
+
+Interrupts: an exception can hit the waiting thread between any two lines, from Ctrl-C or from the handler of another
+signal. The rule is that an interrupted call leaves nothing behind. So `run` submits a second call, which cancels the
+first one, waits for its end and undoes what it did (closes the stream, for example). Only then the exception goes on.
+The order is certain because a loop runs submitted callbacks in the order of submission: when the second call begins,
+the first one has begun too, or never will.
+
+Read next: `stream.py` for the streams, `calls.py` for the other calls, `tests/sync/test_portal.py` for the interrupts.
 """
 
 from __future__ import annotations
@@ -37,37 +47,38 @@ import trio
 
 _T = TypeVar("_T")
 
-_CLOSE_SECONDS = 5.0  # how long a resident may take to close
+_CLOSE_SECONDS = 5.0  # the longest that closing a client may take
 
 Undo = Callable[[], Awaitable[object]]
 
 
-class Resident(Protocol):
-    """What lives in a loop."""
+class HasAclose(Protocol):
+    """The part of an async client that a portal needs."""
 
     async def aclose(self) -> None:
-        """Close it. No error of the network comes out."""
+        """Close every connection. Network errors are ignored."""
         ...
 
 
-ResidentT = TypeVar("ResidentT", bound=Resident)
+ClientT = TypeVar("ClientT", bound=HasAclose)
 
 
 def refuse_in_event_loop() -> None:
-    """Raise `RuntimeError` if this thread is running an event loop, which a blocking call would stop."""
+    """Raise `RuntimeError` if this thread runs an event loop. A blocking call would stop the loop."""
     if trio.lowlevel.in_trio_run():
         raise RuntimeError(
-            "this is a blocking call, which would stop the trio loop of this thread: use TrioOpenAI, or make it in "
-            "trio.to_thread.run_sync"
+            "a blocking call would stop the trio loop of this thread: use TrioOpenAI, or make the call in "
+            "trio.to_thread.run_sync(...)"
         )
     if _runs_asyncio():
         raise RuntimeError(
-            "this is a blocking call, which would stop the asyncio loop of this thread: make it in asyncio.to_thread"
+            "a blocking call would stop the asyncio loop of this thread: make the call in asyncio.to_thread(...)"
         )
 
 
 def _runs_asyncio() -> bool:
-    asyncio: Any = sys.modules.get("asyncio")  # what has not been imported does not run
+    # Importing asyncio takes time and memory. If nobody has imported it, it is not running.
+    asyncio: Any = sys.modules.get("asyncio")
     if asyncio is None:
         return False
     try:
@@ -78,18 +89,22 @@ def _runs_asyncio() -> bool:
 
 
 def is_worker() -> bool:
-    """Whether this thread was started by `trio.to_thread.run_sync`."""
+    """Return whether `trio.to_thread.run_sync` started this thread."""
     try:
         trio.from_thread.check_cancelled()
     except RuntimeError:
         return False
-    except trio.Cancelled:  # noqa: ASYNC103 - this only asks
+    except trio.Cancelled:  # noqa: ASYNC103 - a cancelled worker is a worker; its next call raises
         return True  # noqa: ASYNC104
     return True
 
 
-class _Kept:
-    """A context manager that keeps an exception for another thread."""
+class _ErrorKeeper:
+    """A context manager that catches an exception and keeps it for another thread.
+
+    Attributes:
+        error: The exception, or None.
+    """
 
     error: Exception | None = None
 
@@ -105,11 +120,20 @@ class _Kept:
         return True
 
 
-class _ThreadCall(_Kept):
-    """One call: made in a thread, run in the loop as a system task. `answered` gets an item when it is over."""
+class _ThreadCall(_ErrorKeeper):
+    """A call that a thread submits and the loop runs as a system task.
+
+    Attributes:
+        error: The exception that the function raised, or None.
+        value: The result of the function.
+        scope: The cancel scope around the function.
+        begun: True once the loop has taken the call.
+        ended: Set when the call has ended; for tasks in the loop.
+        answered: Gets an item when the call has ended; for the waiting thread.
+    """
 
     def __init__(self, portal: Portal[Any], function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
-        self.error = _ended()  # what it stays if the loop ends
+        self.error = _ended()  # stays if the loop ends before the function does
         self.value: Any = None
         self.scope = trio.CancelScope()
         self.begun = False
@@ -119,14 +143,14 @@ class _ThreadCall(_Kept):
         self._context = contextvars.copy_context()
 
     def begin(self) -> None:
-        """Begin; called in the loop."""
+        """Start the task. Must be called in the loop."""
         self.begun = True
         try:
             trio.lowlevel.spawn_system_task(self._run, name=self._function, context=self._context)
-        except RuntimeError:  # the loop takes no more tasks: it is about to end
+        except RuntimeError:  # the loop is about to end, and takes no more tasks
             self._end()
 
-    async def _run(self) -> None:  # noqa: ASYNC910 - nobody waits for a system task
+    async def _run(self) -> None:  # noqa: ASYNC910 - no task awaits a system task
         try:
             with self:
                 self.value = await self._portal.perform(self.scope, self._function, *self._args)
@@ -136,41 +160,48 @@ class _ThreadCall(_Kept):
 
     def _end(self) -> None:
         self.ended.set()
+        # At exit, the waiting thread is a daemon. An error would only make it print a traceback, so it stays blocked.
         if self.error is None or not self._portal.is_exiting:
             self.answered.put(None)
 
 
-class Portal(Generic[ResidentT]):
-    """The way into one loop.
+class Portal(Generic[ClientT]):
+    """The way into one loop, and the client that lives there.
+
+    Args:
+        client: The client, which is used and closed in the loop only.
+        for_workers: True if the loop is one that workers come from, False if it runs in a thread of ours.
 
     Attributes:
-        resident: what lives there; only to be used in the loop.
-        token: the loop's; None until it runs.
-        ended: set when the resident has been closed.
-        failure: what came out of closing it, or of starting the loop.
-        is_exiting: whether the program is ending. Whoever waits then is a daemon thread, which the interpreter stops
-            where it is: it is not told of an error, which it would only print.
+        client: The client.
+        token: The loop's token; None until the loop runs.
+        ended: Set when the client has been closed.
+        failure: Keeps the exception that starting the loop or closing the client raised.
+        is_exiting: True once the program is about to end.
     """
 
-    def __init__(self, resident: ResidentT, *, for_workers: bool) -> None:
-        self.resident = resident
+    def __init__(self, client: ClientT, *, for_workers: bool) -> None:
+        self.client = client
         self.token: trio.lowlevel.TrioToken | None = None
         self.ended = threading.Event()
-        self.failure = _Kept()
+        self.failure = _ErrorKeeper()
         self.is_exiting = False
         self._for_workers = for_workers
         self._ready = threading.Event()
-        self._stop_wanted = False
+        self._stop_wanted = False  # `stop` may come before the loop runs
         self._stop = trio.Event()
         self._closed = False
         self._scopes: set[trio.CancelScope] = set()
         self._process = os.getpid()
         self._thread: threading.Thread | None = None
 
-    # In the loop.
+    # Called in the loop.
 
     async def live(self) -> None:
-        """Keep the resident until `stop`, or until this is cancelled, then close it. Raises nothing but that."""
+        """Wait until `stop` is called or this task is cancelled, then close the client.
+
+        Errors of closing go to `failure`. They must not crash a loop that belongs to the program.
+        """
         self.token = trio.lowlevel.current_trio_token()
         self._ready.set()
         try:
@@ -180,15 +211,16 @@ class Portal(Generic[ResidentT]):
             self._closed = True
             for scope in self._scopes:
                 scope.cancel()
+            # The loop may be ending, so every checkpoint here would raise `Cancelled` without the shield.
             with self.failure, trio.move_on_after(_CLOSE_SECONDS, shield=True):
-                await self.resident.aclose()
+                await self.client.aclose()
             self.ended.set()
 
     async def perform(self, scope: trio.CancelScope, function: Callable[..., Awaitable[_T]], *args: Any) -> _T:
-        """Run a function, until the scope is cancelled or the portal closed.
+        """Run a function until it returns, the scope is cancelled or the portal is closed.
 
         Raises:
-            trio.ClosedResourceError: the portal is closed, before or while this waits.
+            trio.ClosedResourceError: The portal was closed, before this call or while it waited.
         """
         if not self._closed:
             self._scopes.add(scope)
@@ -201,25 +233,26 @@ class Portal(Generic[ResidentT]):
 
     async def _perform_for_worker(self, function: Callable[..., Awaitable[_T]], *args: Any) -> _T:
         if trio.lowlevel.current_trio_token() is not self.token:
-            raise RuntimeError("this belongs to another trio loop than this thread")
+            raise RuntimeError("this stream belongs to another trio loop: use it in the worker threads of that loop")
         return await self.perform(trio.CancelScope(), function, *args)
 
     async def _withdraw(self, call: _ThreadCall, undo: Undo | None) -> None:
-        """Cancel a call, wait until it is over, and undo what it did."""
+        """Cancel a call, wait until it has ended, and undo it."""
         call.scope.cancel()
+        # If the call was interrupted before it was submitted, it never begins and there is nothing to wait for.
         await trio.lowlevel.cancel_shielded_checkpoint()
         if call.begun:
             await call.ended.wait()
         if undo is not None:
             await undo()
 
-    # In a thread.
+    # Called in a thread.
 
     def start_thread(self) -> None:
-        """Run the loop in a thread of its own.
+        """Start a thread and run the loop in it.
 
         Raises:
-            OSError, RuntimeError: it cannot be started.
+            OSError, RuntimeError: The thread cannot be started.
         """
         self._thread = threading.Thread(target=self._run_loop, name="trio_openai.sync", daemon=True)
         self._thread.start()
@@ -229,31 +262,32 @@ class Portal(Generic[ResidentT]):
         with self.failure:
             trio.run(self.live)
         self.ended.set()
-        self._ready.set()
+        self._ready.set()  # also if the loop could not start: `wait_ready` then raises the reason
         _with_threads.discard(self)
 
     def wait_ready(self) -> None:
-        """Return when the loop runs.
+        """Wait until the loop runs.
 
         Raises:
-            Exception: why it could not be started.
+            Exception: The loop could not be started.
         """
         self._ready.wait()
         if self.token is None and self.failure.error is not None:
             raise self.failure.error
 
     def run(self, function: Callable[..., Awaitable[_T]], *args: Any, undo: Undo | None = None) -> _T:
-        """Run an async function in the loop and wait for it.
+        """Run an async function in the loop and wait for its result.
 
         Args:
-            function: what to run.
-            args: its arguments.
-            undo: an async function that is run in the loop if the waiting is interrupted.
+            function: The function.
+            args: Its arguments.
+            undo: An async function that is run in the loop if an interrupt ends the waiting.
 
         Raises:
-            trio.ClosedResourceError: the portal is closed or its loop has ended, before or while this waits.
-            trio.Cancelled: this is a worker thread, and its task was cancelled.
-            RuntimeError: this thread runs an event loop; or the loop is another process's, or another worker's.
+            trio.ClosedResourceError: The portal was closed or its loop ended, before this call or while it waited.
+            trio.Cancelled: This thread is a worker whose task was cancelled.
+            RuntimeError: This thread runs an event loop, the process was forked, or this worker belongs to another
+                loop. Nothing was run.
         """
         refuse_in_event_loop()
         self._check_process()
@@ -267,18 +301,18 @@ class Portal(Generic[ResidentT]):
             value: _T = call.value
         except trio.RunFinishedError:
             raise _ended() from None
-        except BaseException:  # Ctrl-C, or what another signal's handler raised
+        except BaseException:  # Ctrl-C, or an exception that the handler of another signal raised
             self._take_back(call, undo)
             raise
         if error is not None:
             try:
                 raise error
             finally:
-                del error, call  # they would hold each other: error, traceback, this frame
-        return value  # no call from here on: at its end Ctrl-C could take the value away
+                del error, call  # break the reference cycle: error, traceback, this frame
+        return value  # no function call since `get`: an interrupt at its end could lose the value
 
     def _take_back(self, call: _ThreadCall, undo: Undo | None) -> None:
-        """Cancel and undo a call, and wait for that. A second interrupt ends the waiting, not the undoing."""
+        """Cancel a call, undo it, and wait until that is done. A second interrupt ends the waiting, not the undoing."""
         withdrawal = _ThreadCall(self, self._withdraw, (call, undo))
         with contextlib.suppress(trio.RunFinishedError):
             self._submit(withdrawal)
@@ -289,24 +323,28 @@ class Portal(Generic[ResidentT]):
         self.token.run_sync_soon(call.begin)
 
     def check_cancelled(self) -> None:
-        """Raise `trio.Cancelled` if this is a worker thread whose task was cancelled."""
+        """Raise `trio.Cancelled` if this thread is a worker whose task was cancelled."""
         if self._for_workers:
             try:
                 trio.from_thread.check_cancelled()
             except RuntimeError:
-                pass  # another thread
+                pass  # this thread is not a worker
 
     def stop(self) -> None:
-        """Have the resident closed soon. Waits for nothing; callable from anywhere, also from a finalizer."""
+        """Tell the loop to close the client soon, and return at once. Can be called anywhere, even in a finalizer."""
         self._stop_wanted = True
         if self.token is not None and self._process == os.getpid():
             with contextlib.suppress(trio.RunFinishedError):
                 self.token.run_sync_soon(self._stop.set)
 
     def wait_ended(self, timeout: float | None = None) -> None:
-        """Return when the resident has been closed, and the thread is gone if it was ours; or after some seconds."""
+        """Wait until the client is closed and the thread that we started, if any, has ended.
+
+        Args:
+            timeout: The longest time to wait, in seconds. None waits as long as it takes.
+        """
         if self._process != os.getpid():
-            return
+            return  # a fork copies no threads, so nothing would ever end the wait
         if self._thread is not None:
             self._thread.join(timeout)
         else:
@@ -314,11 +352,15 @@ class Portal(Generic[ResidentT]):
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
-            raise RuntimeError("this client was used before the process was forked: make one in each process")
+            raise RuntimeError("this client was used before the process was forked: create one in each process")
 
 
 def in_host_task(function: Callable[[], Awaitable[_T]]) -> _T:
-    """`trio.from_thread.run`, for which the end of the loop is the end of what lived in it."""
+    """Run an async function in the task that waits for this worker.
+
+    Raises:
+        trio.ClosedResourceError: The loop has ended. `trio.from_thread.run` itself would raise `RunFinishedError`.
+    """
     try:
         return trio.from_thread.run(function)
     except trio.RunFinishedError:
@@ -326,32 +368,38 @@ def in_host_task(function: Callable[[], Awaitable[_T]]) -> _T:
 
 
 def _ended() -> trio.ClosedResourceError:
-    return trio.ClosedResourceError("the event loop that this lived in has ended")
+    return trio.ClosedResourceError("the event loop of this client has ended")
 
 
-class Portals(Generic[ResidentT]):
-    """The portals of all threads: one for each running loop that workers come from, one for all other threads.
+class Portals(Generic[ClientT]):
+    """The portals of one blocking client: one for each loop that workers come from, and one for all other threads.
 
     Args:
-        make: makes a resident. Called in the thread of its loop, or before that loop is started.
+        make: Creates an async client. It is called in the thread of the client's loop, or before the loop starts.
     """
 
-    def __init__(self, make: Callable[[], ResidentT]) -> None:
+    def __init__(self, make: Callable[[], ClientT]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._portals: list[Portal[ResidentT]] = []
-        self._own: Portal[ResidentT] | None = None  # the one with a thread of ours
+        self._portals: list[Portal[ClientT]] = []
+        self._own: Portal[ClientT] | None = None  # the portal whose thread we started
         self._closed = False
         self._when_forgotten = weakref.finalize(self, _stop_all, self._portals)
-        self._when_forgotten.atexit = False
+        self._when_forgotten.atexit = False  # at exit, `_end_threads` does more: it also waits
 
-    def run(self, function: Callable[[Portal[ResidentT]], Awaitable[_T]], *, undo: Undo | None = None) -> _T:
-        """Run an async function in this thread's loop, with its portal, and wait for it.
+    def run(self, function: Callable[[Portal[ClientT]], Awaitable[_T]], *, undo: Undo | None = None) -> _T:
+        """Run an async function in the loop for this thread, and wait for its result.
 
-        Raises: as `Portal.run`; and what making the resident raises.
+        Args:
+            function: Gets the portal of the loop.
+            undo: An async function that is run in the loop if an interrupt ends the waiting.
+
+        Raises:
+            Exception: The client could not be created, or its loop could not be started. The next call tries again.
+            trio.ClosedResourceError, trio.Cancelled, RuntimeError: See `Portal.run`.
         """
         refuse_in_event_loop()
-        if is_worker():
+        if is_worker():  # look up the portal inside the task, because only the task knows its loop
 
             async def here() -> _T:
                 portal = self._portal_here()
@@ -361,7 +409,7 @@ class Portals(Generic[ResidentT]):
         portal = self._own_portal()
         return portal.run(function, portal, undo=undo)
 
-    def _portal_here(self) -> Portal[ResidentT]:
+    def _portal_here(self) -> Portal[ClientT]:
         token = trio.lowlevel.current_trio_token()
         with self._lock:
             for portal in self._alive():
@@ -373,49 +421,49 @@ class Portals(Generic[ResidentT]):
             self._portals.append(portal)
             return portal
 
-    def _own_portal(self) -> Portal[ResidentT]:
+    def _own_portal(self) -> Portal[ClientT]:
         with self._lock:
             alive, portal = self._alive(), self._own
             if portal is None or portal not in alive:
                 portal = self._start_thread()
-        portal.wait_ready()
+        portal.wait_ready()  # without the lock, so that other threads and `close` are not held up
         return portal
 
-    def _start_thread(self) -> Portal[ResidentT]:
+    def _start_thread(self) -> Portal[ClientT]:
         portal = Portal(self._make(), for_workers=False)
         try:
             portal.start_thread()
             self._portals.append(portal)
             self._own = portal
-        except BaseException:  # it cannot be started; or Ctrl-C, and it may have been
+        except BaseException:  # the thread cannot start, or Ctrl-C came while it started: then it ends at once
             portal.stop()
             self._own = None
             raise
         return portal
 
-    def _alive(self) -> list[Portal[ResidentT]]:
-        """The portals whose loops have not ended; the others are forgotten.
+    def _alive(self) -> list[Portal[ClientT]]:
+        """Forget the portals whose loops have ended, and return the others.
 
         Raises:
-            trio.ClosedResourceError: this is closed.
+            trio.ClosedResourceError: The client is closed.
         """
         if self._closed:
             raise trio.ClosedResourceError("this client has been closed")
         self._portals[:] = [portal for portal in self._portals if not portal.ended.is_set()]
         return self._portals
 
-    def residents(self) -> list[ResidentT]:
-        """What lives in the loops, as of now. To be looked at only."""
-        return [portal.resident for portal in list(self._portals) if not portal.ended.is_set()]
+    def clients(self) -> list[ClientT]:
+        """Return the clients of all loops. Only read from them, because this thread is not theirs."""
+        return [portal.client for portal in list(self._portals) if not portal.ended.is_set()]
 
     def close(self) -> None:
-        """Close every resident, and end our own thread. Idempotent.
+        """Close every client, and end the thread that we started. Idempotent.
 
-        Returns when that is done; in a thread that runs an event loop it does not wait, since that loop may be one of
-        them.
+        This waits until everything is closed. In a thread that runs an event loop it returns at once, because that
+        loop may be the one that has to close a client.
 
         Raises:
-            Exception: what came out of closing a resident.
+            Exception: Closing a client failed. Everything is closed all the same.
         """
         with self._lock:
             self._closed = True
@@ -442,7 +490,7 @@ _with_threads: set[Portal[Any]] = set()
 
 @atexit.register
 def _end_threads() -> None:
-    """At the end of the program: end the threads, so that the interpreter does not stop them in the middle."""
+    """End the threads at the end of the program, before the interpreter would stop them halfway."""
     portals = list(_with_threads)
     for portal in portals:
         portal.is_exiting = True
