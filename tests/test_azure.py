@@ -1,4 +1,4 @@
-"""Azure: where the key goes, what is in the URL, what its filter says. And nobody sees the key."""
+"""Azure: its URLs, keys and tokens, its options, and the results of its content filter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def azure(server: ScriptedServer, **options: Any) -> AzureOpenAI:
-    """A client of a resource that this server plays."""
+    """Return a client of a resource that the scripted server plays."""
     http = httpx.AsyncClient(transport=TrioTransport(open_stream=server.open_stream), trust_env=False)
     given = {"azure_endpoint": ENDPOINT, "api_version": VERSION, "http_client": http, **options}
     if given.keys().isdisjoint(("api_key", "azure_ad_token", "azure_ad_token_provider")):
@@ -45,7 +45,7 @@ def azure(server: ScriptedServer, **options: Any) -> AzureOpenAI:
 
 
 async def asked(nursery: trio.Nursery, call: Callable[[AzureOpenAI], Any], **options: Any) -> RecordedRequest:
-    """The request that a call sends."""
+    """Return the request that a call sends."""
     server = await serve(nursery, Reply.json({"id": "x", "text": "", "choices": [], "output": [], "data": []}))
     async with azure(server, **options) as client:
         await call(client)
@@ -56,7 +56,7 @@ async def chat(client: TrioOpenAI) -> None:
     await client.chat.completions.create(**CHAT)
 
 
-# ------------------------------------------------------------------------------------------------------------- the URL
+# URLs.
 
 BASE = "/openai/deployments/gpt-4o-mini"
 PATHS: dict[str, tuple[Callable[[AzureOpenAI], Any], str]] = {
@@ -81,7 +81,7 @@ PATHS: dict[str, tuple[Callable[[AzureOpenAI], Any], str]] = {
 
 
 @pytest.mark.parametrize(("call", "path"), PATHS.values(), ids=PATHS)
-async def test_the_model_is_the_deployment(
+async def test_model_is_the_deployment_by_default(
     nursery: trio.Nursery, autojump_clock: object, call: Callable[[AzureOpenAI], Any], path: str
 ) -> None:
     request = await asked(nursery, call)
@@ -89,7 +89,7 @@ async def test_the_model_is_the_deployment(
 
 
 @pytest.mark.parametrize(("call", "path"), PATHS.values(), ids=PATHS)
-async def test_or_one_deployment_is_asked_whatever_the_model(
+async def test_azure_deployment_overrides_the_model(
     nursery: trio.Nursery, autojump_clock: object, call: Callable[[AzureOpenAI], Any], path: str
 ) -> None:
     request = await asked(nursery, call, azure_deployment="mine", azure_endpoint=f"{ENDPOINT}/")
@@ -98,7 +98,9 @@ async def test_or_one_deployment_is_asked_whatever_the_model(
     assert request.target.endswith(f"?api-version={VERSION}")
 
 
-async def test_streams_of_all_doors_and_other_endpoints(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_all_doors_and_stream_request_use_the_deployment_path(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     server = await serve(nursery, HELLO)
     async with azure(server, default_query={"a": 1}) as client, trio.open_nursery() as tasks:
         async with client.chat.completions.stream(**CHAT, extra_query={"b": 2}) as stream:
@@ -120,7 +122,7 @@ async def test_streams_of_all_doors_and_other_endpoints(nursery: trio.Nursery, a
 
 
 @pytest.mark.parametrize("model", [None, "", "..", " "])
-async def test_a_call_without_a_deployment_is_refused(
+async def test_missing_deployment_raises_value_error(
     nursery: trio.Nursery, autojump_clock: object, model: str | None
 ) -> None:
     server = await serve(nursery, PLAIN)
@@ -131,7 +133,7 @@ async def test_a_call_without_a_deployment_is_refused(
     assert not server.requests
 
 
-async def test_a_base_url_in_place_of_the_endpoint(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_base_url_replaces_azure_endpoint(nursery: trio.Nursery, autojump_clock: object) -> None:
     gateway = {"azure_endpoint": None, "base_url": "http://gateway.test/azure?subscription=7"}
     request = await asked(nursery, chat, **gateway)
     assert request.target == f"/azure/deployments/gpt-4o-mini/chat/completions?subscription=7&api-version={VERSION}"
@@ -139,7 +141,7 @@ async def test_a_base_url_in_place_of_the_endpoint(nursery: trio.Nursery, autoju
     assert request.target == f"/deployments/d/chat/completions?api-version={VERSION}"
 
 
-async def test_the_new_surface_is_a_plain_base_url(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_openai_v1_url_is_a_base_url_for_trio_openai(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, PLAIN)
     http = httpx.AsyncClient(transport=TrioTransport(open_stream=server.open_stream), trust_env=False)
     async with TrioOpenAI(base_url=f"{ENDPOINT}/openai/v1/", api_key=SECRET, http_client=http) as client:
@@ -151,19 +153,17 @@ async def test_the_new_surface_is_a_plain_base_url(nursery: trio.Nursery, autoju
             AzureOpenAI(azure_endpoint=endpoint, api_key=SECRET)
 
 
-# ------------------------------------------------------------------------------------------------------- key and token
+# Keys and tokens.
 
 
-async def test_a_key_goes_in_its_own_header_and_a_token_is_a_bearers(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_key_is_sent_as_api_key_and_token_as_bearer(nursery: trio.Nursery, autojump_clock: object) -> None:
     request = await asked(nursery, chat, api_key=SECRET)
     assert (request.header("api-key"), request.header("authorization")) == (SECRET, None)
     request = await asked(nursery, chat, azure_ad_token=SECRET)
     assert (request.header("api-key"), request.header("authorization")) == (None, f"Bearer {SECRET}")
 
 
-async def test_a_provider_is_asked_before_every_attempt(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_provider_is_called_before_every_attempt(nursery: trio.Nursery, autojump_clock: object) -> None:
     count = 0
 
     async def provide() -> str:
@@ -182,7 +182,7 @@ async def test_a_provider_is_asked_before_every_attempt(nursery: trio.Nursery, a
         assert [one.header(header) for one in server.requests] == [f"{prefix}number-{n}" for n in (1, 2, 3, 4)]
 
 
-async def test_a_provider_that_blocks_is_called_in_a_thread(nursery: trio.Nursery) -> None:
+async def test_blocking_provider_is_called_in_a_thread(nursery: trio.Nursery) -> None:
     threads: list[int] = []
 
     def provide() -> str:
@@ -195,7 +195,9 @@ async def test_a_provider_that_blocks_is_called_in_a_thread(nursery: trio.Nurser
     assert threads[0] != threading.get_ident()
 
 
-async def test_the_environment_is_asked_last(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> None:
+async def test_azure_environment_is_used_when_options_are_missing(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
     server = await serve(nursery, PLAIN)
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.base_url.removesuffix("/v1"))
     monkeypatch.setenv("OPENAI_API_VERSION", "2023-05-15")
@@ -236,7 +238,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("options", "error", "words"), BAD, ids=[str(one[0].keys())[11:-2] for one in BAD])
-def test_what_cannot_work_is_refused_and_shows_no_key(
+def test_invalid_azure_options_raise_without_showing_the_key(
     options: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     for make in (AzureOpenAI, SyncAzureOpenAI):
@@ -246,7 +248,7 @@ def test_what_cannot_work_is_refused_and_shows_no_key(
         assert_hidden(caught.value)
 
 
-def test_a_key_is_asked_for() -> None:
+def test_missing_azure_key_raises() -> None:
     with pytest.raises(OpenAIError, match="AZURE_OPENAI_API_KEY"):
         AzureOpenAI(azure_endpoint=ENDPOINT, api_version=VERSION)
 
@@ -281,9 +283,7 @@ async def test_no_failure_shows_the_key(nursery: trio.Nursery, autojump_clock: o
     assert_hidden(error)
 
 
-async def test_the_key_does_not_follow_a_redirect_to_another_origin(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_azure_key_is_not_sent_to_another_origin(nursery: trio.Nursery, autojump_clock: object) -> None:
     moved = Reply(307, {"location": "http://elsewhere.test/openai"})
     server = await serve(nursery, [moved, PLAIN])
     async with azure(server, follow_cross_origin_redirects=True) as client:
@@ -291,10 +291,10 @@ async def test_the_key_does_not_follow_a_redirect_to_another_origin(
     assert [one.header("api-key") for one in server.requests] == [SECRET, None]
 
 
-# -------------------------------------------------------------------------------------------------------- with_options
+# with_options.
 
 
-async def test_with_options_keeps_what_it_is_not_given(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_with_options_keeps_unchanged_azure_options(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def provide() -> str:
         await trio.lowlevel.checkpoint()
         return "token"
@@ -331,7 +331,7 @@ async def test_with_options_keeps_what_it_is_not_given(nursery: trio.Nursery, au
     assert server.requests[5].header("host") == "other.test"
 
 
-def test_the_blocking_client() -> None:
+def test_blocking_azure_client_streams_and_changes_options() -> None:
     threads: list[int] = []
 
     def provide() -> str:
@@ -355,7 +355,7 @@ def test_the_blocking_client() -> None:
     assert threading.get_ident() not in threads
 
 
-# ------------------------------------------------------------------------------------------------- what its filter says
+# The content filter.
 
 SAFE = {"hate": {"filtered": False, "severity": "safe"}, "violence": {"filtered": False, "severity": "safe"}}
 MILD = {"violence": {"filtered": False, "severity": "low"}}
@@ -382,7 +382,7 @@ STREAMED = Reply.sse(
 )  # fmt: skip
 
 
-async def test_the_content_filter_of_a_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_content_filter_results_of_a_stream(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, STREAMED)
     async with azure(server) as client, client.chat.completions.stream(**CHAT) as stream:
         chunks = [chunk async for chunk in stream]
@@ -397,14 +397,14 @@ async def test_the_content_filter_of_a_stream(nursery: trio.Nursery, autojump_cl
     assert whole.choices[0].message.content == "Hello there."
 
 
-async def test_the_text_of_a_stream_with_a_filter(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_text_of_a_stream_with_filter_chunks(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, STREAMED)
     async with azure(server) as client, client.chat.completions.stream(**CHAT) as stream:
         assert [text async for text in stream.text_deltas] == ["Hello", " there."]
         assert str(stream.verdict) == "done by [DONE] (stop)"
 
 
-async def test_the_content_filter_of_a_plain_answer(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_content_filter_results_of_a_plain_answer(nursery: trio.Nursery, autojump_clock: object) -> None:
     choice = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop", "content_filter_results": SAFE}
     server = await serve(nursery, Reply.json({"choices": [choice], "prompt_filter_results": PROMPT}))
     async with azure(server) as client:
@@ -413,7 +413,7 @@ async def test_the_content_filter_of_a_plain_answer(nursery: trio.Nursery, autoj
     assert whole.prompt_filter_results == PROMPT
 
 
-async def test_a_stream_that_the_filter_ends(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_stream_ended_by_the_content_filter_is_complete(nursery: trio.Nursery, autojump_clock: object) -> None:
     found = {"hate": {"filtered": True, "severity": "high"}}
     end = azure_chunk({"index": 0, "delta": {}, "finish_reason": "content_filter", "content_filter_results": found})
     server = await serve(nursery, Reply.sse(azure_chunk({"index": 0, "delta": {"content": "He"}}), end))
@@ -423,7 +423,7 @@ async def test_a_stream_that_the_filter_ends(nursery: trio.Nursery, autojump_clo
     assert whole.choices[0].content_filter_results == found
 
 
-async def test_a_prompt_that_the_filter_refuses(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_filtered_prompt_raises_bad_request_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": SAFE}
     said = {"message": "The prompt was filtered.", "type": None, "param": "prompt", "code": "content_filter"}
     body = {"error": {**said, "status": 400, "innererror": inner}}
@@ -442,14 +442,14 @@ async def test_a_prompt_that_the_filter_refuses(nursery: trio.Nursery, autojump_
     assert len(server.requests) == 1
 
 
-async def test_an_error_of_the_gateway_before_azure(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_error_of_the_azure_gateway_has_its_message(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, Reply.json({"statusCode": 401, "message": "Access denied."}, 401))
     async with azure(server) as client:
         error = await outcome(chat, client)
     assert str(error) == "HTTP 401: Access denied."
 
 
-async def test_a_response_with_content_filters(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_content_filters_of_a_response(nursery: trio.Nursery, autojump_clock: object) -> None:
     filters = [{"blocked": False, "source_type": "completion", "content_filter_results": SAFE}]
     whole = {"id": "r", "object": "response", "status": "completed", "output": [], "content_filters": filters}
     reply = Reply(
@@ -460,10 +460,10 @@ async def test_a_response_with_content_filters(nursery: trio.Nursery, autojump_c
         assert (await stream.get_final_response()).content_filters == filters
 
 
-# --------------------------------------------------------------------------------------------------------------- names
+# Options.
 
 
-def test_it_is_a_public_name_and_takes_every_option_of_the_client() -> None:
+def test_azure_client_takes_every_option_of_trio_openai() -> None:
     assert trio_openai.AzureOpenAI is AzureOpenAI
     taken = inspect.signature(TrioOpenAI.__init__).parameters.keys() - {"self"}
     assert taken <= inspect.signature(AzureOpenAI).parameters.keys()
@@ -476,7 +476,7 @@ PLACE = {"azure_endpoint": ENDPOINT, "api_version": VERSION}
     ("make", "place"), [(AzureOpenAI, PLACE), (SyncAzureOpenAI, PLACE), (TrioOpenAI, {}), (SyncOpenAI, {})]
 )
 @pytest.mark.parametrize("options", [{"max_connections": 0}, {"max_retries": -1}, {"nonsense": 1}, {}])
-def test_a_client_that_cannot_be_made_does_not_show_the_password_of_its_proxy(
+def test_invalid_options_do_not_show_the_proxy_password(
     make: Callable[..., Any], place: dict[str, str], options: dict[str, Any]
 ) -> None:
     proxy = f"http://ada:{SECRET}@proxy.test:3128"

@@ -154,7 +154,7 @@ def _url_of_endpoint(endpoint: str, name: str) -> httpx.URL:
     """Return the `base_url` of a resource. `name` is the option or environment variable that gave it."""
     if not endpoint.lower().startswith(("https://", "http://")):
         raise ValueError(
-            f"{name} must start with https://, as in https://mine.openai.azure.com, not {shown_text(endpoint)!r}"
+            f"{name} has to begin with https://, as in https://mine.openai.azure.com, not {shown_text(endpoint)!r}"
         )
     endpoint = endpoint.rstrip("/")
     if endpoint.endswith("/openai/v1"):

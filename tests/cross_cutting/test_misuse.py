@@ -1,4 +1,4 @@
-"""Typical mistakes of newcomers: each error says what to write instead."""
+"""Typical mistakes of newcomers. Each error says what to write instead."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MANAGERS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", [*MANAGERS, "race"])
-async def test_a_stream_that_was_not_entered_says_async_with(kind: str) -> None:
+async def test_stream_that_was_not_entered_mentions_async_with(kind: str) -> None:
     client = asynchronous()
     manager: Any = MANAGERS[kind](client) if kind != "race" else client.race([client.chat.completions.call(**CHAT)])
     with pytest.raises(TypeError, match=ENTER):
@@ -66,7 +66,7 @@ async def test_a_stream_that_was_not_entered_says_async_with(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", MANAGERS)
-async def test_a_blocking_stream_that_was_not_entered_says_with(kind: str) -> None:
+async def test_blocking_stream_that_was_not_entered_mentions_with(kind: str) -> None:
     manager: Any = MANAGERS[kind](blocking())
     with pytest.raises(TypeError, match=ENTER_BLOCKING):
         list(manager)
@@ -88,9 +88,7 @@ VIEWS = ["text_deltas", "deltas", "tool_calls", "messages", "raw_bytes"]
 
 
 @pytest.mark.parametrize("view", VIEWS)
-async def test_a_view_of_a_stream_that_is_called_says_to_leave_the_parentheses_out(
-    nursery: trio.Nursery, view: str
-) -> None:
+async def test_calling_a_stream_attribute_says_to_leave_the_parentheses_out(nursery: trio.Nursery, view: str) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client, client.chat.completions.stream(**CHAT) as stream:
         with pytest.raises(TypeError, match="leave the parentheses out"):
@@ -103,7 +101,7 @@ async def test_a_view_of_a_stream_that_is_called_says_to_leave_the_parentheses_o
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_of_a_blocking_stream_that_is_called_says_to_leave_the_parentheses_out(view: str) -> None:
+def test_calling_a_blocking_stream_attribute_says_to_leave_the_parentheses_out(view: str) -> None:
     with served(Reply.chat("Hi")) as server, server.client() as client:
         with client.chat.completions.stream(**CHAT) as stream:
             with pytest.raises(TypeError, match=r"leave the parentheses out, as in `for"):
@@ -141,7 +139,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 @pytest.mark.parametrize("door", [run_many, stream_many, race])
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_what_is_no_call_says_to_make_one(door: Callable[[Any, Any], Any], wrong: str) -> None:
+async def test_item_that_is_not_a_call_says_how_to_make_one(door: Callable[[Any, Any], Any], wrong: str) -> None:
     make, words = WRONG[wrong]
     async with asynchronous() as client:
         with pytest.raises(TypeError, match=words) as caught:
@@ -151,14 +149,14 @@ async def test_what_is_no_call_says_to_make_one(door: Callable[[Any, Any], Any],
 
 @pytest.mark.parametrize("door", [run_many, stream_many, race])
 @pytest.mark.parametrize("wrong", ["one call", "a stream", "a coroutine", "a number", "a text"])
-async def test_what_is_no_list_of_calls_is_refused_at_once(door: Callable[[Any, Any], Any], wrong: str) -> None:
+async def test_calls_that_are_not_iterable_raise_at_once(door: Callable[[Any, Any], Any], wrong: str) -> None:
     async with asynchronous() as client:
         calls = client.chat.completions.call(**CHAT) if wrong == "one call" else WRONG[wrong][0](client)
         with pytest.raises(TypeError, match=r"takes several calls|takes an iterable of calls"):
             await door(client, calls)
 
 
-async def test_an_open_stream_is_no_call(nursery: trio.Nursery) -> None:
+async def test_open_stream_is_not_a_call(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client, client.chat.completions.stream(**CHAT) as stream:
         for door in (run_many, race):
@@ -194,21 +192,21 @@ ONLY_TRIO: dict[str, Callable[[Any], Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("method", [*METHODS, *ONLY_TRIO])
-async def test_positional_arguments_say_to_give_them_by_name(method: str) -> None:
+async def test_positional_arguments_say_to_use_names(method: str) -> None:
     async with asynchronous() as client:
         with pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
             await {**METHODS, **ONLY_TRIO}[method](client)("gpt-4", [], "third")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_positional_arguments_of_the_blocking_client_say_the_same(method: str) -> None:
+def test_positional_arguments_of_the_blocking_client_say_to_use_names(method: str) -> None:
     with blocking() as client, pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
         with METHODS[method](client)("gpt-4", [], "third"):
             pass
 
 
 class Pydantic:
-    """Looks like a pydantic model, which is not installed here."""
+    """A class that looks like a pydantic model, since pydantic is not installed here."""
 
     @classmethod
     def model_json_schema(cls) -> dict[str, Any]:
@@ -242,7 +240,7 @@ FORMATS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize("make", [asynchronous, blocking])
 @pytest.mark.parametrize(("given", "words"), FORMATS)
-async def test_what_is_no_format_says_what_to_give(make: Callable[[], Any], given: Any, words: str) -> None:
+async def test_invalid_response_format_says_what_to_pass(make: Callable[[], Any], given: Any, words: str) -> None:
     async def enter(manager: Any) -> None:
         if make is blocking:
             await trio.to_thread.run_sync(manager.__enter__)
@@ -256,7 +254,7 @@ async def test_what_is_no_format_says_what_to_give(make: Callable[[], Any], give
         await enter(client.responses.stream(model="m", input="Hi", text_format=given))
 
 
-async def test_a_dataclass_is_a_format(nursery: trio.Nursery) -> None:
+async def test_dataclass_is_a_valid_response_format(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat('{"name": "Ada"}')))
     async with client, client.chat.completions.stream(**CHAT, response_format=Data) as stream:
         await stream.until_done()
@@ -283,14 +281,14 @@ def test_importing_a_name_of_openai_python_says_what_to_import(name: str, words:
         exec(f"from trio_openai import {name}")
 
 
-def test_the_names_that_the_hints_give_can_be_imported() -> None:
+def test_names_in_import_hints_can_be_imported() -> None:
     for hint in importlib.import_module("trio_openai._mistakes")._ELSEWHERE.values():
         for part in hint.split("`")[1::2]:
             if part.startswith("from "):
                 exec(part)
 
 
-def test_other_names_that_there_are_not_are_ordinary_errors() -> None:
+def test_unknown_names_raise_ordinary_import_errors() -> None:
     assert not hasattr(trio_openai, "Nonsense")
     with pytest.raises(ImportError, match="cannot import name 'Nonsense'"):
         exec("from trio_openai import Nonsense")
@@ -303,7 +301,7 @@ def test_other_names_that_there_are_not_are_ordinary_errors() -> None:
 @pytest.mark.parametrize(
     "value", ["localhost:8080/v1", "api.example.com", "http://host:99999", "http://[::g]", "ftp://x"]
 )
-def test_an_invalid_address_of_the_environment_names_the_variable_and_its_value(
+def test_invalid_environment_url_names_the_variable_and_value(
     monkeypatch: pytest.MonkeyPatch, make: Any, value: str
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", value)
@@ -317,7 +315,7 @@ def test_an_invalid_address_of_the_environment_names_the_variable_and_its_value(
 @pytest.mark.parametrize(
     "value", ["ftp://me:pass-word@host/v1", "me:pass-word@host", "http://me:pass-word@[::g]", "x?key=pass-word"]
 )
-def test_an_invalid_address_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_environment_url_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", value)
     with pytest.raises(ValueError, match=r"^OPENAI_BASE_URL") as caught:
         TrioOpenAI(api_key="k")
@@ -325,13 +323,13 @@ def test_an_invalid_address_is_shown_without_its_password(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("value", ["mine.openai.azure.com", "ftp://x"])
-def test_an_invalid_azure_endpoint_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_azure_endpoint_names_the_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", value)
     with pytest.raises(ValueError, match=f"AZURE_OPENAI_ENDPOINT.*{value}"):
         AzureOpenAI(api_key="k", api_version="2024-10-21")
 
 
-async def test_a_closed_client_says_so() -> None:
+async def test_using_a_closed_client_says_that_it_is_closed() -> None:
     client = asynchronous()
     await client.aclose()
     for use in (client.chat.completions.create(**CHAT), race(client, [client.chat.completions.call(**CHAT)])):
@@ -339,7 +337,7 @@ async def test_a_closed_client_says_so() -> None:
             await use
 
 
-def test_a_closed_blocking_client_says_so() -> None:
+def test_using_a_closed_blocking_client_says_that_it_is_closed() -> None:
     with served(Reply.chat("Hi")) as server:
         client = server.client()
         client.close()
@@ -348,7 +346,7 @@ def test_a_closed_blocking_client_says_so() -> None:
 
 
 @pytest.mark.parametrize("script", ["x", b"x", {"a": 1}, 5, None, ["x"], [Reply.chat("Hi"), 5]])
-def test_a_script_without_replies_says_what_it_takes(script: Any) -> None:
+def test_scripted_server_without_replies_says_what_it_takes(script: Any) -> None:
     with pytest.raises(TypeError, match=r"ScriptedServer takes a Reply, such as Reply\.chat"):
         ScriptedServer(script)
 
@@ -357,7 +355,7 @@ def test_a_script_without_replies_says_what_it_takes(script: Any) -> None:
 
 
 class Mine(TrioOpenAI):
-    """A user's client with attributes of its own."""
+    """A subclass of the client with attributes of its own."""
 
     __slots__ = ("slot",)
 
@@ -371,14 +369,14 @@ class Mine(TrioOpenAI):
 
 
 class MineBlocking(SyncOpenAI):
-    """Check the same mistake in the blocking client."""
+    """A subclass of the blocking client with attributes of its own."""
 
     def __init__(self, label: str, **options: Any) -> None:
         super().__init__(**options)
         self.label = label
 
 
-def test_with_options_keeps_the_attributes_of_a_subclass() -> None:
+def test_with_options_keeps_attributes_of_a_subclass() -> None:
     client = Mine("a", base_url=LOCAL)
     assert client.where.startswith(LOCAL)
     client.note = "b"  # type: ignore[attr-defined]
@@ -390,7 +388,7 @@ def test_with_options_keeps_the_attributes_of_a_subclass() -> None:
     assert copy.responses is not client.responses
 
 
-def test_with_options_keeps_the_attributes_of_a_blocking_subclass() -> None:
+def test_with_options_keeps_attributes_of_a_blocking_subclass() -> None:
     client = MineBlocking("a", base_url=LOCAL)
     copy = client.with_options(max_retries=7)
     assert (copy.label, copy.max_retries) == ("a", 7)
@@ -399,7 +397,7 @@ def test_with_options_keeps_the_attributes_of_a_blocking_subclass() -> None:
     assert raw.label == "a"
 
 
-def test_a_raw_response_of_the_blocking_client_is_closed_without_an_event_loop() -> None:
+def test_blocking_raw_response_is_closed_without_an_event_loop() -> None:
     with served(Reply.chat("Hi")) as server, server.client() as client:
         raw = client.chat.completions.with_raw_response.create(**CHAT, stream=True)
         assert isinstance(raw, SyncRawResponse)
@@ -409,7 +407,7 @@ def test_a_raw_response_of_the_blocking_client_is_closed_without_an_event_loop()
             next(raw.parse())
 
 
-async def test_a_raw_response_of_a_trio_client_is_closed_by_await(nursery: trio.Nursery) -> None:
+async def test_raw_response_is_closed_with_await(nursery: trio.Nursery) -> None:
     client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
     async with client:
         raw = await client.chat.completions.with_raw_response.create(**CHAT, stream=True)
@@ -417,7 +415,7 @@ async def test_a_raw_response_of_a_trio_client_is_closed_by_await(nursery: trio.
         assert client.statistics().open_streams == 0
 
 
-def test_a_client_of_httpx_is_named_in_the_type_error() -> None:
+def test_type_error_for_http_client_names_the_given_class() -> None:
     with pytest.raises(TypeError, match=r"base_url takes a URL.*not int"):
         TrioOpenAI(base_url=5)  # type: ignore[arg-type]
     assert TrioOpenAI(base_url=httpx.URL(LOCAL)).base_url == LOCAL

@@ -50,9 +50,10 @@ def our_log_shows_no_secret(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def reachable(root: object) -> Iterator[tuple[str, object]]:
-    """Yield everything that attributes, items and exception chains lead to, each with its path.
+    """Yield every object reachable by attributes, items and exception chains, with its path.
 
-    Tracebacks are not followed, because their frames lead to the whole program."""
+    Tracebacks are left out, because they lead to the whole program.
+    """
     pending: list[tuple[str, object]] = [("error", root)]
     seen: dict[int, object] = {}
     while pending:
@@ -149,7 +150,7 @@ def client_with(place: str, **options: Any) -> TrioOpenAI:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("how", ["plain", "words", "caused", "body", "echo"])
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_no_secret_is_reachable_from_an_error_over_a_client_of_the_programs_own(
+async def test_no_secret_is_reachable_from_errors_of_a_foreign_client(
     autojump_clock: object, library: str, how: str, place: str, door: Any
 ) -> None:
     mine = told_by_the_client(importlib.import_module(library), how)
@@ -170,7 +171,7 @@ FAILURES: dict[str, Reply] = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("how", FAILURES)
-async def test_no_secret_is_reachable_from_an_error_over_our_own_transport(
+async def test_no_secret_is_reachable_from_errors_of_our_transport(
     nursery: trio.Nursery, autojump_clock: object, how: str, place: str
 ) -> None:
     server = await serve(nursery, FAILURES[how])
@@ -186,7 +187,7 @@ async def test_no_secret_is_reachable_from_an_error_over_our_own_transport(
             assert_unreachable(error)
 
 
-async def test_the_cause_stays_where_it_shows_no_secret(autojump_clock: object) -> None:
+async def test_cause_is_kept_if_it_shows_no_secret(autojump_clock: object) -> None:
     for library in map(importlib.import_module, LIBRARIES):
         async with client_with("key", http_client=told_by_the_client(library, "plain")) as client:
             error = await outcome(plain, client)
@@ -194,7 +195,7 @@ async def test_the_cause_stays_where_it_shows_no_secret(autojump_clock: object) 
         assert error.__cause__.request.url.path == "/v1/chat/completions"
 
 
-async def test_the_error_that_a_program_was_handling_stays_the_context(autojump_clock: object) -> None:
+async def test_exception_being_handled_stays_the_context(autojump_clock: object) -> None:
     async with client_with("key", http_client=told_by_the_client(httpx, "words")) as client:
         handled = LookupError("of the program")
         try:
@@ -205,7 +206,7 @@ async def test_the_error_that_a_program_was_handling_stays_the_context(autojump_
     assert error.__context__ is handled
 
 
-async def test_a_request_that_a_programs_own_transport_kept_stays_as_it_was(autojump_clock: object) -> None:
+async def test_request_kept_by_a_foreign_transport_is_unchanged(autojump_clock: object) -> None:
     kept: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -219,7 +220,7 @@ async def test_a_request_that_a_programs_own_transport_kept_stays_as_it_was(auto
     assert kept[0].headers["x-trace"] == "1"
 
 
-async def test_the_response_of_a_stream_keeps_the_headers_that_are_not_secret(nursery: trio.Nursery) -> None:
+async def test_response_keeps_headers_that_are_not_secret(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.chat("Hello."))
     for place in ("key", "header", "authorization"):
         client, _ = client_over(server, **PLACES[place])
@@ -230,7 +231,7 @@ async def test_the_response_of_a_stream_keeps_the_headers_that_are_not_secret(nu
             assert_unreachable(opened.response.request)
 
 
-async def test_the_user_info_of_the_base_url_logs_in_and_is_not_logged(
+async def test_user_info_of_base_url_logs_in_and_is_hidden(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -243,7 +244,7 @@ async def test_the_user_info_of_the_base_url_logs_in_and_is_not_logged(
     assert SECRET not in caplog.text
 
 
-async def test_a_query_that_no_url_can_have_is_an_error_of_ours_that_shows_no_secret(nursery: trio.Nursery) -> None:
+async def test_unsendable_query_raises_without_showing_secrets(nursery: trio.Nursery) -> None:
     server = await serve(nursery, Reply.chat("Hello."))
     client, _ = client_over(server)
     async with client:
@@ -264,7 +265,7 @@ def ours(root: object) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_repr_of_any_object_behind_a_client_shows_a_secret(place: str) -> None:
+def test_repr_of_every_object_behind_a_client_hides_secrets(place: str) -> None:
     client = client_with(place)
     endpoints = [client, client.with_raw_response.chat.completions, client.with_options(max_retries=0)]
     calls: list[Any] = [
@@ -281,21 +282,21 @@ def test_no_repr_of_any_object_behind_a_client_shows_a_secret(place: str) -> Non
             assert SECRET not in repr(one), type(one)
 
 
-def test_no_repr_of_a_blocking_client_shows_a_secret() -> None:
+def test_repr_of_a_blocking_client_hides_secrets() -> None:
     for place in ("key", "header", "query of the URL", "user info"):
         with SyncOpenAI(**{"base_url": BASE, **PLACES[place]}) as client:
             for one in (client, client.chat.completions, client._session, client.with_raw_response):
                 assert SECRET not in repr(one)
 
 
-def test_the_demo_prints_no_secret_of_the_url() -> None:
+def test_demo_hides_secrets_of_the_url() -> None:
     endpoint = named(f"http://me:{SECRET}@host.test/v1?key={SECRET}", SECRET, None)
     assert endpoint.name == "http://host.test/v1?key=hidden"
     assert SECRET not in repr(endpoint)
     assert named("http://host:port", None, None).name == "the server"
 
 
-# The rule itself.
+# The rules.
 
 
 @pytest.mark.parametrize(
@@ -306,17 +307,17 @@ def test_the_demo_prints_no_secret_of_the_url() -> None:
         *[(name, False) for name in ("Idempotency-Key", "api-version", "max_tokens", "limit", "after", "User-Agent")],
     ],
 )
-def test_which_names_may_have_a_secret(name: str, *, secret: bool) -> None:
+def test_names_of_secret_headers_and_parameters(name: str, *, secret: bool) -> None:
     assert is_secret_name(name) is secret
 
 
-def test_a_url_is_shown_without_its_secrets() -> None:
+def test_shown_url_hides_secrets() -> None:
     url = httpx.URL(f"https://me:{SECRET}@host.test/v1?api-version=1&key={SECRET}&a=b")
     assert str(shown_url(url)) == "https://host.test/v1?api-version=1&key=hidden&a=b"
     assert shown_url(httpx.URL(BASE)) == BASE
 
 
-def test_a_body_keeps_all_but_the_secrets() -> None:
+def test_hidden_body_keeps_everything_else() -> None:
     error = APIError("m", body={"a": [f"x {SECRET}", 1, None, "\ud800", 10**30, {SECRET: True}], "b": 1.5})
     Secrets([SECRET, "x"]).hide_in(error)
     assert error.body == {"a": ["x ***", 1, None, "\ud800", 10**30, {"***": True}], "b": 1.5}
@@ -328,12 +329,12 @@ def test_a_body_keeps_all_but_the_secrets() -> None:
     assert (error.body, str(error)) == ("(nested too deeply)", "m ***")
 
 
-def test_an_exception_that_leads_to_too_much_to_look_at_counts_as_one_that_shows_a_secret() -> None:
+def test_exception_with_too_many_objects_counts_as_showing_a_secret() -> None:
     error = OSError([[number] for number in range(100)])
     assert not Secrets([SECRET]).are_in(error)
     assert Secrets([SECRET]).are_in(OSError([[number] for number in range(100_000)]))
     assert not Secrets([]).are_in(OSError([[number] for number in range(100_000)]))
 
 
-def test_a_secret_that_contains_another_is_hidden_whole() -> None:
+def test_secret_containing_another_is_hidden_completely() -> None:
     assert Secrets(["abcdefgh", "abcdefgh-ijkl"]).hidden("abcdefgh-ijkl") == "***"

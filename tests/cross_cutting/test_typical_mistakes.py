@@ -33,7 +33,7 @@ PLACE = {"azure_endpoint": "https://mine.openai.azure.com", "api_version": "2024
         (lambda client: client.nonsense, r"^'TrioOpenAI' object has no attribute 'nonsense'$"),
     ],
 )
-def test_what_openai_python_has_under_another_name_is_said(look: Callable[[Any], object], words: str) -> None:
+def test_openai_python_names_say_what_to_use_instead(look: Callable[[Any], object], words: str) -> None:
     with pytest.raises(AttributeError, match=words):
         look(TrioOpenAI(base_url=LOCAL))
 
@@ -50,14 +50,14 @@ def test_what_openai_python_has_under_another_name_is_said(look: Callable[[Any],
         ({"max_connections": "3"}, r"whole number"),
     ],
 )
-def test_what_would_fail_at_the_first_call_only_is_refused_with_the_client(
+def test_wrong_http_client_or_limiter_raises_when_the_client_is_created(
     make: Callable[..., object], options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         make(base_url=LOCAL, **options)
 
 
-def test_and_of_the_blocking_client() -> None:
+def test_wrong_options_of_the_blocking_client_raise_at_once() -> None:
     client: Any = SyncOpenAI(base_url=LOCAL)
     with pytest.raises(AttributeError, match="response_format="):
         _ = client.chat.completions.parse
@@ -84,7 +84,7 @@ async def enter(client: TrioOpenAI) -> None:
         enter,
     ],
 )
-def test_under_asyncio_the_error_says_that_trio_does_not_run(use: Callable[[TrioOpenAI], Awaitable[object]]) -> None:
+def test_error_under_asyncio_says_that_trio_is_not_running(use: Callable[[TrioOpenAI], Awaitable[object]]) -> None:
     async def main() -> None:  # noqa: ASYNC910 - of asyncio
         await use(TrioOpenAI(base_url=LOCAL))
 
@@ -99,13 +99,13 @@ def test_under_asyncio_the_error_says_that_trio_does_not_run(use: Callable[[Trio
         ({"azure_ad_token_provider": "a-token"}, r"takes a function; a token itself is given as azure_ad_token"),
     ],
 )
-def test_an_argument_of_azure_that_is_something_else(options: dict[str, Any], words: str) -> None:
+def test_azure_option_of_wrong_type_names_the_option(options: dict[str, Any], words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words) as caught:
         AzureOpenAI(**{**PLACE, **options})
     assert_hidden(caught.value, "a-token")
 
 
-async def test_the_parameter_of_the_other_api_is_named() -> None:
+async def test_unknown_parameter_suggests_the_name_of_this_api() -> None:
     client: Any = TrioOpenAI(base_url=LOCAL)
     with pytest.raises(TypeError, match="did you mean 'input'"):
         await client.responses.create(model="m", messages=[])

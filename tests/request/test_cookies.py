@@ -1,4 +1,4 @@
-"""Cookies that a server sets are not kept: they would grow without bound, and pass from one key to another."""
+"""Cookies from servers are discarded. Else they would accumulate, and leak from one API key to another."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def use(client: Any) -> None:
         await other.chat.completions.create(**CHAT, extra_headers={"X-Move": "1"})
 
 
-async def test_cookies_set_by_a_server_are_not_kept(nursery: trio.Nursery) -> None:
+async def test_cookies_from_servers_are_discarded(nursery: trio.Nursery) -> None:
     server = await serve(nursery, setting_cookies, memory=False)
     async with TrioOpenAI(api_key="k", base_url=server.base_url) as client:
         await use(client)
@@ -46,7 +46,7 @@ async def test_cookies_set_by_a_server_are_not_kept(nursery: trio.Nursery) -> No
     assert {request.header("cookie") for request in server.requests} == {None}
 
 
-async def test_cookie_of_the_program_is_sent(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_cookie_header_of_the_program_is_sent(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, setting_cookies)
     client, _ = client_over(server)
     async with client:
@@ -56,7 +56,7 @@ async def test_cookie_of_the_program_is_sent(nursery: trio.Nursery, autojump_clo
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-async def test_another_client_sends_only_the_programs_cookies(nursery: trio.Nursery, library: str) -> None:
+async def test_foreign_client_sends_only_cookies_of_the_program(nursery: trio.Nursery, library: str) -> None:
     package: Any = pytest.importorskip(library)
     for mine, sent in ((None, None), ({"mine": "1"}, "mine=1")):
         server = await serve(nursery, setting_cookies, memory=False)

@@ -1,4 +1,4 @@
-"""Redirects: the prompt stays at its origin unless the program opts in, and a loop is told from a long way."""
+"""Redirects: the prompt stays at its origin unless the program opts in, and loops are reported as loops."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def two_servers(nursery: trio.Nursery, location: str, status: int, good: R
         ("https://one.test/v1", "https://one.test/v1,"),
     ],
 )
-async def test_redirect_to_another_origin_is_an_error_that_names_it(
+async def test_cross_origin_redirect_raises_an_error_with_the_target(
     nursery: trio.Nursery, autojump_clock: object, location: str, shown: str, status: int, stream: bool
 ) -> None:
     here, there, open_stream = await two_servers(nursery, location, status, HELLO if stream else PLAIN)
@@ -74,7 +74,7 @@ async def test_redirect_to_another_origin_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_opted_in_redirect_drops_the_key_and_headers(
+async def test_followed_cross_origin_redirect_sends_no_key_and_headers(
     nursery: trio.Nursery, autojump_clock: object, stream: bool
 ) -> None:
     here, there, open_stream = await two_servers(nursery, "http://two.test/v1/x", 307, HELLO if stream else PLAIN)
@@ -107,7 +107,7 @@ def test_redirect_from_https_to_http_is_never_followed(target: str, may_leave: b
     assert "from https to " + target in problem
 
 
-async def test_redirect_loop_is_called_a_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_redirect_loop_is_named_in_the_error(nursery: trio.Nursery, autojump_clock: object) -> None:
     def script(request: RecordedRequest) -> Reply:
         return moved("/b" if request.path == "/a" else "/a")
 
@@ -118,10 +118,10 @@ async def test_redirect_loop_is_called_a_loop(nursery: trio.Nursery, autojump_cl
             error = await outcome(ask, client, stream=False)
         assert isinstance(error, APIStatusError)
         assert "redirect loop" in str(error)
-        assert len(server.requests) == 21, "it is not retried"
+        assert len(server.requests) == 21, "a redirect loop is not retried"
 
 
-async def test_many_redirects_are_not_called_a_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_many_different_redirects_are_not_called_a_loop(nursery: trio.Nursery, autojump_clock: object) -> None:
     def step(request: RecordedRequest) -> Reply:
         number = int(request.path[2:]) if request.path.startswith("/n") else 0
         return PLAIN if number == length else moved(f"/n{number + 1}")
@@ -136,9 +136,7 @@ async def test_many_redirects_are_not_called_a_loop(nursery: trio.Nursery, autoj
         assert "loop" not in str(result)
 
 
-async def test_repeated_redirect_to_the_same_address_is_followed_if_it_ends(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_repeated_redirect_to_the_same_url_is_followed(nursery: trio.Nursery, autojump_clock: object) -> None:
     again = moved("/v1/chat/completions")
     server = await serve(nursery, [again, again, again, PLAIN])
     client, _ = client_over(server)
@@ -146,7 +144,7 @@ async def test_repeated_redirect_to_the_same_address_is_followed_if_it_ends(
         assert not isinstance(await outcome(ask, client, stream=False), Exception)
 
 
-async def test_another_client_does_not_follow_to_another_origin(nursery: trio.Nursery) -> None:
+async def test_foreign_client_does_not_follow_cross_origin_redirects(nursery: trio.Nursery) -> None:
     for library in ("httpx", "httpx2"):
         package: Any = pytest.importorskip(library)
         there = await serve(nursery, PLAIN, memory=False)
@@ -161,7 +159,7 @@ async def test_another_client_does_not_follow_to_another_origin(nursery: trio.Nu
         assert len(there.requests) == 1
 
 
-def test_every_client_has_the_redirect_option() -> None:
+def test_every_client_takes_follow_cross_origin_redirects() -> None:
     azure = AzureOpenAI(
         azure_endpoint="http://one.test", api_version="1", api_key="k", follow_cross_origin_redirects=True
     )

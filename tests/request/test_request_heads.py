@@ -1,4 +1,4 @@
-"""What a program puts into the head of a request cannot change where the request ends."""
+"""Header injection: no header, path or method of a program can change where a request ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import TrioOpenAI
-from trio_openai._request.request import check_target as _check_target
+from trio_openai._request.request import check_target
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
@@ -31,7 +31,7 @@ async def use(stream: Any) -> None:
 
 
 @pytest.mark.parametrize("name", FRAMING)
-async def test_extra_headers_must_not_set_the_length_of_the_body(
+async def test_extra_headers_cannot_set_the_body_length(
     nursery: trio.Nursery, autojump_clock: object, name: str
 ) -> None:
     server = await serve(nursery, PLAIN)
@@ -54,7 +54,7 @@ async def test_extra_headers_must_not_set_the_length_of_the_body(
 
 
 @pytest.mark.parametrize("name", FRAMING)
-def test_default_headers_must_not_set_the_length_of_the_body(name: str) -> None:
+def test_default_headers_cannot_set_the_body_length(name: str) -> None:
     azure = {"azure_endpoint": "http://localhost", "api_version": "1"}
     for make in (
         lambda **more: TrioOpenAI(api_key="k", **more),
@@ -67,7 +67,7 @@ def test_default_headers_must_not_set_the_length_of_the_body(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/a\r\n", "/a\r\nX: y", "/a\n", "/a\x00", "/a\x7fb", "/\x85", "/a?b=\t", "/\ud800"])
-async def test_path_with_control_character_is_a_value_error(
+async def test_control_character_in_a_path_raises_value_error(
     nursery: trio.Nursery, autojump_clock: object, path: str
 ) -> None:
     server = await serve(nursery, PLAIN)
@@ -82,7 +82,9 @@ async def test_path_with_control_character_is_a_value_error(
 
 
 @pytest.mark.parametrize("method", ["GET\r\n", "PO ST", "", "G\x00", "GET /x HTTP/1.1\r\nX:"])
-async def test_invalid_method_is_a_value_error(nursery: trio.Nursery, autojump_clock: object, method: str) -> None:
+async def test_invalid_http_method_raises_value_error(
+    nursery: trio.Nursery, autojump_clock: object, method: str
+) -> None:
     server = await serve(nursery, PLAIN)
     client, _ = client_over(server)
     async with client:
@@ -92,5 +94,5 @@ async def test_invalid_method_is_a_value_error(nursery: trio.Nursery, autojump_c
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"])))
-def test_any_other_character_is_allowed_in_a_path(path: str) -> None:
-    _check_target("POST", "/" + path)
+def test_other_characters_are_allowed_in_a_path(path: str) -> None:
+    check_target("POST", "/" + path)

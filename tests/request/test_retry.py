@@ -1,4 +1,4 @@
-"""Retries: openai-python's table, until the first event has been handed over, and never after it."""
+"""Retries over the wire, up to the first event and never after it. `tests/wire/test_retries.py` has the arithmetic."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import httpx
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
-from hypothesis import strategies as st
 from net_helpers import CHAT, client_over, outcome, serve
 
 from trio_openai import (
@@ -25,7 +23,6 @@ from trio_openai import (
     TrioOpenAI,
     TrioTransport,
 )
-from trio_openai._wire import retries
 from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, ScriptedServer, Stall
 
 HELLO = Reply.chat("Hello there.")
@@ -41,7 +38,7 @@ async def read(client: TrioOpenAI, *, stream: bool = False, **params: Any) -> st
 
 
 async def attempts(server: ScriptedServer, *, stream: bool = False, **options: Any) -> tuple[Any, int, float]:
-    """What one call ends with, how many requests it made, and how long it took."""
+    """Return the result or error of one call, the number of its requests, and how long it took."""
     client, transport = client_over(server, max_connections=1, **options)
     before, requests = trio.current_time(), len(server.requests)
     async with client:
@@ -51,97 +48,9 @@ async def attempts(server: ScriptedServer, *, stream: bool = False, **options: A
     return result, len(server.requests) - requests, elapsed
 
 
-# The arithmetic.
-
-
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529, 599])
-def test_retried_statuses(status: int) -> None:
-    assert retries.should_retry_status(status, {}, None, 0.0)
-    assert not retries.should_retry_status(status, {"x-should-retry": "false"}, None, 0.0)
-
-
-@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 410, 413, 418, 422])
-def test_statuses_without_retry(status: int) -> None:
-    assert not retries.should_retry_status(status, {}, None, 0.0)
-    assert retries.should_retry_status(status, {"x-should-retry": "true"}, None, 0.0)
-    assert not retries.should_retry_status(status, {"x-should-retry": "maybe"}, None, 0.0)
-
-
-def test_exhausted_quota_is_not_retried() -> None:
-    assert not retries.should_retry_status(429, {}, "insufficient_quota", 0.0)
-    assert retries.should_retry_status(429, {}, "rate_limit_exceeded", 0.0)
-
-
-def test_retry_after_of_over_two_minutes_is_not_retried() -> None:
-    for headers in ({"retry-after": "120.5"}, {"retry-after-ms": "120500"}, {"retry-after": "1e999"}):
-        assert not retries.should_retry_status(429, headers, None, 0.0)
-        assert not retries.should_retry_status(429, {**headers, "x-should-retry": "true"}, None, 0.0)
-    assert retries.should_retry_status(429, {"retry-after": "120"}, None, 0.0)
-
-
-NOW = 1_700_000_000.0
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after-ms": "100", "retry-after": "3"}, 0.1),
-        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
-        ({"retry-after": email.utils.formatdate(NOW + 30, usegmt=True)}, 30.0),
-        ({"retry-after": "120"}, 120.0),
-    ],
-)
-def test_retry_delay_comes_from_the_server(headers: dict[str, str], seconds: float) -> None:
-    for random in (0.0, 0.999):
-        assert retries.delay(0, headers, random, NOW) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"retry-after": "0"},
-        {"retry-after": "-5"},
-        {"retry-after": "nan"},
-        {"retry-after": "soon"},
-        {"retry-after": ""},
-        {"retry-after-ms": "-1"},
-        {"retry-after": email.utils.formatdate(NOW - 30, usegmt=True)},
-        {"retry-after": "Mon, 99 Foo 2024 99:99:99 GMT"},
-        {"retry-after": "500"},
-    ],
-)
-def test_without_usable_retry_after_the_delay_doubles_up_to_eight_seconds(headers: dict[str, str]) -> None:
-    for taken, most in enumerate((0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)):
-        assert retries.delay(taken, headers, 0.0, NOW) == most
-        assert retries.delay(taken, headers, 0.5, NOW) == pytest.approx(most * 0.875)
-        assert retries.delay(taken, headers, math.nextafter(1.0, 0.0), NOW) >= most * 0.75
-    assert retries.delay(10**9, headers, 0.0, NOW) == 8.0
-
-
-@given(st.text(max_size=40), st.text(max_size=20), st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
-def test_any_retry_header_results_in_a_reasonable_delay(
-    after: str, milliseconds: str, taken: int, random: float
-) -> None:
-    headers = {"retry-after": after, "retry-after-ms": milliseconds}
-    retries.should_retry_status(429, headers, None, NOW)
-    assert 0 < retries.delay(taken, headers, random, NOW) <= 120
-
-
-@given(st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3}:\d{1,3} (GMT|[+-]\d{1,9})"))
-def test_any_retry_date_results_in_a_reasonable_delay(date: str) -> None:
-    assert 0 < retries.delay(0, {"retry-after": date}, 0.0, NOW) <= 120
-
-
-# Over the wire.
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-async def test_temporary_error_status_is_retried(
+async def test_temporary_status_is_retried(
     nursery: trio.Nursery, autojump_clock: object, status: int, stream: bool
 ) -> None:
     busy = Reply.error(status, "busy")
@@ -153,9 +62,7 @@ async def test_temporary_error_status_is_retried(
     assert all(other == first for other in others), "the same request each time"
 
 
-async def test_last_error_is_raised_unwrapped_when_retries_are_exhausted(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_last_error_is_raised_when_retries_are_used_up(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, lambda request: Reply.error(503, f"busy {len(server.requests)}"))
     for most in (0, 1, 4):
         before = len(server.requests)
@@ -179,7 +86,7 @@ async def test_last_error_is_raised_unwrapped_when_retries_are_exhausted(
         Reply.json({"error": {"message": "no", "code": "insufficient_quota"}}),
     ],
 )
-async def test_permanent_errors_are_not_retried(nursery: trio.Nursery, autojump_clock: object, reply: Reply) -> None:
+async def test_permanent_failures_are_not_retried(nursery: trio.Nursery, autojump_clock: object, reply: Reply) -> None:
     server = await serve(nursery, [reply, PLAIN])
     error, requests, elapsed = await attempts(server)
     assert isinstance(error, APIError)
@@ -187,7 +94,7 @@ async def test_permanent_errors_are_not_retried(nursery: trio.Nursery, autojump_
     assert elapsed < 0.1
 
 
-async def test_delay_stated_by_the_server_is_kept(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_retry_waits_as_long_as_the_server_asks(nursery: trio.Nursery, autojump_clock: object) -> None:
     date = email.utils.formatdate(time.time() + 60, usegmt=True)
     for headers, least, most in (
         ({"retry-after": "7"}, 7, 7.01),
@@ -201,12 +108,12 @@ async def test_delay_stated_by_the_server_is_kept(nursery: trio.Nursery, autojum
         assert least <= elapsed <= most
 
 
-async def test_x_should_retry_true_retries_other_statuses(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_x_should_retry_true_retries_any_status(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, [Reply.error(400, "no", headers={"x-should-retry": "true"}), PLAIN])
     assert (await attempts(server))[:2] == ("Hello there.", 2)
 
 
-async def test_failing_connection_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_failed_connection_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, [Reply.raw(), Reply.raw(b"HTTP/1.1 2"), PLAIN])
     failures = 1
 
@@ -226,7 +133,7 @@ async def test_failing_connection_is_retried(nursery: trio.Nursery, autojump_clo
     assert (requests, failures) == (0, 97)
 
 
-async def test_connect_and_headers_deadlines_are_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
+async def test_headers_deadline_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
     server = await serve(nursery, [Reply(delay=math.inf), PLAIN])
     result, requests, elapsed = await attempts(server, timeout=Deadlines(headers=5))
     assert (result, requests) == ("Hello there.", 2)
@@ -236,8 +143,8 @@ async def test_connect_and_headers_deadlines_are_retried(nursery: trio.Nursery, 
     assert (type(error), error.phase, requests) == (APITimeoutError, "headers", 3)
 
 
-async def test_truncated_plain_response_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """Nothing of it had been handed over; openai-python does the same."""
+async def test_truncated_plain_answer_is_retried(nursery: trio.Nursery, autojump_clock: object) -> None:
+    """Nothing of it was delivered, so a retry repeats nothing. openai-python does the same."""
     server = await serve(nursery, [PLAIN.cut_after(5), PLAIN.reset_after(5), PLAIN])
     assert (await attempts(server))[:2] == ("Hello there.", 3)
 
@@ -280,7 +187,7 @@ async def test_stream_that_fails_before_its_first_event_is_retried(
     ],
     ids=["cut after an event", "overloaded after an event", "quota", "bad key", "not json", "html"],
 )
-async def test_stream_with_permanent_error_or_delivered_event_is_not_retried(
+async def test_stream_is_not_retried_after_an_event_or_a_permanent_failure(
     nursery: trio.Nursery, autojump_clock: object, first: Reply
 ) -> None:
     server = await serve(nursery, [first, HELLO])
@@ -300,7 +207,7 @@ async def test_nothing_is_sent_again_after_the_first_event(nursery: trio.Nursery
     assert len(server.requests) == 1
 
 
-async def test_retries_before_and_after_the_headers_are_counted_together(
+async def test_retries_before_and_after_the_headers_share_one_limit(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, [Reply.error(503, "busy"), Reply.sse(Cut()), Reply.error(503, "busy"), HELLO])
@@ -317,9 +224,7 @@ async def test_retries_before_and_after_the_headers_are_counted_together(
 # Cancellation and closing.
 
 
-async def test_cancellation_during_the_retry_delay_returns_at_once(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_cancellation_ends_the_wait_before_a_retry(nursery: trio.Nursery, autojump_clock: object) -> None:
     for first, stream in ((Reply.error(429, "slow", headers={"retry-after": "100"}), False), (Reply.sse(Cut()), True)):
         server = await serve(nursery, [first, HELLO])
         client, transport = client_over(server)
@@ -333,7 +238,7 @@ async def test_cancellation_during_the_retry_delay_returns_at_once(
         assert len(server.requests) == 1
 
 
-async def test_step_cancelled_during_the_retry_delay_is_continued_by_the_next_one(
+async def test_next_step_continues_a_cancelled_wait_before_a_retry(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, [Reply.sse(Cut()), HELLO])
@@ -346,10 +251,10 @@ async def test_step_cancelled_during_the_retry_delay_is_continued_by_the_next_on
     assert len(server.requests) == 2
 
 
-async def test_retry_happens_although_every_step_is_cancelled_before_it(
+async def test_repeatedly_cancelled_waits_add_up_to_the_retry_delay(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """The sleep began anew with each of them, and each counted as an attempt: who polls never got further."""
+    """A program that polls with short timeouts would otherwise never get to the retry."""
     too_many = Reply.error(429, "later", headers={"retry-after": "3"})
     server = await serve(nursery, [Reply.sse(Cut()), too_many, HELLO])
     client, _ = client_over(server)
@@ -368,11 +273,11 @@ async def test_retry_happens_although_every_step_is_cancelled_before_it(
 @pytest.mark.parametrize("closing", ["stream", "client"])
 @pytest.mark.parametrize("second", [HELLO, Reply(delay=math.inf), Reply.error(503, "busy")])
 @pytest.mark.parametrize("moment", [0.1, 5.0])
-async def test_aclose_in_another_task_ends_a_reader_in_the_retry_delay(
+async def test_aclose_ends_a_reader_that_waits_for_a_retry(
     nursery: trio.Nursery, autojump_clock: object, closing: str, second: Reply, moment: float
 ) -> None:
     if moment > 1 and second is HELLO:
-        return  # it has been read by then
+        return  # the whole stream has been read by then
     server = await serve(nursery, [Reply.sse(Cut()), second, second, second])
     client, transport = client_over(server, max_retries=3 if moment < 1 else 10)
     results: list[Any] = []
@@ -399,7 +304,7 @@ async def test_aclose_in_another_task_ends_a_reader_in_the_retry_delay(
         assert len(server.requests) == requests
 
 
-async def test_stream_closed_after_a_cancelled_retry_stays_closed(
+async def test_stream_closed_during_a_cancelled_retry_stays_closed(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = await serve(nursery, [Reply.sse(Cut()), HELLO])
@@ -436,9 +341,7 @@ async def test_key_function_is_called_before_every_attempt(nursery: trio.Nursery
     assert sent == [f"Bearer sk-number-{number}" for number in (1, 2, 3, 4)]
 
 
-async def test_exception_of_a_key_function_is_not_wrapped_and_nothing_is_sent(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_exception_of_a_key_function_is_raised_as_is(nursery: trio.Nursery, autojump_clock: object) -> None:
     class MineError(Exception):
         pass
 
@@ -457,7 +360,9 @@ async def test_exception_of_a_key_function_is_not_wrapped_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("made", ["bad\n", "", " ", None, b"sk", 5])
-async def test_result_of_a_key_function_is_checked(nursery: trio.Nursery, autojump_clock: object, made: Any) -> None:
+async def test_invalid_result_of_a_key_function_raises(
+    nursery: trio.Nursery, autojump_clock: object, made: Any
+) -> None:
     async def key() -> Any:
         await trio.lowlevel.checkpoint()
         return made
@@ -469,9 +374,7 @@ async def test_result_of_a_key_function_is_checked(nursery: trio.Nursery, autoju
     assert server.requests == []
 
 
-async def test_hanging_key_function_can_be_cancelled_and_is_bounded_by_total(
-    nursery: trio.Nursery, autojump_clock: object
-) -> None:
+async def test_hanging_key_function_is_limited_by_total(nursery: trio.Nursery, autojump_clock: object) -> None:
     async def key() -> str:
         await trio.sleep_forever()
         raise AssertionError
@@ -484,11 +387,11 @@ async def test_hanging_key_function_can_be_cancelled_and_is_bounded_by_total(
         assert transport.statistics().active == 0
 
 
-# The pool in a storm.
+# Many failures at the same time.
 
 
 @pytest.mark.filterwarnings("ignore:a stream was never closed:ResourceWarning")
-async def test_many_failures_and_cancellations_leave_the_pool_intact(
+async def test_many_failures_and_cancellations_leak_no_connection(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     kinds = [
