@@ -24,7 +24,7 @@ from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._formats import as_parsed, chat_format
 from ._operations import Params
 from ._parameters import Parameters, by_name_only
-from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, run
+from ._tool_params import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, start_run
 
 if TYPE_CHECKING:
     import trio
@@ -131,7 +131,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
 
         if params.get("n") not in (None, 1):
             raise ValueError("run_tools follows a single choice: leave n out")
-        return run(
+        return start_run(
             self,
             ChatToolRun[Any],
             ChatToolConversation,

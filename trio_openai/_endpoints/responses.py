@@ -30,7 +30,7 @@ from ._formats import as_parsed, text_format
 from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
 from ._parameters import Parameters, by_name_only
-from ._tools import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, run
+from ._tool_params import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, start_run
 
 if TYPE_CHECKING:
     import trio
@@ -131,7 +131,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         from trio_openai._tools.conversation import ResponseToolConversation
         from trio_openai._tools.run import ResponseToolRun
 
-        return run(
+        return start_run(
             self,
             ResponseToolRun[Any],
             ResponseToolConversation,

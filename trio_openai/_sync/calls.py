@@ -297,6 +297,6 @@ class Paged(_Awaited[_P, SyncPage[_T]], Generic[_P, _T]):
 
 if TYPE_CHECKING:
 
-    def raw(method: Callable[Concatenate[Any, _P], _T]) -> Callable[_P, SyncRawResponse[_T]]:
+    def sync_raw(method: Callable[Concatenate[Any, _P], _T]) -> Callable[_P, SyncRawResponse[_T]]:
         """Return the type of a bound method that wraps its result in a `SyncRawResponse`."""
         ...

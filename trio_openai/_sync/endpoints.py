@@ -52,7 +52,7 @@ from .stream import (
 if TYPE_CHECKING:
     from trio_openai._endpoints._endpoint import Method, direct
 
-    from .calls import raw
+    from .calls import sync_raw
 
 _T = TypeVar("_T")
 
@@ -103,7 +103,7 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
         ) -> ChatCompletion: ...
         def _create(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_create), raw(_create)
+        _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.chat.completions.stream)
@@ -127,7 +127,7 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
         ) -> Completion: ...
         def _create(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_create), raw(_create)
+        _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.completions.create)
@@ -169,7 +169,7 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
         def _create(self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]) -> Response: ...
         def _create(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_create), raw(_create)
+        _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.responses.stream)
@@ -195,7 +195,7 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
         ) -> Response: ...
         def _call(self, response_id: str, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_call), raw(_call)
+        _direct, _raw = direct(_call), sync_raw(_call)
         __call__ = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.responses.retrieve)
@@ -236,7 +236,7 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
         ) -> ImagesResponse: ...
         def _call(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_call), raw(_call)
+        _direct, _raw = direct(_call), sync_raw(_call)
         __call__ = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.images.generate)
@@ -259,7 +259,7 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
         ) -> ImagesResponse: ...
         def _call(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_call), raw(_call)
+        _direct, _raw = direct(_call), sync_raw(_call)
         __call__ = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.images.edit)
@@ -323,7 +323,7 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
         ) -> Transcription: ...
         def _create(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_create), raw(_create)
+        _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.transcriptions.create)
@@ -345,7 +345,7 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
         def _create(self, *, stream: Literal[False] | None = None, **params: Unpack[SpeechParams]) -> bytes: ...
         def _create(self, **params: Any) -> Any: ...
 
-        _direct, _raw = direct(_create), raw(_create)
+        _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.speech.create)

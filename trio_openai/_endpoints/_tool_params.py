@@ -47,7 +47,7 @@ def response_tool(given: object) -> object:
     return tool_of(given).for_responses()
 
 
-def run(
+def start_run(
     endpoint: StreamingEndpoint[Any, Any, Any],
     run_class: type[RunT],
     converse: Callable[[Params], Conversation[Any]],
