@@ -13,9 +13,11 @@ methods from the async method of the same name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import functools
+import operator
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import attrs
 
@@ -26,6 +28,7 @@ from ._request.api_key import Key, KeyProvider, key_that_may_block
 from ._request.headers import hide_headers
 from ._request.options import SECRET_OPTION, ClientOptions, hide_secrets, takes_options
 from ._statistics import ClientStatistics, TransportStatistics
+from ._stream.stream import Stream, StreamManager
 from ._sync.calls import SyncPage, SyncRawResponse, SyncSession, SyncStreamManager
 from ._sync.endpoints import SyncEndpoints
 from ._sync.portal import Portals
@@ -42,8 +45,6 @@ from ._sync.stream import (
     SyncTranscriptionStream,
 )
 from .azure import AzureOpenAI, AzureOptions
-from .types import NamedEvent, WireObject
-from .types.params import CallParams
 
 __all__ = [
     "SyncAzureOpenAI",
@@ -63,11 +64,28 @@ __all__ = [
     "SyncTranscriptionStream",
 ]
 
-_WireT = TypeVar("_WireT", bound=WireObject)
+_P = ParamSpec("_P")
+_EventT = TypeVar("_EventT")
+_WholeT = TypeVar("_WholeT")
 
 
 def _key(given: str | Callable[[], str] | KeyProvider | Key | None) -> Key | None:
     return key_that_may_block(given)
+
+
+def _blocking(
+    method: Callable[Concatenate[TrioOpenAI, _P], StreamManager[Stream[_EventT, _WholeT]]],
+) -> Callable[Concatenate[SyncOpenAI, _P], SyncStreamManager[SyncStream[_EventT, _WholeT]]]:
+    """Make a blocking method from an async one that streams. Type checkers apply this to each of its overloads."""
+
+    def call(self: SyncOpenAI, *args: Any, **params: Any) -> SyncStreamManager[Any]:
+        hide_headers(params)
+        find = operator.methodcaller(method.__name__, *args, **params)
+        return self._session.manager(find, SyncStream)  # pyright: ignore[reportPrivateUsage]
+
+    blocking: Any = functools.wraps(method)(call)
+    blocking.__doc__ = f"Stream inside a `with` block. See `TrioOpenAI.{method.__name__}` for the arguments."
+    return cast("Callable[Concatenate[SyncOpenAI, _P], Any]", blocking)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False, slots=False)
@@ -169,38 +187,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
             transport=TransportStatistics(*map(sum, zip(*pools, strict=True))) if pools else None,
         )
 
-    if TYPE_CHECKING:
-
-        @overload
-        def stream_request(
-            self,
-            method: str,
-            path: str,
-            *,
-            json: Mapping[str, Any] | None = None,
-            event_type: None = None,
-            end: str | Collection[str] | None = (),
-            **params: Unpack[CallParams],
-        ) -> SyncStreamManager[SyncStream[NamedEvent, NamedEvent | None]]: ...
-        @overload
-        def stream_request(
-            self,
-            method: str,
-            path: str,
-            *,
-            json: Mapping[str, Any] | None = None,
-            event_type: type[_WireT],
-            end: str | Collection[str] | None = (),
-            **params: Unpack[CallParams],
-        ) -> SyncStreamManager[SyncStream[_WireT, _WireT | None]]: ...
-        def stream_request(self, *where: Any, **params: Any) -> Any: ...  # noqa: D102
-
-    else:
-
-        def stream_request(self, *where: str, **params: Any) -> SyncStreamManager[SyncStream[Any, Any]]:
-            """Stream any other endpoint inside a `with` block. See `TrioOpenAI.stream_request` for the arguments."""
-            hide_headers(params)
-            return self._session.manager(lambda client: client.stream_request(*where, **params), SyncStream)
+    stream_request = _blocking(TrioOpenAI.stream_request)
 
     def with_options(self, **options: Any) -> Self:
         """Return a client with other options that shares the connections of this one. Closing either closes them.

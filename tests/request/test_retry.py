@@ -254,7 +254,7 @@ async def test_next_step_continues_a_cancelled_wait_before_a_retry(
 async def test_repeatedly_cancelled_waits_add_up_to_the_retry_delay(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """A program that polls with short timeouts would otherwise never get to the retry."""
+    """Check a program that polls with short timeouts: it must get to the retry."""
     too_many = Reply.error(429, "later", headers={"retry-after": "3"})
     server = await serve(nursery, [Reply.sse(Cut()), too_many, HELLO])
     client, _ = client_over(server)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import httpx
 import trio
@@ -88,7 +88,7 @@ def key_that_may_block(given: Any, header: str = "Authorization", parameter: str
     if isinstance(given, Key) or not given:
         return given or None
     if callable(given) and not inspect.iscoroutinefunction(given):
-        given = in_thread(given)
+        given = in_thread(cast("Callable[[], str | Awaitable[str]]", given))
     return Key(given, header, parameter)
 
 

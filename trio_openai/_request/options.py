@@ -217,8 +217,11 @@ def takes_options(
     cls = cast("type[OptionsT]", options_class)
 
     def decorate(set_up: Callable[[_ClientT, OptionsT], None]) -> Callable[Concatenate[_ClientT, _P], None]:
-        def __init__(self: Any, **given: Any) -> None:  # noqa: N807 - a traceback shows this name
+        def __init__(self: Any, *positional: Any, **given: Any) -> None:  # noqa: N807 - a traceback shows this name
             hide_secrets(cls, given)
+            if positional:
+                positional = ()  # it may be the key
+                raise TypeError(f"{type(self).__name__} takes its options by name, such as api_key=...")
             _check_known(cls, given)
             set_up(self, cls(**given))
 
