@@ -491,6 +491,7 @@ async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Pl
                 await run.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
     except BaseException:
         if run is not None:
-            run._raise_unreported(only_urgent=True)  # Ctrl-C inside a tool beats the block's own error
+            # Ctrl-C inside a tool takes precedence over the block's own error.
+            run._raise_unreported(only_urgent=True)  # pyright: ignore[reportPrivateUsage]
         raise
-    run._raise_unreported()
+    run._raise_unreported()  # pyright: ignore[reportPrivateUsage]
