@@ -229,7 +229,7 @@ async def serve(replies: list[Reply], kind: str, *, texts: bool = False) -> list
 
 
 @recordings
-async def test_a_recording_is_heard_whole_however_it_is_sliced(file: str) -> None:
+async def test_a_recording_gives_the_same_result_however_it_is_sliced(file: str) -> None:
     recording = read(file)
     seed = random.Random(zlib.crc32(file.encode()))
     for heard in await serve(
@@ -256,7 +256,7 @@ def check_end(recording: Recording, heard: Heard) -> None:
 
 
 @recordings
-async def test_a_recording_as_text(file: str) -> None:
+async def test_a_recording_read_as_text_has_the_same_text(file: str) -> None:
     recording = read(file)
     [heard] = await serve([reply_of(recording.body)], recording.kind, texts=True)
     expected = text_of_chat(recording.objects) if recording.kind == "chat" else text_of_response(recording.objects)
@@ -266,7 +266,7 @@ async def test_a_recording_as_text(file: str) -> None:
 
 
 @recordings
-async def test_a_recording_that_is_cut_is_never_taken_for_a_whole_one(file: str) -> None:
+async def test_a_truncated_recording_is_never_reported_as_complete(file: str) -> None:
     recording = read(file)
     seed = random.Random(zlib.crc32(file.encode()) + 1)
     places = [*(seed.randrange(len(recording.body)) for _ in range(CUTS)), *recording.ends[-2:]]

@@ -78,7 +78,7 @@ def check_response(heard: list[Any], response: Any) -> None:
 
 
 @bodies
-def test_the_parts_are_what_the_stream_adds_up_to(name: str) -> None:
+def test_the_deltas_of_a_recording_add_up_to_its_snapshot(name: str) -> None:
     body = Body.of(name)
     heard, whole = trio.run(heard_of, body)
     check_parts(heard)
@@ -135,7 +135,7 @@ def is_early(done: tuple[Any, ...]) -> bool:
 @pytest.mark.skipif(importlib.util.find_spec("openai") is None, reason="openai is not installed")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @bodies
-def test_both_clients_say_the_same_is_done(name: str) -> None:
+def test_both_clients_report_the_same_parts_as_done(name: str) -> None:
     """Theirs also reports empty texts, and calls too early; and not a call whose `type` is repeated (it is then
     "functionfunction"), or that comes with its finish reason."""
     body = Body.of(name)

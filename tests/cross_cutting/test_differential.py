@@ -172,7 +172,7 @@ def is_explained(path: str, ours: Any, theirs: Any) -> bool:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", [*OWN, *files()])
-def test_both_clients_make_the_same_of_a_stream(name: str) -> None:
+def test_both_clients_build_the_same_snapshot(name: str) -> None:
     body = Body.of(name)
     made = trio.run(ours, body)
     try:

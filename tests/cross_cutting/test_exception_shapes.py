@@ -387,7 +387,7 @@ CASES = [(door, mishap) for door in DOORS for mishap in MISHAPS if fits(door, mi
 
 
 @pytest.mark.parametrize(("door", "mishap"), [(DOORS[d], MISHAPS[m]) for d, m in CASES], ids=map("-".join, CASES))
-def test_what_went_wrong_comes_out_bare(door: Door, mishap: Mishap) -> None:
+def test_a_mishap_raises_one_exception_without_a_group(door: Door, mishap: Mishap) -> None:
     out, cancelled = trio.run(go, door, mishap, clock=trio.testing.MockClock(autojump_threshold=0))
     assert cancelled == (mishap.out is None and mishap.patience < 1000), "by the scope that was cancelled"
     for _ in range(door.nurseries if out is not None else 0):
@@ -424,7 +424,7 @@ def room_for_sockets(count: int) -> bool:
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "sockets"])
-async def test_one_of_500_streams_fails_and_500_disconnects_are_seen(nursery: trio.Nursery, memory: bool) -> None:
+async def test_one_failing_stream_of_500_disconnects_all_of_them(nursery: trio.Nursery, memory: bool) -> None:
     if not memory and not room_for_sockets(1200):
         pytest.skip("this process may not have 1,200 files open")
     server = await serve(nursery, HELLO.stall_after(ONE_EVENT), memory=memory)

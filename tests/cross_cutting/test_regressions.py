@@ -69,7 +69,7 @@ NOISE: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("body", NOISE.values(), ids=NOISE.keys())
-async def test_noise_is_passed_over(body: list[bytes]) -> None:
+async def test_noise_between_events_is_ignored(body: list[bytes]) -> None:
     heard = await play(*body)
     assert heard.raws == objects(HI, STOP)
     assert heard.texts == ["Hi"]
@@ -78,14 +78,14 @@ async def test_noise_is_passed_over(body: list[bytes]) -> None:
     assert heard.error is None
 
 
-async def test_a_unicode_line_end_is_no_line_end() -> None:
+async def test_unicode_line_separators_do_not_end_a_line() -> None:
     line = 'data: {"choices":[{"index":0,"delta":{"content":"a\u2028b\u2029c\x85d"}}]}\n\n'.encode()
     heard = await play(line, STOP, DONE)
     assert heard.text == "a\u2028b\u2029c\x85d"
     assert len(heard.raws) == 2
 
 
-async def test_a_character_that_is_split() -> None:
+async def test_a_character_split_between_reads_is_decoded_whole() -> None:
     heard = await play('data: {"choices":[{"index":0,"delta":{"content":"Grüße 🦫 né"}}]}\n\n'.encode(), STOP, DONE)
     assert heard.text == heard.message.content == "Grüße 🦫 né"
 
@@ -95,7 +95,7 @@ async def test_a_character_that_is_split() -> None:
 
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("framing", ["chunked", "close"])
-async def test_the_end_of_the_stream_with_neither_done_nor_a_finish_reason_is_a_cut(framing: str) -> None:
+async def test_a_chat_stream_that_ends_without_done_and_finish_reason_is_truncated(framing: str) -> None:
     heard = await play(HI, YOU, framing=framing)
     assert type(heard.error) is StreamTruncatedError
     assert heard.raws == objects(HI, YOU)
@@ -104,7 +104,7 @@ async def test_the_end_of_the_stream_with_neither_done_nor_a_finish_reason_is_a_
 
 
 @pytest.mark.promise(n=4)
-async def test_the_end_of_a_responses_stream_without_a_terminal_event_is_a_cut() -> None:
+async def test_a_responses_stream_that_ends_without_a_terminal_event_is_truncated() -> None:
     heard = await play_response(CREATED, HELLO)
     assert type(heard.error) is StreamTruncatedError
     assert heard.error.partial.output_text == "Hello"
@@ -113,7 +113,7 @@ async def test_the_end_of_a_responses_stream_without_a_terminal_event_is_a_cut()
 
 @pytest.mark.promise(n=4)
 @pytest.mark.parametrize("fault", [Cut(), Reset()], ids=repr)
-async def test_a_broken_connection_is_a_cut_even_after_a_finish_reason(fault: Any) -> None:
+async def test_a_broken_connection_truncates_the_stream_even_after_a_finish_reason(fault: Any) -> None:
     heard = await play(HI, STOP, fault)
     assert type(heard.error) is StreamTruncatedError
     assert heard.raws == objects(HI, STOP)
@@ -121,7 +121,7 @@ async def test_a_broken_connection_is_a_cut_even_after_a_finish_reason(fault: An
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close"])
-async def test_no_done_at_all_when_a_finish_reason_came(framing: str) -> None:
+async def test_a_stream_with_a_finish_reason_and_without_done_is_complete(framing: str) -> None:
     heard = await play(HI, STOP, framing=framing)
     assert heard.error is None
     assert heard.verdict == "done by finish_reason (stop)"
@@ -139,7 +139,7 @@ async def test_a_last_event_without_its_blank_line_is_delivered() -> None:
 
 
 @pytest.mark.promise(n=4)
-async def test_half_a_last_event_is_a_cut() -> None:
+async def test_a_last_event_that_is_incomplete_means_a_truncated_stream() -> None:
     heard = await play(HI, b'data: {"choices":[{"index":0,"delta":{},"finish_')
     assert type(heard.error) is StreamTruncatedError
     assert heard.raws == objects(HI)
@@ -173,7 +173,9 @@ NOT_STREAMS: dict[str, tuple[bytes, type[APIError], str]] = {
 
 @pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
 @pytest.mark.parametrize(("body", "error", "message"), NOT_STREAMS.values(), ids=NOT_STREAMS.keys())
-async def test_a_200_that_holds_no_stream(body: bytes, error: type[APIError], message: str, responses: bool) -> None:
+async def test_a_200_without_an_event_stream_is_an_error(
+    body: bytes, error: type[APIError], message: str, responses: bool
+) -> None:
     heard = await play(body, responses=responses)
     assert type(heard.error) is error
     assert message in heard.error.message
@@ -211,7 +213,7 @@ ERRORS: dict[str, tuple[bytes, str, Any]] = {
 
 @pytest.mark.parametrize("after", [b"", DONE, YOU + STOP + DONE], ids=["the end", "[DONE]", "more"])
 @pytest.mark.parametrize(("error", "message", "code"), ERRORS.values(), ids=ERRORS.keys())
-async def test_an_error_inside_of_a_chat_stream(error: bytes, message: str, code: Any, after: bytes) -> None:
+async def test_an_error_inside_a_chat_stream_is_raised(error: bytes, message: str, code: Any, after: bytes) -> None:
     heard = await play(HI, error, after)
     assert type(heard.error) is APIError
     assert (heard.error.message, heard.error.code) == (message, code)
@@ -222,7 +224,9 @@ async def test_an_error_inside_of_a_chat_stream(error: bytes, message: str, code
 
 @pytest.mark.parametrize("after", [b"", DONE], ids=["the end", "[DONE]"])
 @pytest.mark.parametrize(("error", "message", "code"), ERRORS.values(), ids=ERRORS.keys())
-async def test_an_error_inside_of_a_responses_stream(error: bytes, message: str, code: Any, after: bytes) -> None:
+async def test_an_error_inside_a_responses_stream_is_raised(
+    error: bytes, message: str, code: Any, after: bytes
+) -> None:
     heard = await play_response(CREATED, HELLO, error, after)
     assert type(heard.error) is APIError
     assert (heard.error.message, heard.error.code) == (message, code)
@@ -231,7 +235,7 @@ async def test_an_error_inside_of_a_responses_stream(error: bytes, message: str,
     assert heard.verdict == "failed"
 
 
-async def test_an_error_and_choices_in_one_chunk() -> None:
+async def test_choices_beside_an_error_are_delivered_before_it_is_raised() -> None:
     """OpenRouter: the chunk is an event all the same."""
     both = (
         b'data: {"id":"gen-1","error":{"code":502,"message":"Provider disconnected"},'
@@ -258,7 +262,7 @@ QUOTA = b'"code":"insufficient_quota","message":"You exceeded your current quota
     ],
     ids=["nested on the wire", "flat in the documents"],
 )
-async def test_an_error_event_and_then_response_failed(error: bytes) -> None:
+async def test_an_error_event_before_response_failed_is_one_failure(error: bytes) -> None:
     failed = (
         b'data: {"type":"response.failed","response":{"id":"r1","status":"failed","output":[],"error":{%s}}}\n\n'
         % QUOTA
@@ -282,7 +286,7 @@ async def test_an_error_event_and_then_response_failed(error: bytes) -> None:
     [b"data: {oops}\n\n", b"data: ping\n\n", b'data: {"a":1}{"b":2}\n\n', b"data: [1]\n\n"],
     ids=repr,
 )
-async def test_bytes_that_are_not_the_protocol_are_an_error_of_ours(line: bytes) -> None:
+async def test_bytes_that_violate_the_protocol_raise_a_library_error(line: bytes) -> None:
     for responses, good in ((False, HI), (True, HELLO)):
         heard = await play(good, line, YOU, responses=responses)
         assert type(heard.error) is APIResponseValidationError
@@ -291,7 +295,7 @@ async def test_bytes_that_are_not_the_protocol_are_an_error_of_ours(line: bytes)
         assert heard.error.partial == heard.snapshot
 
 
-async def test_half_a_surrogate_pair_in_the_text() -> None:
+async def test_halves_of_a_surrogate_pair_are_joined() -> None:
     halves = [
         b'data: {"choices":[{"index":0,"delta":{"content":"\\ud83e"}}]}\n\n',
         b'data: {"choices":[{"index":0,"delta":{"content":"\\uddab"}}]}\n\n',
@@ -301,7 +305,7 @@ async def test_half_a_surrogate_pair_in_the_text() -> None:
     assert heard.verdict == CHAT_DONE
 
 
-async def test_not_a_number() -> None:
+async def test_nan_in_a_chunk_is_delivered_as_sent() -> None:
     async with trio.open_nursery() as nursery:
         server = await served(nursery, b'data: {"choices":[],"x":NaN}\n\n', STOP, DONE)
         async with server.client(max_retries=0) as client:

@@ -104,7 +104,7 @@ TOOL_CALLS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("pieces", TOOL_CALLS.values(), ids=TOOL_CALLS.keys())
-async def test_tool_calls(pieces: list[str]) -> None:
+async def test_tool_calls_are_assembled_by_index(pieces: list[str]) -> None:
     body = tools(*pieces)
     heard = await play(*body)
     calls = heard.message.tool_calls
@@ -120,7 +120,7 @@ async def test_tool_calls(pieces: list[str]) -> None:
 # ------------------------------------------------------------------------------------------------ choices, usage, roles
 
 
-async def test_choices_out_of_order() -> None:
+async def test_choices_out_of_order_are_assembled_by_index() -> None:
     body = [
         b'data: {"choices":[{"index":2,"delta":{"content":"c"}}]}\n\n',
         b'data: {"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}\n\n',
@@ -169,7 +169,7 @@ USAGES: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("body", USAGES.values(), ids=USAGES.keys())
-async def test_usage(body: list[bytes]) -> None:
+async def test_usage_is_found_wherever_the_server_sends_it(body: list[bytes]) -> None:
     heard = await play(*body)
     usage = heard.snapshot.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (1, 2, 3)
@@ -178,7 +178,7 @@ async def test_usage(body: list[bytes]) -> None:
     assert heard.verdict == CHAT_DONE
 
 
-async def test_a_repeated_role() -> None:
+async def test_a_repeated_role_is_not_concatenated() -> None:
     line = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"a"}}]}\n\n'
     heard = await play(line, line, line, STOP, DONE)
     assert (heard.message.role, heard.message.content) == ("assistant", "aaa")
@@ -195,7 +195,7 @@ async def test_a_repeated_role() -> None:
         (["null", '""'], None, "truncated"),
     ],
 )
-async def test_finish_reasons(reasons: list[str], finish: str | None, verdict: str) -> None:
+async def test_the_last_finish_reason_decides_the_verdict(reasons: list[str], finish: str | None, verdict: str) -> None:
     lines = [
         b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":%s}]}\n\n' % reason.encode()
         for reason in reasons
@@ -209,7 +209,7 @@ async def test_finish_reasons(reasons: list[str], finish: str | None, verdict: s
 # ---------------------------------------------------------------------------------------------------- chunks and deltas
 
 
-async def test_the_first_chunk_of_azure() -> None:
+async def test_the_first_chunk_of_azure_has_no_choices() -> None:
     first = b'data: {"choices":[],"created":0,"id":"","model":"","prompt_filter_results":[{"prompt_index":0}]}\n\n'
     second = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}],"created":5,"id":"c1","model":"gpt-4"}\n\n'
     heard = await play(first, second, STOP, DONE)
@@ -218,8 +218,8 @@ async def test_the_first_chunk_of_azure() -> None:
     assert heard.text == "Hi"
 
 
-async def test_a_choice_without_a_delta() -> None:
-    """Azure's content filter results come in choices that have none."""
+async def test_a_choice_without_a_delta_is_accepted() -> None:
+    """Check the content filter results of Azure, which come in choices without a delta."""
     odd = b'data: {"choices":[{"index":0,"finish_reason":null,"content_filter_offsets":{"check_offset":1}}]}\n\n'
     heard = await play(HI, odd, STOP, DONE)
     assert heard.events[1].choices[0].delta.content is None
@@ -228,7 +228,7 @@ async def test_a_choice_without_a_delta() -> None:
 
 
 @pytest.mark.parametrize("delta", ["null", "{}", '{"content":null}', '{"role":"assistant"}', '{"content":""}'])
-async def test_a_delta_with_no_content(delta: str) -> None:
+async def test_a_delta_without_content_adds_nothing(delta: str) -> None:
     line = b'data: {"choices":[{"index":0,"delta":%s}]}\n\n' % delta.encode()
     heard = await play(line, HI, line, STOP, DONE)
     assert heard.raws == objects(line, HI, line, STOP)
@@ -236,14 +236,14 @@ async def test_a_delta_with_no_content(delta: str) -> None:
     assert heard.message.content == "Hi"
 
 
-async def test_content_that_was_null_all_along() -> None:
+async def test_content_that_was_always_null_stays_none() -> None:
     heard = await play(b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}\n\n', STOP, DONE)
     assert heard.message.content is None
     assert heard.texts == []
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-async def test_reasoning(field: str) -> None:
+async def test_reasoning_text_is_joined(field: str) -> None:
     lines = [
         b'data: {"choices":[{"index":0,"delta":{"%s":"%s"}}]}\n\n' % (field.encode(), piece)
         for piece in (b"let me", b" see")
@@ -254,7 +254,7 @@ async def test_reasoning(field: str) -> None:
     assert heard.message.content == heard.text == "Hi"
 
 
-async def test_reasoning_details() -> None:
+async def test_reasoning_details_are_merged_by_index() -> None:
     lines = [
         b'data: {"choices":[{"index":0,"delta":{"content":"","reasoning_details":'
         b'[{"type":"reasoning.text","index":0,"format":"x","text":"%s"}]}}]}\n\n' % piece
@@ -267,8 +267,8 @@ async def test_reasoning_details() -> None:
     assert heard.text == "Hi"
 
 
-async def test_content_as_a_list_of_parts() -> None:
-    """Mistral's reasoning models."""
+async def test_content_given_as_a_list_of_parts_is_split_into_text_and_reasoning() -> None:
+    """Check the content of reasoning models by Mistral."""
     thinking = (
         b'data: {"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":'
         b'[{"type":"text","text":"let me see"}]}]}}]}\n\n'
@@ -282,7 +282,7 @@ async def test_content_as_a_list_of_parts() -> None:
 
 
 @pytest.mark.promise(n=5)
-async def test_unknown_fields_survive() -> None:
+async def test_unknown_fields_are_kept() -> None:
     odd = b'data: {"choices":[{"index":0,"delta":{"content":"Hi","mood":"good"},"stop_reason":7}],"provider":"X"}\n\n'
     heard = await play(odd, STOP, DONE)
     assert heard.raws == objects(odd, STOP)
@@ -293,7 +293,7 @@ async def test_unknown_fields_survive() -> None:
 
 
 @pytest.mark.promise(n=5)
-async def test_an_unknown_event_is_unknown() -> None:
+async def test_an_event_of_an_unknown_type_is_an_unknown_event() -> None:
     odd = b'data: {"type":"response.telepathy.delta","delta":"hm","sequence_number":3}\n\n'
     heard = await play_response(CREATED, odd, HELLO, COMPLETED)
     assert type(heard.events[1]) is UnknownEvent
@@ -307,7 +307,7 @@ async def test_an_unknown_event_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "incomplete"])
-async def test_the_final_response_after_a_failure_can_be_had(status: str) -> None:
+async def test_the_final_response_is_available_after_a_failure(status: str) -> None:
     end = (
         b'data: {"type":"response.%s","response":{"id":"r1","status":"%s","output":[],"error":'
         b'{"code":"server_error","message":"oops"},"incomplete_details":{"reason":"max_output_tokens"}}}\n\n'
@@ -387,7 +387,7 @@ RESPONSES: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("body", RESPONSES.values(), ids=RESPONSES.keys())
-async def test_a_response(body: list[bytes]) -> None:
+async def test_a_response_is_assembled_from_its_events(body: list[bytes]) -> None:
     heard = await play_response(*body)
     lines = [line[line.index(b"data: ") :] for line in body if line != DONE]
     assert heard.raws == objects(*lines)
@@ -399,12 +399,12 @@ async def test_a_response(body: list[bytes]) -> None:
     assert heard.error is None
 
 
-def test_the_responses_have_no_sequence_number() -> None:
+def test_no_event_of_these_responses_has_a_sequence_number() -> None:
     """Check that no event above has a sequence number, so the cases above also show that events may lack it."""
     assert b"sequence_number" not in b"".join(RESPONSES["as OpenAI sends it"])
 
 
-async def test_a_type_that_only_the_name_of_the_event_says() -> None:
+async def test_the_event_name_replaces_a_missing_type() -> None:
     body = [
         b"event: response.output_text.delta\ndata: {" + M1 + b',"delta":"Hello"}\n\n',
         b'event: response.completed\ndata: {"response":{"id":"r1","status":"completed","output":[]}}\n\n',
@@ -435,7 +435,7 @@ def arguments(number: bytes, piece: bytes, index: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     "indexes", [(b'"output_index":0,', b'"output_index":1,'), (b"", b"")], ids=["index", "id alone"]
 )
-async def test_items_that_overlap_and_no_arguments_done(indexes: tuple[bytes, bytes]) -> None:
+async def test_items_that_overlap_without_arguments_done_are_complete(indexes: tuple[bytes, bytes]) -> None:
     one, two = indexes
     heard = await play_response(
         CREATED,

@@ -56,7 +56,7 @@ async def test_ping_comments_do_not_hold_a_dead_stream_open(autojump_clock: trio
 
 @pytest.mark.promise(n=1)
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "socket"])
-async def test_break_gives_up_the_connection_at_once(memory: bool) -> None:
+async def test_break_closes_the_connection_at_once(memory: bool) -> None:
     async with trio.open_nursery() as nursery:
         server = await served(nursery, HI, YOU, Stall(), memory=memory)
         async with server.client() as client:
@@ -88,7 +88,7 @@ async def test_a_stream_without_a_block_is_closed_by_aclose() -> None:
 
 @pytest.mark.promise(n=1)
 @pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
-async def test_a_stream_that_was_read_to_its_end_leaves_no_resource_warning(responses: bool) -> None:
+async def test_a_stream_read_to_its_end_leaves_no_resource_warning(responses: bool) -> None:
     body = [CREATED, HELLO, COMPLETED, DONE] if responses else [HI, STOP, DONE]
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -103,7 +103,7 @@ async def test_a_stream_that_was_read_to_its_end_leaves_no_resource_warning(resp
 
 
 @pytest.mark.promise(n=1)
-async def test_a_stream_that_was_broken_off_leaves_no_resource_warning() -> None:
+async def test_a_stream_left_early_leaves_no_resource_warning() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         async with trio.open_nursery() as nursery:
@@ -118,7 +118,7 @@ async def test_a_stream_that_was_broken_off_leaves_no_resource_warning() -> None
 
 
 @pytest.mark.promise(n=7)
-async def test_every_step_is_a_checkpoint_also_between_events_that_have_arrived() -> None:
+async def test_every_step_is_a_checkpoint_even_between_buffered_events() -> None:
     async with trio.open_nursery() as nursery:
         server = await served(nursery, HI * 1000 + STOP + DONE)
         async with server.client() as client, manager(client, False, {}) as stream:
@@ -157,7 +157,7 @@ async def test_other_tasks_run_during_a_burst() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_body_that_stays_open_after_done_holds_nobody(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_body_that_stays_open_after_done_blocks_nobody(autojump_clock: trio.abc.Clock) -> None:
     for responses, body in ((False, [HI, STOP, DONE]), (True, [CREATED, HELLO, COMPLETED])):
         async with trio.open_nursery() as nursery:
             server = await served(nursery, *body, Stall())
@@ -172,7 +172,7 @@ async def test_a_body_that_stays_open_after_done_holds_nobody(autojump_clock: tr
             await server.aclose()
 
 
-async def test_headers_that_take_long_are_a_phase_of_their_own(autojump_clock: trio.abc.Clock) -> None:
+async def test_slow_headers_have_a_deadline_phase(autojump_clock: trio.abc.Clock) -> None:
     """Check the `headers` deadline: a queued llama.cpp request sends no byte, not even headers, for seconds."""
     async with trio.open_nursery() as nursery:
         server = await served(nursery, HI, STOP, DONE, delay=20)
@@ -186,7 +186,7 @@ async def test_headers_that_take_long_are_a_phase_of_their_own(autojump_clock: t
         await server.aclose()
 
 
-async def test_no_request_id() -> None:
+async def test_a_missing_request_id_is_none() -> None:
     async with trio.open_nursery() as nursery:
         server = ScriptedServer(Reply(headers={"content-type": "text/event-stream"}, body=[HI]))
         await server.start(nursery, memory=True)
@@ -222,7 +222,9 @@ STATUS_ERRORS: dict[str, tuple[int, bytes, type[APIError], str, Any]] = {
 @pytest.mark.parametrize(
     ("status", "body", "error", "message", "code"), STATUS_ERRORS.values(), ids=STATUS_ERRORS.keys()
 )
-async def test_an_error_status(status: int, body: bytes, error: type[APIError], message: str, code: Any) -> None:
+async def test_an_error_status_raises_its_class_with_the_servers_message(
+    status: int, body: bytes, error: type[APIError], message: str, code: Any
+) -> None:
     async with trio.open_nursery() as nursery:
         server = ScriptedServer(Reply(status, HEADERS, body, "length"))
         await server.start(nursery, memory=True)

@@ -457,7 +457,7 @@ def test_a_call_cancelled_at_any_step_leaves_nothing_behind(scenario: Scenario, 
 
 
 @table(NEIGHBOURS)
-def test_a_task_cancelled_at_any_step_of_its_neighbours_takes_nothing_from_them(
+def test_a_task_cancelled_at_any_step_of_its_neighbours_does_not_disturb_them(
     scenario: Scenario, record_property: Any
 ) -> None:
     check(record_property, scenario)

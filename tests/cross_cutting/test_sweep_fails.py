@@ -102,7 +102,7 @@ async def never_ends(world: World) -> None:
         (never_ends, "raised [TooSlowError()]"),
     ],
 )
-def test_the_sweep_sees(act: Any, fault: str) -> None:
+def test_the_sweep_reports_a_call_that_leaves_something_behind(act: Any, fault: str) -> None:
     replies = [SHORT if act is leaves_a_stream else PLAIN]
     points = sweep(Scenario(act, replies, neighbours=act is never_ends, limiter=AdaptiveLimiter))
     assert fault in "\n".join(faults_of(points))
@@ -137,11 +137,13 @@ def without_us_it_fails(record_property: Any) -> Callable[..., str]:
     return swept
 
 
-def test_the_sweep_sees_the_generators_that_the_stock_client_abandons(without_us_it_fails: Callable[..., str]) -> None:
+def test_the_sweep_reports_the_generators_that_the_stock_client_abandons(
+    without_us_it_fails: Callable[..., str],
+) -> None:
     assert "was garbage collected before it had been exhausted" in without_us_it_fails(stock_left_early)
 
 
-def test_the_sweep_sees_the_sockets_and_the_slots_that_the_stock_pool_loses(
+def test_the_sweep_reports_the_sockets_and_slots_that_the_stock_pool_loses(
     without_us_it_fails: Callable[..., str],
 ) -> None:
     faults = without_us_it_fails(stock, tls=True)
