@@ -75,6 +75,10 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
         """Return two functions, which make the stream and its protocol. May change `params`."""
         return self._stream_class, self._protocol(params)
 
+    def _resumes(self, params: Params) -> bool:  # noqa: ARG002
+        """Return whether a broken stream is resumed. May change `params`."""
+        return False
+
     def _decode(self, params: Params) -> Decode[WholeT]:  # noqa: ARG002
         """Return a function that makes the whole result of the response's body. May change `params`."""
         return as_object(self._answer)
@@ -87,9 +91,10 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
         """
         session = self._session
         path, checked = self._check(where, params)
+        resume = self._resumes(checked)
         make_stream, make_protocol = self._makers(checked)
         request = self._prepare(path, checked, stream=True)
-        return lambda: make_stream(EventSource(Exchange(session, request), make_protocol))
+        return lambda: make_stream(EventSource(Exchange(session, request), make_protocol, resume=resume))
 
     # All endpoints share the rest.
 

@@ -55,6 +55,7 @@ class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscri
 
     def _decode(self, params: Params) -> Decode[AnyTranscription]:
         wanted = params.get("response_format")
+        # The API documents a different result for each format. The first three are not JSON.
         if wanted in ("text", "srt", "vtt"):
             return as_text
         if wanted == "verbose_json":
@@ -134,6 +135,7 @@ class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
     def _prepare(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         if stream:
             return super()._prepare(path, checked, stream=True)
+        # The result is a sound file, so the request must not ask for JSON.
         return self._session.prepare("POST", path, checked, stream=False, raw=True)
 
     @by_name_only

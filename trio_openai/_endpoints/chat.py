@@ -58,6 +58,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
     _answer = ChatCompletion
 
     def _makers(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ChatCompletionStream], MakeProtocol]:
+        # A stream without a final [DONE] is complete when as many choices as requested have a finish reason.
         choices = params.get("n") or 1
         wanted = chat_format(params)
         if wanted is None:

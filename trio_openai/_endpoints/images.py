@@ -35,12 +35,15 @@ class Images(Endpoint[ReturnsT]):
 
 
 class _ImageEndpoint(CalledEndpoint[ReturnsT, ImageStream, ImagesResponse]):
+    """An endpoint that makes images. The two differ only in their parameters."""
+
     _stream_class = ImageStream
     _answer = ImagesResponse
 
     def _protocol(self, params: Params) -> Callable[[], ImageProtocol]:
-        pictures = params.get("n") or 1
-        return lambda: ImageProtocol(pictures)
+        # Each image ends with its own event, so the stream is complete after as many of them as requested.
+        images = params.get("n") or 1
+        return lambda: ImageProtocol(images)
 
 
 class GenerateImages(_ImageEndpoint[ReturnsT]):

@@ -24,7 +24,9 @@ from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
 from ._parameters import Parameters
 
-_NOTHING_ELSE = Parameters(CallParams)
+_NO_PARAMETERS = Parameters(CallParams)
+_LIST_MODELS = Operation("GET", "/models", _NO_PARAMETERS, as_object(ModelList))
+_RETRIEVE_MODEL = Operation("GET", "/models/{model}", _NO_PARAMETERS, as_object(Model))
 _EMBEDDING = Parameters(EmbeddingParams)
 
 
@@ -47,8 +49,7 @@ class Models(Endpoint[ReturnsT]):
         Raises:
             TypeError, ValueError: A parameter cannot be sent.
         """
-        operation = Operation("GET", "/models", _NOTHING_ELSE, as_object(ModelList))
-        return listing(self._session, operation, (), cast("Params", params))
+        return listing(self._session, _LIST_MODELS, (), cast("Params", params))
 
     @returns_object
     async def retrieve(self, model: str, **params: Unpack[CallParams]) -> Model:
@@ -62,8 +63,7 @@ class Models(Endpoint[ReturnsT]):
             TypeError, ValueError: The id is not a string, or is empty.
             APIError: The request failed.
         """
-        operation = Operation("GET", "/models/{model}", _NOTHING_ELSE, as_object(Model))
-        return await operation(self._session, (model,), cast("Params", params))
+        return await _RETRIEVE_MODEL(self._session, (model,), cast("Params", params))
 
 
 class Embeddings(Endpoint[ReturnsT]):
@@ -157,7 +157,7 @@ def stream_request(
     ends = (end,) if isinstance(end, str) else end
     if ends is not None and not (isinstance(ends, Collection) and all(isinstance(name, str) for name in ends)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError("end takes the name or type of an event, several of them, or None")
-    checked = _NOTHING_ELSE.check(params)
+    checked = _NO_PARAMETERS.check(params)
     request = session.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
 
     def open_stream() -> Stream[Any, Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
 from trio_openai._protocols.answers import Decode, as_nothing, as_object
 from trio_openai._protocols.responses.protocol import ResponseProtocol
-from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ResponseStream
@@ -43,8 +42,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NOTHING_ELSE = Parameters(CallParams)
-_ITEMS = Parameters(InputItemListParams)
+_NO_PARAMETERS = Parameters(CallParams)
+_CANCEL = Operation("POST", "/responses/{response_id}/cancel", _NO_PARAMETERS, as_object(Response))
+_DELETE = Operation("DELETE", "/responses/{response_id}", _NO_PARAMETERS, as_nothing)
+_LIST_INPUT_ITEMS = Operation(
+    "GET", "/responses/{response_id}/input_items", Parameters(InputItemListParams), as_object(ResponseItemList)
+)
 
 
 class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
@@ -70,14 +73,11 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
 
         return ParsedResponseStream, lambda: ParsedResponseProtocol(wanted.judge)
 
-    def _stream_maker(self, where: tuple[str, ...], params: Params) -> Callable[[], ResponseStream]:
-        session, (path, checked) = self._session, self._check(where, params)
-        resume = checked.pop("resume", False)
-        if resume and not checked.get("background"):
+    def _resumes(self, params: Params) -> bool:
+        resume = params.pop("resume", None)
+        if resume and not params.get("background"):
             raise ValueError("resume=True needs background=True: the server only resumes background responses")
-        make_stream, make_protocol = self._makers(checked)
-        request = self._prepare(path, checked, stream=True)
-        return lambda: make_stream(EventSource(Exchange(session, request), make_protocol, resume=resume))
+        return bool(resume)
 
     def _decode(self, params: Params) -> Decode[Response]:
         if params.pop("resume", None):
@@ -156,8 +156,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
             TypeError, ValueError: The id is not a string, or is empty.
             APIError: The request failed.
         """
-        operation = Operation("POST", "/responses/{response_id}/cancel", _NOTHING_ELSE, as_object(Response))
-        return await operation(self._session, (response_id,), cast("Params", params))
+        return await _CANCEL(self._session, (response_id,), cast("Params", params))
 
     @returns_object
     async def delete(self, response_id: str, **params: Unpack[CallParams]) -> None:
@@ -171,8 +170,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
             TypeError, ValueError: The id is not a string, or is empty.
             APIError: The request failed.
         """
-        operation = Operation("DELETE", "/responses/{response_id}", _NOTHING_ELSE, as_nothing)
-        return await operation(self._session, (response_id,), cast("Params", params))
+        return await _DELETE(self._session, (response_id,), cast("Params", params))
 
     if TYPE_CHECKING:
 
@@ -290,5 +288,4 @@ class InputItems(Endpoint[ReturnsT]):
         Raises:
             TypeError, ValueError: A parameter cannot be sent.
         """
-        operation = Operation("GET", "/responses/{response_id}/input_items", _ITEMS, as_object(ResponseItemList))
-        return listing(self._session, operation, (response_id,), cast("Params", params))
+        return listing(self._session, _LIST_INPUT_ITEMS, (response_id,), cast("Params", params))
