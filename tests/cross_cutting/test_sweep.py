@@ -26,7 +26,10 @@ from sweep_places import (
     World,
     block,
     block_left_early,
+    one_after_another,
     over_tls,
+    third_door,
+    third_door_by_hand,
     through,
 )
 
@@ -78,24 +81,6 @@ async def block_never_read(world: World) -> None:
 async def block_of_text(world: World) -> None:
     async with world.client.responses.stream(model="m", input="hi") as stream:
         assert "".join([text async for text in stream.text_deltas]) == "Hello there."
-
-
-async def third_door(world: World) -> None:
-    async with await world.client.chat.completions.create(**CHAT, stream=True) as stream:
-        await stream.get_final_completion()
-
-
-async def third_door_by_hand(world: World) -> None:
-    stream = await world.client.chat.completions.create(**CHAT, stream=True)
-    try:
-        await anext(stream)
-    finally:
-        await stream.aclose()
-
-
-async def one_after_another(world: World) -> None:
-    await block(world)
-    await block(world)
 
 
 async def two_connections(world: World) -> None:

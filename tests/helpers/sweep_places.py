@@ -309,3 +309,21 @@ async def block_left_early(world: World) -> None:
     async with world.client.chat.completions.stream(**CHAT) as stream:
         async for _ in stream:
             break
+
+
+async def third_door(world: World) -> None:
+    async with await world.client.chat.completions.create(**CHAT, stream=True) as stream:
+        await stream.get_final_completion()
+
+
+async def third_door_by_hand(world: World) -> None:
+    stream = await world.client.chat.completions.create(**CHAT, stream=True)
+    try:
+        await anext(stream)
+    finally:
+        await stream.aclose()
+
+
+async def one_after_another(world: World) -> None:
+    await block(world)
+    await block(world)
