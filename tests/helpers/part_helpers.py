@@ -13,7 +13,7 @@ from trio_openai.types.deltas import Delta
 
 def said(protocol: Any, events: list[Any], *, to_the_end: bool = True) -> list[Delta]:
     """Return the deltas of a stream's events, and of its end."""
-    parts = protocol.parts()
+    parts = protocol.deltas()
     made = [delta for event in events for delta in parts.add(event)]
     return made + parts.end() if to_the_end else made
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import made
 
-from trio_openai._protocols.responses.parts import PLACES
+from trio_openai._protocols.responses.content_parts import PLACES
 from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai.types import ToolCallDone
 
@@ -87,7 +87,7 @@ def test_whatever_is_in_the_events_nothing_raises_and_no_earlier_snapshot_change
     begun: list[dict[str, Any]], last: list[dict[str, Any]]
 ) -> None:
     protocol, before = ResponseProtocol(), [json.dumps(raw) for raw in begun + last]
-    following = protocol.parts()
+    following = protocol.deltas()
     said, snapshots, raws = [], [], []
     for text in before:
         raws.append(json.loads(text))
@@ -98,7 +98,7 @@ def test_whatever_is_in_the_events_nothing_raises_and_no_earlier_snapshot_change
         snapshot = protocol.snapshot()
         snapshots.append((snapshot, json.dumps(snapshot.raw)))
         assert repr((snapshot, snapshot.output, snapshot.output_text, protocol.text, protocol.tokens))
-        assert protocol.parts().end() is not None
+        assert protocol.deltas().end() is not None
         assert (protocol.resume_path() or "").isascii()
     said += following.end()
     protocol.failure()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from part_helpers import said_in_chat
 from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, made, paths, spoiled, sse
 
-from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ToolCall
+from trio_openai.types._fields import hook_for
 
 
 def folded(*chunks: Json, n: int = 1) -> ChatCompletion:

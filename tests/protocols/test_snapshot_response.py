@@ -802,13 +802,13 @@ FLOODS: dict[str, list[Json]] = {
 @pytest.mark.parametrize("events", FLOODS.values(), ids=FLOODS)
 def test_any_number_of_items_and_parts_costs_what_their_bytes_do(events: list[Json]) -> None:
     protocol = ResponseProtocol()
-    parts = protocol.parts()
+    parts = protocol.deltas()
     for raw in [CREATED, *events, end()]:
         event = made(protocol, raw)
         protocol.add([event])
         parts.add(event)
     output = protocol.snapshot().output
-    late = protocol.parts()
+    late = protocol.deltas()
     assert len(late.end()) >= 0
     assert all(item.raw for item in output)
 

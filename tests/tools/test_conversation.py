@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from trio_openai._tools.conversation import ChatToolConversation, ResponseToolConversation, is_complete
-from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
+from trio_openai.types._fields import hook_for
 
 
 def chat(**message: Any) -> ChatCompletion:

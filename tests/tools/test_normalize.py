@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from trio_openai._tools.conversation import ChatToolConversation, ResponseToolConversation
 from trio_openai._tools.normalize import arguments_to_send, distinct_ids, items_of_calls, name_to_send
-from trio_openai._wire.convert import hook_for
 from trio_openai.types import ChatCompletion, ChatCompletionMessage, Choice, Response, ToolCallDone
+from trio_openai.types._fields import hook_for
 
 HALF = "\ud83d"
 

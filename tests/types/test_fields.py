@@ -17,10 +17,10 @@ from streams import any_json
 
 import trio_openai.types
 from trio_openai._protocols.structured.answer_format import answer_format
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import decode_json
 from trio_openai.types import ParsedChatCompletion, ParsedResponse
 from trio_openai.types._base import Raw, WireObject
+from trio_openai.types._fields import hook_for
 
 pytestmark = pytest.mark.promise(n=3)
 

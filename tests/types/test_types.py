@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_openai import types
-from trio_openai._wire.convert import hook_for
 from trio_openai.types import (
     AnnotationURLCitation,
     ApplyPatchUpdateFile,
     CallerProgram,
+    ChatCompletion,
     CodeInterpreterOutputImage,
+    Completion,
     McpHTTPError,
     Raw,
     Response,
@@ -38,6 +39,7 @@ from trio_openai.types import (
     WebSearchActionSearch,
     WireObject,
 )
+from trio_openai.types._fields import hook_for
 
 pytestmark = pytest.mark.promise(n=5)
 
@@ -486,6 +488,29 @@ def test_error_event_keeps_the_rest_of_the_nested_object() -> None:
 @pytest.mark.parametrize(("error", "message"), [("overloaded", "overloaded"), (None, None), ([], None), ({}, None)])
 def test_error_event_with_an_odd_error(error: object, message: str | None) -> None:
     assert event({"type": "error", "error": error}).message == message
+
+
+@pytest.mark.parametrize(
+    ("choices", "text"),
+    [
+        ([], ""),
+        ([{"index": 0, "message": {"content": None, "tool_calls": []}}], ""),
+        ([{"index": 0, "message": {"content": ["no text"]}}], ""),
+        ([{"message": {"content": "Hi"}}], "Hi"),
+        ([{"index": 1, "message": {"content": "b"}}, {"index": 0, "message": {"content": "a"}}], "a"),
+        ([{"index": 1, "message": {"content": "b"}}], ""),
+    ],
+)
+def test_text_of_a_chat_completion_is_that_of_choice_0(choices: list[Any], text: str) -> None:
+    completion = hook_for(ChatCompletion)({"choices": choices}, None)
+    assert completion.text == text
+
+
+def test_text_of_a_legacy_completion_is_that_of_choice_0() -> None:
+    raw = {"choices": [{"index": 1, "text": "b"}, {"index": 0, "text": "a"}]}
+    assert hook_for(Completion)(raw, None).text == "a"
+    assert hook_for(Completion)({"choices": [{"index": 0, "text": 1}]}, None).text == ""
+    assert Completion().text == ""
 
 
 def test_output_text_joins_the_text_parts() -> None:

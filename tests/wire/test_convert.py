@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import FULL_CHAT, FULL_RESPONSES, ODD_VALUES, Json, any_json, paths, spoiled, texts
 
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import decode_json, encode_text, is_array, is_object, objects_in
 from trio_openai.types import (
     ChatCompletionChunk,
@@ -25,6 +24,7 @@ from trio_openai.types import (
     UnknownEvent,
 )
 from trio_openai.types._base import Unknown, WireObject, wire
+from trio_openai.types._fields import hook_for
 
 pytestmark = pytest.mark.promise(n=5)
 

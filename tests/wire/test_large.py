@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import DONE, chat, chunk, responses
 
-from trio_openai._protocols.tagged import ImageProtocol
+from trio_openai._protocols.typed_events import ImageProtocol
 from trio_openai._wire import large, sse
 from trio_openai._wire.decoder import Decoder, Signal
 from trio_openai._wire.json import decode_json

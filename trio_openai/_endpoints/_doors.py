@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import trio
 
-from trio_openai._protocols.answers import Decode, as_object
+from trio_openai._protocols.plain_answers import Decode, as_object
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.request import PreparedRequest

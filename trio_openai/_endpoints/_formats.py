@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trio_openai._mistakes import format_hint
-from trio_openai._protocols.answers import Decode, as_object
+from trio_openai._protocols.plain_answers import Decode, as_object
 from trio_openai.types import WireObject
 
 from ._operations import Params

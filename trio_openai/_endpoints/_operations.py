@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from trio_openai._protocols.answers import Decode
+from trio_openai._protocols.plain_answers import Decode
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.request import PreparedRequest

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
 
-from trio_openai._protocols.answers import Decode, as_bytes, as_object, as_text
-from trio_openai._protocols.tagged import SpeechProtocol, TranscriptionProtocol
+from trio_openai._protocols.plain_answers import Decode, as_bytes, as_object, as_text
+from trio_openai._protocols.typed_events import SpeechProtocol, TranscriptionProtocol
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.request import PreparedRequest

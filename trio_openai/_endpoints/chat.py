@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from trio_openai._protocols.answers import Decode, as_object
 from trio_openai._protocols.chat.protocol import ChatProtocol
+from trio_openai._protocols.plain_answers import Decode, as_object
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ChatCompletionStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from trio_openai._protocols.tagged import ImageProtocol
+from trio_openai._protocols.typed_events import ImageProtocol
 from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ImageStream
 from trio_openai._stream.stream import StreamCall, StreamManager

@@ -8,8 +8,8 @@ from array import array
 from collections.abc import Collection, Mapping
 from typing import Any, Unpack, cast
 
-from trio_openai._protocols.answers import as_object
-from trio_openai._protocols.tagged import OtherProtocol, decode_base64
+from trio_openai._protocols.plain_answers import as_object
+from trio_openai._protocols.typed_events import OtherProtocol, decode_base64
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session

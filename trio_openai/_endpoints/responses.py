@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
-from trio_openai._protocols.answers import Decode, as_nothing, as_object
+from trio_openai._protocols.plain_answers import Decode, as_nothing, as_object
 from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import is_array, is_object, objects_in
 from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
+from trio_openai.types._fields import hook_for
 from trio_openai.types.completions import Completion
 
 from .chat.choice import copied, keep_joined, keep_last

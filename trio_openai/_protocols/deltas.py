@@ -1,9 +1,14 @@
-"""What a stream says, part by part.
+"""Deltas: the events of a stream, translated into one vocabulary for every API.
 
-A `Parts` (`deltas_chat.py`, `deltas_response.py`) is fed with the events of one stream, and answers each with what it
-says: deltas, and parts that are done. It adds them up by itself, since whoever reads the parts may be behind the
-stream's own sum (a started stream, a race). `Following` is what a stream holds of it for its readers, with an event
-loop or without.
+`stream.deltas`, `stream.tool_calls` and `run_tools` do not read API events. They read the classes of
+`types/deltas.py`: a stream consists of parts (a stretch of text, of reasoning or of a refusal, or a tool call), each
+part arrives in deltas, and each ends with a `...Done` object that holds all of it.
+
+A `DeltaMaker` translates: `ChatDeltas` in `chat/deltas.py` and `ResponseDeltas` in `responses/deltas.py`. It gets each
+event and returns the deltas that the event means. It keeps its own state instead of using the snapshot of the stream,
+because its reader may be behind the stream, as in `start_stream` and `race`.
+
+`Following` connects a maker to its readers. It is used with an event loop and without one.
 """
 
 from __future__ import annotations
@@ -15,74 +20,77 @@ import attrs
 
 from trio_openai._wire.text import Printable
 
-if TYPE_CHECKING:  # the classes are made when somebody reads the parts of a stream
+if TYPE_CHECKING:  # importing these classes takes time, and most programs never read deltas
     from trio_openai.types.deltas import Delta
 
 
-class Parts(Protocol):
-    """The parts of one stream."""
+class DeltaMaker(Protocol):
+    """Translates the events of one stream into deltas."""
 
     def add(self, event: Any) -> list[Delta]:
-        """Take an event. Returns what it says, in order."""
+        """Take an event and return its deltas, in order."""
         ...
 
     def end(self) -> list[Delta]:
-        """The stream is whole: the parts that were not known to be. A second time there are none."""
+        """End all parts that are still open, because the stream is complete. A second call returns nothing."""
         ...
 
 
-class HasParts(Protocol):
-    """A protocol whose streams have parts."""
+class HasDeltas(Protocol):
+    """A protocol whose streams can be read as deltas."""
 
-    def parts(self) -> Parts:
-        """Those of a stream, as if it had been fed with all the events so far."""
+    def deltas(self) -> DeltaMaker:
+        """Make a translator that has already seen all events so far."""
         ...
 
 
 class Following:
-    """How far the readers of a stream's parts have got.
+    """The position of the readers of a stream's deltas.
 
     Args:
-        parts: the parts.
-        seen: how many events of the stream they have taken.
+        maker: translates the events.
+        seen: the number of events that the maker has seen.
 
     Attributes:
-        waiting: what is to be handed out before the next event is read.
+        waiting: deltas to hand out before the next event is read.
     """
 
-    def __init__(self, parts: Parts, seen: int) -> None:
+    def __init__(self, maker: DeltaMaker, seen: int) -> None:
         self.waiting: deque[Delta] = deque()
-        self._parts = parts
+        self._maker = maker
         self._seen = seen
         self._said: list[Delta] = []
         self._printable = PrintableDeltas()
 
     def add(self, event: Any) -> None:
-        """Take an event."""
+        """Take the next event of the stream."""
         self._seen += 1
-        self._said = self._printable.add(self._parts.add(event))
+        self._said = self._printable.add(self._maker.add(event))
 
     def first_said(self) -> Delta | None:
-        """The first thing that the last event said; the rest is waiting then."""
+        """Return the first delta of the last event, and put the others into `waiting`."""
         said = self._said
         if len(said) > 1:
             self.waiting.extend(said[1:])
         return said[0] if said else None
 
     def first_at_end(self, events: int) -> Delta | None:
-        """The same of the stream's end. If some of its so many events were not seen, it says nothing."""
-        self._said = self._printable.add(self._parts.end()) if self._seen == events else []
+        """Return the first delta of the end of the stream, and put the others into `waiting`.
+
+        If the stream had more `events` than were seen here, its open parts are incomplete, and None is returned.
+        """
+        self._said = self._printable.add(self._maker.end()) if self._seen == events else []
         return self.first_said()
 
 
 class PrintableDeltas:
-    """Holds half a character back from the deltas of each part until the other half arrives, or the part is done."""
+    """Holds back a lone surrogate half at the end of a delta until its other half arrives or the part is done."""
 
     def __init__(self) -> None:
-        self._halves: dict[int, tuple[Delta, Printable]] = {}  # of parts whose last delta ended with a half
+        self._halves: dict[int, tuple[Delta, Printable]] = {}  # by part: the last delta, which ended with a half
 
     def add(self, said: list[Delta]) -> list[Delta]:
-        """Take what an event said. Returns what can be handed out now."""
+        """Take the deltas of an event and return those that can be handed out now."""
         for delta in said:
             if self._halves or not _text(delta).isascii():
                 return [ready for delta in said for ready in self._ready(delta)]

@@ -33,7 +33,7 @@ from trio_openai._http.body import body_of
 from trio_openai._http.connection import UnprovenEndError
 from trio_openai._http.tracebacks import clear_tracebacks
 from trio_openai._mistakes import check_in_trio
-from trio_openai._protocols.answers import Decode
+from trio_openai._protocols.plain_answers import Decode
 from trio_openai._wire.failures import decode_body
 from trio_openai._wire.json import is_object
 from trio_openai._wire.retries import RetryPolicy

@@ -15,7 +15,7 @@ import attrs
 import httpx
 import trio
 
-from trio_openai._protocols.answers import Decode
+from trio_openai._protocols.plain_answers import Decode
 from trio_openai._wire.json import decode_json
 from trio_openai.errors import APIError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 
-from trio_openai._protocols.deltas import Following, HasParts, Parts
+from trio_openai._protocols.deltas import DeltaMaker, Following, HasDeltas
 from trio_openai._wire.decoder import END, NEED_DATA
 from trio_openai._wire.replay import Replay
 from trio_openai.types.deltas import ToolCallDone
@@ -46,12 +46,12 @@ class Follower(Generic[EventT]):
         self._parts = self._parts_after(handed_over)
         self._following = Following(self._parts, handed_over)
 
-    def _parts_after(self, count: int) -> Parts:
+    def _parts_after(self, count: int) -> DeltaMaker:
         """Return the state of the follower after the first `count` events."""
         if count == self._source.lifecycle.decoder.events:
-            return cast("HasParts", self._source.protocol).parts()
+            return cast("HasDeltas", self._source.protocol).deltas()
         protocol, self._early = self._source.first_events(count)
-        return cast("HasParts", protocol).parts()
+        return cast("HasDeltas", protocol).deltas()
 
     async def _catch_up(self) -> None:  # noqa: ASYNC910 - every caller reads next
         """Follow the events that were read before. If this is cancelled, the next call goes on."""

@@ -18,7 +18,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import httpx
 import trio
 
-from trio_openai._protocols.deltas import Following, HasParts
+from trio_openai._protocols.deltas import Following, HasDeltas
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
 from trio_openai._stream.stream import Stream, source_of
@@ -302,7 +302,7 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
         """From now on, have all events added up part by part, whoever asks for them."""
         with self._folding:
             events = self._source.lifecycle.decoder.events
-            following = Following(cast("HasParts", self._source.protocol).parts(), events)
+            following = Following(cast("HasDeltas", self._source.protocol).deltas(), events)
         next_step = self._next_step
 
         def followed() -> EventT | Decision:

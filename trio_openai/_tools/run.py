@@ -38,7 +38,7 @@ import attrs
 import trio
 
 from trio_openai._http.nursery import nursery_around_block, split_cancelled
-from trio_openai._protocols.deltas import HasParts, Parts
+from trio_openai._protocols.deltas import DeltaMaker, HasDeltas
 from trio_openai._stream.stream import Stream, open_stream, source_of
 from trio_openai._wire.text import Printable
 from trio_openai.errors import APIError, ToolRunError
@@ -120,7 +120,7 @@ class ToolRun(Generic[WholeT]):
         self._step: Callable[[], Awaitable[None]] | None = self._open_round
         self._make = plan.first
         self._stream: Stream[Any, WholeT] | None = None
-        self._parts: Parts | None = None  # finds the tool calls in the events of `_stream`
+        self._parts: DeltaMaker | None = None  # finds the tool calls in the events of `_stream`
         self._printable = Printable()
         self._answer: WholeT | None = None
         self._events: deque[Any] = deque()
@@ -257,7 +257,7 @@ class ToolRun(Generic[WholeT]):
             await stream.aclose()
             return
         self._rounds += 1
-        self._stream, self._parts = stream, cast("HasParts", source_of(stream).protocol).parts()
+        self._stream, self._parts = stream, cast("HasDeltas", source_of(stream).protocol).deltas()
         self._printable = Printable()
         self._calls, self._outputs, self._is_cut_off, self._call_is_cut_off = [], {}, False, False
         self._step = self._read

@@ -139,6 +139,8 @@ class Decoder(Generic[EventT]):
         """Take bytes of the body. Never raises."""
         if not self.events:
             self._keep_head(data)
+        elif self._head:
+            self._head.clear()
         self._parser.receive_data(data)
 
     def _keep_head(self, data: bytes) -> None:
@@ -177,11 +179,13 @@ class Decoder(Generic[EventT]):
         """Make the next events ready. If there is none, return the signal that says why."""
         if self.is_over:
             return self._after_end()
-        if self._reported is not None and not self._may_be_replaced:
-            raise self.fail(self._reported)
+        decoded = 0
         try:
-            decoded = 0
-            while self._ending is None and decoded < _MESSAGES_AT_ONCE:
+            while decoded < _MESSAGES_AT_ONCE:
+                if self._reported is not None and not self._may_be_replaced:
+                    raise self.fail(self._reported)
+                if self._ending is not None:
+                    break
                 messages = self._messages or self._parser.next_events(self._decoded_ahead)
                 if messages and not self._parser.is_plain:
                     messages = self._look_at_all(messages)
@@ -237,27 +241,22 @@ class Decoder(Generic[EventT]):
                 raw: Any = loads(text)
             except ValueError:
                 raw = None
-            if type(raw) is dict and not strings:
-                if once and not self._is_next(raw.get("sequence_number"), text):
-                    continue
-                made: Any = make(raw, message.event)
-            elif ready:
-                self._messages = [message, *left]
-                break
-            elif (unusual := self._decode_unusual(message.event, text)) is None:
-                continue
-            elif isinstance(unusual, Signal):
-                return unusual
-            else:
-                made = unusual
+            made: Any = None
+            if type(raw) is not dict or strings:
+                if ready:
+                    self._messages = [message, *left]
+                    break
+                made = self._decode_unusual(message.event, text)
+                if isinstance(made, Signal):
+                    return made
+            elif not once or self._is_next(raw.get("sequence_number"), text):
+                made = make(raw, message.event)
             if type(made) is Ending:
                 self._ending, self._messages = made, list(left)
                 break
-            ready.append(made)
-        if self._head and (ready or self._ending is not None):
-            self._head.clear()  # it is kept only to say what came if there is no event
-        if len(ready) > 1:
-            ready.reverse()
+            if made is not None:
+                ready.append(made)
+        ready.reverse()
         return None
 
     def _end_with(self, ending: Ending[EventT]) -> None:
@@ -402,6 +401,7 @@ class Decoder(Generic[EventT]):
         if not is_object(said) or not self._protocol.is_answer(said):
             return False
         self._is_plain = True
+        self._head.clear()
         made = self._protocol.event(said, "")
         if isinstance(made, Ending):
             self._ending = made

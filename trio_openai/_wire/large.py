@@ -28,7 +28,7 @@ _LOOKED_BACK = 256 * 1024  # bytes before it in which its quote is looked for: m
 _START = re.compile(rb"(?:data:[\w/+.-]+;base64,)?[\w+/=-]*", re.ASCII)
 
 
-class Pieces:
+class GrowingBytes:
     """Bytes that grow, without a copy of what came before."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ import attrs
 from trio_openai.errors import APIResponseValidationError
 
 from .json import decode_json
-from .large import LARGE, Pieces
+from .large import LARGE, GrowingBytes
 
 DEFAULT_LIMIT = 128 * 1024 * 1024
 """Bytes that one event may have."""
@@ -89,7 +89,7 @@ def _name(line: bytes) -> str:
     return line[7:].decode(errors="replace")
 
 
-class _Part(bytes):
+class _Fragment(bytes):
     """A piece of a block that goes on in the next item of the queue. It may end inside a line."""
 
 
@@ -100,7 +100,7 @@ class _Block:
         event: what is known so far, but for the data.
         words: the lines that are no field of the standard and no comment, as they came.
         size: the bytes of the parts so far, and what their fields cost.
-        has_parts: whether it came in parts.
+        has_fragments: whether it came in parts.
         is_blank: whether there was nothing but comments.
         pieces: the data of a large event, if they were asked for.
     """
@@ -108,11 +108,11 @@ class _Block:
     # Here and not in `__init__`, since few blocks ever have another value.
     words: bytearray | None = None
     size = 0
-    has_parts = False
+    has_fragments = False
     is_blank = True
     pieces: Sequence[bytes] = ()
-    _large: Pieces | None = None  # the data of the parts so far
-    _open: Pieces | None = None  # the line that has not ended; `_large` if it is one of data
+    _large: GrowingBytes | None = None  # the data of the parts so far
+    _open: GrowingBytes | None = None  # the line that has not ended; `_large` if it is one of data
 
     def __init__(self, last_id: str, *, extras: bool) -> None:
         self.event = ServerSentEvent(None, id=last_id)
@@ -161,7 +161,7 @@ class _Block:
         """Whether the last line has not ended."""
         return self._open is not None
 
-    def add_part(self, lines: list[bytes], *, is_open: bool) -> None:
+    def add_fragment(self, lines: list[bytes], *, is_open: bool) -> None:
         """Interpret the lines of a part. If it `is_open`, the last of them goes on in the next part."""
         if self._open is not None:
             self._go_on(lines.pop(0))
@@ -174,7 +174,7 @@ class _Block:
             self._sink().write(b"\n".join(self._data))
             self._data = []
         if is_open:
-            self._open = Pieces()
+            self._open = GrowingBytes()
             self._go_on(rest)
 
     def _go_on(self, more: bytes) -> None:
@@ -193,10 +193,10 @@ class _Block:
         if line is not None and line is not self._large:
             self.add_lines([line.joined()])
 
-    def _sink(self) -> Pieces:
+    def _sink(self) -> GrowingBytes:
         """Where the next line of data is written."""
         if self._large is None:
-            self._large = Pieces()
+            self._large = GrowingBytes()
         else:
             self._large.write(b"\n")
         return self._large
@@ -254,7 +254,7 @@ class SSEParser:
         self._large = 0  # blocks in the queue that have parts
         self._tail: list[bytes] = []  # the pieces of the block that has not ended yet
         self._tail_size = 0  # its bytes, with
-        self._parted = 0  # those of its parts, which have left the tail
+        self._fragmented = 0  # those of its parts, which have left the tail
         self._started = False  # whether the place of a byte-order mark is behind us
         self._skip_lf = False  # the last read ended with a CR: an LF at the start of the next belongs to it
         self._last_id = ""
@@ -281,8 +281,8 @@ class SSEParser:
             self._waiting.append(b"")
         elif self._tail and not self._over_limit():
             self._started = True
-            self._queue_part(b"".join(self._tail).removesuffix(b"\n"))
-            self._tail, self._tail_size, self._parted = [], 0, 0
+            self._queue_fragment(b"".join(self._tail).removesuffix(b"\n"))
+            self._tail, self._tail_size, self._fragmented = [], 0, 0
 
     def next_events(self, most: int = 1) -> list[ServerSentEvent]:
         """Return the next events, or an empty list if there is none yet.
@@ -405,7 +405,7 @@ class SSEParser:
                 return
             self._tail.append(data[:end])
             self._blocks.append(b"".join(self._tail).removesuffix(b"\n" if ended else b""))
-            self._tail, self._tail_size, self._parted = [], 0, 0
+            self._tail, self._tail_size, self._fragmented = [], 0, 0
             data = data[end + (1 if ended else 2) :]
         self._blocks += data.split(b"\n\n")
         if rest := self._blocks.pop():
@@ -414,15 +414,15 @@ class SSEParser:
     def _keep(self, piece: bytes) -> None:
         self._tail.append(piece)
         self._tail_size += len(piece)
-        if self._tail_size - self._parted > _WINDOW and not self._over_limit():
+        if self._tail_size - self._fragmented > _WINDOW and not self._over_limit():
             part = b"".join(self._tail)
             self._tail = [b"\n"] if part.endswith(b"\n") else []  # with the next byte it may be the end of the block
-            self._queue_part(part.removesuffix(b"\n"))
+            self._queue_fragment(part.removesuffix(b"\n"))
 
-    def _queue_part(self, part: bytes) -> None:
-        self._large += not self._parted
-        self._parted += len(part)
-        self._blocks.append(_Part(part))
+    def _queue_fragment(self, part: bytes) -> None:
+        self._large += not self._fragmented
+        self._fragmented += len(part)
+        self._blocks.append(_Fragment(part))
 
     def _over_limit(self) -> bool:
         if self._tail_size == self._limit + 1 and self._tail:
@@ -458,7 +458,7 @@ class SSEParser:
     def _interpret(self, item: bytes) -> ServerSentEvent | None:
         """Interpret the next block, or a part of one, or as many of its lines as there is work left for."""
         block = self._block
-        is_part = type(item) is _Part
+        is_fragment = type(item) is _Fragment
         if block is None:
             block = _Block(self._last_id, extras=self._extras)
         if block.size + len(item) > self._limit:
@@ -466,24 +466,24 @@ class SSEParser:
         lines = item.split(b"\n", self._work)
         rest = lines.pop() if len(lines) > self._work else None
         self._work -= len(lines)
-        if is_part or block.is_open:
-            block.add_part(lines, is_open=is_part and rest is None)
-            block.has_parts = True
+        if is_fragment or block.is_open:
+            block.add_fragment(lines, is_open=is_fragment and rest is None)
+            block.has_fragments = True
         else:
             block.add_lines(lines)
         if rest is not None:
             block.size += len(item) - len(rest)
-            self._block, self._blocks[self._at] = block, _Part(rest) if is_part else rest
+            self._block, self._blocks[self._at] = block, _Fragment(rest) if is_fragment else rest
             return None
         self._blocks[self._at] = b""  # at once: it may be large
         self._at += 1
-        if is_part:
+        if is_fragment:
             block.size += len(item)
             self._block = block
             return None
         if block is self._block:
             self._block = None
-            self._large -= block.has_parts
+            self._large -= block.has_fragments
         return self._dispatched(block)
 
     def _dispatched(self, block: _Block) -> ServerSentEvent | None:

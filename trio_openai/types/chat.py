@@ -246,3 +246,9 @@ class ChatCompletion(WireObject):
     moderation: Any = None
     metadata: Raw | None = None
     prompt_filter_results: list[Raw] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of choice 0. It is empty if that choice has none, for example because it calls tools."""
+        content = next((choice.message.content for choice in self.choices if not choice.index), None)
+        return content if isinstance(content, str) else ""

@@ -39,3 +39,9 @@ class Completion(WireObject):
     object: str | None = None
     system_fingerprint: str | None = None
     usage: CompletionUsage | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of choice 0. It is empty if there is none."""
+        text: object = next((choice.text for choice in self.choices if not choice.index), "")
+        return text if isinstance(text, str) else ""

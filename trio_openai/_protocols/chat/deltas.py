@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from trio_openai._protocols.parts import CONTENT, REASONING, REFUSAL, TextKind, TextPart
+from trio_openai._protocols.open_parts import CONTENT, REASONING, REFUSAL, OpenText, TextKind
 from trio_openai._wire.failures import has_failed
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.text import join_text
@@ -28,7 +28,7 @@ from .tool_calls import CallPieces, ToolCalls
 _KINDS = {"reasoning_content": REASONING, "reasoning": REASONING, "content": CONTENT, "refusal": REFUSAL}
 
 
-class ChatParts:
+class ChatDeltas:
     """The parts of the choices of one chat.
 
     Args:
@@ -70,7 +70,7 @@ class _Choice:
         self._index = index
         self._numbers = numbers
         self._seen: set[str] = set()  # fields of deltas
-        self._text: TextPart | None = None
+        self._text: OpenText | None = None
         self._calls = ToolCalls()
         self._parts: dict[CallPieces, _Call] = {}
         self._function_call: _Call | None = None
@@ -126,7 +126,7 @@ class _Choice:
         if part is None or part.kind is not kind:
             self._end_text(made)
             self._seen |= {key for key in _KINDS if _KINDS[key] is kind}
-            part = self._text = TextPart(kind, self._index, 0, next(self._numbers))
+            part = self._text = OpenText(kind, self._index, 0, next(self._numbers))
         made.append(part.add(text))
 
     def _go_on(self, calls: list[CallPieces], made: list[Delta]) -> None:

@@ -6,18 +6,18 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from trio_openai._wire import coalesce
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
+from trio_openai.types._fields import hook_for
 from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDelta
 
 from .snapshot import ChatSnapshot
 
 if TYPE_CHECKING:
-    from trio_openai._protocols.deltas import Parts
+    from trio_openai._protocols.deltas import DeltaMaker
 
 
 class ChatProtocol:
@@ -86,10 +86,10 @@ class ChatProtocol:
     def snapshot(self) -> ChatCompletion:
         return self._snapshot.snapshot()
 
-    def parts(self) -> Parts:
-        from .deltas import ChatParts
+    def deltas(self) -> DeltaMaker:
+        from .deltas import ChatDeltas
 
-        return ChatParts(self._snapshot.choices)
+        return ChatDeltas(self._snapshot.choices)
 
     def resume_path(self) -> str | None:
         return None

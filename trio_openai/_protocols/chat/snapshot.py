@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import is_object
 from trio_openai.types._base import Raw
+from trio_openai.types._fields import hook_for
 from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from .choice import ChatChoice, keep_last

@@ -15,13 +15,13 @@ import itertools
 from collections.abc import Container
 from typing import Any
 
-from trio_openai._protocols.parts import CONTENT, REASONING, REFUSAL, Part, TextKind, TextPart
+from trio_openai._protocols.open_parts import CONTENT, REASONING, REFUSAL, OpenPart, OpenText, TextKind
 from trio_openai._wire.json import is_array, is_object
 from trio_openai.types._base import Raw
 from trio_openai.types.deltas import CallKind, Delta, ToolCallArgumentsDelta, ToolCallDone
 
+from .content_parts import PLACES, Place, texts_in
 from .items import Item, Items
-from .parts import PLACES, Place, texts_in
 from .snapshot import DELTAS, DONES, TERMINAL, LastDelta
 
 _TEXTS: dict[str, TextKind] = {
@@ -44,7 +44,7 @@ _TOOL_ITEMS = {place.item_type: place for place in _KINDS if place.family in _TO
 _CUT = ("response.failed", "response.cancelled")
 
 
-class ResponseParts:
+class ResponseDeltas:
     """The parts of one response.
 
     Args:
@@ -53,12 +53,12 @@ class ResponseParts:
 
     def __init__(self, before: list[Raw]) -> None:
         self._items = Items()
-        self._parts: dict[Item, dict[tuple[Place, int], _Part]] = {}
-        self._open: dict[Item, dict[tuple[Place, int], _Part]] = {}  # of these, those that are not over
+        self._parts: dict[Item, dict[tuple[Place, int], _OpenPart]] = {}
+        self._open: dict[Item, dict[tuple[Place, int], _OpenPart]] = {}  # of these, those that are not over
         self._kinds: dict[Item, set[object]] = {}  # of these
         self._is_cut = False
         self._numbers = itertools.count()
-        self._last: tuple[LastDelta, _Part] | None = None  # if that was the last event
+        self._last: tuple[LastDelta, _OpenPart] | None = None  # if that was the last event
         for raw in before:
             self._add(raw, raw["type"])
 
@@ -92,7 +92,7 @@ class ResponseParts:
             return []
         item, index = self._items.find(raw, place.item_type), place.index_in(raw)
         part = self._part(item, place, index)
-        if part is None or (part.is_over and isinstance(part, TextPart)):
+        if part is None or (part.is_over and isinstance(part, OpenText)):
             part = self._begin(item, place, index)
         if part.is_over:
             return []
@@ -164,23 +164,23 @@ class ResponseParts:
     def _end_of(self, item: Item) -> list[Delta]:
         return [part.end() for part in self._open.pop(item, {}).values()]
 
-    def _part(self, item: Item, place: Place, index: int) -> _Part | None:
+    def _part(self, item: Item, place: Place, index: int) -> _OpenPart | None:
         return self._parts.get(item, {}).get((place, index))
 
-    def _begin(self, item: Item, place: Place, index: int) -> _Part:
+    def _begin(self, item: Item, place: Place, index: int) -> _OpenPart:
         kind = _KINDS[place]
         if item not in self._parts:
             self._parts[item], self._kinds[item] = {}, set()
         at = item.index if item.index is not None else len(self._parts) - 1
         number = next(self._numbers)
-        part = _ToolCall(item, kind, at, number) if isinstance(kind, str) else TextPart(kind, 0, at, number)
+        part = _ToolCall(item, kind, at, number) if isinstance(kind, str) else OpenText(kind, 0, at, number)
         self._parts[item][place, index] = part
         self._open.setdefault(item, {})[place, index] = part
         self._kinds[item].add(kind)
         return part
 
 
-class _ToolCall(Part):
+class _ToolCall(OpenPart):
     """A tool call that is on its way."""
 
     __slots__ = ("_item", "_kind")
@@ -221,7 +221,7 @@ class _ToolCall(Part):
         return self._item.raw.get("name")
 
 
-_Part = TextPart | _ToolCall
+_OpenPart = OpenText | _ToolCall
 
 
 def _is_named(body: Raw) -> bool:

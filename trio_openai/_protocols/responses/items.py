@@ -27,9 +27,9 @@ from trio_openai._wire.json import is_array, is_object
 from trio_openai._wire.text import join_text
 from trio_openai.types._base import Raw
 
-from .parts import (
+from .content_parts import (
     PLACES,
-    Part,
+    ContentPart,
     Place,
     Unknown,
     filled,
@@ -84,14 +84,14 @@ class Item:
         self._texts: dict[tuple[Place, int], list[str]] = {}  # those that are not in a part
         self._is_over = False  # whether arguments were handed out as complete
 
-    def part(self, name: str, index: int) -> Part:
+    def part(self, name: str, index: int) -> ContentPart:
         """Return a part of its `content` or `summary`, a new one if there is none."""
         parts = self._parts.setdefault(name, {})
         part = parts.get(index)
-        if not isinstance(part, Part):
+        if not isinstance(part, ContentPart):
             told = self.raw.get(name)
             told = told[index] if is_array(told) and index < len(told) else None
-            part = parts[index] = Part(told if is_object(told) else {})
+            part = parts[index] = ContentPart(told if is_object(told) else {})
         return part
 
     def pieces(self, place: Place, index: int) -> list[str]:
@@ -152,7 +152,7 @@ class Item:
                 if is_object(told):
                     self.part(name, index)
             for part in self._parts.get(name, {}).values():
-                if isinstance(part, Part):
+                if isinstance(part, ContentPart):
                     part.remember()
         for place in PLACES:
             is_here = not place.part_type and place.item_type == self.raw.get("type")
@@ -165,7 +165,9 @@ class Item:
         raw = {**self.unknown.build(), **self.raw} if self.unknown else {**self.raw}
         for name, parts in self._parts.items():
             if parts:
-                built = {index: part.build() if isinstance(part, Part) else part for index, part in parts.items()}
+                built = {
+                    index: part.build() if isinstance(part, ContentPart) else part for index, part in parts.items()
+                }
                 raw[name] = filled(raw.get(name), built)
         texts: dict[Place, dict[int, str]] = defaultdict(dict)
         for (place, index), pieces in self._texts.items():
@@ -194,7 +196,7 @@ class Item:
             yield place, index, pieces
         for parts in self._parts.values():
             for index, part in parts.items():
-                for place, pieces in part.texts.items() if isinstance(part, Part) else ():
+                for place, pieces in part.texts.items() if isinstance(part, ContentPart) else ():
                     yield place, index, pieces
 
 

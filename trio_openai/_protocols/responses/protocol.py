@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, get_args
 import attrs
 
 from trio_openai._wire import coalesce
-from trio_openai._wire.convert import Hook, hook_for
 from trio_openai._wire.failures import api_error
 from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import path_segment
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._base import Raw
+from trio_openai.types._fields import Hook, hook_for
 from trio_openai.types.responses import Response, ResponseStreamEvent
 
 from .snapshot import TERMINAL, ResponseSnapshot
 
 if TYPE_CHECKING:
-    from trio_openai._protocols.deltas import Parts
+    from trio_openai._protocols.deltas import DeltaMaker
 
 
 @functools.cache
@@ -105,10 +105,10 @@ class ResponseProtocol:
     def snapshot(self) -> Response:
         return self._snapshot.snapshot()
 
-    def parts(self) -> Parts:
-        from .deltas import ResponseParts
+    def deltas(self) -> DeltaMaker:
+        from .deltas import ResponseDeltas
 
-        return ResponseParts(self._snapshot.as_events())
+        return ResponseDeltas(self._snapshot.as_events())
 
     def resume_path(self) -> str | None:
         return f"/responses/{path_segment(self._snapshot.id)}" if self._snapshot.id else None

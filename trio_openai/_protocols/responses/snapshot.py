@@ -17,13 +17,13 @@ from typing import Any, get_args
 
 import attrs
 
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.json import is_array, is_object
 from trio_openai.types._base import Raw
+from trio_openai.types._fields import hook_for
 from trio_openai.types.responses import Response, ResponseStreamEvent
 
+from .content_parts import OUTPUT_TEXT, PLACES, Place, index_in, joined_texts, renew, replace_text
 from .items import Item, Items, order_of, with_call_id
-from .parts import OUTPUT_TEXT, PLACES, Place, index_in, joined_texts, renew, replace_text
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 """The events that carry the finished response. The last is of servers that name it so; OpenAI's documents do not."""

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.responses.protocol import ResponseProtocol
-from trio_openai._wire.convert import Hook, hook_for
+from trio_openai.types._fields import Hook, hook_for
 from trio_openai.types.parsed import Judge, ParsedChatCompletion, ParsedResponse
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ REASONING: TextKind = (ReasoningDelta, ReasoningDone)
 REFUSAL: TextKind = (RefusalDelta, RefusalDone)
 
 
-class Part:
+class OpenPart:
     """A part that is on its way.
 
     Attributes:
@@ -72,7 +72,7 @@ class Part:
         return [*rest, self.end()] if self.is_known else rest
 
 
-class TextPart(Part):
+class OpenText(OpenPart):
     """A stretch of text of one kind, which is the classes of its events."""
 
     __slots__ = ("kind",)

@@ -92,7 +92,7 @@ class Unknown:
         return {**self._fields, **{name: [*values] for name, values in self._lists.items()}}
 
 
-class Part:
+class ContentPart:
     """A part of an item's content or summary: the object that it began or ended with, and what arrived for it.
 
     Attributes:
@@ -164,15 +164,15 @@ def merged(parts: dict[int, Any], told: list[Any], *, is_new: bool) -> dict[int,
     if not is_new:
         for index, body in enumerate(told):
             part = parts.get(index)
-            if isinstance(part, Part) and is_object(body) and part.kind == body.get("type"):
+            if isinstance(part, ContentPart) and is_object(body) and part.kind == body.get("type"):
                 part.take(body, is_whole=True)
         return parts
-    heard = sorted((index, part) for index, part in parts.items() if isinstance(part, Part))
+    heard = sorted((index, part) for index, part in parts.items() if isinstance(part, ContentPart))
     made: list[Any] = []
     for part, place in _aligned(heard, told):
         body = None if place is None else told[place]
         if part is None:
-            made.append(Part(body) if is_object(body) else body)
+            made.append(ContentPart(body) if is_object(body) else body)
         elif is_object(body):
             part.take(body, is_whole=True)
             made.append(part)
@@ -181,7 +181,7 @@ def merged(parts: dict[int, Any], told: list[Any], *, is_new: bool) -> dict[int,
     return dict(enumerate(made))
 
 
-def _aligned(heard: list[tuple[int, Part]], told: list[Any]) -> list[tuple[Part | None, int | None]]:
+def _aligned(heard: list[tuple[int, ContentPart]], told: list[Any]) -> list[tuple[ContentPart | None, int | None]]:
     """Pair parts by their index, or, if these are others (a server counts from 1), those of one type in their order."""
     kinds = [body.get("type") if is_object(body) else None for body in told]
     pairs: dict[int, int] = {}

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable
 from typing import Any, Generic, TypeVar
 
-from trio_openai._wire.convert import hook_for
 from trio_openai._wire.failures import api_error
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.protocol import Ending
@@ -19,6 +18,7 @@ from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError, APIResponseValidationError
 from trio_openai.types._base import NamedEvent, Raw
+from trio_openai.types._fields import hook_for
 from trio_openai.types.audio import (
     Speech,
     SpeechAudioDeltaEvent,
@@ -43,7 +43,7 @@ EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 
 
-class TaggedProtocol(ABC, Generic[EventT, WholeT]):
+class TypedEventProtocol(ABC, Generic[EventT, WholeT]):
     """What such streams have in common.
 
     Args:
@@ -127,7 +127,7 @@ class TaggedProtocol(ABC, Generic[EventT, WholeT]):
         return self._hook({**event.raw, "delta": text}, None)
 
 
-class ImageProtocol(TaggedProtocol[ImageStreamEvent, ImagesResponse]):
+class ImageProtocol(TypedEventProtocol[ImageStreamEvent, ImagesResponse]):
     """Pictures: ends when all are completed.
 
     Until a picture is, the latest sketch of it stands for it in the snapshot.
@@ -169,7 +169,7 @@ class ImageProtocol(TaggedProtocol[ImageStreamEvent, ImagesResponse]):
         return whole
 
 
-class TranscriptionProtocol(TaggedProtocol[TranscriptionStreamEvent, Transcription]):
+class TranscriptionProtocol(TypedEventProtocol[TranscriptionStreamEvent, Transcription]):
     """The text of a recording: ends with the event that has all of it.
 
     vLLM sends chunks like those of a chat instead: the text is in `choices[].delta.content`, and a finish reason is the
@@ -235,7 +235,7 @@ class TranscriptionProtocol(TaggedProtocol[TranscriptionStreamEvent, Transcripti
         return event.raw.get("segment_id"), event.delta
 
 
-class SpeechProtocol(TaggedProtocol[SpeechStreamEvent, Speech]):
+class SpeechProtocol(TypedEventProtocol[SpeechStreamEvent, Speech]):
     """Sound in pieces of base64: ends with the event that has the usage."""
 
     def __init__(self) -> None:
@@ -281,7 +281,7 @@ def decode_base64(text: object) -> bytes:
         raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
 
 
-class OtherProtocol(TaggedProtocol[Any, Any]):
+class OtherProtocol(TypedEventProtocol[Any, Any]):
     """Any other endpoint. What has been added up is the latest event.
 
     Args:
