@@ -33,7 +33,7 @@ class Completions(CreatingEndpoint[ReturnsT, CompletionStream, Completion]):
     _answer = Completion
 
     def _protocol(self, params: Params) -> Callable[[], CompletionProtocol]:
-        # The API answers every prompt with `n` choices. A stream without a final [DONE] is complete when all have ended.
+        # Every prompt gets `n` choices. A stream without a final [DONE] is complete when all of them have ended.
         choices = _prompts(params["prompt"]) * (params.get("n") or 1)
         return lambda: CompletionProtocol(choices)
 
