@@ -6,34 +6,16 @@ from typing import Any
 
 import pytest
 import trio
-from net_helpers import CHAT, MESSAGES, client_over, http_client, no_environment, outcome, serve
+from net_helpers import CHAT, MESSAGES, client_over, no_environment, outcome, serve
+from request_helpers import HELLO, PLAIN, sent
 
 import trio_openai
-from trio_openai import TrioOpenAI, TrioTransport
-from trio_openai.testing import RecordedRequest, Reply
-
-HELLO = Reply.chat("Hello there, you.")
-PLAIN = Reply.chat("Hello there, you.", stream=False)
-LOCAL = "http://localhost:8080/v1"
+from trio_openai.testing import Reply
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-
-
-async def sent(
-    nursery: trio.Nursery, options: dict[str, Any], params: dict[str, Any], *, stream: bool = False
-) -> RecordedRequest:
-    """Return the request that one call makes."""
-    server = await serve(nursery, HELLO if stream else PLAIN)
-    transport = TrioTransport(open_stream=server.open_stream)
-    async with TrioOpenAI(**{"base_url": LOCAL, **options}, http_client=http_client(transport)) as client:
-        answer: Any = await client.chat.completions.create(**{**CHAT, **params}, **({"stream": True} if stream else {}))
-        if stream:
-            await answer.aclose()
-    (request,) = server.requests
-    return request
 
 
 # What is sent.

@@ -1,4 +1,4 @@
-"""The blocking client: the same names and the same answers as `TrioOpenAI`, and nothing left behind."""
+"""The blocking client: it has the same names and delivers the same as `TrioOpenAI`, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """A test that hangs shows where, and ends the run: nothing else could interrupt it. No thread outlives its test."""
+    """End the run if a test hangs, since nothing else could interrupt it. Check that no thread is left."""
     faulthandler.dump_traceback_later(60, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
@@ -56,16 +56,16 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def answer(request: RecordedRequest) -> Reply:
-    """An answer of the endpoint that was asked, streamed if that was wanted."""
+    """Return an answer of the requested endpoint, as a stream if the request asks for one."""
     stream = bool(request.json().get("stream"))
     make = Reply.response if request.path.endswith("/responses") else Reply.chat
     return make("Hello there, friend!", stream=stream)
 
 
-# ------------------------------------------------------------------------------------------------------- the same names
+# The same names and results.
 
 
-def test_a_chat_completion_is_streamed() -> None:
+def test_chat_completion_is_streamed() -> None:
     with served(HELLO) as server, server.client() as client:
         with client.chat.completions.stream(**CHAT) as stream:
             assert isinstance(stream, SyncChatCompletionStream)
@@ -81,7 +81,7 @@ def test_a_chat_completion_is_streamed() -> None:
         assert repr(stream) == "<SyncChatCompletionStream done by [DONE] (stop)>"
 
 
-def test_a_response_is_streamed() -> None:
+def test_response_is_streamed() -> None:
     with served(answer) as server, server.client() as client:
         with client.responses.stream(model="m", input="Hi") as stream:
             assert isinstance(stream, SyncResponseStream)
@@ -106,7 +106,7 @@ def test_settle_reads_the_usage_and_delivers_no_event() -> None:
             assert again.verdict.state == "closed"
 
 
-def test_create_streams_and_answers_plainly() -> None:
+def test_create_returns_an_object_or_a_stream() -> None:
     with served(answer) as server, server.client() as client:
         assert client.chat.completions.create(**CHAT).choices[0].message.content == "Hello there, friend!"
         assert client.responses.create(model="m", input="Hi").output_text == "Hello there, friend!"
@@ -136,15 +136,15 @@ def public(thing: object) -> set[str]:
         (SyncOpenAI(api_key="k").responses, TrioOpenAI(api_key="k").responses),
     ],
 )
-def test_the_names_are_those_of_the_other_client(ours: object, its: object) -> None:
-    """But for what takes a nursery: threads do that here."""
+def test_blocking_classes_have_the_same_public_names(ours: object, its: object) -> None:
+    """Check all names but those of methods that take a nursery: here, programs use threads instead."""
     internal = {"open", "source", "text", "pump_in", "read_ahead", "caller"}
     nursery = {"start_stream", "subscribe", "call", "stream_many", "run_many", "race", "run_tools"}
     there = {"close" if name == "aclose" else name for name in public(its)}
     assert public(ours) - internal == there - internal - nursery
 
 
-def test_the_options_are_those_of_the_other_client() -> None:
+def test_blocking_client_takes_the_same_options() -> None:
     ours, its = (inspect.signature(cls).parameters for cls in (SyncOpenAI, TrioOpenAI))
     assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in its.values()]
     with SyncOpenAI(api_key="k") as client:
@@ -213,8 +213,8 @@ def from_sync(url: str, method: str, params: dict[str, Any], *, text: bool) -> l
 
 @pytest.mark.parametrize("text", [False, True])
 @pytest.mark.parametrize("name", REPLIES)
-def test_what_comes_is_what_the_other_client_hands_over(name: str, text: bool) -> None:
-    """Events, the snapshot and the verdict at each of them, and the error."""
+def test_blocking_stream_delivers_the_same_as_the_async_stream(name: str, text: bool) -> None:
+    """Compare the events, the snapshot and verdict after each event, and the error."""
     method, params = ("responses", {"model": "m", "input": "Hi"}) if "respon" in name else ("chat", CHAT)
     with served(REPLIES[name]) as server:
         expected = trio.run(lambda: from_trio(server.server.base_url, method, params, text=text))
@@ -222,8 +222,8 @@ def test_what_comes_is_what_the_other_client_hands_over(name: str, text: bool) -
     assert expected
 
 
-def test_a_snapshot_is_of_the_events_that_were_handed_over_and_no_more() -> None:
-    """Though one read brought all of them."""
+def test_snapshot_contains_only_delivered_events() -> None:
+    """Check that the snapshot does not run ahead, although one read brought all events."""
     at_once = attrs.evolve(HELLO, body=(b"".join(step for step in HELLO.body if isinstance(step, bytes)),))
     with served(at_once) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
         assert [stream.snapshot.choices[0].message.content for _, _ in zip(range(3), stream, strict=False)] == [
@@ -234,8 +234,8 @@ def test_a_snapshot_is_of_the_events_that_were_handed_over_and_no_more() -> None
         assert stream.verdict.state == "open"
 
 
-def test_a_stream_that_is_over_has_given_up_its_connection() -> None:
-    """To the pool, though the server has not ended the body."""
+def test_finished_stream_has_returned_its_connection() -> None:
+    """Check that the connection is in the pool, although the server has not ended the body."""
     lingering = attrs.evolve(HELLO, body=(*HELLO.body, Stall()))
     with served(lingering) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
         stream.until_done()
@@ -247,14 +247,14 @@ def test_a_stream_that_is_over_has_given_up_its_connection() -> None:
             next(stream)
 
 
-def test_a_stream_that_breaks_before_its_first_event_is_retried() -> None:
+def test_blocking_stream_that_fails_before_its_first_event_is_retried() -> None:
     with served([Reply.sse(Cut()), HELLO]) as server, server.client() as client:
         with client.chat.completions.stream(**CHAT) as stream:
             assert stream.get_final_completion().choices[0].message.content == "Hello there, friend!"
         assert stream.timings.retries == 1
 
 
-def test_a_deadline_that_passes_is_an_error() -> None:
+def test_passed_deadline_raises() -> None:
     with served(SILENT) as server, server.client(timeout=Deadlines(first_event=0.001), max_retries=0) as client:
         with client.chat.completions.stream(**CHAT) as stream, pytest.raises(APITimeoutError) as caught:
             next(stream)
@@ -262,7 +262,7 @@ def test_a_deadline_that_passes_is_an_error() -> None:
         server.wait_disconnect()
 
 
-def test_a_stream_is_entered_once() -> None:
+def test_blocking_stream_manager_can_be_entered_only_once() -> None:
     with served(HELLO) as server, server.client() as client:
         manager = client.chat.completions.stream(**CHAT)
         with manager as stream:
@@ -271,7 +271,7 @@ def test_a_stream_is_entered_once() -> None:
             manager.__enter__()
 
 
-def test_a_slow_reader_slows_the_server() -> None:
+def test_slow_reader_slows_down_the_server() -> None:
     big = Reply.sse(*[{"choices": [], "padding": "x" * 50_000}] * 1000)
     with served(big) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
         next(stream)
@@ -280,10 +280,10 @@ def test_a_slow_reader_slows_the_server() -> None:
         assert sum(1 for _ in stream) == 999
 
 
-# -------------------------------------------------------------------------------------------------- nothing left behind
+# Nothing is left behind.
 
 
-def test_break_gives_up_the_connection_at_once() -> None:
+def test_break_closes_the_connection_at_once() -> None:
     with served(STALLED) as server, server.client() as client:
         with client.chat.completions.stream(**CHAT) as stream:
             for _ in stream:
@@ -293,7 +293,7 @@ def test_break_gives_up_the_connection_at_once() -> None:
         assert client.statistics().transport.active == 0  # type: ignore[union-attr]
 
 
-def test_an_exception_in_the_body_comes_out_bare_and_gives_up_the_connection() -> None:
+def test_exception_in_the_block_is_raised_as_is_and_closes_the_connection() -> None:
     with served(STALLED) as server, server.client() as client:
         mine = ValueError("mine")
 
@@ -356,7 +356,7 @@ def asks_plainly(client: SyncOpenAI) -> None:
         (Reply(headers={"content-type": "application/json"}, body=(b"{", Stall())), asks_plainly),
     ],
 )
-def test_ctrl_c_comes_out_bare_and_gives_up_the_connection_at_once(
+def test_keyboard_interrupt_is_raised_as_is_and_closes_the_connection(
     reply: Reply, run: Callable[[SyncOpenAI], None]
 ) -> None:
     with served(reply) as server, server.client() as client:
@@ -367,8 +367,8 @@ def test_ctrl_c_comes_out_bare_and_gives_up_the_connection_at_once(
         server.wait_disconnect()  # while the client is still open
 
 
-def test_a_stream_that_ctrl_c_interrupted_is_closed() -> None:
-    """It is not there to be read on: what was on its way is lost."""
+def test_stream_interrupted_by_ctrl_c_is_closed() -> None:
+    """Check that it cannot be read further: an event that was on its way is lost."""
     with served(STALLED) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
         with pytest.raises(KeyboardInterrupt), signal_when_waiting():
             stream.until_done()
@@ -378,7 +378,7 @@ def test_a_stream_that_ctrl_c_interrupted_is_closed() -> None:
             next(stream)
 
 
-def test_what_the_handler_of_another_signal_raises_does_the_same() -> None:
+def test_exception_of_a_signal_handler_closes_the_connection() -> None:
     class AlarmError(Exception):
         pass
 
@@ -401,7 +401,7 @@ def test_what_the_handler_of_another_signal_raises_does_the_same() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_signal_whose_handler_returns_is_no_interrupt() -> None:
+def test_signal_whose_handler_returns_does_not_interrupt() -> None:
     rung = threading.Event()
     before = signal.signal(signal.SIGUSR1, lambda number, frame: rung.set())
     try:
@@ -420,7 +420,7 @@ def test_a_signal_whose_handler_returns_is_no_interrupt() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_closing_the_client_closes_everything() -> None:
+def test_closing_the_client_closes_streams_and_its_thread() -> None:
     with served(STALLED) as server:
         client = server.client()
         stream = client.chat.completions.create(stream=True, **CHAT)
@@ -436,7 +436,7 @@ def test_closing_the_client_closes_everything() -> None:
         assert stream.snapshot.choices[0].message.content == ""
 
 
-def test_a_client_that_was_not_used_has_started_nothing() -> None:
+def test_unused_client_starts_no_thread() -> None:
     with SyncOpenAI(base_url="http://127.0.0.1:9/v1") as client:
         assert loop_threads() == []
         assert client.statistics().open_streams == 0
@@ -444,10 +444,10 @@ def test_a_client_that_was_not_used_has_started_nothing() -> None:
         client.responses.create()
 
 
-# -------------------------------------------------------------------------------------------------------------- options
+# Options.
 
 
-def test_with_options_shares_the_connections() -> None:
+def test_blocking_with_options_shares_connections() -> None:
     with served(answer) as server, server.client() as client:
         client.chat.completions.create(**CHAT)
         other = client.with_options(timeout=7, default_headers={"x-mine": "1"}).with_options(max_retries=5)
@@ -477,13 +477,13 @@ async def async_key() -> str:
         (lambda: async_key(), "sk-async"),
     ],
 )
-def test_a_key_may_be_a_text_a_function_or_an_async_function(key: Any, sent: str) -> None:
+def test_key_may_be_a_string_function_or_async_function(key: Any, sent: str) -> None:
     with served(answer) as server, server.client(api_key=key) as client:
         client.chat.completions.create(**CHAT)
         assert server.server.requests[0].header("authorization") == f"Bearer {sent}"
 
 
-def test_a_key_function_that_blocks_holds_nobody_up() -> None:
+def test_blocking_key_function_does_not_block_other_calls() -> None:
     asked, go = threading.Event(), threading.Event()
 
     def slow_key() -> str:
@@ -514,7 +514,7 @@ def test_ctrl_c_does_not_wait_for_a_key_function() -> None:
         assert server.server.requests == []
 
 
-def test_a_missing_key_and_wrong_options_are_told_at_once() -> None:
+def test_missing_key_and_invalid_options_raise_at_once() -> None:
     with pytest.raises(OpenAIError):
         SyncOpenAI()
     with pytest.raises(ValueError, match="max_connections"):
@@ -523,7 +523,7 @@ def test_a_missing_key_and_wrong_options_are_told_at_once() -> None:
         SyncOpenAI(api_key=7)  # type: ignore[arg-type]
 
 
-def test_an_http_client_belongs_to_one_loop() -> None:
+def test_http_client_cannot_be_used_in_two_loops() -> None:
     with served(answer) as server:
         http = httpx.AsyncClient(transport=TrioTransport(), trust_env=False)
         with server.client(http_client=http) as client:
@@ -541,14 +541,14 @@ SECRET = "sk-proj-9f8e7d6c5b4a"
 
 
 def locals_of_ours(error: BaseException) -> str:
-    """What our frames of a traceback show."""
+    """Return the local variables that a traceback shows in our frames."""
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     frames = [frame for frame in shown.stack if frame.filename.startswith(trio_openai.__path__[0])]
     assert frames
     return repr([frame.locals for frame in frames])
 
 
-def test_a_wrong_option_or_parameter_shows_no_secret() -> None:
+def test_invalid_options_and_parameters_show_no_secret() -> None:
     with pytest.raises(ValueError, match="max_connections") as caught:
         SyncOpenAI(api_key=SECRET, default_headers={"x-a": SECRET}, max_connections=0)
     assert SECRET not in locals_of_ours(caught.value)
@@ -567,7 +567,7 @@ def test_a_wrong_option_or_parameter_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize("fault", ["a status", "cut", "Ctrl-C"])
-def test_no_traceback_shows_the_key_or_the_headers(fault: str) -> None:
+def test_tracebacks_show_neither_key_nor_headers(fault: str) -> None:
     secret = SECRET
     reply = SILENT if fault == "Ctrl-C" else REPLIES[fault]
     with served(reply) as server, server.client(api_key=secret, default_headers={"x-a": secret + "1"}) as client:
@@ -588,7 +588,7 @@ def test_no_traceback_shows_the_key_or_the_headers(fault: str) -> None:
     assert secret not in locals_of_ours(caught.value)
 
 
-def test_errors_come_out_as_they_are() -> None:
+def test_api_errors_are_raised_as_is() -> None:
     with served(Reply.error(400, "no", code="bad")) as server, server.client() as client:
         with pytest.raises(BadRequestError) as caught:
             client.chat.completions.create(**CHAT)
