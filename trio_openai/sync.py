@@ -31,9 +31,7 @@ from ._statistics import ClientStatistics, TransportStatistics
 from ._stream.stream import Stream, StreamManager
 from ._sync.calls import SyncPage, SyncRawResponse, SyncSession, SyncStreamManager
 from ._sync.endpoints import SyncEndpoints
-from ._sync.portal import Portals
-from ._sync.stream import (
-    SyncByteStream,
+from ._sync.kinds import (
     SyncChatCompletionStream,
     SyncCompletionStream,
     SyncImageStream,
@@ -41,9 +39,10 @@ from ._sync.stream import (
     SyncParsedResponseStream,
     SyncResponseStream,
     SyncSpeechStream,
-    SyncStream,
     SyncTranscriptionStream,
 )
+from ._sync.portal import Portals
+from ._sync.stream import SyncByteStream, SyncStream
 from .azure import AzureOpenAI, AzureOptions
 
 __all__ = [

@@ -34,7 +34,7 @@ HELLO = Reply.chat("Hello there, friend!")
 STALLED = attrs.evolve(HELLO, body=(*HELLO.body[:3], Stall()))
 OURS = [
     str(Path(trio_openai.__file__).parent / name)
-    for name in ("sync.py", "_sync/stream.py", "_sync/views.py", "_sync/portal.py")
+    for name in ("sync.py", "_sync/stream.py", "_sync/kinds.py", "_sync/views.py", "_sync/portal.py")
 ]
 
 

@@ -43,9 +43,7 @@ from trio_openai._stream.kinds import (
 from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
 from trio_openai._stream.stream import OpenableT, StreamManager
 
-from .portal import Portal, Portals
-from .stream import (
-    SyncByteStream,
+from .kinds import (
     SyncChatCompletionStream,
     SyncCompletionStream,
     SyncImageStream,
@@ -55,6 +53,8 @@ from .stream import (
     SyncSpeechStream,
     SyncTranscriptionStream,
 )
+from .portal import Portal, Portals
+from .stream import SyncByteStream
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -37,8 +37,7 @@ from trio_openai.types.params import (
 )
 
 from .calls import Paged, Plain, Streamed, SyncEndpoint, SyncSession, SyncStreamManager
-from .stream import (
-    SyncByteStream,
+from .kinds import (
     SyncChatCompletionStream,
     SyncCompletionStream,
     SyncImageStream,
@@ -48,6 +47,7 @@ from .stream import (
     SyncSpeechStream,
     SyncTranscriptionStream,
 )
+from .stream import SyncByteStream
 
 if TYPE_CHECKING:
     from trio_openai._endpoints._endpoint import Method, direct

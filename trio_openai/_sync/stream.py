@@ -1,8 +1,27 @@
-"""The stream that a thread holds: a `Stream` in a loop, read half here, half there.
+"""Read a stream in a thread, while its connection lives in a trio loop.
 
-The loop waits for bytes (`advance`); the thread that iterates makes events of them (`take`). So a read costs a way to
-the loop and back, whatever the number of events that it brings. Nothing is read ahead: what the thread has not asked
-for stays in the socket. And a snapshot is exactly of what has been handed over.
+The problem: a thread iterates the stream with a plain `for`, but only the loop can wait for its socket. A call into the
+loop takes about as long as decoding many events, so one call for each event would be far too slow.
+
+The idea: the sans-IO `Lifecycle` (`_wire/lifecycle.py`) needs no loop, so the reading thread drives it directly. It
+asks `next` for an event and gets either the event, without any call, or a `Decision` such as READ. Only a `Decision`
+is passed to the loop, where `EventSource.carry_out` does the work. So a read costs one call, however many events the
+bytes contain.
+
+Rules that hold it together:
+
+* The lifecycle is used by one thread at a time. `_reading` belongs to the thread that iterates; a second one gets
+  `trio.BusyResourceError`. `_folding` is held while an event is pulled out and added up, and while `snapshot`, `text`,
+  `verdict` or `timings` look at the result; any thread may do that.
+* The reading thread waits for the loop without `_folding`, so other threads can look meanwhile. The loop passes
+  bytes on during that time, and the thread decodes them afterwards.
+* Nothing is read ahead. Bytes that the thread has not asked for stay in the socket, so a slow thread slows down the
+  server, and the snapshot has exactly the events that were handed over.
+* An interrupt (Ctrl-C) while the thread waits closes the stream, because bytes may be lost on the way. `Portal.run`
+  does that by `undo`.
+
+Read next: `portal.py` for the calls into a loop, `views.py` for text, messages and bytes, `kinds.py` for the stream
+of each endpoint, `_stream/source.py` for the same lifecycle driven by a task.
 """
 
 from __future__ import annotations
@@ -13,37 +32,17 @@ import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 import trio
 
-from trio_openai._protocols.deltas import Following, HasDeltas
 from trio_openai._stream.bytes import ByteStream
-from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
 from trio_openai._stream.stream import Stream, source_of
 from trio_openai._stream.timings import Timings
 from trio_openai._wire.lifecycle import Decision, Verdict
 from trio_openai._wire.sse import ServerSentEvent
 from trio_openai._wire.text import Printable
-from trio_openai.types import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    Completion,
-    Delta,
-    ImagesResponse,
-    ImageStreamEvent,
-    ParsedChatCompletion,
-    ParsedResponse,
-    Response,
-    ResponseStreamEvent,
-    Speech,
-    SpeechStreamEvent,
-    ToolCallDone,
-    Transcription,
-    TranscriptionStreamEvent,
-    Unparsed,
-)
 
 from .portal import Portal
 from .views import SyncBodyIterator, SyncDerivedIterator, SyncMessageIterator
@@ -51,20 +50,25 @@ from .views import SyncBodyIterator, SyncDerivedIterator, SyncMessageIterator
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 HeldT = TypeVar("HeldT", bound="Stream[Any, Any] | ByteStream")
-T = TypeVar("T")
 
 
 class Held(Generic[HeldT]):
-    """What a thread holds of a stream in a loop, and closes."""
+    """A stream that lives in a loop, held by threads.
+
+    Args:
+        stream: The stream in the loop.
+        portal: The way into the loop.
+        owner: The client. The reference keeps it from being collected, and closed, before the stream.
+    """
 
     def __init__(self, stream: HeldT, portal: Portal[Any], owner: object) -> None:
         self._stream = stream
         self._portal = portal
-        self._owner = owner  # as long as there is a stream, the client is not collected
+        self._owner = owner
 
     @property
     def response(self) -> httpx.Response:
-        """The HTTP response: its status and headers."""
+        """The status and headers of the response."""
         return self._stream.response
 
     def __enter__(self) -> Self:
@@ -76,71 +80,81 @@ class Held(Generic[HeldT]):
         self.close()
 
     def close(self) -> None:
-        """Close the stream and its connection. Idempotent, callable from any thread that runs no event loop.
+        """Close the stream and its connection. Idempotent.
 
-        A thread that is reading gets `trio.ClosedResourceError`.
+        Any thread that runs no event loop may call this. If another thread is reading the stream, it gets
+        `trio.ClosedResourceError`.
+
+        Raises:
+            RuntimeError: This thread runs an event loop. The stream stays open.
         """
         try:
             self._portal.run(self._stream.aclose)
         except trio.ClosedResourceError:
-            pass  # with the client, or with the loop
+            pass  # the client was closed or the loop has ended, and the stream with it
 
 
 class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
-    """A stream of typed events, and what they add up to. Made by an endpoint's `stream` or `create(stream=True)`.
+    """A stream of typed events, and the result they add up to.
 
-    Iterate it for the events, exactly as the wire sent them, or iterate `text_deltas`. One thread at a time may; the
-    rest of it can be used from any thread.
+    Methods `stream` and `create(stream=True)` of an endpoint return one. Iterate it for the events exactly as the
+    server sent them, or iterate `text_deltas`. One thread at a time may iterate. Everything else can be used from any
+    thread at any time.
 
-    An interrupt (Ctrl-C, or another signal whose handler raises) while this waits for the server closes the stream, and
-    comes out as it is.
+    If an interrupt (Ctrl-C, or another signal whose handler raises) comes while this waits for the server, the stream
+    is closed, and the exception is raised unchanged.
     """
 
     def __init__(self, stream: Stream[EventT, WholeT], portal: Portal[Any], owner: object) -> None:
-        # Set first, since attributes are dropped in order: the stream has to be closed, and to warn, before its client.
+        # Attributes are dropped in the order they were set. With the source first, a forgotten stream is closed, with
+        # its ResourceWarning, before its client is.
         self._source = source_of(stream)
         super().__init__(stream, portal, owner)
-        self._reading = threading.RLock()  # whose thread iterates
-        self._folding = threading.RLock()  # held while events are folded in, or what they add up to is looked at
+        self._reading = threading.RLock()  # held by the thread that iterates
+        self._folding = threading.RLock()  # held while an event is added up, or the result is looked at
         self._printable = Printable()
 
     @property
     def request_id(self) -> str | None:
-        """The server's `x-request-id`."""
+        """The `x-request-id` header of the response, or None. Support teams ask for it."""
         return self._stream.request_id
 
     @property
     def snapshot(self) -> WholeT:
-        """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
+        """The result so far: all events that were handed over, added up.
+
+        Any thread can read it at any time, also after an error or an interrupt.
+        """
         with self._folding:
             return self._stream.snapshot
 
     @property
     def text(self) -> str:
-        """The text that has arrived so far; see `Stream.text`."""
+        """The text so far. See `Stream.text`."""
         with self._folding:
             return self._stream.text
 
     @property
     def verdict(self) -> Verdict:
-        """How the stream ended, or that it is open."""
+        """The way the stream ended, or `open`."""
         with self._folding:
             return self._stream.verdict
 
     @property
     def timings(self) -> Timings:
-        """When things happened, as of now."""
+        """The times of the first event, the first content and so on, and the number of retries so far."""
         with self._folding:
             return self._stream.timings
 
     @property
     def text_deltas(self) -> Iterator[str]:
-        """Only the text: of choice 0, of a response's output, or of a recording; no empty pieces.
+        """The text of the events, in pieces that are never empty and can always be printed.
 
-        Every piece can be printed: see `Stream.text_deltas`.
+        It is the text of choice 0, of a response's output, or of a recording. See `Stream.text_deltas`.
 
-        Raises, beside what iterating the stream raises:
-            APIError: the response failed (`response.failed`), of which the text itself would give no sign.
+        Raises:
+            APIError: While iterating: as for the stream itself. Also if the response failed (`response.failed`),
+                because the text alone would not show that.
         """
         return SyncDerivedIterator(self._source, self._next_text)
 
@@ -148,24 +162,26 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         try:
             next(self)
         except StopIteration:
-            if not (rest := self._printable.end()):
+            if not (rest := self._printable.end()):  # half a character may be held back until the end
                 raise
             return rest
         return self._printable.add(self._source.text_delta)
 
     @property
     def messages(self) -> Iterator[ServerSentEvent]:
-        """The server-sent messages that the events are made of, to be iterated in place of them from the beginning on.
+        """The server-sent messages of the stream. Iterate them instead of the events. See `Stream.messages`.
 
-        See `Stream.messages`.
+        Raises:
+            RuntimeError: While iterating: the stream has already been read in another way.
         """
         return SyncMessageIterator(self, self._source, self._claimed)
 
     @property
     def raw_bytes(self) -> Iterator[bytes]:
-        """The body's bytes as they come, up to the stream's end, to be iterated in place of the events.
+        """The bytes of the body as they arrive. Iterate them instead of the events. See `Stream.raw_bytes`.
 
-        See `Stream.raw_bytes`.
+        Raises:
+            RuntimeError: While iterating: the stream has already been read in another way.
         """
         return SyncBodyIterator(self._source, self._claimed, self._next_step, self._carry_out)
 
@@ -176,14 +192,14 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         return self
 
     def __next__(self) -> EventT:
-        """The next event.
+        """Return the next event.
 
         Raises:
-            StopIteration: the stream is whole.
-            APIError: it is not; see `trio_openai.errors`. What arrived is in the error's `partial`.
-            trio.ClosedResourceError: the stream was closed, before or while this waited.
-            trio.BusyResourceError: another thread is reading it.
-            trio.Cancelled: this is a worker of `trio.to_thread.run_sync`, and its task was cancelled.
+            StopIteration: The stream is complete.
+            APIError: The stream failed or was truncated. The error's `partial` has the result so far.
+            trio.ClosedResourceError: The stream was closed, before this call or while it waited.
+            trio.BusyResourceError: Another thread is reading the stream, and goes on.
+            trio.Cancelled: This thread is a worker of `trio.to_thread.run_sync` whose task was cancelled.
         """
         self._begin_reading()
         try:
@@ -192,6 +208,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             self._reading.release()
 
     def _step(self) -> EventT:
+        # Events that have arrived need no call into the loop, so nothing else would notice the cancellation.
         self._portal.check_cancelled()
         while isinstance(step := self._next_step(), Decision):
             self._carry_out(step)
@@ -199,11 +216,11 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
     @contextlib.contextmanager
     def _claimed(self) -> Generator[None]:
-        """A block in which one thread reads.
+        """Claim the stream for the thread in this block.
 
         Raises:
-            trio.BusyResourceError: another one does.
-            trio.Cancelled: the worker's task was cancelled.
+            trio.BusyResourceError: Another thread is reading the stream.
+            trio.Cancelled: This thread is a worker whose task was cancelled.
         """
         self._begin_reading()
         try:
@@ -213,22 +230,31 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             self._reading.release()
 
     def until_done(self) -> None:
-        """Read to the end, and raise what reading raises."""
+        """Read the stream to its end.
+
+        Raises:
+            APIError: The stream failed or was truncated. The error's `partial` has the result so far.
+            trio.ClosedResourceError: The stream was closed before its end.
+            trio.BusyResourceError: Another thread is reading the stream.
+        """
         for _ in self:
             pass
 
     def settle(self, seconds: float) -> None:
-        """Stop delivering, read on for up to so many seconds, for the usage that comes at the end, and close.
+        """Read the rest without handing it over, then close the stream.
 
-        What goes wrong meanwhile is no error; `verdict` tells whether the end was reached. An interrupt closes the
-        stream.
+        Use it if you stop early but still want the usage, which comes at the end. A failure while reading the rest is
+        not raised: `verdict` says whether the end was reached. An interrupt closes the stream.
+
+        Args:
+            seconds: The longest time to read on.
 
         Raises:
-            trio.BusyResourceError: another thread is reading the stream, which stays as it is.
+            trio.BusyResourceError: Another thread is reading the stream. Nothing has changed.
         """
         self._begin_reading()
         try:
-            with self._folding:
+            with self._folding:  # here the loop itself drives the lifecycle, so nobody may look at it meanwhile
                 self._portal.run(lambda: self._stream.settle(seconds), undo=self._stream.aclose)
         finally:
             self._reading.release()
@@ -240,217 +266,39 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
     def _next_step(self) -> EventT | Decision:
         with self._folding:
             step = self._source.lifecycle.next()
-            self._source.lifecycle.decoder.add_up()  # here, where this thread holds the lock
+            # Otherwise the loop would add the event up before it reads, and the loop does not hold the lock.
+            self._source.lifecycle.decoder.add_up()
         return step
 
     def _carry_out(self, step: Decision) -> None:
-        """Have the loop do what the lifecycle decided.
+        """Carry a decision out: in the loop, or here if it is to finish.
 
         Raises:
-            StopIteration: the stream is complete.
-            APIError: the stream failed.
-            trio.ClosedResourceError: the stream was closed.
+            StopIteration: The stream is complete.
+            APIError: The stream failed.
+            trio.ClosedResourceError: The stream was closed.
         """
         if step is Decision.END:
-            raise StopIteration
+            raise StopIteration  # `finish` would return the async kind
         if step in (Decision.FAIL, Decision.CLOSED):
             raise self._source.finish(step)
         self._portal.run(self._source.carry_out, step, undo=self._stream.aclose)
 
 
-class SyncAnswerStream(SyncStream[EventT, WholeT]):
-    """A stream of what a model answers, of either API."""
-
-    _following: Following | None = None
-
-    @property
-    def deltas(self) -> Iterator[Delta]:
-        """What the events say, part by part: of text, reasoning, refusals and tool calls, in every choice.
-
-        As `deltas` of `trio_openai.ChatCompletionStream` and `ResponseStream`.
-        """
-        return SyncDerivedIterator(self._source, self._next_delta)
-
-    @property
-    def tool_calls(self) -> Iterator[ToolCallDone]:
-        """The tool calls, each as soon as it is complete, in any interleaving: `deltas`, and of these nothing else."""
-        return SyncDerivedIterator(self._source, self._next_tool_call)
-
-    def _next_delta(self) -> Delta | None:
-        self._begin_reading()
-        try:
-            following = self._following or self._follow()
-            if following.waiting:
-                self._portal.check_cancelled()
-                self._source.raise_if_closed()
-                return following.waiting.popleft()
-            try:
-                next(self)
-            except StopIteration:
-                if (last := following.first_at_end(self._source.lifecycle.decoder.events)) is None:
-                    raise
-                return last
-            return following.first_said()
-        finally:
-            self._reading.release()
-
-    def _next_tool_call(self) -> ToolCallDone | None:
-        delta = self._next_delta()
-        return delta if isinstance(delta, ToolCallDone) else None
-
-    def _follow(self) -> Following:
-        """From now on, have all events added up part by part, whoever asks for them."""
-        with self._folding:
-            events = self._source.lifecycle.decoder.events
-            following = Following(cast("HasDeltas", self._source.protocol).deltas(), events)
-        next_step = self._next_step
-
-        def followed() -> EventT | Decision:
-            if not isinstance(step := next_step(), Decision):
-                following.add(step)
-            return step
-
-        self._next_step = followed  # type: ignore[method-assign]  # other streams do not pay for this
-        self._following = following
-        return following
-
-
-class SyncChatCompletionStream(SyncAnswerStream[ChatCompletionChunk, ChatCompletion]):
-    """A stream of Chat Completions."""
-
-    def get_final_completion(self) -> ChatCompletion:
-        """Read to the end; the whole completion.
-
-        Raises:
-            APIError: it is not whole; what arrived is in the error's `partial`.
-            trio.ClosedResourceError: the stream was closed before its end.
-        """
-        self.until_done()
-        return self.snapshot
-
-
-class SyncResponseStream(SyncAnswerStream[ResponseStreamEvent, Response]):
-    """A stream of Responses."""
-
-    def get_final_response(self) -> Response:
-        """Read to the end; the response of the terminal event, whether it completed, is incomplete, or failed.
-
-        Raises:
-            APIError: there was no terminal event; what arrived is in the error's `partial`.
-            trio.ClosedResourceError: the stream was closed before its end.
-        """
-        self.until_done()
-        return self.snapshot
-
-
-class SyncParsedChatCompletionStream(SyncChatCompletionStream, Generic[T]):
-    """A stream of Chat Completions that was asked for with `response_format=` a class."""
-
-    _stream: ParsedChatCompletionStream[T]
-
-    @property
-    def snapshot(self) -> ParsedChatCompletion[T]:
-        """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
-        with self._folding:
-            return self._stream.snapshot
-
-    @property
-    def parsed(self) -> T | Unparsed:
-        """The answer as an object of the class, or an `Unparsed`. As `ParsedChatCompletionStream`'s."""
-        with self._folding:
-            return self._stream.parsed
-
-    @property
-    def parsed_partial(self) -> dict[str, Any]:
-        """The answer as far as it has come. As `ParsedChatCompletionStream`'s."""
-        with self._folding:
-            return self._stream.parsed_partial
-
-    def get_final_completion(self) -> ParsedChatCompletion[T]:
-        """As `SyncChatCompletionStream`'s. Whether the answer fits the class is told by its `parsed`."""
-        self.until_done()
-        return self.snapshot
-
-
-class SyncParsedResponseStream(SyncResponseStream, Generic[T]):
-    """A stream of Responses that was asked for with `text_format=` a class."""
-
-    _stream: ParsedResponseStream[T]
-
-    @property
-    def snapshot(self) -> ParsedResponse[T]:
-        """What the events handed over so far add up to. Readable at any time, also after an error or an interrupt."""
-        with self._folding:
-            return self._stream.snapshot
-
-    @property
-    def parsed(self) -> T | Unparsed:
-        """The answer as an object of the class, or an `Unparsed`. As `ParsedResponseStream`'s."""
-        with self._folding:
-            return self._stream.parsed
-
-    @property
-    def parsed_partial(self) -> dict[str, Any]:
-        """The answer as far as it has come. As `ParsedChatCompletionStream`'s."""
-        with self._folding:
-            return self._stream.parsed_partial
-
-    def get_final_response(self) -> ParsedResponse[T]:
-        """As `SyncResponseStream`'s. Whether the answer fits the class is told by its `parsed`."""
-        self.until_done()
-        return self.snapshot
-
-
-class SyncCompletionStream(SyncStream[Completion, Completion]):
-    """A stream of Completions, the endpoint without a chat."""
-
-    def get_final_completion(self) -> Completion:
-        """Read to the end; the whole completion. Raises as `SyncChatCompletionStream`'s."""
-        self.until_done()
-        return self.snapshot
-
-
-class SyncImageStream(SyncStream[ImageStreamEvent, ImagesResponse]):
-    """A stream of pictures. In the snapshot, the latest sketch stands for a picture that is not whole."""
-
-    def get_final_images(self) -> ImagesResponse:
-        """Read to the end; the whole pictures. Raises as `SyncChatCompletionStream`'s."""
-        self.until_done()
-        return self.snapshot
-
-
-class SyncTranscriptionStream(SyncStream[TranscriptionStreamEvent, Transcription]):
-    """A stream of the text of a recording."""
-
-    def get_final_transcription(self) -> Transcription:
-        """Read to the end; the whole text. Raises as `SyncChatCompletionStream`'s."""
-        self.until_done()
-        return self.snapshot
-
-
-class SyncSpeechStream(SyncStream[SpeechStreamEvent, Speech]):
-    """A stream of sound."""
-
-    def get_final_speech(self) -> Speech:
-        """Read to the end; the whole sound. Raises as `SyncChatCompletionStream`'s."""
-        self.until_done()
-        return self.snapshot
-
-
 class SyncByteStream(Held[ByteStream]):
-    """The bytes of an answer, as they come. Iterate it, `read()` it whole, or have it written to a file."""
+    """The bytes of a response body as they arrive. Iterate them, `read()` all of them, or write them to a file."""
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
-        """The next bytes.
+        """Return the next bytes.
 
         Raises:
-            StopIteration: that was all.
-            APIError: it was cut, or there was nothing for too long.
-            trio.ClosedResourceError: this was closed.
-            trio.BusyResourceError: another thread is reading it.
+            StopIteration: The body is complete.
+            APIError: The body was truncated, or nothing came for too long. The connection is closed.
+            trio.ClosedResourceError: The stream was closed.
+            trio.BusyResourceError: Another thread is reading the stream.
         """
         if piece := self._portal.run(self._next, undo=self._stream.aclose):
             return piece
@@ -460,15 +308,15 @@ class SyncByteStream(Held[ByteStream]):
         return await anext(self._stream, b"")
 
     def read(self) -> bytes:
-        """All bytes that are still to come. Raises as iterating does."""
+        """Return all bytes that are still to come. Raises the same errors as iterating."""
         return b"".join(self)
 
     def write_to_file(self, path: str | os.PathLike[str]) -> None:
-        """Write the bytes to a file as they come. If that fails, those that came are in the file.
+        """Write the bytes to a file as they arrive. After a failure, the file has the bytes that arrived before it.
 
         Raises:
-            OSError: the file cannot be written.
-            APIError: as iterating does.
+            OSError: The file cannot be written.
+            APIError, trio.ClosedResourceError, trio.BusyResourceError: See `__next__`.
         """
         with Path(path).open("wb") as file:
             file.writelines(self)
