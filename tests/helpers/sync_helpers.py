@@ -15,7 +15,7 @@ import trio
 
 import trio_openai._sync.portal
 from trio_openai.sync import SyncOpenAI
-from trio_openai.testing import ScriptedServer
+from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 from trio_openai.testing._server import Script
 
 _T = TypeVar("_T")
@@ -112,3 +112,10 @@ def wait_until_waiting(thread: int) -> None:
 def _signal_when_waiting(thread: int, number: signal.Signals) -> None:
     wait_until_waiting(thread)
     signal.pthread_kill(thread, number)
+
+
+def answer(request: RecordedRequest) -> Reply:
+    """Return an answer of the requested endpoint, as a stream if the request asks for one."""
+    stream = bool(request.json().get("stream"))
+    make = Reply.response if request.path.endswith("/responses") else Reply.chat
+    return make("Hello there, friend!", stream=stream)

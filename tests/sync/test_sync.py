@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import inspect
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 import trio
 import trio.testing
 from net_helpers import CHAT, no_environment
-from sync_helpers import in_thread, loop_threads, served, signal_when_waiting
+from sync_helpers import answer, loop_threads, served, signal_when_waiting
 
-import trio_openai
 from trio_openai import (
     APIError,
     APITimeoutError,
-    BadRequestError,
     ChatCompletionStream,
     Deadlines,
-    OpenAIError,
     ResponseStream,
     TrioOpenAI,
-    TrioTransport,
 )
 from trio_openai.sync import SyncChatCompletionStream, SyncOpenAI, SyncResponseStream
-from trio_openai.testing import Cut, RecordedRequest, Reply, Stall
+from trio_openai.testing import Cut, Reply, Stall
 
 HELLO = Reply.chat("Hello there, friend!")
 
@@ -53,13 +46,6 @@ def nothing_is_left() -> Iterator[None]:
     yield
     faulthandler.cancel_dump_traceback_later()
     assert loop_threads() == []
-
-
-def answer(request: RecordedRequest) -> Reply:
-    """Return an answer of the requested endpoint, as a stream if the request asks for one."""
-    stream = bool(request.json().get("stream"))
-    make = Reply.response if request.path.endswith("/responses") else Reply.chat
-    return make("Hello there, friend!", stream=stream)
 
 
 # The same names and results.
@@ -442,154 +428,3 @@ def test_unused_client_starts_no_thread() -> None:
         assert client.statistics().open_streams == 0
     with pytest.raises(trio.ClosedResourceError):
         client.responses.create()
-
-
-# Options.
-
-
-def test_blocking_with_options_shares_connections() -> None:
-    with served(answer) as server, server.client() as client:
-        client.chat.completions.create(**CHAT)
-        other = client.with_options(timeout=7, default_headers={"x-mine": "1"}).with_options(max_retries=5)
-        assert (other.timeout.idle, other.max_retries, other.base_url) == (7, 5, client.base_url)
-        other.chat.completions.create(**CHAT)
-        assert server.server.requests[1].header("x-mine") == "1"
-        assert client.statistics().transport.opened == 1  # type: ignore[union-attr]
-        for wrong in ({"max_connections": 3}, {"nonsense": 1}):
-            with pytest.raises(TypeError):
-                client.with_options(**wrong)
-        other.close()
-        with pytest.raises(trio.ClosedResourceError):
-            client.chat.completions.create(**CHAT)
-
-
-async def async_key() -> str:
-    await trio.lowlevel.checkpoint()
-    return "sk-async"
-
-
-@pytest.mark.parametrize(
-    ("key", "sent"),
-    [
-        ("sk-text", "sk-text"),
-        (lambda: "sk-plain", "sk-plain"),
-        (async_key, "sk-async"),
-        (lambda: async_key(), "sk-async"),
-    ],
-)
-def test_key_may_be_a_string_function_or_async_function(key: Any, sent: str) -> None:
-    with served(answer) as server, server.client(api_key=key) as client:
-        client.chat.completions.create(**CHAT)
-        assert server.server.requests[0].header("authorization") == f"Bearer {sent}"
-
-
-def test_blocking_key_function_does_not_block_other_calls() -> None:
-    asked, go = threading.Event(), threading.Event()
-
-    def slow_key() -> str:
-        asked.set()
-        go.wait()
-        return "sk-slow"
-
-    with served(answer) as server, server.client() as client:
-        thread, came = in_thread(lambda: client.with_options(api_key=slow_key).chat.completions.create(**CHAT))
-        asked.wait()
-        client.chat.completions.create(**CHAT)
-        go.set()
-        thread.join()
-        assert came[0].choices[0].message.content == "Hello there, friend!"
-
-
-def test_ctrl_c_does_not_wait_for_a_key_function() -> None:
-    go = threading.Event()
-
-    def slow_key() -> str:
-        go.wait()
-        return "sk-slow"
-
-    with served(answer) as server, server.client(api_key=slow_key) as client:
-        with pytest.raises(KeyboardInterrupt), signal_when_waiting():
-            client.chat.completions.create(**CHAT)
-        go.set()
-        assert server.server.requests == []
-
-
-def test_missing_key_and_invalid_options_raise_at_once() -> None:
-    with pytest.raises(OpenAIError):
-        SyncOpenAI()
-    with pytest.raises(ValueError, match="max_connections"):
-        SyncOpenAI(api_key="k", max_connections=0)
-    with pytest.raises(TypeError, match="api_key"):
-        SyncOpenAI(api_key=7)  # type: ignore[arg-type]
-
-
-def test_http_client_cannot_be_used_in_two_loops() -> None:
-    with served(answer) as server:
-        http = httpx.AsyncClient(transport=TrioTransport(), trust_env=False)
-        with server.client(http_client=http) as client:
-            client.chat.completions.create(**CHAT)
-
-            async def main() -> None:
-                await trio.to_thread.run_sync(lambda: client.chat.completions.create(**CHAT))
-
-            with pytest.raises(RuntimeError, match="one event loop"):
-                trio.run(main)
-        assert http.is_closed
-
-
-SECRET = "sk-proj-9f8e7d6c5b4a"
-
-
-def locals_of_ours(error: BaseException) -> str:
-    """Return the local variables that a traceback shows in our frames."""
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    frames = [frame for frame in shown.stack if frame.filename.startswith(trio_openai.__path__[0])]
-    assert frames
-    return repr([frame.locals for frame in frames])
-
-
-def test_invalid_options_and_parameters_show_no_secret() -> None:
-    with pytest.raises(ValueError, match="max_connections") as caught:
-        SyncOpenAI(api_key=SECRET, default_headers={"x-a": SECRET}, max_connections=0)
-    assert SECRET not in locals_of_ours(caught.value)
-    wrong: dict[str, Any] = {**CHAT, "extra_headers": {"x-b": SECRET}, "seed": object()}
-    with SyncOpenAI(api_key=SECRET, base_url="http://127.0.0.1:9/v1") as client:
-        for use in (
-            lambda: client.chat.completions.stream(**wrong).__enter__(),
-            lambda: client.chat.completions.stream(**{**wrong, "messages": "Hi"}).__enter__(),
-            lambda: client.chat.completions.create(**wrong),
-            lambda: client.responses.create(stream=True, **wrong),
-            lambda: client.with_options(default_headers={"x-c": SECRET}, api_key=SECRET, nonsense=1),
-        ):
-            with pytest.raises(TypeError) as mistaken:
-                use()
-            assert SECRET not in locals_of_ours(mistaken.value)
-
-
-@pytest.mark.parametrize("fault", ["a status", "cut", "Ctrl-C"])
-def test_tracebacks_show_neither_key_nor_headers(fault: str) -> None:
-    secret = SECRET
-    reply = SILENT if fault == "Ctrl-C" else REPLIES[fault]
-    with served(reply) as server, server.client(api_key=secret, default_headers={"x-a": secret + "1"}) as client:
-        things: list[object] = [client, client.chat.completions]
-
-        def fail() -> None:
-            manager = client.chat.completions.stream(**CHAT, extra_headers={"x-b": secret + "2"})
-            things.append(manager)
-            with manager as stream:
-                things.append(stream)
-                with signal_when_waiting() if fault == "Ctrl-C" else contextlib.nullcontext():
-                    stream.until_done()
-
-        with pytest.raises(KeyboardInterrupt if fault == "Ctrl-C" else APIError) as caught:
-            fail()
-        assert server.server.requests[0].header("x-b") == secret + "2"
-        assert secret not in repr(things)
-    assert secret not in locals_of_ours(caught.value)
-
-
-def test_api_errors_are_raised_as_is() -> None:
-    with served(Reply.error(400, "no", code="bad")) as server, server.client() as client:
-        with pytest.raises(BadRequestError) as caught:
-            client.chat.completions.create(**CHAT)
-        assert (caught.value.code, caught.value.request_id) == ("bad", "req_scripted")
