@@ -25,15 +25,15 @@ ENTER = r"async with .*\(\.\.\.\) as stream"
 ENTER_BLOCKING = r"with stream\(\.\.\.\) as stream"
 
 
-def asynchronous() -> Any:
+def trio_client() -> Any:
     return TrioOpenAI(base_url=LOCAL)
 
 
-def blocking() -> Any:
+def sync_client() -> Any:
     return SyncOpenAI(base_url=LOCAL)
 
 
-# A stream that has not been entered.
+# --------------------------------------------------------------------------- a stream used without entering its block
 
 MANAGERS: dict[str, Callable[[Any], Any]] = {
     "chat": lambda client: client.chat.completions.stream(**CHAT),
@@ -47,7 +47,7 @@ MANAGERS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("kind", [*MANAGERS, "race"])
 async def test_stream_that_was_not_entered_mentions_async_with(kind: str) -> None:
-    client = asynchronous()
+    client = trio_client()
     manager: Any = MANAGERS[kind](client) if kind != "race" else client.race([client.chat.completions.call(**CHAT)])
     with pytest.raises(TypeError, match=ENTER):
         async for _ in manager:
@@ -67,7 +67,7 @@ async def test_stream_that_was_not_entered_mentions_async_with(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", MANAGERS)
 async def test_blocking_stream_that_was_not_entered_mentions_with(kind: str) -> None:
-    manager: Any = MANAGERS[kind](blocking())
+    manager: Any = MANAGERS[kind](sync_client())
     with pytest.raises(TypeError, match=ENTER_BLOCKING):
         list(manager)
     with pytest.raises(TypeError, match=ENTER_BLOCKING):
@@ -82,7 +82,7 @@ async def test_blocking_stream_that_was_not_entered_mentions_with(kind: str) -> 
         _ = manager.text_deltas
 
 
-# A stream's attributes.
+# ------------------------------------------------------------------------------------------- attributes of a stream
 
 VIEWS = ["text_deltas", "deltas", "tool_calls", "messages", "raw_bytes"]
 
@@ -108,7 +108,7 @@ def test_calling_a_blocking_stream_attribute_says_to_leave_the_parentheses_out(v
                 getattr(stream, view)()
 
 
-# Calls for many answers.
+# --------------------------------------------------------------------------- calls for run_many, stream_many and race
 
 
 async def run_many(client: Any, calls: Any) -> None:
@@ -141,7 +141,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_item_that_is_not_a_call_says_how_to_make_one(door: Callable[[Any, Any], Any], wrong: str) -> None:
     make, words = WRONG[wrong]
-    async with asynchronous() as client:
+    async with trio_client() as client:
         with pytest.raises(TypeError, match=words) as caught:
             await door(client, [make(client)])
         assert str(caught.value).startswith(door.__name__)
@@ -150,7 +150,7 @@ async def test_item_that_is_not_a_call_says_how_to_make_one(door: Callable[[Any,
 @pytest.mark.parametrize("door", [run_many, stream_many, race])
 @pytest.mark.parametrize("wrong", ["one call", "a stream", "a coroutine", "a number", "a text"])
 async def test_calls_that_are_not_iterable_raise_at_once(door: Callable[[Any, Any], Any], wrong: str) -> None:
-    async with asynchronous() as client:
+    async with trio_client() as client:
         calls = client.chat.completions.call(**CHAT) if wrong == "one call" else WRONG[wrong][0](client)
         with pytest.raises(TypeError, match=r"takes several calls|takes an iterable of calls"):
             await door(client, calls)
@@ -164,7 +164,7 @@ async def test_open_stream_is_not_a_call(nursery: trio.Nursery) -> None:
                 await door(client, [stream])
 
 
-# Arguments.
+# ------------------------------------------------------------------------------------------------------- arguments
 
 METHODS: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "chat": lambda client: client.chat.completions.create,
@@ -193,14 +193,14 @@ ONLY_TRIO: dict[str, Callable[[Any], Callable[..., Any]]] = {
 
 @pytest.mark.parametrize("method", [*METHODS, *ONLY_TRIO])
 async def test_positional_arguments_say_to_use_names(method: str) -> None:
-    async with asynchronous() as client:
+    async with trio_client() as client:
         with pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
             await {**METHODS, **ONLY_TRIO}[method](client)("gpt-4", [], "third")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_positional_arguments_of_the_blocking_client_say_to_use_names(method: str) -> None:
-    with blocking() as client, pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
+    with sync_client() as client, pytest.raises(TypeError, match=r"by name, such as model=\.\.\."):
         with METHODS[method](client)("gpt-4", [], "third"):
             pass
 
@@ -238,11 +238,11 @@ FORMATS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("make", [asynchronous, blocking])
+@pytest.mark.parametrize("make", [trio_client, sync_client])
 @pytest.mark.parametrize(("given", "words"), FORMATS)
 async def test_invalid_response_format_says_what_to_pass(make: Callable[[], Any], given: Any, words: str) -> None:
     async def enter(manager: Any) -> None:
-        if make is blocking:
+        if make is sync_client:
             await trio.to_thread.run_sync(manager.__enter__)
         else:
             await manager.__aenter__()
@@ -261,7 +261,7 @@ async def test_dataclass_is_a_valid_response_format(nursery: trio.Nursery) -> No
         assert stream.parsed == Data("Ada")
 
 
-# Names.
+# ----------------------------------------------------------------------------------------------------------- names
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ async def test_dataclass_is_a_valid_response_format(nursery: trio.Nursery) -> No
         ("ScriptedServer", r"from trio_openai\.testing import"),
     ],
 )
-def test_importing_a_name_of_openai_python_says_what_to_import(name: str, words: str) -> None:
+def test_importing_a_name_of_openai_python_suggests_our_name(name: str, words: str) -> None:
     with pytest.raises(ImportError, match=words):
         exec(f"from trio_openai import {name}")
 
@@ -294,7 +294,7 @@ def test_unknown_names_raise_ordinary_import_errors() -> None:
         exec("from trio_openai import Nonsense")
 
 
-# Addresses, closed clients, servers for tests.
+# ---------------------------------------------------------------------------- addresses, closed clients, test servers
 
 
 @pytest.mark.parametrize("make", [TrioOpenAI, SyncOpenAI])
@@ -330,7 +330,7 @@ def test_invalid_azure_endpoint_names_the_variable(monkeypatch: pytest.MonkeyPat
 
 
 async def test_using_a_closed_client_says_that_it_is_closed() -> None:
-    client = asynchronous()
+    client = trio_client()
     await client.aclose()
     for use in (client.chat.completions.create(**CHAT), race(client, [client.chat.completions.call(**CHAT)])):
         with pytest.raises(trio.ClosedResourceError, match="this client has been closed"):
@@ -351,10 +351,10 @@ def test_scripted_server_without_replies_says_what_it_takes(script: Any) -> None
         ScriptedServer(script)
 
 
-# Copies of clients.
+# ----------------------------------------------------------------------------------------------- copies of clients
 
 
-class Mine(TrioOpenAI):
+class MyClient(TrioOpenAI):
     """A subclass of the client with attributes of its own."""
 
     __slots__ = ("slot",)
@@ -368,8 +368,8 @@ class Mine(TrioOpenAI):
         return str(self.base_url)
 
 
-class MineBlocking(SyncOpenAI):
-    """A subclass of the blocking client with attributes of its own."""
+class MySyncClient(SyncOpenAI):
+    """A subclass of the sync client with attributes of its own."""
 
     def __init__(self, label: str, **options: Any) -> None:
         super().__init__(**options)
@@ -377,7 +377,7 @@ class MineBlocking(SyncOpenAI):
 
 
 def test_with_options_keeps_attributes_of_a_subclass() -> None:
-    client = Mine("a", base_url=LOCAL)
+    client = MyClient("a", base_url=LOCAL)
     assert client.where.startswith(LOCAL)
     client.note = "b"  # type: ignore[attr-defined]
     copy = client.with_options(base_url="http://127.0.0.1:10/v1", timeout=3).with_options(max_retries=7)
@@ -389,7 +389,7 @@ def test_with_options_keeps_attributes_of_a_subclass() -> None:
 
 
 def test_with_options_keeps_attributes_of_a_blocking_subclass() -> None:
-    client = MineBlocking("a", base_url=LOCAL)
+    client = MySyncClient("a", base_url=LOCAL)
     copy = client.with_options(max_retries=7)
     assert (copy.label, copy.max_retries) == ("a", 7)
     assert copy.responses is not client.responses
@@ -415,7 +415,7 @@ async def test_raw_response_is_closed_with_await(nursery: trio.Nursery) -> None:
         assert client.statistics().open_streams == 0
 
 
-def test_type_error_for_http_client_names_the_given_class() -> None:
+def test_base_url_accepts_text_and_httpx_urls_only() -> None:
     with pytest.raises(TypeError, match=r"base_url takes a URL.*not int"):
         TrioOpenAI(base_url=5)  # type: ignore[arg-type]
     assert TrioOpenAI(base_url=httpx.URL(LOCAL)).base_url == LOCAL

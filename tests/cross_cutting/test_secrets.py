@@ -40,7 +40,7 @@ def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]
         assert SECRET not in repr(vars(record))
 
 
-# Reprs.
+# ----------------------------------------------------------------------------------------------------------- reprs
 
 
 def test_repr_never_shows_the_key() -> None:
@@ -81,7 +81,7 @@ async def test_response_of_a_stream_does_not_hold_the_key(nursery: trio.Nursery,
     assert server.requests[0].header("authorization") == f"Bearer {SECRET}"
 
 
-# Every kind of failure.
+# ------------------------------------------------------------------------------------------- every kind of failure
 
 
 async def plain(client: TrioOpenAI) -> None:
@@ -135,7 +135,7 @@ async def test_no_failure_shows_the_key(
     async with client:
         error = await outcome(door, client)
     assert isinstance(error, APIError)
-    assert shown(error), "this looks at our frames"
+    assert shown(error), "the check must find frames of this library"
     assert_hidden(error)
 
 
@@ -344,7 +344,7 @@ async def test_invalid_parameter_does_not_show_the_headers(nursery: trio.Nursery
             assert_hidden(error)
 
 
-# Servers that repeat the key.
+# -------------------------------------------------------------------------------------- servers that repeat the key
 
 ECHO = f"Incorrect API key provided: {SECRET}. You can find your key in your account."
 ECHOES: dict[str, Reply] = {
@@ -408,7 +408,7 @@ async def test_short_key_is_not_replaced_in_errors(nursery: trio.Nursery, autoju
         assert f"exactly 1 of the models: {key}" in str(error)
 
 
-# Redirects.
+# ------------------------------------------------------------------------------------------------------- redirects
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -23,7 +23,7 @@ from trio_openai.testing import Cut, Reply
 SECRET = "sk-proj-9f8e7d6c5b4a"
 BASE = "http://host.test/v1"
 
-# Every place where a program may put a secret.
+# Every option in which a program may put a secret.
 PLACES: dict[str, dict[str, Any]] = {
     "key": {"api_key": SECRET},
     "authorization": {"api_key": "local", "default_headers": {"Authorization": f"Bearer {SECRET}"}},
@@ -42,11 +42,11 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def our_log_shows_no_secret(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def no_secret_in_our_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.DEBUG, "trio_openai")
     yield
     for record in caplog.get_records("call"):
-        assert SECRET not in repr(vars(record)) or record.name == "httpx", "httpx logs the query of a URL"
+        assert SECRET not in repr(vars(record)) or record.name == "httpx", "only httpx may log the query of a URL"
 
 
 def reachable(root: object) -> Iterator[tuple[str, object]]:
@@ -57,33 +57,35 @@ def reachable(root: object) -> Iterator[tuple[str, object]]:
     pending: list[tuple[str, object]] = [("error", root)]
     seen: dict[int, object] = {}
     while pending:
-        way, one = pending.pop()
-        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType | TracebackType):
+        path, value = pending.pop()
+        if id(value) in seen or isinstance(value, type | ModuleType | FunctionType | TracebackType):
             continue
-        seen[id(one)] = one
-        yield way, one
-        if isinstance(one, dict):
-            pending += [(f"{way}[{name!r}]", item) for pair in one.items() for name, item in (("key", pair[0]), pair)]
-        elif isinstance(one, list | tuple | set | frozenset):
-            pending += [(f"{way}[]", item) for item in one]
-        elif not isinstance(one, str | bytes):
-            slots = [name for cls in type(one).__mro__ for name in getattr(cls, "__slots__", ())]
-            named = {name: getattr(one, name, None) for name in slots if isinstance(name, str)}
-            pending += [(f"{way}.{name}", item) for name, item in {**getattr(one, "__dict__", {}), **named}.items()]
-        if isinstance(one, BaseException):
-            pending += [(f"{way}.{name}", getattr(one, name)) for name in ("args", "__cause__", "__context__")]
-            pending.append((f"str({way})", str(one)))
+        seen[id(value)] = value
+        yield path, value
+        if isinstance(value, dict):
+            pending += [
+                (f"{path}[{name!r}]", item) for pair in value.items() for name, item in (("key", pair[0]), pair)
+            ]
+        elif isinstance(value, list | tuple | set | frozenset):
+            pending += [(f"{path}[]", item) for item in value]
+        elif not isinstance(value, str | bytes):
+            slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
+            named = {name: getattr(value, name, None) for name in slots if isinstance(name, str)}
+            pending += [(f"{path}.{name}", item) for name, item in {**getattr(value, "__dict__", {}), **named}.items()]
+        if isinstance(value, BaseException):
+            pending += [(f"{path}.{name}", getattr(value, name)) for name in ("args", "__cause__", "__context__")]
+            pending.append((f"str({path})", str(value)))
         for name in ("request", "response"):
             try:
-                pending.append((f"{way}.{name}", getattr(one, name, None)))
-            except RuntimeError:  # httpx's, where there is none
+                pending.append((f"{path}.{name}", getattr(value, name, None)))
+            except RuntimeError:  # httpx raises this if an error has no request
                 continue
 
 
 def assert_unreachable(root: object) -> None:
-    for way, one in reachable(root):
-        text = one.decode("latin-1") if isinstance(one, bytes) else one if isinstance(one, str) else repr(one)
-        assert SECRET not in text, f"{way} shows it"
+    for path, value in reachable(root):
+        text = value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else repr(value)
+        assert SECRET not in text, f"{path} shows the secret"
 
 
 class BrokenBody(httpx.AsyncByteStream):
@@ -95,7 +97,7 @@ class BrokenBody(httpx.AsyncByteStream):
         raise self.error(f"broke: {dict(self.request.headers)} {self.request.url}", request=self.request)
 
 
-def told_by_the_client(library: Any, how: str) -> Any:
+def client_that_repeats_the_request(library: Any, how: str) -> Any:
     """Return a client whose exceptions repeat everything that they know about the request."""
 
     def answer(request: Any) -> Any:
@@ -153,7 +155,7 @@ def client_with(place: str, **options: Any) -> TrioOpenAI:
 async def test_no_secret_is_reachable_from_errors_of_a_foreign_client(
     autojump_clock: object, library: str, how: str, place: str, door: Any
 ) -> None:
-    mine = told_by_the_client(importlib.import_module(library), how)
+    mine = client_that_repeats_the_request(importlib.import_module(library), how)
     async with client_with(place, http_client=mine) as client:
         error = await outcome(door, client)
     assert isinstance(error, APIError), error
@@ -189,14 +191,14 @@ async def test_no_secret_is_reachable_from_errors_of_our_transport(
 
 async def test_cause_is_kept_if_it_shows_no_secret(autojump_clock: object) -> None:
     for library in map(importlib.import_module, LIBRARIES):
-        async with client_with("key", http_client=told_by_the_client(library, "plain")) as client:
+        async with client_with("key", http_client=client_that_repeats_the_request(library, "plain")) as client:
             error = await outcome(plain, client)
         assert type(error.__cause__) is library.ConnectError
         assert error.__cause__.request.url.path == "/v1/chat/completions"
 
 
 async def test_exception_being_handled_stays_the_context(autojump_clock: object) -> None:
-    async with client_with("key", http_client=told_by_the_client(httpx, "words")) as client:
+    async with client_with("key", http_client=client_that_repeats_the_request(httpx, "words")) as client:
         handled = LookupError("of the program")
         try:
             raise handled
@@ -254,14 +256,14 @@ async def test_unsendable_query_raises_without_showing_secrets(nursery: trio.Nur
     assert_unreachable(error)
 
 
-# Reprs.
+# ----------------------------------------------------------------------------------------------------------- reprs
 
 
-def ours(root: object) -> Iterator[object]:
+def library_objects(root: object) -> Iterator[object]:
     """Yield all objects of this library that an object leads to."""
-    for _, one in reachable(root):
-        if type(one).__module__.startswith("trio_openai"):
-            yield one
+    for _, value in reachable(root):
+        if type(value).__module__.startswith("trio_openai"):
+            yield value
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -275,18 +277,18 @@ def test_repr_of_every_object_behind_a_client_hides_secrets(place: str) -> None:
         client.responses,
         client.audio.speech,
     ]
-    seen = {type(one).__name__: one for root in [*endpoints, *calls] for one in ours(root)}
+    seen = {type(value).__name__: value for root in [*endpoints, *calls] for value in library_objects(root)}
     assert {"Session", "Key"} <= seen.keys()
     for root in [*endpoints, *calls]:
-        for one in ours(root):
-            assert SECRET not in repr(one), type(one)
+        for value in library_objects(root):
+            assert SECRET not in repr(value), type(value)
 
 
 def test_repr_of_a_blocking_client_hides_secrets() -> None:
     for place in ("key", "header", "query of the URL", "user info"):
         with SyncOpenAI(**{"base_url": BASE, **PLACES[place]}) as client:
-            for one in (client, client.chat.completions, client._session, client.with_raw_response):
-                assert SECRET not in repr(one)
+            for value in (client, client.chat.completions, client._session, client.with_raw_response):
+                assert SECRET not in repr(value)
 
 
 def test_demo_hides_secrets_of_the_url() -> None:

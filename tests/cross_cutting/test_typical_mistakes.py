@@ -85,7 +85,7 @@ async def enter(client: TrioOpenAI) -> None:
     ],
 )
 def test_error_under_asyncio_says_that_trio_is_not_running(use: Callable[[TrioOpenAI], Awaitable[object]]) -> None:
-    async def main() -> None:  # noqa: ASYNC910 - of asyncio
+    async def main() -> None:  # noqa: ASYNC910 - asyncio has no checkpoints
         await use(TrioOpenAI(base_url=LOCAL))
 
     with pytest.raises(RuntimeError, match=r"inside of trio\.run.*SyncOpenAI"):

@@ -561,7 +561,7 @@ def test_the_last_event_may_correct_and_renumber(output: list[Json], expected: s
 
 
 @pytest.mark.parametrize("output", [[], [message("Hello")]], ids=["rebuilt", "whole"])
-def test_unknown_fields_survive(output: list[Json]) -> None:
+def test_unknown_fields_are_preserved(output: list[Json]) -> None:
     played = play(
         {**CREATED, "provider": "p", "response": {**CREATED["response"], "citations": ["old"], "cost": 1}},
         {"type": "response.in_progress", "response": {"id": "r1", "citations": ["new"]}},
