@@ -1,4 +1,4 @@
-"""Every failure is one of ours, keeps the work, and says where: HTTP errors, deadlines, cuts."""
+"""Every failure is a library error, keeps the work, and says where it happened: HTTP errors, deadlines, truncation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chunk(text: str | None = None, finish: str | None = None) -> dict[str, Any]:
 
 
 async def ask(server: ScriptedServer, *, stream: bool = False, **options: Any) -> tuple[Any, TrioTransport]:
-    """What one call ends with, without retries, and the pool after it."""
+    """Return the result of one call without retries, and the pool after it."""
     client, transport = client_over(server, **{"max_retries": 0, "max_connections": 1, **options})
     async with client:
         error = await outcome(client.chat.completions.create, **CHAT, stream=stream)
@@ -336,7 +336,7 @@ async def test_error_with_partial_snapshot_can_be_pickled(nursery: trio.Nursery,
 
 
 async def timed(server: ScriptedServer, deadlines: Any, **options: Any) -> tuple[Any, float]:
-    """The error of a whole stream under deadlines, and how long it took."""
+    """Return the error of a whole stream under deadlines, and how long it took."""
     client, transport = client_over(server, **{"max_retries": 0, "max_connections": 1, **options})
     before = trio.current_time()
 
@@ -395,7 +395,7 @@ async def test_connect_deadline(nursery: trio.Nursery, autojump_clock: object) -
 
 
 async def test_headers_deadline_starts_with_the_request(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """A server that takes 3 s to read the request and then says nothing: 4 s, not 3 + 4."""
+    """Take 3 s to read the request and then stay silent: the deadline passes after 4 s, not after 3 + 4."""
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         near, far = trio.testing.lockstep_stream_pair()

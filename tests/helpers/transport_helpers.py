@@ -40,7 +40,9 @@ async def read_plain(client: TrioOpenAI) -> str | None:
 
 
 class HandMade:
-    """A server of hand-written connections in memory: the n-th is served by the n-th function, the last by the rest."""
+    """A server of hand-written connections: the n-th function serves the n-th connection, the last one all further
+    ones.
+    """
 
     def __init__(self, nursery: trio.Nursery, *serving: Callable[[MemoryStream], Awaitable[object]]) -> None:
         self.opened = 0
@@ -66,7 +68,7 @@ def is_closed(stream: MemoryStream) -> bool:
 
 
 async def receive_request(stream: MemoryStream) -> bytes:
-    """Return one request, whose body came with its head, or nothing at the end of the connection."""
+    """Return a request whose body, if any, came together with its head. Return nothing at the end of the stream."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = bytes(await stream.receive_some())
@@ -90,7 +92,7 @@ async def answer_always(stream: MemoryStream) -> None:
 
 
 def split_end(reply: Reply) -> Reply:
-    """Return the same reply with the end of its body in a separate write, a moment later."""
+    """Return the reply with the end of its body in a separate write, a moment later."""
     raw = b"".join(b"%x\r\n%b\r\n" % (len(step), step) for step in reply.body if isinstance(step, bytes))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     return Reply.raw(head + raw, Pause(0.001), b"0\r\n\r\n", close=False)

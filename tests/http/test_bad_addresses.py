@@ -1,4 +1,4 @@
-"""Addresses that lead nowhere: where the client is made they are refused, and later they are errors of the library."""
+"""Invalid addresses: refused when the client is created, or a library error when a redirect leads to one."""
 
 from __future__ import annotations
 

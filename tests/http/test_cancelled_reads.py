@@ -34,7 +34,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    """It jumps when nothing has happened for a while, which on sockets within one process means that nothing will."""
+    """Return a mock clock that jumps when no task has run for a while, since nothing else will happen then."""
     return trio.testing.MockClock(autojump_threshold=0.02)
 
 

@@ -1,4 +1,4 @@
-"""Closing a client: every waiter gets `trio.ClosedResourceError`, and everything is closed at once, in bounded time."""
+"""Closing a client: waiting tasks get `trio.ClosedResourceError`, and everything is closed in bounded time."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ Call = Callable[[TrioOpenAI], Awaitable[None]]
 
 
 async def close_while_it_waits(client: TrioOpenAI, call: Call) -> Any:
-    """What a call raises when the client is closed by another task."""
+    """Return what a call raises when another task closes the client."""
     found: list[Any] = []
 
     async def make() -> None:
@@ -127,7 +127,7 @@ async def never_connects(host: str, port: int) -> trio.abc.Stream:
 
 
 async def never_answers(host: str, port: int) -> trio.abc.Stream:
-    """A connection at whose other end nobody says anything, as of a proxy or in a TLS handshake."""
+    """Accept a connection and stay silent, like a hanging proxy or TLS handshake."""
     await trio.lowlevel.checkpoint()
     near, far = MemoryStream.pair()
     silent.append(far)
@@ -257,7 +257,7 @@ class HangingBody(httpx.AsyncByteStream):
 
 
 class HangingTransport(httpx.AsyncBaseTransport):
-    """One whose bodies hang when they are closed, and which may hang or raise itself."""
+    """A transport whose bodies hang when they are closed, and which may itself hang or raise."""
 
     def __init__(self, closing: Callable[[], Awaitable[None]] | None = None) -> None:
         self.closing = closing
@@ -309,7 +309,7 @@ async def test_hanging_transport_does_not_block_closing(nursery: trio.Nursery, a
 
 
 class RaisingLimiter:
-    """One whose permits raise when they are settled; each its own error."""
+    """A limiter whose permits each raise a different error when they are settled."""
 
     def __init__(self) -> None:
         self.raised: list[Exception] = []

@@ -1,4 +1,4 @@
-"""Content codings: those that are supported in any combination, and an error that names any other."""
+"""Content codings: supported ones work in any combination, and an error names any other."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ MIB = 1024 * 1024
 
 
 class Given:
-    """A body that is at hand in pieces, so that reading it never waits."""
+    """A body that already has its chunks, so that reading it never waits."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.left = list(pieces)

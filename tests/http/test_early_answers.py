@@ -1,4 +1,4 @@
-"""A server that answers before it has read the whole request: an error ends the upload, a success does not."""
+"""A server that answers before it has read the entire request: an error ends the upload, a success does not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def response(status: int, body: bytes) -> bytes:
 
 
 class Refuses:
-    """Answers after the first bytes of a request, and reads no further."""
+    """A server that answers after the first bytes of a request and stops reading."""
 
     def __init__(self, *answer: bytes) -> None:
         self.answer = answer
@@ -108,7 +108,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_early_error_response_ends_the_upload(
     nursery: trio.Nursery, long_file: Path, tls: Any, use: Any, secure: bool, status: int
 ) -> None:
-    """There is no deadline, so the test would hang if the rest of the upload were waited for."""
+    """Send without a deadline, so that the test hangs if the client waits to send the rest."""
     whole = response(status, ERROR)
     server = Refuses(b"HTTP/1.1 100 Continue\r\n\r\n", whole[:50], whole[50:])
     async with await client_of(nursery, server, tls if secure else None) as client:
@@ -145,7 +145,7 @@ async def test_early_error_response_ends_a_short_request_over_an_unbuffered_stre
 
 @pytest.mark.parametrize("early", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
 async def test_early_success_response_does_not_end_the_upload(nursery: trio.Nursery, early: bytes) -> None:
-    """A server may begin its answer while it still reads."""
+    """Continue sending, because a server may begin its response while it is still reading."""
     received = 0
 
     async def accept(stream: trio.SocketStream) -> None:

@@ -1,6 +1,6 @@
-"""What holds whatever HTTP client is behind: each test runs over every kind of client in `every_client.py`.
+"""Behaviour that is the same for every HTTP client: each test runs over every kind of client in `every_client.py`.
 
-What is not the case, for which of them, and why:
+These promises do not hold for some clients:
 
 | promise                                      | not with      | because                                           |
 |----------------------------------------------|---------------|---------------------------------------------------|
@@ -55,7 +55,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    """It jumps when nothing has happened for a while, which on sockets within one process means that nothing will."""
+    """Return a mock clock that jumps when no task has run for a while, since nothing else will happen then."""
     return trio.testing.MockClock(autojump_threshold=0.02)
 
 
@@ -246,7 +246,7 @@ async def test_stream_left_early_is_closed_at_once(nursery: trio.Nursery, clock:
 
 
 class MineError(Exception):
-    """A user's own."""
+    """An exception of the user."""
 
 
 @pytest.mark.promise(n=2)
@@ -341,7 +341,7 @@ async def test_cancellation_at_any_checkpoint_leaves_nothing_behind(
 async def test_requests_cancelled_while_waiting_for_a_slot_lose_no_slot(
     nursery: trio.Nursery, clock: object, kind: Kind
 ) -> None:
-    """httpcore's pool loses a slot for good when this happens in its queue."""
+    """Cancel requests in the queue for slots. httpcore's pool loses a slot for good in this case."""
     stage = await kind.build(nursery, [NEVER, NEVER, *[PLAIN] * 10])
     async with stage.client(max_connections=2, timeout=None) as client, trio.open_nursery() as held:
         for _ in range(2):
@@ -400,7 +400,7 @@ async def test_second_reader_gets_busy_resource_error(nursery: trio.Nursery, clo
 @pytest.mark.promise(n=4)
 @live
 async def test_cancelled_read_is_never_mistaken_for_the_end(nursery: trio.Nursery, clock: object, kind: Kind) -> None:
-    """The generators of another client die of a cancellation. What was still to come is missing, and must be missed."""
+    """Cancel a read of another client, which ends its generators, and check that the missing rest is noticed."""
     chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
     usage = {"id": "c", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
     stage = await kind.build(nursery, Reply.sse(chunk, Pause(2), usage))

@@ -1,4 +1,4 @@
-"""Clients of the user's own: what is special about one kind. What holds for all of them: `test_every_client.py`."""
+"""HTTP clients of the user, one kind at a time. `test_every_client.py` tests what holds for all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 without I/O: what the parser makes of a response, however it is cut, and what may not be sent."""
+"""HTTP/1.1 without I/O: how responses are parsed, however they are split, and which requests are refused."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_status_without_body_is_complete_after_its_head(status: bytes) -> None:
 
 
 def test_upgrade_offer_in_a_200_is_not_an_upgrade() -> None:
-    """Apache: `Upgrade: h2,h2c` with `Connection: Upgrade` on every answer."""
+    """Accept Apache's `Upgrade: h2,h2c` with `Connection: Upgrade`, which it adds to every response."""
     offer = LENGTH.replace(b"\r\n\r\n", b"\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\n\r\n")
     assert result(parse(offer))[2:4] == (b"hello world", True)
 

@@ -1,4 +1,4 @@
-"""Responses of sloppy gateways: accepted if their meaning is clear, refused if it is not, and never asked for twice."""
+"""Responses of sloppy gateways: accepted if their meaning is clear, refused otherwise, and never retried."""
 
 from __future__ import annotations
 

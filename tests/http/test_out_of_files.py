@@ -1,4 +1,4 @@
-"""A process without a free file descriptor waits for one of its own connections, if it has any."""
+"""A process that has no free file descriptor waits for one of its own connections, if it has any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOW = Reply.chat("Hello there, you.", pace=0.1)
 
 
 def refused(number: int) -> OSError:
-    """What `trio.open_tcp_stream` raises if all attempts fail."""
+    """Return what `trio.open_tcp_stream` raises if all attempts fail."""
     error = OSError("all attempts to connect to test:80 failed")
     attempts = [OSError(errno.ECONNREFUSED, "no"), OSError(number, os.strerror(number))]
     error.__cause__ = ExceptionGroup("multiple connection attempts failed", attempts)
@@ -30,7 +30,7 @@ def refused(number: int) -> OSError:
 
 
 class Descriptors:
-    """Opens streams to a server, as many at a time as there are descriptors."""
+    """An opener of streams to a server, for at most as many streams at a time as there are descriptors."""
 
     def __init__(self, server: ScriptedServer, free: int, number: int = errno.EMFILE) -> None:
         self.server = server

@@ -89,7 +89,7 @@ async def test_idle_connection_closed_by_the_server_is_not_used(nursery: trio.Nu
 async def test_transport_does_not_repeat_a_post_on_a_stale_connection(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """The server may have processed it. A GET is sent again, once (RFC 9110, section 9.2.2)."""
+    """Raise an error, since the server may have processed the POST. Repeat a GET once (RFC 9110, section 9.2.2)."""
     seen: list[bytes] = []
 
     async def answer_once(stream: MemoryStream) -> None:
@@ -377,7 +377,7 @@ async def test_thousand_streams_at_once(nursery: trio.Nursery) -> None:
 
 @pytest.mark.promise(n=8)
 async def test_open_idle_stream_uses_little_memory(nursery: trio.Nursery) -> None:
-    """Under 20 KiB for the client's side. Sockets, since the far end of a memory stream would count as well."""
+    """Use under 20 KiB on the client's side. This uses sockets: the far end of a memory stream would count too."""
     count = 50
     listeners: list[trio.SocketListener] = await nursery.start(trio.serve_tcp, stream_and_stall, 0)
     nursery.start_soon(watch)

@@ -1,4 +1,4 @@
-"""Proxy programs of Debian's packages: tinyproxy for HTTP, microsocks for SOCKS. Each test starts its own."""
+"""Real proxy programs from Debian: tinyproxy for HTTP, microsocks for SOCKS. Each test starts its own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ programs = pytest.mark.parametrize(
 async def real(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, folder: Path, script: Any, *, tls: bool, host: str = HOST
 ) -> tuple[ScriptedServer, str]:
-    """A server on a port, behind TLS that the environment's certificates prove; and its base URL."""
+    """Start a server on a port, with TLS that the environment's certificates verify; return its base URL."""
     server = await serve(nursery, script, memory=False)
     if not tls:
         return server, server.base_url.replace(HOST, host)
@@ -70,7 +70,7 @@ async def real(
 async def test_real_proxy(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, is_tls: bool
 ) -> None:
-    """Streams whole, left early, cancelled, timed out: the server hears of it at once, and the one slot is free."""
+    """Stream to the end, leave early, cancel, time out: the server notices at once, and the only slot is free."""
     before = open_sockets()
     replies = [HELLO, HELLO, *[HELLO.stall_after(500)] * 3, HELLO]
     server, url = await real(nursery, monkeypatch, tmp_path, replies, tls=is_tls)
@@ -187,7 +187,7 @@ async def test_real_proxy_from_the_environment(
 
 
 async def _ways_past(url: str, monkeypatch: pytest.MonkeyPatch, proxy: RunningProxy) -> None:
-    """The environment's proxy, which refuses, is used unless `NO_PROXY`, `trust_env` or an argument says otherwise."""
+    """Return the ways to bypass the environment's proxy, which refuses: `NO_PROXY`, `trust_env` and an argument."""
     async with TrioOpenAI(api_key="k", base_url=url, max_retries=0) as client:
         assert "the proxy" in str(await outcome(read_stream, client))
     async with TrioOpenAI(api_key="k", base_url=url, proxy=proxy.login_url) as client:
@@ -267,7 +267,7 @@ async def test_users_httpx_client_uses_a_real_proxy(
 async def test_traceback_of_a_failed_connection_shows_no_password(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Also without the client, which drops the frames of a failed attempt."""
+    """Check the transport too, because the client removes the frames of a failed attempt."""
     for scheme in ("http", "socks5"):
         async with running(scheme, tmp_path, login=True) as proxy:
             given = proxy.login_url.replace("ada:", "eve:")

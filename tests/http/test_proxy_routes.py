@@ -1,4 +1,4 @@
-"""Which proxy it is: by argument, and from the environment as `httpx` reads it."""
+"""The choice of a proxy: by argument, and from the environment as `httpx` reads it."""
 
 from __future__ import annotations
 

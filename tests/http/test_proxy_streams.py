@@ -1,4 +1,4 @@
-"""Proxies of HTTP and SOCKS in memory: what goes through, how it fails, and that nothing is left behind."""
+"""HTTP and SOCKS proxies in memory: what passes through, how it fails, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @attrs.define
 class Way:
-    """A client whose every connection goes through a proxy in this process, to a scripted server."""
+    """A client whose connections all go through a proxy in this process to a scripted server."""
 
     client: TrioOpenAI
     transport: TrioTransport
@@ -49,10 +49,10 @@ class Way:
 
 
 async def way(nursery: trio.Nursery, script: Any, proxy: Any, url: str, *, front: bool = False, **options: Any) -> Way:
-    """The client of `url`, whose server answers by the script.
+    """Return a client for `url`, whose server follows the script.
 
     Args:
-        front: the proxy itself is behind TLS.
+        front: put the proxy itself behind TLS.
     """
     server = await serve(nursery, script)
     serving, trusting = tls_contexts("api.test", "proxy.test")
@@ -353,7 +353,7 @@ async def test_proxy_uses_its_own_tls_settings(nursery: trio.Nursery, autojump_c
 
 
 def by_proxy(proxy: str, *, tls: bool) -> Place:
-    """Through a proxy in memory; every stream that the client opens is counted."""
+    """Return a client that goes through a proxy in memory, and count the streams that it opens."""
 
     async def build(world: World) -> None:
         await world.server.start(world.home, memory=True)

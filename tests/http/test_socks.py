@@ -1,4 +1,4 @@
-"""The SOCKS handshake: what is sent, byte for byte, and that nothing a proxy says is more than a `SocksError`."""
+"""The SOCKS handshake, byte for byte. Nothing that a proxy sends can cause more than a `SocksError`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trio_openai._http.socks import SocksError, login_message, negotiate
 
 
 def play(answers: bytes, host: str = "api.test", login: memoryview | None = None) -> list[bytes]:
-    """What is sent to a proxy that answers so, and then ends the connection."""
+    """Return what is sent to a proxy that sends these answers and then closes the connection."""
     sent: list[bytes] = []
     steps = negotiate(host, 443, login)
     answer: bytes | None = None

@@ -1,4 +1,4 @@
-"""TLS that ends without `close_notify` may have been cut by anybody: it proves no end of a body."""
+"""TLS that ends without `close_notify` may have been cut by anybody, so it does not prove the end of a body."""
 
 from __future__ import annotations
 

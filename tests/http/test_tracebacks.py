@@ -39,7 +39,7 @@ async def speech(client: TrioOpenAI) -> object:
 
 
 def lines_of(error: BaseException | None) -> list[str]:
-    """Every line of an exception's traceback, and of those in its chain."""
+    """Return every line of the tracebacks of an exception and its chain."""
     lines: list[str] = []
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

@@ -167,7 +167,7 @@ async def test_bug_in_an_opener_is_not_wrapped_and_leaks_nothing() -> None:
 async def test_socket_whose_options_are_refused_is_not_leaked(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """macOS answers EINVAL for a connection that its peer has already reset."""
+    """Refuse socket options as macOS does (EINVAL) for a connection that its peer has already reset."""
     server = await serve(nursery, PLAIN, memory=False)
     before = open_sockets()
 
@@ -242,7 +242,7 @@ async def test_large_body_in_the_same_segment_as_the_head_is_accepted(nursery: t
 
 @pytest.mark.parametrize("closing", ["close", "reset"])
 async def test_response_before_the_request_was_read_counts(nursery: trio.Nursery, closing: str) -> None:
-    """413 and goodbye, while 30 MB are still on their way."""
+    """Answer 413 and close, while most of 30 MB has not been sent."""
     nursery.start_soon(watch)
     body = b'{"error": {"message": "too large"}}'
     head = b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -285,7 +285,7 @@ async def test_connection_with_an_incomplete_request_is_not_reused(
 async def test_early_response_of_a_server_that_stops_reading_is_received(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """It neither reads nor closes: whoever only writes never sees the 413 that is there to be read."""
+    """Neither read nor close: a client that only writes would never see the 413 that it could read."""
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         near, far = trio.testing.lockstep_stream_pair()

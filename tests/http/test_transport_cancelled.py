@@ -149,7 +149,7 @@ async def redirected(client: TrioOpenAI) -> None:
 
 
 class Busy:
-    """Answers every other request as the demanded model does when it is busy."""
+    """A script that fails every other request for the model `busy`."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -28,7 +28,7 @@ from trio_openai.testing._memory import MemoryStream
 async def test_unrequested_response_in_its_own_tls_record_is_never_used(
     nursery: trio.Nursery, autojump_clock: object, tls: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
-    """Both records are in one read of the socket, so the second one waits inside OpenSSL where no poll sees it."""
+    """Send both records in one write: OpenSSL then holds the second one, where no poll sees it."""
 
     async def say_too_much(far: MemoryStream) -> None:
         near, behind = trio.testing.memory_stream_pair()

@@ -1,4 +1,4 @@
-"""Files are read while they are sent, never whole; anew for each attempt; and closed whatever happens."""
+"""Uploads: files are read while they are sent, again for each attempt, and closed whatever happens."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Part:
 
 
 def parts_of(request: RecordedRequest) -> list[Part]:
-    """The parts of a form."""
+    """Return the parts of a form."""
     content_type = request.header("content-type") or ""
     assert content_type.startswith("multipart/form-data; boundary=")
     assert request.header("content-length") == str(len(request.body))
@@ -178,7 +178,7 @@ async def test_several_images_and_a_mask(nursery: trio.Nursery, tmp_path: Path) 
 
 
 class Watched(io.FileIO):
-    """A file that keeps what was read of it, and in which threads."""
+    """A file that records what was read from it, and in which threads."""
 
     reads: list[int]
     threads: set[threading.Thread]
@@ -209,7 +209,7 @@ async def test_file_is_read_in_chunks_outside_the_event_loop(nursery: trio.Nurse
 
 
 async def swallow(listener: trio.SocketListener) -> int:
-    """A server that keeps nothing of what it is sent; the size of the body."""
+    """Serve requests without keeping their bodies, and return the size of the body."""
     stream = await listener.accept()
     async with stream:
         head = bytearray()
@@ -247,7 +247,7 @@ async def test_large_file_needs_little_memory(nursery: trio.Nursery, tmp_path: P
 
 
 async def test_other_clients_send_files_too(nursery: trio.Nursery, tmp_path: Path) -> None:
-    """The stock transport of httpx, and httpx2 where it is installed."""
+    """Use httpx's stock transport, and httpx2 where it is installed."""
     (tmp_path / "hello.wav").write_bytes(b"x" * 200_000)
     server = await serve(nursery, SAID, memory=False)
     packages: list[Any] = [httpx]
@@ -357,7 +357,7 @@ def test_unsendable_files_are_refused(tmp_path: Path) -> None:
 async def test_file_is_closed_however_the_attempt_ends(
     nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancelled in the middle, with a server that does not read; refused; and sent."""
+    """Cancel in the middle (the server does not read), have the server refuse, and send successfully."""
     path = tmp_path / "long.wav"
     path.write_bytes(b"x" * 8 * MEGABYTE)
     opened: list[Any] = []
@@ -387,7 +387,7 @@ async def test_file_is_closed_however_the_attempt_ends(
 
 @pytest.mark.parametrize("before", [True, False])
 async def test_upload_can_be_cancelled_anywhere(nursery: trio.Nursery, tmp_path: Path, before: bool) -> None:
-    """No slot, no connection and no open file is left: a file that is would warn, which is an error."""
+    """Leave no slot, connection or open file. A file left open would warn, and warnings are errors."""
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * 150_000)
     server = await serve(nursery, SAID)
@@ -418,7 +418,7 @@ async def test_deadline_applies_if_the_server_does_not_read(nursery: trio.Nurser
 
 
 async def test_every_worker_thread_can_upload_at_once(nursery: trio.Nursery, tmp_path: Path) -> None:
-    """The threads that read are not those of the program, which may all be waiting for them."""
+    """Read files in extra threads, since the program's own worker threads may all be waiting for an upload."""
     (tmp_path / "hello.wav").write_bytes(b"RIFF")
     server = await serve(nursery, SAID)
     client, _ = client_over(server)
@@ -441,7 +441,7 @@ posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with name
 
 
 async def refusal(nursery: trio.Nursery, file: Any) -> BaseException:
-    """What an upload raises before anything is sent."""
+    """Return the error that an upload raises before anything is sent."""
     server = await serve(nursery, SAID)
     client, transport = client_over(server)
     async with client:

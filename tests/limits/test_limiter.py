@@ -1,4 +1,4 @@
-"""Limiters at work in a client: how much of a hidden limit they use, what is refused, and who comes first."""
+"""Limiters in a client: how much of a hidden limit they use, how much is refused, and who comes first."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def prompt_of(request: RecordedRequest) -> str:
 
 
 def answer(seconds: float, headers: dict[str, str] | None = None, usage: dict[str, int] = USAGE) -> Reply:
-    """A stream that takes so long."""
+    """Return a stream that takes this long."""
     text = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
     end = {"id": "c", "choices": [], "usage": usage}
     return Reply.sse(text, Pause(seconds), end, headers=headers or {})
@@ -51,7 +51,7 @@ def answer(seconds: float, headers: dict[str, str] | None = None, usage: dict[st
 
 
 class LimitedServer:
-    """Answers what its limit lets in, each after as many seconds as `length` says; the rest gets 429."""
+    """A server that answers what its limit admits, each after `length` seconds, and refuses the rest with 429."""
 
     def __init__(self, hidden: HiddenLimit, length: Callable[[], float]) -> None:
         self.answers: list[tuple[float, bool]] = []
@@ -73,7 +73,7 @@ class LimitedServer:
         return answer(seconds, headers)
 
     def figures(self, since: float, until: float, seconds: float) -> tuple[float, float]:
-        """The part of the limit's throughput that was used, and the part of the requests that was refused."""
+        """Return the used share of the limit's throughput, and the refused share of the requests."""
         seen = [admitted for at, admitted in self.answers if since <= at < until]
         return sum(seen) / (until - since) / self._hidden.throughput(since, seconds), 1 - sum(seen) / len(seen)
 
@@ -142,7 +142,7 @@ async def test_hidden_limit_is_used_to_four_fifths_with_under_two_per_cent_refus
     length: Callable[[random.Random], float],
     drive: Any,
 ) -> None:
-    """After the first minute, by trio's clock."""
+    """Measure after the first minute of trio's clock."""
     monkeypatch.setattr("random.random", random.Random(2).random)  # the client's jitter
     lengths = random.Random(1)
     limited = LimitedServer(make_hidden(), lambda: length(lengths))
@@ -158,7 +158,7 @@ async def test_hidden_limit_is_used_to_four_fifths_with_under_two_per_cent_refus
 async def test_random_refusals_cost_little_throughput(
     nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch, drive: Any
 ) -> None:
-    """Sixty requests run at a time, and each takes two seconds."""
+    """Run sixty requests at a time, each of which takes two seconds."""
     monkeypatch.setattr("random.random", random.Random(2).random)  # the client's jitter
     limited = LimitedServer(at_random(0.01, 1), lambda: 2.0)
     client, _ = client_over(await serve(nursery, limited), limiter=AdaptiveLimiter())
@@ -170,7 +170,7 @@ async def test_random_refusals_cost_little_throughput(
 async def test_without_a_limiter_more_than_half_of_the_requests_are_refused(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """So the test above can fail."""
+    """Show that the test above can fail."""
     limited = LimitedServer(Concurrency(5), lambda: 2.0)
     client, _ = client_over(await serve(nursery, limited), max_retries=0)
     async with client:
@@ -348,7 +348,7 @@ async def test_requests_per_minute_are_limited(nursery: trio.Nursery, autojump_c
 
 
 async def test_used_tokens_replace_the_estimate(nursery: trio.Nursery, autojump_clock: object) -> None:
-    """The next one waits for the tokens that were used, and not for those that were allowed."""
+    """Let the next attempt wait for the tokens that were used, not for those that were allowed."""
     for used, wait in ((30, 30.0), (600, 600.0)):
         times: list[float] = []
         usage = {"total_tokens": used, "completion_tokens": used}

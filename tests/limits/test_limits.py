@@ -1,4 +1,4 @@
-"""Limits in figures: buckets that never give more than they should, what headers say, what a request may use."""
+"""The arithmetic of stated limits: buckets, rate limit headers, and the tokens of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a limiter is told: every attempt asks it once and is settled once, whatever becomes of it."""
+"""Permits: every attempt acquires one and settles it exactly once, however the attempt ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FAILED: dict[str, Any] = {
 
 @attrs.define
 class Told:
-    """A permit that remembers what it was told."""
+    """A permit that remembers its outcome."""
 
     attempt: Attempt
     outcomes: list[Outcome] = attrs.field(factory=list[Outcome])
@@ -49,7 +49,7 @@ class Told:
 
 
 class Watcher:
-    """A limiter that lets all pass, after so many seconds, and remembers."""
+    """A limiter that admits every attempt after a delay, and remembers it."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.permits: list[Told] = []
@@ -66,7 +66,7 @@ class Watcher:
         return self.permits[-1]
 
     def told(self) -> list[tuple[int | None, int | None, str | int | None]]:
-        """What became of the attempts: status, tokens, code. Each has been settled once."""
+        """Return the status, tokens and code of every attempt, after checking that each was settled once."""
         assert [len(permit.outcomes) for permit in self.permits] == [1] * len(self.permits)
         outcomes = [permit.outcomes[0] for permit in self.permits]
         return [(outcome.status, outcome.tokens, outcome.code) for outcome in outcomes]
@@ -319,7 +319,7 @@ def test_throttled_outcomes(told: Outcome, throttled: bool) -> None:
 
 
 class Refuser:
-    """A limiter of the program's own that has had enough."""
+    """A limiter of the program that refuses every attempt."""
 
     async def acquire(self, attempt: Attempt) -> Told:
         await trio.lowlevel.checkpoint()
@@ -395,7 +395,7 @@ async def test_deadlines_start_after_waiting_for_the_limiter(nursery: trio.Nurse
 async def test_key_function_is_called_after_waiting_for_the_limiter(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """A key that lasts for a minute would have expired."""
+    """Ask for the key late, because a key that is valid for a minute would have expired."""
     asked_at: list[float] = []
 
     async def key() -> str:
@@ -454,7 +454,7 @@ def test_request_is_the_same_as_without_a_limiter() -> None:
 
 
 class Raising(Watcher):
-    """Raises at every second attempt: where it is asked, or where it is told."""
+    """A limiter that raises at every second attempt, from `acquire` or from `settle`."""
 
     def __init__(self, where: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Counts of tokens that make no sense: they end no call, no batch, and hold no limiter up."""
+"""Invalid token counts: they end no call and no batch, and delay no limiter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STRANGE: dict[str, Any] = {
 
 
 def answered(usage: Any, *, plain: bool = False) -> Reply:
-    """An answer with a usage of any shape, whole or streamed."""
+    """Return a response with a usage of any shape, plain or streamed."""
     if plain:
         message = {"role": "assistant", "content": "Hi"}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]

@@ -1,4 +1,4 @@
-"""A limit that nobody states: what the window does at each answer, and what it makes of many kinds of hidden limits."""
+"""A limit that nobody states: how the window reacts to each answer, and how it copes with many hidden limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNIX = 1_700_000_000.0
 
 
 def begin(window: Window, count: int, now: float = 0.0) -> list[Flight]:
-    """So many attempts at once, whatever the pace; there is room for all of them."""
+    """Begin this many attempts at once, whatever the pace. There is room for all of them."""
     flights = []
     for _ in range(count):
         assert window.ready_at(0, now) < math.inf
@@ -34,7 +34,7 @@ def end(window: Window, flight: Flight, status: int | None = 200, now: float = 1
 
 
 def fill(window: Window, now: float) -> list[Flight]:
-    """As many attempts as fit, each as soon as it may begin; the pace lets them begin one by one."""
+    """Begin as many attempts as fit, each as soon as the pace allows."""
     flights = []
     while (ready := window.ready_at(0, now)) < math.inf:
         now = max(now, ready)
@@ -43,7 +43,7 @@ def fill(window: Window, now: float) -> list[Flight]:
 
 
 def a_round(window: Window, now: float) -> float:
-    """Fill the window and have every attempt answered a second after the last began; when that is over."""
+    """Fill the window, answer every attempt one second after the last began, and return the time after that."""
     flights = fill(window, now)
     now = max(flight.began for flight in flights) + 1.0
     for flight in flights:
@@ -52,7 +52,7 @@ def a_round(window: Window, now: float) -> float:
 
 
 def refused_at(level: int, now: float = 0.0, **headers: str) -> Window:
-    """A window that was just refused when so many were in flight, of which the others have been answered."""
+    """Return a window that was refused with this many attempts in flight; the other attempts were answered."""
     window = Window(level, 1, 1000)
     *others, last = begin(window, level, now)
     end(window, last, 429, now, **headers)
@@ -306,7 +306,7 @@ def test_long_refusals_indicate_a_rate_limit() -> None:
 
 
 def rate_after(seconds_refused: float, *, idle: float = 0.0, times: int = 1, good: int = 12) -> float:
-    """Five a second are answered for a while, then the server refuses for so long, then nobody asks for so long."""
+    """Return the rate after five answers per second for a while, then refusals for some time, then idle time."""
     window, now = Window(5, 1, 5), 0.0
     for _ in range(times):
         for _ in range(good):
@@ -472,7 +472,7 @@ CASES = [case for case in itertools.product(HIDDEN, LENGTHS) if case not in HARD
 
 @pytest.mark.parametrize(("hidden", "length"), CASES)
 def test_hidden_limit_is_found_and_kept(hidden: str, length: str) -> None:
-    """After the first minute: four fifths of what the limit allows, and less than two in a hundred refused."""
+    """After the first minute, use four fifths of the limit, with less than two in a hundred refused."""
     simulation = Simulation(HIDDEN[hidden](), LENGTHS[length], workers=300, seed=1)
     simulation.run(360.0)
     used, refused = simulation.score(60.0, 360.0, SECONDS[length])

@@ -1,4 +1,4 @@
-"""Refusals that no limit explains, and limits of the time between two requests: what is left of the throughput."""
+"""Refusals that no limit explains, and limits on the gap between requests: how much throughput remains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORK: dict[str, tuple[int, Length]] = {  # workers, and seconds of an attempt
 
 @functools.cache
 def free_throughput(work: str, seed: int) -> float:
-    """Return the answers a second that the workers get where nothing is refused."""
+    """Return the answers per second that the workers get when nothing is refused."""
     workers, length = WORK[work]
     free = Simulation(NoLimit(), length, workers, seed)
     free.run(120.0)
@@ -34,7 +34,7 @@ def free_throughput(work: str, seed: int) -> float:
 
 
 def throughput(hidden: NoLimit, work: str, since: float, until: float, seed: int = 1) -> float:
-    """Return the share of the answers a second that the same workers get where nothing is refused."""
+    """Return the answers per second as a share of what the same workers get when nothing is refused."""
     workers, length = WORK[work]
     faulty = Simulation(hidden, length, workers, seed)
     faulty.run(until)
@@ -83,7 +83,7 @@ def test_throughput_recovers_equally_after_every_outage() -> None:
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("a_minute", [300, 600, 1500, 3000])
 def test_requests_are_spaced_as_the_server_wants(a_minute: int, length: str, told: str) -> None:
-    """The server refuses whatever comes sooner after the last one than its rate says."""
+    """Refuse each request that comes sooner after the previous one than the rate allows."""
     simulation = Simulation(TokenBucket(a_minute, 1, told=told), LENGTHS[length], workers=300, seed=1)
     simulation.run(360.0)
     used, refused = simulation.score(60.0, 360.0, SECONDS[length])
