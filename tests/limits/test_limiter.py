@@ -12,39 +12,22 @@ import pytest
 import trio
 import trio.testing
 from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, TokenBucket, at_random
+from limiter_helpers import answer
 from net_helpers import CHAT, client_over, serve
 from sync_helpers import served
 
 from trio_openai import (
     AdaptiveLimiter,
     AdaptiveStatistics,
-    Attempt,
-    Limiter,
     RateLimiter,
     RateLimitError,
     RateStatistics,
     TrioOpenAI,
 )
 from trio_openai.sync import SyncOpenAI
-from trio_openai.testing import Pause, RecordedRequest, Reply, Stall
+from trio_openai.testing import RecordedRequest, Reply, Stall
 
-USAGE = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
 HELLO = Reply.chat("Hello there.")
-
-
-def prompt(text: object) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": str(text)}]
-
-
-def prompt_of(request: RecordedRequest) -> str:
-    return str(request.json()["messages"][0]["content"])
-
-
-def answer(seconds: float, headers: dict[str, str] | None = None, usage: dict[str, int] = USAGE) -> Reply:
-    """Return a stream that takes this long."""
-    text = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
-    end = {"id": "c", "choices": [], "usage": usage}
-    return Reply.sse(text, Pause(seconds), end, headers=headers or {})
 
 
 # A server with a hidden limit.
@@ -176,95 +159,6 @@ async def test_without_a_limiter_more_than_half_of_the_requests_are_refused(
     async with client:
         await ask_many(client, 60)
     assert limited.figures(0.0, 2.0, 2.0)[1] > 0.5
-
-
-# In order of arrival.
-
-
-@pytest.mark.parametrize(
-    "make_limiter",
-    [lambda: AdaptiveLimiter(initial=2, maximum=2), lambda: RateLimiter(requests_per_minute=60)],
-    ids=["adaptive", "rate"],
-)
-async def test_attempts_begin_in_order_of_arrival(
-    nursery: trio.Nursery, autojump_clock: object, make_limiter: Callable[[], Limiter]
-) -> None:
-    server = await serve(nursery, lambda request: answer(3 - int(prompt_of(request)) % 3))
-    client, _ = client_over(server, limiter=make_limiter())
-
-    async def ask(number: int) -> None:
-        async with client.chat.completions.stream(model="m", messages=prompt(number)) as stream:
-            await stream.until_done()
-
-    async with client, trio.open_nursery() as tasks:
-        for number in range(20):
-            tasks.start_soon(ask, number)
-            await trio.testing.wait_all_tasks_blocked()
-    assert [int(prompt_of(request)) for request in server.requests] == list(range(20))
-
-
-async def test_smaller_attempt_does_not_overtake_a_waiting_one(autojump_clock: object) -> None:
-    limiter = RateLimiter(tokens_per_minute=6000)
-    order: list[tuple[str, float]] = []
-
-    async def wait(name: str, tokens: int) -> None:
-        await limiter.acquire(Attempt(method="POST", path="/x", tokens=tokens))
-        order.append((name, trio.current_time()))
-
-    async with trio.open_nursery() as nursery:
-        for name, tokens in (("first", 100), ("big", 100), ("small", 1)):
-            nursery.start_soon(wait, name, tokens)
-            await trio.sleep(0.25)  # then there would be enough for the small one
-    assert order == [("first", 0.0), ("big", 1.0), ("small", 1.01)]
-
-
-async def test_next_attempt_takes_over_when_the_first_is_cancelled(autojump_clock: object) -> None:
-    limiter = RateLimiter(requests_per_minute=60)
-    times: list[float] = []
-
-    async def wait(scope: trio.CancelScope) -> None:
-        with scope:
-            await limiter.acquire(Attempt(method="POST", path="/x"))
-            times.append(trio.current_time())
-
-    scopes = [trio.CancelScope() for _ in range(4)]
-    with trio.fail_after(100):
-        async with trio.open_nursery() as nursery:
-            for scope in scopes:
-                nursery.start_soon(wait, scope)
-                await trio.testing.wait_all_tasks_blocked()
-            scopes[1].cancel()
-    assert times == pytest.approx([0.0, 1.0, 2.0])
-
-
-async def test_cancelled_waiters_do_not_block_the_others(nursery: trio.Nursery, autojump_clock: object) -> None:
-    server = await serve(nursery, answer(1))
-    limiter = AdaptiveLimiter(initial=1, maximum=1)
-    client, _ = client_over(server, limiter=limiter)
-    scopes = [trio.CancelScope() for _ in range(8)]
-    done: list[int] = []
-
-    async def ask(number: int) -> None:
-        with scopes[number]:
-            async with client.chat.completions.stream(model="m", messages=prompt(number)) as stream:
-                await stream.until_done()
-                done.append(number)
-
-    async with client:
-        async with trio.open_nursery() as tasks:
-            for number in range(8):
-                tasks.start_soon(ask, number)
-                await trio.testing.wait_all_tasks_blocked()
-            assert limiter.statistics().waiting == 7
-            for number in (1, 2, 4, 7):  # the first in line, the next, one in the middle, the last
-                scopes[number].cancel()
-            await trio.testing.wait_all_tasks_blocked()
-            assert limiter.statistics().waiting == 3
-            await trio.sleep(1.5)
-            scopes[3].cancel()  # while it has its turn
-        assert done == [0, 5, 6]
-        assert trio.current_time() < 5
-        assert (limiter.statistics().waiting, limiter.statistics().in_flight) == (0, 0)
 
 
 # Waiting as the server says.
