@@ -1,11 +1,17 @@
 """The endpoint Chat Completions.
 
-This is the file to read first. It declares one streaming endpoint; the other files follow the same pattern.
+This is the file to read first, because the other endpoints follow the same pattern. A class declares:
+
+* the request: `_path` and `_parameters`, which check a call's arguments against a `TypedDict`;
+* the response: `_stream_class` for a stream, `_answer` for a whole result;
+* what depends on the arguments: `_makers` chooses the stream and the protocol that reads its events, `_decode` the
+  class of the whole result. Here both look for a class as `response_format`, which makes the result a parsed one;
+* the types of its doors, under `if TYPE_CHECKING`. At run time the doors are inherited from `CreatingEndpoint`
+  (`_doors.py`), where a call continues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
@@ -14,12 +20,11 @@ from trio_openai._protocols.plain_answers import Decode, as_object
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ChatCompletionStream
-from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
 from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
 
-from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol
+from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol, MakeStream
 from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._formats import as_parsed, chat_format
 from ._operations import Params
@@ -57,7 +62,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
     _stream_class = ChatCompletionStream
     _answer = ChatCompletion
 
-    def _makers(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ChatCompletionStream], MakeProtocol]:
+    def _makers(self, params: Params) -> tuple[MakeStream[ChatCompletionStream], MakeProtocol]:
         # A stream without a final [DONE] is complete when as many choices as requested have a finish reason.
         choices = params.get("n") or 1
         wanted = chat_format(params)

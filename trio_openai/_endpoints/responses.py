@@ -11,7 +11,6 @@ from trio_openai._protocols.responses.protocol import ResponseProtocol
 from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ResponseStream
-from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import Response, ResponseItem, ResponseItemList
 from trio_openai.types.params import (
@@ -23,7 +22,7 @@ from trio_openai.types.params import (
     ResponseStreamParams,
 )
 
-from ._doors import DEFAULT_BUFFER, CalledEndpoint, CreatingEndpoint, MakeProtocol
+from ._doors import DEFAULT_BUFFER, CalledEndpoint, CreatingEndpoint, MakeProtocol, MakeStream
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._formats import as_parsed, text_format
 from ._operations import Operation, Params
@@ -64,7 +63,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         self.retrieve: RetrieveResponse[ReturnsT] = RetrieveResponse(session)
         self.input_items: InputItems[ReturnsT] = InputItems(session)
 
-    def _makers(self, params: Params) -> tuple[Callable[[EventSource[Any, Any]], ResponseStream], MakeProtocol]:
+    def _makers(self, params: Params) -> tuple[MakeStream[ResponseStream], MakeProtocol]:
         wanted = text_format(params)
         if wanted is None:
             return ResponseStream, ResponseProtocol
