@@ -282,7 +282,7 @@ objects = st.dictionaries(texts, st.none() | texts | st.lists(texts, max_size=2)
 
 @st.composite
 def answers(draw: st.DrawFn, *, in_order: bool = False) -> tuple[list[Json], Json]:
-    """A choice's deltas, chopped and interleaved anyhow, and what they add up to."""
+    """Generate a choice's deltas, split and interleaved at random, and what they add up to."""
     wholes = draw(st.lists(objects, max_size=3))
     names = ["reasoning", "content", "refusal"]
     fields = [(name, draw(texts)) for name in (names if in_order else draw(st.permutations(names)))]

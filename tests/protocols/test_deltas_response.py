@@ -329,7 +329,7 @@ def test_any_chopping_and_interleaving_gives_the_same_parts(answer: tuple[list[J
 
 
 def sharing_an_index(events: list[Json]) -> list[Json]:
-    """The same events by a server that sends `output_index: 0` with all of them, and tells items apart by their ids."""
+    """Check a server that sends `output_index: 0` with every event, so that only ids tell items apart."""
     made: list[Json] = []
     for raw in events:
         is_call = "arguments" in raw["type"] or raw.get("item", {}).get("type") == "function_call"

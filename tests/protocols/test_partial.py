@@ -38,7 +38,7 @@ FENCES = [
 
 @pytest.mark.parametrize("fence", FENCES)
 def test_one_fence_or_byte_order_mark_around_an_answer_is_no_part_of_it(fence: str) -> None:
-    """At every cut it says as much as without the fence, also with backticks in its last string."""
+    """Check every cut: the result is the same as without the fence, even with backticks in the last string."""
     plain = '{"a": "```x``", "b": {"c": "y```"}}'
     before, _, after = fence.partition("%s")
     for at in range(len(plain) + 1):
@@ -92,7 +92,7 @@ def test_a_part_of_an_answer_is_what_is_sure(text: str, value: Any) -> None:
 
 
 def is_part(part: Any, whole: Any) -> bool:
-    """Whether one value can grow into another."""
+    """Return whether one value can grow into another."""
     if isinstance(whole, dict) and isinstance(part, dict):
         return all(key in whole and is_part(value, whole[key]) for key, value in part.items())
     if isinstance(whole, list) and isinstance(part, list):

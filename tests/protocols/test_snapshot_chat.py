@@ -28,7 +28,7 @@ def message(*deltas: Json) -> Any:
 
 
 def calls(*pieces: Json | list[Json]) -> list[tuple[Any, ...]]:
-    """The tool calls that pieces add up to; each is one chunk, a list is several pieces in one chunk."""
+    """Return the tool calls that pieces add up to. Each piece is one chunk; a list is one chunk of several pieces."""
     deltas = [{"tool_calls": piece if isinstance(piece, list) else [piece]} for piece in pieces]
     return [(call.id, call.function.name, call.function.arguments) for call in message(*deltas).tool_calls]
 
@@ -648,7 +648,7 @@ def test_a_stream_with_something_of_everything() -> None:
 
 @pytest.mark.parametrize("at", range(len(FULL_CHAT)))
 def test_wrong_types_never_crash(at: int) -> None:
-    """Every field of every chunk, replaced by something of every kind."""
+    """Replace every field of every chunk by a value of every kind."""
     for path in paths(FULL_CHAT[at]):
         for value in ODD_VALUES if path else []:
             chunks = [*FULL_CHAT[:at], spoiled(FULL_CHAT[at], path, value), *FULL_CHAT[at + 1 :]]
@@ -660,7 +660,7 @@ def test_wrong_types_never_crash(at: int) -> None:
 
 @given(st.permutations(range(4)), st.permutations(range(3)))
 def test_the_order_of_calls_and_choices_does_not_matter(order: list[int], choices: list[int]) -> None:
-    """As long as the pieces of one call stay in order."""
+    """Interleave the calls, and keep the pieces of each call in order."""
     chunks = []
     for part in range(3):
         for index in choices:

@@ -71,7 +71,7 @@ def play(*events: Json, ended: bool = True) -> Played:
 
 
 def folded(*events: Json) -> Response:
-    """The response after these events and an end that has no output."""
+    """Return the response after these events and a final event without output."""
     return play(CREATED, *events, end()).snapshot
 
 
@@ -729,7 +729,7 @@ def test_a_stream_with_something_of_everything_adds_up_to_its_own_output() -> No
 
 @pytest.mark.parametrize("at", range(len(FULL_RESPONSES)), ids=[raw["type"] for raw in FULL_RESPONSES])
 def test_wrong_types_never_crash(at: int) -> None:
-    """Every field of every event, replaced by something of every kind, among the events that are next to it."""
+    """Replace every field of every event by a value of every kind, among the events next to it."""
     before, after = [CREATED, *FULL_RESPONSES[max(at - 3, 0) : at]], FULL_RESPONSES[at + 1 : at + 2]
     for path in paths(FULL_RESPONSES[at]):
         for value in ODD_VALUES if path not in ((), ("type",)) else []:

@@ -35,7 +35,7 @@ FINISH: Json = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_cal
 
 
 def done(*chunks: Json, to_the_end: bool = True) -> list[Call]:
-    """The calls that the deltas report, in the order in which they are done."""
+    """Return the calls that the deltas report, in the order in which they are done."""
     deltas = said_in_chat(*chunks, to_the_end=to_the_end)
     if to_the_end:
         check_parts(deltas)
@@ -43,7 +43,7 @@ def done(*chunks: Json, to_the_end: bool = True) -> list[Call]:
 
 
 def made(*chunks: Json) -> list[Call]:
-    """The calls of the whole stream. The snapshot and the deltas have to agree about them."""
+    """Return the calls of the whole stream, and check that the snapshot and the deltas agree about them."""
     message = chat(*map(sse, chunks), DONE).snapshot.choices[0].message
     in_snapshot = [(c.id, c.function.name, c.function.arguments or "") for c in message.tool_calls or []]
     reported = done(*chunks)
@@ -296,7 +296,7 @@ def test_a_custom_tool_call_has_no_function() -> None:
 
 
 def test_a_piece_that_may_replace_an_empty_object_is_not_merged_with_it() -> None:
-    """A slow subscriber gets merged deltas, which have to add up to the same."""
+    """Check that merged deltas, which a slow subscriber gets, add up to the same."""
     assert chat_delta(calls(piece(0, args='"a":1}'))) is not None
     assert chat_delta(calls(piece(0, args=' {"a":1}'))) is None
 
@@ -306,7 +306,7 @@ def test_a_piece_that_may_replace_an_empty_object_is_not_merged_with_it() -> Non
 
 @pytest.mark.promise(n=8)
 def test_work_is_linear_in_the_number_of_calls() -> None:
-    """Every look at a piece is counted: a hundred thousand calls in one event, and then a finish reason per event."""
+    """Count every look at a piece: a hundred thousand calls in one event, and then a finish reason per event."""
     found = ToolCalls()
     for number in range(100_000):
         assert len(found.add(piece(number, f"c{number}", "f", "{}"))) <= 2

@@ -345,7 +345,7 @@ def creates(client: SyncOpenAI) -> None:
 
 
 def interrupted(interrupt: InterruptAtLine, use: Callable[[SyncOpenAI], None], client: SyncOpenAI) -> list[str]:
-    """The names of the functions out of which the interrupt came; none if it did not."""
+    """Return the names of the functions that the interrupt came out of, if it was raised."""
     try:
         with interrupt:
             use(client)
@@ -358,7 +358,7 @@ def interrupted(interrupt: InterruptAtLine, use: Callable[[SyncOpenAI], None], c
 @pytest.mark.filterwarnings("ignore:a stream was never closed:ResourceWarning")
 @pytest.mark.parametrize("use", [streams, breaks, creates])
 def test_an_interrupt_at_any_line_breaks_nothing(use: Callable[[SyncOpenAI], None]) -> None:
-    """It comes out bare; the client can be used, closed, and leaves neither a thread nor a connection."""
+    """Check that it is raised without a group, and that the client still works, closes, and leaves nothing behind."""
     at_once = attrs.evolve(HELLO, body=(HELLO.body[0], b"".join(map(bytes, HELLO.body[1:]))))  # type: ignore[arg-type]
     with served(at_once) as server:
         for line in range(10_000):
@@ -394,7 +394,7 @@ def test_an_interrupt_while_closing_can_be_made_up_for() -> None:
 
 
 def test_a_second_interrupt_does_not_stop_the_undoing() -> None:
-    """The first one waits until the connection is closed; the next one does not, but it is closed all the same."""
+    """Check that the first interrupt waits until the connection is closed, and that the next one does not wait."""
 
     with served(STALLED) as server:
         for line in range(10):

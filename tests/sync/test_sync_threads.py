@@ -82,7 +82,7 @@ def test_many_threads_share_a_client() -> None:
 
 
 async def serve(nursery: trio.Nursery, reply: Reply) -> tuple[ScriptedServer, SyncOpenAI]:
-    """A server in this loop, and a client of it."""
+    """Start a server in this loop, and return it with a client."""
     server = ScriptedServer(reply)
     await server.start(nursery)
     return server, SyncOpenAI(base_url=server.base_url, api_key="k")
@@ -104,7 +104,7 @@ async def test_a_worker_calls_into_the_running_loop(nursery: trio.Nursery) -> No
 
 
 async def test_a_key_function_needs_no_thread_of_the_program(nursery: trio.Nursery) -> None:
-    """All of them may be workers that wait for it."""
+    """Use no worker thread of trio, because all of them may be waiting for this one."""
     server, client = await serve(nursery, HELLO)
     limiter = trio.to_thread.current_default_thread_limiter()
     limiter.total_tokens = 1
@@ -259,7 +259,7 @@ def test_the_end_of_a_loop_closes_what_its_workers_opened() -> None:
 
 
 def blocked_by(client: SyncOpenAI) -> list[str]:
-    """What each way of blocking says."""
+    """Return what each way to block says."""
     said = []
     for block in (
         lambda: client.chat.completions.create(**CHAT),

@@ -67,7 +67,7 @@ async def all_of(run: ToolRun[Any]) -> list[Any]:
 
 
 async def test_a_tool_runs_while_the_answer_still_streams(autojump_clock: trio.testing.MockClock) -> None:
-    """The arguments are complete at once, and the model goes on writing for five seconds."""
+    """Complete the arguments at once, while the model goes on writing for five seconds."""
     first = Reply.sse(piece(0, '{"seconds"', "nap"), piece(0, ": 1}"), chunk({"content": "Wait."}), Pause(5), end())
     times: dict[str, float] = {}
     async with trio.open_nursery() as nursery:

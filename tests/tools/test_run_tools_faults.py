@@ -45,14 +45,14 @@ async def messages_of(nursery: trio.Nursery, reply: Reply, tool: Any) -> list[An
 
 
 async def test_a_tool_name_that_is_not_a_string_is_reported_to_the_model(nursery: trio.Nursery) -> None:
-    """An unhashable name raised a TypeError inside an exception group."""
+    """Check an unhashable name, which raised a TypeError inside an exception group."""
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": ["echo"], "arguments": "{}"}}
     messages = await messages_of(nursery, Reply.sse(chunk({"tool_calls": [call]}), end()), echo)
     assert messages[2]["content"] == "Error: there is no tool named ['echo']; the tools are: echo"
 
 
 async def test_a_lone_surrogate_in_a_tools_output_does_not_end_the_run(nursery: trio.Nursery) -> None:
-    """A file name from `os.listdir` could not be sent, and the run raised an error."""
+    """Check a file name from `os.listdir`, which could not be sent and ended the run with an error."""
 
     def name_of_file() -> str:
         return "a\udc80"
@@ -104,7 +104,7 @@ async def test_bytes_are_refused_and_not_encoded_in_base_85(nursery: trio.Nurser
 async def test_stop_async_iteration_in_a_tool_does_not_end_the_run_as_complete(
     nursery: trio.Nursery, *, is_async: bool
 ) -> None:
-    """It silently ended the `async for`."""
+    """Check StopAsyncIteration, which silently ended the `async for`."""
 
     async def late() -> None:
         raise StopAsyncIteration
@@ -123,7 +123,7 @@ async def test_stop_async_iteration_in_a_tool_does_not_end_the_run_as_complete(
 
 
 async def test_an_exception_with_a_broken_str_is_described_by_its_class(nursery: trio.Nursery) -> None:
-    """The error in its `__str__` was raised inside an exception group."""
+    """Check an error in `__str__`, which was raised inside an exception group."""
 
     class DumbError(Exception):
         def __str__(self) -> str:
@@ -146,7 +146,7 @@ async def start_tool(run: Any) -> None:
 
 
 async def test_ctrl_c_in_the_cleanup_of_a_tool_is_not_lost(nursery: trio.Nursery) -> None:
-    """The run had been closed already, and only its first error was kept."""
+    """Check a run that was closed already, of which only the first error was kept."""
 
     async def wait() -> None:
         try:
@@ -185,7 +185,7 @@ async def test_ctrl_c_in_a_tool_beats_an_exception_of_the_block(autojump_clock: 
 
 
 async def test_a_failed_run_starts_no_tool(nursery: trio.Nursery) -> None:
-    """A tool called by the last event started just as another tool failed, and nothing cancelled it in time."""
+    """Check a tool that starts just as another tool fails, which nothing cancelled in time."""
     begun: list[str] = []
 
     async def late() -> None:

@@ -209,7 +209,7 @@ async def test_responses_custom_tools_run_here_and_server_tools_do_not(nursery: 
 async def test_calls_with_the_same_output_index_are_answered_by_their_own_ids(
     nursery: trio.Nursery, has_call_id: bool, is_whole: bool
 ) -> None:
-    """This also holds if the server sends only item ids, or leaves the items out of the last event."""
+    """Check servers that send only item ids, or leave the items out of the last event, too."""
     items = [function_item(n, "add", {"a": n, "b": 10}) for n in range(3)]
     if not has_call_id:
         items = [{name: value for name, value in item.items() if name != "call_id"} for item in items]

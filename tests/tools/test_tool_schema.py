@@ -124,7 +124,7 @@ def test_a_default_that_json_cannot_express_is_left_out() -> None:
 
 
 def test_generator_functions_are_refused() -> None:
-    """Every call of such a tool failed, because JSON cannot express a generator."""
+    """Refuse a generator, because JSON cannot express it and every call of such a tool failed."""
 
     def count(to: int) -> Iterator[int]:
         yield to

@@ -1,4 +1,4 @@
-"""No field of a wire object raises anything, whatever JSON the server sent."""
+"""Tests that no field of a wire object raises anything, whatever JSON the server sent."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def message() -> ChatCompletionMessage:
 
 
 def sent(value: Any) -> Any:
-    """What a request contains for a message."""
+    """Return what a request contains for a message."""
     return json.loads(encode_json({"model": "m", "messages": [value]}))["messages"][0]
 
 

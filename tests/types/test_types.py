@@ -68,7 +68,7 @@ def tag_of(cls: type[WireObject]) -> Any:
 
 
 def read(value: Any, path: str) -> Any:
-    """The value at a dotted path; numbers are indexes of a list."""
+    """Return the value at a dotted path. Numbers are indexes of a list."""
     for step in path.split("."):
         value = value[int(step)] if step.isdigit() else getattr(value, step)
     return value
@@ -366,7 +366,7 @@ json_values = st.recursive(
 
 
 def check(made: WireObject) -> None:
-    """A field that holds objects holds objects of ours only; a list of objects is a list; `repr` and equality work."""
+    """Check that object fields hold objects of this library, lists are lists, and `repr` and `==` work."""
     for name, annotation in typing.get_type_hints(type(made)).items():
         for member in typing.get_args(annotation) or (annotation,):
             value = getattr(made, name)
@@ -394,7 +394,7 @@ def wire_json(annotation: Any, depth: int = 2) -> st.SearchStrategy[Any]:
 
 
 def wire_object(cls: type[WireObject], depth: int = 2) -> st.SearchStrategy[Raw]:
-    """A JSON object with any of the class's fields, and mostly its tag."""
+    """Generate a JSON object with any of the class's fields, and mostly with its tag."""
     hints = typing.get_type_hints(cls)
     optional = {name: wire_json(hint, depth) for name, hint in hints.items() if name != "raw"}
     if (tag := typing.get_args(hints.get("type"))) and tag[-1] is not type(None):

@@ -1,4 +1,4 @@
-"""What a server's words about an error mean: every shape that was seen, and some that were not."""
+"""Error bodies of servers: every shape that was seen in practice, and some that were not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_REASON = "the server gave no reason"
 
 
 def said(body: Any) -> APIError:
-    """The error of a body, as bytes or as the JSON value that they hold."""
+    """Return the error of a body, given as bytes or as the JSON value that they hold."""
     return api_error(APIError, decode_body(body if isinstance(body, bytes) else json.dumps(body).encode()))
 
 

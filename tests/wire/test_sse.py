@@ -63,7 +63,7 @@ def bytewise(stream: bytes) -> list[bytes]:
 
 
 def every_cut(stream: bytes) -> Iterator[list[bytes]]:
-    """The stream whole, byte by byte, in two pieces, and around empty ones; if it is short, also in any three."""
+    """Yield the stream whole, byte by byte, in two pieces, and with empty pieces; a short one in any three too."""
     yield [stream]
     yield bytewise(stream)
     yield [b"", *(piece for byte in bytewise(stream) for piece in (byte, b""))]
@@ -74,7 +74,7 @@ def every_cut(stream: bytes) -> Iterator[list[bytes]]:
 
 
 def reference(stream: bytes, *, extras: bool = False) -> list[Seen]:
-    """The standard, word by word: slow, on the whole text, one line at a time."""
+    """Decode as the standard says, word by word: slowly, on the whole text, one line at a time."""
     text = stream.decode("utf-8", errors="replace")
     text = text.removeprefix("\ufeff")
     lines = re.split(r"\r\n|\r|\n", text)[:-1]  # what follows the last line end is no line
@@ -416,7 +416,7 @@ def test_an_event_that_was_handed_out_is_not_kept() -> None:
 
 @pytest.mark.promise(n=8)
 def test_a_long_line_in_small_pieces_is_not_quadratic() -> None:
-    """By `buffer += data; buffer.find(...)` this looks at 32 GiB: whoever brings that back will notice."""
+    """Check the work: `buffer += data; buffer.find(...)` would look at 32 GiB here, which nobody could miss."""
     piece = b"x" * 1024
     assert decode([b"data: ", *[piece] * 8192, b"\n\n"]) == [Seen("x" * 8 * 2**20)]
 
@@ -473,7 +473,7 @@ def test_what_is_no_event_takes_no_memory_beyond_its_bytes(unit: bytes) -> None:
 
 
 def test_kept_fields_count_with_what_they_take() -> None:
-    """Each takes fifty times its own size, so a block of them reaches the limit earlier."""
+    """Count a small field as fifty times its size, so that a block of them reaches the limit earlier."""
     with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
         decode([b"x\n" * 2**20], extras=True, limit=32 * 2**20)
     assert decode([b"x\n" * 2**20 + b"data: a\n\n"], limit=32 * 2**20) == [Seen("a")]
