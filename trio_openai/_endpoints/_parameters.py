@@ -86,6 +86,7 @@ class Parameters:
         """
         if not self._required <= given.keys():
             raise TypeError(_missing(sorted(self._required - given.keys())))
+        # A generator can be read only once, so it becomes a list here and not at each attempt.
         for name, make in self._items.items():
             if _is_listable(items := given.get(name)):
                 given = {**given, name: [make(item) for item in items]}
@@ -131,11 +132,13 @@ def _check_items(name: str, items: object, takes: _Accepted) -> None:
 
 
 def _accepted_by(annotation: Any) -> _Accepted:
+    """Read an annotation such as `str | Iterable[JSONObject] | None`."""
     members = set(_members(annotation))
     lists = [member for member in members if typing.get_origin(member) in _LISTS]
     plain = {_plain(member) for member in members.difference(lists)}
     classes = tuple(cls for one in plain for cls in _CLASSES[one])
     return _Accepted(
+        # No value has `Mapping` as its direct class: it is abstract. `_CLASSES` adds `dict` for the fast path.
         exact=frozenset(cls for cls in (*classes, *([list] if lists else [])) if cls is not Mapping),
         classes=classes,
         is_list=bool(lists),
