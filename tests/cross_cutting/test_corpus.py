@@ -1,4 +1,4 @@
-"""Recordings of real bodies, served whole, in slices and cut at random, through the public API.
+"""Recordings of real response bodies, served whole, in slices and truncated at random, read by the public API.
 
 The recordings are not in the repository: `TRIO_OPENAI_CORPUS` names a folder with `INDEX.tsv` (a header, and a row for
 each body, with its `file`), `chat/*.sse` and `responses/*.sse`.
@@ -23,7 +23,7 @@ from trio_openai import APIError, APIResponseValidationError, StreamTruncatedErr
 from trio_openai.testing import Reply, ScriptedServer
 
 FOLDER = os.environ.get("TRIO_OPENAI_CORPUS")
-CUTS = 12  # of each body
+CUTS = 12  # random truncations of each body
 TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -40,13 +40,13 @@ pytestmark = pytest.mark.skipif(FOLDER is None, reason="TRIO_OPENAI_CORPUS names
 
 @attrs.frozen
 class Recording:
-    """A body, and what it holds by a reading that has nothing in common with the library's.
+    """A response body and the events in it, found by simple code that is independent of the library.
 
     Attributes:
-        objects: the JSON objects before the first line that is broken, or before the end.
-        broken: whether there is such a line before the end.
-        ends: where each of the objects' lines ends in the body.
-        done_at: where the line of `[DONE]` begins, or None.
+        objects: The JSON objects before the first invalid line, or before the end.
+        broken: Whether there is an invalid line before the end.
+        ends: The position in the body at which the line of each object ends.
+        done_at: The position at which the line of `[DONE]` begins, or None.
     """
 
     kind: str
@@ -89,7 +89,7 @@ def read(file: str) -> Recording:
     return recording
 
 
-# What the objects add up to, by a reading of its own
+# --------------------------------------------------------------------- the expected snapshot, computed independently
 
 
 def text_of_chat(objects: list[Any], index: int = 0) -> str:
@@ -145,7 +145,7 @@ def check_completion(completion: Any, objects: list[Any]) -> None:
 
 
 def text_of_response(objects: list[Any]) -> str:
-    """Return the text by the deltas, or by the items if there are no deltas."""
+    """Return the text of the deltas, or of the items if there are no deltas."""
     deltas = [raw["delta"] for raw in objects if raw.get("type") == "response.output_text.delta"]
     return "".join(deltas) or "".join(
         part.get("text", "")
@@ -175,7 +175,7 @@ def check_whole(recording: Recording, snapshot: Any) -> None:
     (check_completion if recording.kind == "chat" else check_response)(snapshot, recording.objects)
 
 
-# Serving and listening
+# --------------------------------------------------------------------------------------------- serving and reading
 
 
 def reply_of(body: bytes, seed: random.Random | None = None) -> Reply:
@@ -214,7 +214,7 @@ async def listen(client: Any, kind: str, *, as_text: bool = False) -> Heard:
 
 
 async def serve(replies: list[Reply], kind: str, *, texts: bool = False) -> list[Heard]:
-    """Serve one after the other, each to a stream of its own; afterwards no connection may be open."""
+    """Serve each reply to a separate stream, one after the other, and check that no connection stays open."""
     async with trio.open_nursery() as nursery:
         server = ScriptedServer(replies)
         await server.start(nursery, memory=True)

@@ -1,7 +1,7 @@
-"""The other client beside ours: what it makes of the same body, field by field.
+"""The final snapshots of openai and of this library for the same bodies, compared field by field.
 
-Where the two differ, `DIFFERENCES` and `REFUSED` say why ours is right; a difference that is not there fails. The
-bodies are this project's own, and the recordings that `TRIO_OPENAI_CORPUS` names (see `test_corpus.py`).
+`DIFFERENCES` and `REFUSED` list the known differences and say why our result is right. Any other difference fails the
+test. The bodies are written here, or are recordings from the folder `TRIO_OPENAI_CORPUS` (see `test_corpus.py`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ OWN: dict[str, Reply] = {
     "responses/text": Reply.response("Hello there, friend!"),
 }
 
-# Where ours differs: the field, by the path to it; whether the difference is this one; why ours is right.
+# The known differences: the path of the field, a check of both values, and why our value is right.
 
 
 def is_repeated(ours: Any, theirs: Any) -> bool:
@@ -77,25 +77,33 @@ def is_ours_or_theirs(ours: Any, theirs: Any) -> bool:
 
 
 DIFFERENCES: list[tuple[str, Callable[[Any, Any], bool], str]] = [
-    (r"choices\[\]\.message\.role", is_repeated, "servers send it with every chunk, and theirs joins what they send"),
-    (r".*\.tool_calls\[\]\.(id|function\.name)", is_repeated, "as the role"),
-    (r".*\.tool_calls\[\]\.index", is_theirs_alone, "a place in the stream; the API's plain answer has none"),
-    (r"service_tier|system_fingerprint", is_ours_alone, "not in the last chunk, and theirs forgets it then"),
+    (
+        r"choices\[\]\.message\.role",
+        is_repeated,
+        "servers repeat the role in every chunk, and openai concatenates the repetitions",
+    ),
+    (r".*\.tool_calls\[\]\.(id|function\.name)", is_repeated, "openai concatenates repeated ids and names, like roles"),
+    (
+        r".*\.tool_calls\[\]\.index",
+        is_theirs_alone,
+        "the index is a position in the stream, and plain answers have no index",
+    ),
+    (r"service_tier|system_fingerprint", is_ours_alone, "openai drops fields that are missing in the last chunk"),
     (
         r"timings|p|choices\[\]\.native_finish_reason",
         is_ours_alone,
-        "a server's own; theirs keeps the first chunk's",
+        "these are extensions of one server, and openai keeps only those of the first chunk",
     ),
-    (r"x_groq\.\w+", is_ours_or_theirs, "as before: the last value counts, and theirs keeps the first"),
-    (r".*\.function\.arguments", is_ours_alone, "they were only ever null, which is an empty text"),
+    (r"x_groq\.\w+", is_ours_or_theirs, "the last value counts, and openai keeps the first"),
+    (r".*\.function\.arguments", is_ours_alone, "the arguments were always null, which we read as an empty text"),
 ]
 
-# What theirs refuses: the name of its error, and why an answer, or another error, is right.
+# The errors of openai for bodies that we read: the name of the error, and why our result is right.
 REFUSED = {
-    "LengthFinishReasonError": "an answer that reached its length is an answer, and its reason says so",
-    "RuntimeError": "it insists on one id of the response in all events, and a server changes it",
-    "JSONDecodeError": "this body is broken; ours is an APIError, with what came before it if there was any",
-    "APIError": "the server reported an error; ours is the same, or the response that failed",
+    "LengthFinishReasonError": "an answer that stops at the token limit is valid, and its finish reason is length",
+    "RuntimeError": "openai requires one response id in all events, and some servers change it",
+    "JSONDecodeError": "the body is invalid; we raise an APIError with the partial result",
+    "APIError": "the server reported an error; we raise it too, or return the failed response",
 }
 
 
@@ -177,7 +185,7 @@ def test_both_clients_build_the_same_snapshot(name: str) -> None:
     made = trio.run(ours, body)
     try:
         other = theirs(body)
-    except Exception as error:  # noqa: BLE001 - whatever theirs raises has to be in the table
+    except Exception as error:  # noqa: BLE001 - every error of openai must be listed in `REFUSED`
         refused = type(error).__name__
     else:
         assert not [found for found in differences(plain(made), other) if not is_explained(*found)]

@@ -42,7 +42,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
 
 
-# Doors: how a program comes by a stream, and what it then runs in its scope.
+# ---------------------------------------------------------------- doors: the ways to open a stream and to run a body
 
 Body = Callable[[Any], Awaitable[None]]
 
@@ -100,7 +100,7 @@ async def many(client: TrioOpenAI, body: Body) -> None:
 
 
 class OneOfMany:
-    """The only stream of many, as a stream."""
+    """The only stream of a `stream_many`, with the interface of a stream."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
@@ -173,15 +173,15 @@ DOORS = {
 }
 
 
-# Mishaps: what the server answers, what the program does meanwhile, and what has to come out.
+# --------------------------------------- mishaps: the reply of the server, the body, and the exception that must result
 
 
 class Boom(Exception):  # noqa: N818
-    """The program's own."""
+    """An exception of the program."""
 
 
 class Bang(BaseException):
-    """The program's own, and not for everybody to catch."""
+    """A BaseException of the program, which `except Exception` does not catch."""
 
 
 def raising(error: BaseException) -> Body:
@@ -260,7 +260,7 @@ async def too_slow(stream: Any) -> None:
 async def giving_up_and_going_on(stream: Any) -> None:
     with trio.move_on_after(0.1) as scope:
         await read_for_ever(stream)
-    assert scope.cancelled_caught, "by the scope that was cancelled, and by no other"
+    assert scope.cancelled_caught, "the scope that was cancelled must catch its own cancellation"
     await read(stream)
 
 
@@ -280,11 +280,12 @@ class Mishap:
     """Something that goes wrong, and the exception that it must end with.
 
     Attributes:
-        body: the program's part.
-        out: what comes out: this very exception, or one of this type, or nothing.
-        stream, plain: the server's part.
-        patience: seconds after which a scope around all of it is cancelled.
-        timeout: the deadlines of the library.
+        body: The code that the program runs inside the door.
+        out: The exception that the door must raise: this object, an instance of this type, or None for no exception.
+        stream: The server's reply to a request for a stream.
+        plain: The server's reply to a request without a stream.
+        patience: The seconds after which a scope around the door is cancelled.
+        timeout: The deadlines of the client.
     """
 
     body: Body
@@ -376,8 +377,9 @@ def anatomy(error: BaseException | None) -> Any:
 def fits(door: str, mishap: str) -> bool:
     """Return whether a mishap can happen at a door.
 
-    Nobody wins a race before there is content. How a program's own nursery groups an error with a cancellation is up to
-    trio."""
+    A race has no winner before there is content. How a program's nursery groups an error and a cancellation is decided
+    by trio.
+    """
     if door == "a race":
         return MISHAPS[mishap].stream not in (CUT[0], SILENT[0])
     return (door, mishap) != ("a task in a nursery", "a cancellation, and the program")
@@ -389,7 +391,9 @@ CASES = [(door, mishap) for door in DOORS for mishap in MISHAPS if fits(door, mi
 @pytest.mark.parametrize(("door", "mishap"), [(DOORS[d], MISHAPS[m]) for d, m in CASES], ids=map("-".join, CASES))
 def test_a_mishap_raises_one_exception_without_a_group(door: Door, mishap: Mishap) -> None:
     out, cancelled = trio.run(go, door, mishap, clock=trio.testing.MockClock(autojump_threshold=0))
-    assert cancelled == (mishap.out is None and mishap.patience < 1000), "by the scope that was cancelled"
+    assert cancelled == (mishap.out is None and mishap.patience < 1000), (
+        "only the scope that was cancelled may catch the cancellation"
+    )
     for _ in range(door.nurseries if out is not None else 0):
         assert isinstance(out, BaseExceptionGroup)
         (out,) = out.exceptions
@@ -401,18 +405,18 @@ def test_a_mishap_raises_one_exception_without_a_group(door: Door, mishap: Misha
         assert out is mishap.out
     forget(mishap.out, out)
     del out
-    gc.collect()  # an abandoned generator, or socket, warns here
+    gc.collect()  # makes abandoned generators and sockets warn inside this test
 
 
 def forget(*errors: object) -> None:
-    """Let go of the frames that exceptions hold, and of all that is in them."""
+    """Drop the tracebacks of exceptions, so that their frames can be collected."""
     for error in errors:
         if isinstance(error, BaseException):
             error.__traceback__ = error.__cause__ = error.__context__ = None
             forget(*getattr(error, "exceptions", ()))
 
 
-# Many at once.
+# ---------------------------------------------------------------------------------------------- 500 streams at once
 
 
 def room_for_sockets(count: int) -> bool:
@@ -426,7 +430,7 @@ def room_for_sockets(count: int) -> bool:
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "sockets"])
 async def test_one_failing_stream_of_500_disconnects_all_of_them(nursery: trio.Nursery, memory: bool) -> None:
     if not memory and not room_for_sockets(1200):
-        pytest.skip("this process may not have 1,200 files open")
+        pytest.skip("this process may not open 1,200 files")
     server = await serve(nursery, HELLO.stall_after(ONE_EVENT), memory=memory)
     client, transport = client_over(server)
     reading = 0

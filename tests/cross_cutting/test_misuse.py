@@ -355,7 +355,7 @@ def test_scripted_server_without_replies_says_what_it_takes(script: Any) -> None
 
 
 class MyClient(TrioOpenAI):
-    """A subclass of the client with attributes of its own."""
+    """A subclass of the client with additional attributes."""
 
     __slots__ = ("slot",)
 
@@ -369,7 +369,7 @@ class MyClient(TrioOpenAI):
 
 
 class MySyncClient(SyncOpenAI):
-    """A subclass of the sync client with attributes of its own."""
+    """A subclass of the sync client with additional attributes."""
 
     def __init__(self, label: str, **options: Any) -> None:
         super().__init__(**options)

@@ -33,19 +33,19 @@ from trio_openai import (
 )
 from trio_openai.testing import Cut, Reset
 
-# -------------------------------------------------------------------------------- noise, which must not change anything
+# --------------------------------------------------------------------------------------- noise that must be ignored
 
 NOISE: dict[str, list[bytes]] = {
-    # What today's clients get wrong.
+    # Noise that breaks other clients.
     "an event named ping without data": [HI, b"event: ping\n\n", STOP, DONE],
-    "a retry in a block of its own": [HI, b"retry: 5\n\n", STOP, DONE],
-    "an id in a block of its own": [HI, b"id: 7\n\n", STOP, DONE],
-    "bare data in a block of its own": [HI, b"data:\n\n", STOP, DONE],
+    "a retry in a separate block": [HI, b"retry: 5\n\n", STOP, DONE],
+    "an id in a separate block": [HI, b"id: 7\n\n", STOP, DONE],
+    "bare data in a separate block": [HI, b"data:\n\n", STOP, DONE],
     "bare data without a colon": [HI, b"data\n\n", STOP, DONE],
     "a heartbeat after an id": [b"id: 7\n", HI, b": ping\n\n", b"event: ping\n\n", b"\n", STOP, DONE],
     "a byte-order mark": [b"\xef\xbb\xbf", HI, STOP, DONE],
     "a retry that is no number": [b"retry: -1_0\n\n", b"retry: -1_0\n", HI, STOP, DONE],
-    # Wire dialects to accept.
+    # Valid spellings of the same events.
     "data without a space": [HI.replace(b"data: ", b"data:"), STOP.replace(b"data: ", b"data:"), b"data:[DONE]\n\n"],
     "line ends are CR": [part.replace(b"\n", b"\r") for part in (HI, b": ping\n\n", STOP, DONE)],
     "line ends are CR LF": [part.replace(b"\n", b"\r\n") for part in (HI, b": ping\n\n", STOP, DONE)],
@@ -90,7 +90,7 @@ async def test_a_character_split_between_reads_is_decoded_whole() -> None:
     assert heard.text == heard.message.content == "Grüße 🦫 né"
 
 
-# ------------------------------------------------------------------------------------ a stream that ends before its end
+# ----------------------------------------------------------------------------------------------- truncated streams
 
 
 @pytest.mark.promise(n=4)
@@ -236,7 +236,7 @@ async def test_an_error_inside_a_responses_stream_is_raised(
 
 
 async def test_choices_beside_an_error_are_delivered_before_it_is_raised() -> None:
-    """OpenRouter: the chunk is an event all the same."""
+    """Check a chunk of OpenRouter that has choices and an error. It is delivered before the error is raised."""
     both = (
         b'data: {"id":"gen-1","error":{"code":502,"message":"Provider disconnected"},'
         b'"choices":[{"index":0,"delta":{"content":" th"},"finish_reason":"error"}]}\n\n'
@@ -274,10 +274,12 @@ async def test_an_error_event_before_response_failed_is_one_failure(error: bytes
     assert heard.snapshot.status == "failed"
     assert heard.snapshot.error.code == "insufficient_quota"
     assert heard.verdict == "done by terminal_event (response.failed)"
-    assert "You exceeded your current quota" in heard.error.message  # of the text, which would else just be short
+    assert (
+        "You exceeded your current quota" in heard.error.message
+    )  # text_deltas raises, because the text alone would only look short
 
 
-# ----------------------------------------------------------------------------------------------------- not the protocol
+# --------------------------------------------------------------------------------------------------- invalid events
 
 
 @pytest.mark.promise(n=3)
@@ -301,7 +303,7 @@ async def test_halves_of_a_surrogate_pair_are_joined() -> None:
         b'data: {"choices":[{"index":0,"delta":{"content":"\\uddab"}}]}\n\n',
     ]
     heard = await play(*halves, STOP, DONE)
-    assert heard.texts == ["\U0001f9ab"]  # what is printed must be encodable
+    assert heard.texts == ["\U0001f9ab"]  # text_deltas joins the halves, because a half cannot be printed
     assert heard.verdict == CHAT_DONE
 
 

@@ -142,7 +142,7 @@ USAGE = b'"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}'
 NO_USAGE = b'"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}'
 LAST = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]'
 USAGES: dict[str, list[bytes]] = {
-    "on a chunk of its own": [HI, STOP, b'data: {"choices":[],' + USAGE + b"}\n\n", DONE],
+    "on a separate chunk": [HI, STOP, b'data: {"choices":[],' + USAGE + b"}\n\n", DONE],
     "on the last content chunk": [HI, LAST + b"," + USAGE + b"}\n\n", DONE],
     "on every chunk": [
         HI.replace(b"]}", b'],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'),
@@ -188,7 +188,11 @@ async def test_a_repeated_role_is_not_concatenated() -> None:
     ("reasons", "finish", "verdict"),
     [
         (["null", '"stop"'], "stop", "done by finish_reason (stop)"),
-        (['"stop"', "null"], "stop", "truncated (stop)"),  # the content after the finish reason has no end
+        (
+            ['"stop"', "null"],
+            "stop",
+            "truncated (stop)",
+        ),  # content after the finish reason, without a second finish reason
         (['""', '"stop"', '""'], "stop", "truncated (stop)"),
         (["null", '"length"', '"stop"'], "stop", "done by finish_reason (stop)"),
         (["null", '"eos_token_reached"'], "eos_token_reached", "done by finish_reason (eos_token_reached)"),

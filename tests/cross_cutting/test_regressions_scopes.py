@@ -130,7 +130,7 @@ async def test_every_step_is_a_checkpoint_even_between_buffered_events() -> None
                         scope.cancel()
             assert scope.cancelled_caught
             assert seen == 10
-            async for _ in stream:  # and the step that was cancelled has lost nothing
+            async for _ in stream:  # the cancelled step lost no event
                 seen += 1
             assert seen == 1001
             assert stream.snapshot.choices[0].message.content == "Hi" * 1000
@@ -153,7 +153,7 @@ async def test_other_tasks_run_during_a_burst() -> None:
             await anext(stream)
             nursery.start_soon(take_turns)
             await stream.until_done()
-            assert turns > 10  # 20,000 events take a hundred times the millisecond that a burst may hold the scheduler
+            assert turns > 10  # 20,000 events take about 100 ms, and a burst may block the scheduler for 1 ms
         nursery.cancel_scope.cancel()
 
 

@@ -51,7 +51,7 @@ from trio_openai.types import ChatCompletionChunk
 pytestmark = pytest.mark.promise(n=1)
 
 PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
-HELD = attrs.evolve(SHORT, body=(SHORT.body[0], Pause(1), SHORT.body[1]))  # long enough for others to come and wait
+HELD = attrs.evolve(SHORT, body=(SHORT.body[0], Pause(1), SHORT.body[1]))  # other tasks have time to wait
 ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]
 STALLING = SHORT.stall_after(ONE_EVENT)
 BIG: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 300_000}]}
@@ -62,7 +62,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
 
 
-# What is cancelled: one call, whichever door it went through.
+# ------------------------------------------------------------------ scenarios: one call through each door is cancelled
 
 
 async def plain(world: World) -> None:
@@ -277,13 +277,13 @@ CALLS = {
 }
 
 
-# Neighbours: one task is cancelled, at any step of any of them, and the others come to their end.
+# -------------------------------------------- neighbours: one task is cancelled at any step, and the others complete
 
 
 async def in_turn(world: World, *acts: Callable[[World], Any], waiting: int) -> None:
-    """Start tasks so that each has got as far as it can when the next begins; all have to come to their end.
+    """Start each task after the previous one has blocked, and wait until all of them have ended.
 
-    If none was cancelled by then, all but so many have sent their request.
+    Check that exactly `waiting` tasks have not sent their request yet, unless the victim was cancelled before.
     """
     async with trio.open_nursery() as nursery:
         for act in acts:
@@ -312,7 +312,7 @@ def together(*acts: Callable[[World], Any], waiting: int = 1) -> Callable[[World
 async def block_left_later(world: World) -> None:
     async with world.client.chat.completions.stream(**CHAT) as stream:
         await anext(stream)
-        await anext(stream)  # after the pause
+        await anext(stream)  # this event arrives after the pause of HELD
 
 
 async def block_that_fails(world: World) -> None:
@@ -345,7 +345,7 @@ async def the_client_is_closed_by_another(world: World) -> None:
     async def use(_: World) -> None:
         try:
             await one_after_another(world)
-        except (trio.ClosedResourceError, RuntimeError):  # RuntimeError: httpx's, for a request on a closed client
+        except (trio.ClosedResourceError, RuntimeError):  # httpx raises RuntimeError if the client is closed
             pass
 
     async def close(_: World) -> None:
@@ -396,7 +396,7 @@ NEIGHBOURS = {
 }
 
 
-# Ctrl-C instead of a cancellation: trio raises it in the main task at its next checkpoint, through every shield.
+# Ctrl-C instead of a cancellation: trio raises KeyboardInterrupt at the next checkpoint, even inside a shield.
 
 INTERRUPTED = {
     name: attrs.evolve(CALLS[name], blow=Blow.INTERRUPT)
@@ -411,7 +411,7 @@ INTERRUPTED = {
 }
 
 
-# Where sockets matter.
+# ------------------------------------------------------------------------------------------------- over real sockets
 
 SOCKETS = {
     "a plain answer": Scenario(plain, [PLAIN.sliced(150)], ON_SOCKETS),
@@ -425,7 +425,7 @@ SOCKETS = {
 
 
 def check(record_property: Callable[[str, object], None], scenario: Scenario) -> None:
-    """Sweep, and let nothing pass."""
+    """Cancel the scenario at every step, and fail if any step left something behind."""
     points = sweep(scenario)
     record_property("points", len(points))
     assert "\n".join(faults_of(points)[:10]) == ""

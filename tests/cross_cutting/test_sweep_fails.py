@@ -1,4 +1,4 @@
-"""The sweep of `test_sweep.py` has to be able to fail: over calls that leave something behind, and without us."""
+"""Tests of the sweep itself: `test_sweep.py` would fail for calls that leak, and it does fail for stock httpx."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def stock_again(world: World) -> None:
 
 @pytest.fixture
 def without_us_it_fails(record_property: Any) -> Callable[..., str]:
-    """Sweep a stock client; what is wrong, in words."""
+    """Return a function that sweeps a stock httpx client and returns a description of the faults."""
 
     def swept(act: Any, *, tls: bool = False) -> str:
         points = sweep(Scenario(act, [BURST], without_us(httpx, tls=tls), ask=stock_again))
@@ -147,5 +147,7 @@ def test_the_sweep_reports_the_sockets_and_slots_that_the_stock_pool_loses(
     without_us_it_fails: Callable[..., str],
 ) -> None:
     faults = without_us_it_fails(stock, tls=True)
-    assert "unclosed <socket.socket" in faults, "cancelled in the handshake"
-    assert "TooSlowError" in faults, "cancelled after it: the next request waits for a slot that nobody holds"
+    assert "unclosed <socket.socket" in faults, "a cancellation during the TLS handshake leaves a socket open"
+    assert "TooSlowError" in faults, (
+        "a cancellation after the handshake loses a slot, so the next request waits for ever"
+    )

@@ -76,7 +76,7 @@ async def listen(client: Any, responses: bool, as_text: bool, params: dict[str, 
 
 
 async def play(*body: Any, responses: bool = False, framing: str = "chunked", **params: Any) -> Heard:
-    """Serve it whole, byte by byte, and once more for the text; what was heard must be the same each time."""
+    """Read a body whole, byte by byte and as text, check that the results agree, and return them."""
     reply = Reply(headers=HEADERS, body=body, framing=framing)  # type: ignore[arg-type]
     async with trio.open_nursery() as nursery:
         server = ScriptedServer([reply, reply.sliced(1), reply])

@@ -10,11 +10,11 @@ import trio
 from net_helpers import CHAT, client_over, serve
 
 from trio_openai import APIStatusError
-from trio_openai.testing import Reply, Stall, sse_event
+from trio_openai.testing import Reply, Stall
 
 pytestmark = pytest.mark.promise(n=3)
 
-STALLS = Reply.sse(sse_event({"choices": [{"index": 0, "delta": {"content": "Once upon"}}]}), Stall())
+STALLS = Reply.sse({"choices": [{"index": 0, "delta": {"content": "Once upon"}}]}, Stall())
 RESPONSE = {"model": "m", "input": "Hi"}
 
 
