@@ -314,7 +314,7 @@ async def test_error_with_partial_snapshot_can_be_pickled(nursery: trio.Nursery,
             assert made.partial.choices[0].message.content
 
 
-# Cuts, and errors that stay.
+# Truncation, and errors that are raised again.
 
 
 @pytest.mark.promise(n=4)
@@ -352,7 +352,7 @@ async def test_truncation_at_any_byte_is_never_a_complete_stream(nursery: trio.N
             client, _ = client_over(server, max_retries=0)
             async with client, client.chat.completions.stream(**CHAT) as stream:
                 error = await outcome(stream.until_done)
-            if error is None:  # a body until close that ends after the finish reason cannot be told from a whole one
+            if error is None:  # a body without length that ends after the finish reason looks complete
                 assert cut >= done - 2 or (framing == "close" and body[:cut].rstrip().endswith(b"}"))
                 assert stream.verdict.state == "done"
             else:
@@ -414,7 +414,7 @@ async def test_exhausted_retries_are_final_and_send_nothing_more(nursery: trio.N
     assert len(server.requests) == 3
 
 
-# The user's exceptions.
+# Exceptions of the user.
 
 
 class MineError(Exception):
@@ -436,7 +436,7 @@ async def test_user_exceptions_are_not_wrapped(
             async with client.chat.completions.stream(**CHAT) as stream:
                 async for _ in stream:
                     raise error
-        except BaseException as raised:  # noqa: BLE001 - whatever it is
+        except BaseException as raised:  # noqa: BLE001 - any exception is a result here
             caught = raised
         assert caught is error
         assert transport.statistics().active == 0

@@ -116,7 +116,9 @@ async def test_leaving_the_block_during_a_read_leaves_no_task(nursery: trio.Nurs
         await stage.server.wait_disconnect(1)
         await stage.server.wait_idle()
         await trio.testing.wait_all_tasks_blocked(0.005)
-        assert trio.lowlevel.current_statistics().tasks_living <= before + 1  # the server's, which waits for a request
+        assert (
+            trio.lowlevel.current_statistics().tasks_living <= before + 1
+        )  # the server's task, which waits for a request
     gc.collect()
 
 

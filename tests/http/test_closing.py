@@ -232,7 +232,7 @@ async def test_response_that_arrives_while_the_client_closes_is_dropped(
         return "k"
 
     async def on_response(response: httpx.Response) -> None:
-        client._session.lifetime.is_closed = True  # as if another task closed it in this moment
+        client._session.lifetime.is_closed = True  # as if another task closed the client at this moment
         closing.append(client)
 
     client._session.http.event_hooks = {"response": [on_response]}
@@ -241,7 +241,7 @@ async def test_response_that_arrives_while_the_client_closes_is_dropped(
     assert transport.statistics().active == 0
 
 
-# Bounded time, and every error.
+# Bounded time, and no lost error.
 
 
 class HangingBody(httpx.AsyncByteStream):

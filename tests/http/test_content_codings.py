@@ -153,7 +153,7 @@ def test_httpx_joins_headers_as_this_library_expects() -> None:
     assert httpx.Headers([("content-encoding", "gzip"), ("Content-Encoding", "br")])["content-encoding"] == "gzip, br"
 
 
-# Bounds: a few KB can stand for gigabytes.
+# Limits: a few KB can expand to gigabytes.
 
 MIB = 1024 * 1024
 

@@ -16,7 +16,7 @@ from net_helpers import http_client, no_environment, outcome, watch
 
 from trio_openai import APIStatusError, TrioOpenAI, TrioTransport
 
-LONG = 30_000_000  # more than the buffers of two sockets
+LONG = 30_000_000  # more bytes than the buffers of two sockets hold
 ERROR = b'{"error": {"message": "go away"}}'
 
 

@@ -43,7 +43,7 @@ PLAIN = Reply.chat(TEXT, stream=False)
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-    monkeypatch.setattr("trio_openai._wire.retries.delay", lambda *_: 0.0)  # before another attempt
+    monkeypatch.setattr("trio_openai._wire.retries.delay", lambda *_: 0.0)  # no delay before a retry
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ breakable = every_client.of(lambda kind: kind.can_break)
 stock = every_client.of(lambda kind: kind.is_stock)
 
 
-# What arrives.
+# Responses.
 
 
 @every
@@ -81,7 +81,7 @@ async def test_streams_and_plain_answers(nursery: trio.Nursery, clock: object, k
     with trio.CancelScope(shield=True):
         await trio.testing.wait_all_tasks_blocked()
     gc.collect()
-    assert open_sockets() <= before + 1  # the listener, which is closed when the test is over
+    assert open_sockets() <= before + 1  # the listener, which is closed at the end of the test
 
 
 @every
@@ -157,7 +157,7 @@ async def test_response_that_is_not_an_event_stream_is_an_error(
         assert stage.slots_in_use(client) == 0
 
 
-# The statuses, and trying again.
+# Statuses and retries.
 
 
 @pytest.mark.promise(n=3)

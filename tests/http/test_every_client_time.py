@@ -24,7 +24,7 @@ from trio_openai.testing import Pause, RecordedRequest, Reply, Stall
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     no_environment(monkeypatch)
-    monkeypatch.setattr("trio_openai._wire.retries.delay", lambda *_: 0.0)  # before another attempt
+    monkeypatch.setattr("trio_openai._wire.retries.delay", lambda *_: 0.0)  # no delay before a retry
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def clock() -> trio.testing.MockClock:
     return trio.testing.MockClock(autojump_threshold=0.02)
 
 
-# Time, and many at a time.
+# Deadlines, and many calls at a time.
 
 
 @every
@@ -151,7 +151,7 @@ async def test_slow_reader_slows_down_the_server(nursery: trio.Nursery, clock: o
         await stage.server.wait_disconnect(1)
 
 
-# What is sent, and bytes.
+# Uploads and byte streams.
 
 
 @every

@@ -385,7 +385,7 @@ async def test_open_idle_stream_uses_little_memory(nursery: trio.Nursery) -> Non
     async with TrioOpenAI(base_url=url) as client:
         streams = []
         for number in range(count + 1):
-            if number == 1:  # the first one pays for what is made once
+            if number == 1:  # the first stream also pays for objects that are created once
                 gc.collect()
                 tracemalloc.start()
             stream = await client.chat.completions.create(**CHAT, stream=True)
@@ -398,7 +398,7 @@ async def test_open_idle_stream_uses_little_memory(nursery: trio.Nursery) -> Non
             if not any("serve_listeners" in str(frame) for frame in trace.traceback)
         )
         tracemalloc.stop()
-    assert size / count < 2 * 20 * 1024  # the serving task and its socket are in it
+    assert size / count < 2 * 20 * 1024  # includes the serving task and its socket
     nursery.cancel_scope.cancel()
 
 

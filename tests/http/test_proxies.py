@@ -94,7 +94,7 @@ async def test_real_proxy(
         await server.wait_closed()
         assert all(request.header("proxy-authorization") is None for request in server.requests)
     await server.aclose()
-    nursery.cancel_scope.cancel()  # the TLS in front of it
+    nursery.cancel_scope.cancel()  # the port of the TLS server in front of it
     with trio.CancelScope(shield=True):
         await trio.testing.wait_all_tasks_blocked()
     gc.collect()
@@ -168,7 +168,7 @@ async def test_real_proxy_that_forbids_the_address(
     assert server.requests == []
 
 
-OUTSIDE = "0.0.0.0"  # this machine, by an address that is not of the loopback
+OUTSIDE = "0.0.0.0"  # this machine, by an address outside the loopback
 
 
 @programs
@@ -257,7 +257,7 @@ async def test_users_httpx_client_uses_a_real_proxy(
                 await read_stream(good)
             await server.wait_disconnect(2)
             assert await read_stream(good) == "Hello there, you."
-        if is_tls and kind == "http":  # refused by SOCKS, httpcore leaves the socket to the collector
+        if is_tls and kind == "http":  # httpcore leaves the socket to the garbage collector after a SOCKS refusal
             async with client(proxy.url) as bad:
                 with pytest.raises(APIConnectionError, match="the proxy refused: 407"):
                     await read_stream(bad)

@@ -34,7 +34,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         *("", "proxy.test:3128", "ftp://proxy.test", "socks4://proxy.test", "http://", "http://proxy.test:port"),
         f"gopher://ada:{PASSWORD}@proxy.test",
-        f"http://ada:{PASSWORD}@proxy.test:3128",  # a slash that was not encoded: the password ends as a port
+        f"http://ada:{PASSWORD}@proxy.test:3128",  # an unencoded slash turns the password into a port
         f"socks5://ada:{PASSWORD * 20}@proxy.test".replace("/", ""),
         httpx.URL("ftp://proxy.test"),
     ],

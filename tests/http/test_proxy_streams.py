@@ -101,7 +101,7 @@ async def test_tunnel_request_contains_the_address(
 ) -> None:
     it = await way(nursery, HELLO, PROXY, url)
     async with it.client:
-        await outcome(read_stream, it.client)  # the certificate is of another name
+        await outcome(read_stream, it.client)  # the certificate is for another name
         assert it.toy.asked == [asked]
         assert it.toy.heads[0].startswith(target)
 
@@ -155,7 +155,7 @@ async def test_redirect_to_another_origin_uses_the_proxy_too(nursery: trio.Nurse
         assert it.server.requests[1].header("authorization") is None
 
 
-# How it fails.
+# Failures.
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 WANTS = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: "
@@ -305,7 +305,7 @@ async def test_connect_deadline_applies_to_a_silent_proxy(
             assert trio.current_time() - before == pytest.approx(3)
             assert transport.statistics().active == 0
             while await opened[-1].receive_some():
-                pass  # to the end: it has been closed
+                pass  # reading to the end shows that the stream was closed
         assert len(opened) == 2
 
 
@@ -344,12 +344,12 @@ async def test_tls_failure_of_the_proxy_names_it(nursery: trio.Nursery, autojump
 async def test_proxy_uses_its_own_tls_settings(nursery: trio.Nursery, autojump_clock: object) -> None:
     proxy = httpx.Proxy("https://proxy.test", ssl_context=tls_contexts("proxy.test")[1])
     it = await way(nursery, HELLO, proxy, "http://api.test/v1", front=True)
-    it.transport._ssl_context = ssl.create_default_context()  # which trusts no certificate of these
+    it.transport._ssl_context = ssl.create_default_context()  # settings that trust none of these certificates
     async with it.client:
         assert await read_stream(it.client) == "Hello there, you."
 
 
-# Nothing is left behind, wherever it is cancelled.
+# Cancellation at every step.
 
 
 def by_proxy(proxy: str, *, tls: bool) -> Place:

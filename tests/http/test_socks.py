@@ -18,7 +18,7 @@ def play(answers: bytes, host: str = "api.test", login: memoryview | None = None
         try:
             to_send, wanted = next(steps) if answer is None else steps.send(answer)
         except StopIteration:
-            return [*sent, answers]  # what is not of the handshake
+            return [*sent, answers]  # bytes after the handshake
         sent.append(bytes(to_send))
         if len(answers) < wanted:
             raise EOFError

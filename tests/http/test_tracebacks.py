@@ -87,7 +87,7 @@ async def test_failure_does_not_change_the_exception_being_handled(
             assert isinstance(failure, APIError)
             assert lines_of(mine) == before
             assert len(before) == 3
-            again = await outcome(use, client)  # while another error of ours is in the chain
+            again = await outcome(use, client)  # another library error is in the chain
             assert isinstance(again, APIError)
             assert lines_of(mine) == before
 

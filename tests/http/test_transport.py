@@ -273,7 +273,7 @@ async def test_connection_with_an_incomplete_request_is_not_reused(
     async def answer_early(stream: MemoryStream) -> None:
         await stream.receive_some(10)
         await stream.send_all(OK)
-        stream._inner.receive_stream.close()  # the client's next write fails, its reads do not
+        stream._inner.receive_stream.close()  # the client's next write fails, but its reads do not
 
     hand = HandMade(nursery, answer_early, answer_always)
     async with http_client(TrioTransport(open_stream=hand.open_stream)) as client:

@@ -210,7 +210,7 @@ async def test_cancellation_at_any_checkpoint_of_a_retry_leaves_nothing_behind(
     async def check() -> None:
         held = transport.statistics()
         assert (held.active, held.waiting) == (0, 0)
-        await trio.testing.wait_all_tasks_blocked()  # what was sent has been read
+        await trio.testing.wait_all_tasks_blocked()  # the server has read what was sent
         requests = len(server.requests)
         await trio.sleep(100)
         assert len(server.requests) == requests, "nothing goes on behind the caller's back"

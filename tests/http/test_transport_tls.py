@@ -52,7 +52,7 @@ async def test_unrequested_response_in_its_own_tls_record_is_never_used(
         with trio.CancelScope(shield=True):
             await server.send_all(OK)
             await server.send_all(OK.replace(b"ok", b"NO"))
-            await far.send_all(await behind.receive_some())  # both in one piece
+            await far.send_all(await behind.receive_some())  # both records in one write
             await trio.sleep(1000)
 
     async def honest(far: MemoryStream) -> None:

@@ -78,7 +78,7 @@ async def test_all_ways_to_pass_a_file(
     assert f"Content-Type: {content_type}" in sent.head
     assert sent.body == path.read_bytes()
     if hasattr(file, "closed"):
-        assert not file.closed  # it is the caller's
+        assert not file.closed  # the file belongs to the caller
         file.close()
 
 
@@ -233,7 +233,7 @@ async def test_other_clients_send_files_too(nursery: trio.Nursery, tmp_path: Pat
 
 
 async def test_each_attempt_reads_the_file_again(nursery: trio.Nursery, tmp_path: Path) -> None:
-    soon = {"retry-after-ms": "1"}  # and no clock that jumps, since that does not wait for threads
+    soon = {"retry-after-ms": "1"}  # no autojump_clock, because it does not wait for threads
     path = tmp_path / "hello.wav"
     path.write_bytes(b"x" * 100_000)
     for file in (path, path.open("rb"), io.BytesIO(b"x" * 100_000), b"x" * 100_000):

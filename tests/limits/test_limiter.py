@@ -259,7 +259,7 @@ async def test_used_tokens_replace_the_estimate(nursery: trio.Nursery, autojump_
         assert times[1] - times[0] == pytest.approx(wait)
 
 
-# Live: resizing, statistics.
+# Resizing and statistics.
 
 
 async def ask_many(client: TrioOpenAI, count: int) -> None:
@@ -339,7 +339,7 @@ def test_limiter_can_be_resized_before_it_is_used() -> None:
     assert (rate.statistics().requests_per_minute, rate.statistics().tokens_per_minute) == (None, 5)
 
 
-# Whose it is.
+# Sharing between clients and runs.
 
 
 async def test_clients_sharing_a_limiter_are_limited_together(nursery: trio.Nursery, autojump_clock: object) -> None:

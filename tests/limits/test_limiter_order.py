@@ -53,7 +53,7 @@ async def test_smaller_attempt_does_not_overtake_a_waiting_one(autojump_clock: o
     async with trio.open_nursery() as nursery:
         for name, tokens in (("first", 100), ("big", 100), ("small", 1)):
             nursery.start_soon(wait, name, tokens)
-            await trio.sleep(0.25)  # then there would be enough for the small one
+            await trio.sleep(0.25)  # there would be enough for the small attempt by then
     assert order == [("first", 0.0), ("big", 1.0), ("small", 1.01)]
 
 
@@ -100,7 +100,7 @@ async def test_cancelled_waiters_do_not_block_the_others(nursery: trio.Nursery, 
             await trio.testing.wait_all_tasks_blocked()
             assert limiter.statistics().waiting == 3
             await trio.sleep(1.5)
-            scopes[3].cancel()  # while it has its turn
+            scopes[3].cancel()  # while it is first
         assert done == [0, 5, 6]
         assert trio.current_time() < 5
         assert (limiter.statistics().waiting, limiter.statistics().in_flight) == (0, 0)

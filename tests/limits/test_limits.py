@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trio_openai._limits.rate import Allowance, Bucket, Flight, Rates, duration, reset_of
 from trio_openai._wire.usage import estimated_tokens, tokens_of_answer, used_tokens
 
-# What headers say.
+# Rate limit headers.
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_bucket_never_gives_more_than_capacity_plus_inflow(
     taken: list[tuple[float, float]] = []
     for wait, cost in attempts:
         now = max(now + wait, bucket.ready_at(cost))
-        assert bucket.ready_at(cost) <= now  # it does not have to be asked twice
+        assert bucket.ready_at(cost) <= now  # the bucket is ready at the time that it stated
         bucket.take(cost, now)
         taken.append((now, cost))
     for first in range(len(taken)):
         for last in range(first, len(taken)):
             span = taken[last][0] - taken[first][0]
             flowed = span / bucket.period
-            # What does not fit into the bucket leaves a debt: the last one may exceed by as much as it costs.
+            # An attempt larger than the bucket leaves a debt, so the last one may exceed the sum by its cost.
             most = bucket.burst + max(taken[last][1] - bucket.burst, 0) + flowed
             assert sum(cost for _, cost in taken[first : last + 1]) <= most * (1 + 1e-6) + 1e-3
 
@@ -107,7 +107,7 @@ def test_bucket_gives_everything_that_flows_in() -> None:
         bucket.take(1, now)
         begun += 1
         now = max(now, bucket.ready_at(1))
-    assert begun == 600 + 10  # a minute's, and what it held
+    assert begun == 600 + 10  # the amount for a minute, plus the capacity
 
 
 def test_returned_tokens_can_be_taken_again() -> None:
@@ -116,7 +116,7 @@ def test_returned_tokens_can_be_taken_again() -> None:
     assert bucket.ready_at(1) == 100.0
     bucket.take(-90, 50.0)
     assert bucket.ready_at(1) == 10.0
-    bucket.take(5, 50.0)  # it was full for long
+    bucket.take(5, 50.0)  # the bucket has been full for a long time
     assert bucket.ready_at(1) == 55.0
 
 
@@ -137,7 +137,7 @@ def test_resizing_a_bucket_keeps_what_was_taken() -> None:
     assert bucket.ready_at(10) <= 0.0
 
 
-# Requests and tokens a minute.
+# Requests and tokens per minute.
 
 
 def begun_in_a_minute(rates: Rates, tokens: int, *, from_: float = 0.0) -> int:
@@ -175,11 +175,11 @@ def test_attempt_larger_than_the_limit_leaves_a_debt() -> None:
 @pytest.mark.parametrize(
     ("status", "used", "ready_at"),
     [
-        (200, 60, 60.0),  # less than it was thought to
+        (200, 60, 60.0),  # less than estimated
         (200, 1200, 1200.0),  # more
-        (200, None, 600.0),  # nobody knows
-        (None, None, 600.0),  # nor here: the server may have begun
-        (429, None, 0.0),  # refused: none at all
+        (200, None, 600.0),  # unknown
+        (None, None, 600.0),  # also unknown: the server may have started to generate
+        (429, None, 0.0),  # refused, so none
         (400, None, 0.0),
         (500, 120, 120.0),
     ],
@@ -202,7 +202,7 @@ def test_rates_can_be_resized() -> None:
     assert rates.ready_at(0, 0.0) == pytest.approx(10.0)
 
 
-# What the server says is left.
+# The allowance that the server states.
 
 
 def flight(serial: int = 1, began: float = 0.0) -> Flight:
@@ -294,7 +294,7 @@ def test_invalid_headers_are_ignored(left: str, reset: str, limit: str) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 30),  # time goes by
+            st.floats(0, 30),  # time passes
             st.integers(0, 40),  # cost
             st.integers(0, 30) | st.none(),  # left
             st.sampled_from(["0s", "1ms", "0.5s", "7s", "60s"]),
@@ -309,7 +309,7 @@ def test_allowance_is_ready_at_the_time_it_stated(
     allowance, now = Allowance(), 0.0
     for serial, (seconds, cost, left, reset, limit) in enumerate(steps, 1):
         now += seconds
-        for _ in range(3):  # each time that it says may be followed by one more, by the pace, but not for ever
+        for _ in range(3):  # the spreading may postpone the stated time, but not again and again
             ready = allowance.ready_at(cost, now)
             assert ready <= now + 120.0
             if ready <= now:
@@ -323,7 +323,7 @@ def test_allowance_is_ready_at_the_time_it_stated(
             allowance.hear(flight(serial, now), "requests", named, 0.0)
 
 
-# What a request may use, and what it did.
+# The tokens of a request: estimated and used.
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
 

@@ -72,7 +72,7 @@ class Watcher:
         return [(outcome.status, outcome.tokens, outcome.code) for outcome in outcomes]
 
 
-# What is asked.
+# Acquiring.
 
 
 async def plain(client: TrioOpenAI) -> None:
@@ -231,7 +231,7 @@ async def test_cancellation_anywhere_settles_every_permit_once(
         assert await cancel_everywhere(again, check, before=before) > 5
 
 
-# What it is told before.
+# The description of an attempt.
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_throttled_outcomes(told: Outcome, throttled: bool) -> None:
     assert told.is_throttled is throttled
 
 
-# Its errors and its time.
+# Errors and deadlines.
 
 
 class Refuser:
@@ -334,7 +334,7 @@ async def test_exception_of_a_limiter_is_not_wrapped_and_nothing_is_sent(
     async with client:
         for act in (plain, block, in_a_nursery, a_race):
             raised = await outcome(act, client)
-            if isinstance(raised, BaseExceptionGroup):  # the nursery is the test's own
+            if isinstance(raised, BaseExceptionGroup):  # the nursery belongs to the test
                 (raised,) = raised.exceptions
             assert type(raised) is LookupError
         with pytest.raises(LookupError):
@@ -416,7 +416,7 @@ async def test_stream_holds_its_permit_until_it_ends(nursery: trio.Nursery, auto
         stream = await client.chat.completions.create(**CHAT, stream=True)
         await trio.sleep(50)
         assert [permit.outcomes for permit in limiter.permits] == [[]]
-        with trio.CancelScope() as scope:  # also if the closing is cancelled
+        with trio.CancelScope() as scope:  # even if closing is cancelled
             scope.cancel()
             await stream.aclose()
         assert limiter.told() == [(200, None, None)]

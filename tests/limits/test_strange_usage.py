@@ -70,7 +70,7 @@ async def test_invalid_usage_of_a_plain_response_is_ignored(
 @pytest.mark.parametrize("used", [10**5, 10**8, 10**9, 10**15, 10**400])
 async def test_token_debt_delays_a_rate_limiter_by_at_most_twenty_minutes(autojump_clock: object, used: int) -> None:
     limiter = RateLimiter(tokens_per_minute=60)
-    for _ in range(5):  # several at a time add up to no more
+    for _ in range(5):  # several debts together are limited as well
         permit = await limiter.acquire(Attempt(method="POST", path="/x", tokens=0))
         permit.settle(Outcome(status=200, tokens=used))
     began = trio.current_time()

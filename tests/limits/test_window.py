@@ -130,7 +130,7 @@ def test_limit_shrinks_once_for_all_attempts_begun_before_the_refusal() -> None:
     for flight in begin(window, 10):
         end(window, flight, 429)
     assert window.limit < 1 * 10
-    assert window.limit == max(1.0, 0.7 * 1)  # the first to be refused had begun with one in flight
+    assert window.limit == max(1.0, 0.7 * 1)  # the first refused attempt had begun with one in flight
     assert window.throttled == 10
 
 
@@ -212,7 +212,7 @@ def test_rate_limit_headers_are_obeyed() -> None:
     end(window, first, 200, 1.0, **headers, x_ratelimit_reset_requests="30s")
     begun = []
     now = 1.0
-    while (ready := window.ready_at(0, now)) < 30.0:  # four were left, and two of them had begun already
+    while (ready := window.ready_at(0, now)) < 30.0:  # the server had four left, and two of them have begun since
         now = max(now, ready)
         begun.append(window.begin(0, now))
     assert len(begun) == 2
@@ -229,7 +229,7 @@ def test_token_limit_headers_are_obeyed() -> None:
     assert window.ready_at(1001, 1.0) == 30.0
 
 
-# What is safe, what is tried, and what that costs.
+# What is safe, when more is tried, and what that costs.
 
 
 def test_limit_soon_returns_to_just_below_the_refused_level() -> None:
@@ -241,13 +241,13 @@ def test_limit_soon_returns_to_just_below_the_refused_level() -> None:
 
 def test_limit_stays_below_the_refused_level_for_a_hundred_answers() -> None:
     window = Window(11, 1, 1000)
-    end(window, window.begin(0, 0.0), 400, 0.0)  # the first minute, in which it costs less, is over
+    end(window, window.begin(0, 0.0), 400, 0.0)  # the first minute, in which refusals cost less, is over
     *others, last = begin(window, 11, 100.0)
     end(window, last, 429, 100.0)
     for flight in others:
         end(window, flight, now=101.0)
     now = 101.0
-    while window.limit < 11.0:  # the first refusal costs little, since it tells little
+    while window.limit < 11.0:  # the first refusal costs little, because it says little
         now = a_round(window, now)
     *others, last = fill(window, now)
     end(window, last, 429, now + 1.0)
@@ -288,7 +288,7 @@ def test_rate_is_blamed_if_the_level_was_answered_before() -> None:
     assert window.rate == math.inf
     (probe,) = begin(window, 1, now + 1.0)
     end(window, probe, now=now + 2.0)
-    assert 3.0 < window.rate < 5.0  # up to five at a time, of a second each
+    assert 3.0 < window.rate < 5.0  # up to five attempts at a time, one second each
 
 
 def test_long_refusals_indicate_a_rate_limit() -> None:
@@ -298,7 +298,9 @@ def test_long_refusals_indicate_a_rate_limit() -> None:
     for flight in reversed(fill(window, now)):
         end(window, flight, 429, now, retry_after="30")
     end(window, *begin(window, 1, now + 30.0), now=now + 31.0)
-    assert window.rate == pytest.approx(30 / (now + 30.0), rel=0.25)  # that is what got through, and since when
+    assert window.rate == pytest.approx(
+        30 / (now + 30.0), rel=0.25
+    )  # the attempts that got through, and the time in which they did
     end(window, *begin(window, 1, now + 31.0), now=now + 31.1)
     assert window.ready_at(0, now + 31.1) == pytest.approx(now + 31.0 + 1 / window.rate, abs=0.1)
 
@@ -362,7 +364,7 @@ def test_attempts_are_spread_over_time() -> None:
     assert len(begun) == 100
     at_once = sum(began == 10.0 for began in begun)
     assert at_once <= 15
-    assert begun[-1] - 10.0 == pytest.approx(1 / 1.5, rel=0.2)  # of what an attempt takes
+    assert begun[-1] - 10.0 == pytest.approx(1 / 1.5, rel=0.2)  # times the duration of an attempt
 
 
 # Resizing.
@@ -395,7 +397,7 @@ def test_attempts_in_flight_continue_when_the_limit_is_lowered() -> None:
     assert window.ready_at(0, 1.0) <= 1.0
 
 
-# Whatever happens.
+# Random histories.
 
 
 @given(
@@ -435,7 +437,7 @@ def test_random_histories_keep_the_invariants_and_strand_nobody(initial: int, st
         assert window.rate > 0
     for flight in flights:
         end(window, flight, None, now)
-    for _ in range(10):  # a time may be followed by another one, of another cause, but not for ever
+    for _ in range(10):  # another cause may postpone the stated time, but not again and again
         now = max(now, window.ready_at(5, now))
         assert now < math.inf
     assert window.ready_at(5, now) <= now

@@ -15,7 +15,7 @@ from trio_openai._limits.rate import Flight
 from trio_openai._limits.spacing import Spacing
 
 Length = Callable[[random.Random], float]
-WORK: dict[str, tuple[int, Length]] = {  # workers, and seconds of an attempt
+WORK: dict[str, tuple[int, Length]] = {  # workers, and the duration of an attempt in seconds
     "60 of half a second": (60, lambda _: 0.48),
     "120 of a second": (120, lambda _: 0.98),
     "12 of a second": (12, lambda _: 0.98),
@@ -41,7 +41,7 @@ def throughput(hidden: NoLimit, work: str, since: float, until: float, seed: int
     return faulty.throughput(since, until) / free_throughput(work, seed)
 
 
-# Refusals at random.
+# Random refusals.
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -76,7 +76,7 @@ def test_throughput_recovers_equally_after_every_outage() -> None:
     assert throughput(hidden, "120 of a second", 521.0, 560.0) > 0.9
 
 
-# Requests that have to be spaced.
+# Requests that must be spaced.
 
 
 @pytest.mark.parametrize("told", ["", "retry-after"])

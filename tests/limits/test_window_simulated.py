@@ -9,7 +9,7 @@ import pytest
 from hidden_limits import Concurrency, FixedMinutes, HiddenLimit, TokenBucket
 from window_simulation import LENGTHS, SECONDS, Simulation
 
-# Hidden limits, in a simulation.
+# Hidden limits in a simulation.
 
 
 HIDDEN: dict[str, Callable[[], HiddenLimit]] = {
@@ -31,10 +31,13 @@ HIDDEN: dict[str, Callable[[], HiddenLimit]] = {
 }
 
 HARD = [
-    ("60 a minute, bursts of 5, with retry-after", "wild"),  # one or two at a time, or a limit of the rate?
+    (
+        "60 a minute, bursts of 5, with retry-after",
+        "wild",
+    ),  # one or two at a time, or a rate limit: this cannot be told apart
 ]
 
-TOO_MANY = [("50 at a time", "short"), ("200 at a time", "short")]  # to be simulated, attempt by attempt
+TOO_MANY = [("50 at a time", "short"), ("200 at a time", "short")]  # attempts to simulate
 
 CASES = [case for case in itertools.product(HIDDEN, LENGTHS) if case not in HARD + TOO_MANY]
 
