@@ -136,7 +136,7 @@ class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):
         if stream:
             return super()._prepare(path, checked, stream=True)
         # The result is a sound file, so the request must not ask for JSON.
-        return self._session.prepare("POST", path, checked, stream=False, raw=True)
+        return self._session.prepare("POST", path, checked, stream=False, binary=True)
 
     @by_name_only
     def stream_bytes(self, **params: Unpack[SpeechParams]) -> StreamManager[ByteStream]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trio_openai._http.multipart import Form
 
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": ACCEPTED_CODINGS}
-# Not compressed: whatever compresses a stream on its way may hold events back until a block is full.
+# Not compressed: a proxy that compresses a stream may hold events back until a block is full.
 STREAM_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 BYTES_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -36,9 +36,9 @@ class PreparedRequest:
         method: The HTTP method.
         path: The path after the client's `base_url`.
         content: The body: JSON, or a form, or None.
-        headers: All headers but the key's.
+        headers: All headers, except the one for the API key, which is added to each attempt.
         query: The parameters of the URL, beside those of the `base_url`.
-        deadlines: How long to wait for what.
+        deadlines: The deadlines of the call.
     """
 
     method: str
@@ -50,7 +50,7 @@ class PreparedRequest:
 
 
 _METHOD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
-_NOT_IN_A_PATH = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and halves of a character
+_NOT_IN_A_PATH = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and lone surrogates
 
 
 def check_target(method: str, path: str) -> None:

@@ -74,12 +74,12 @@ class Session:
         """Make the session of a new client.
 
         Raises:
-            TypeError: There are a proxy and an `http_client`.
+            TypeError: A proxy is given together with an `http_client`.
         """
         proxy, http = _proxy_of(options), options.http_client
         if http is not None:
             slots = Slots(options.max_connections or _STOCK_POOL)
-            # A copy, before a server adds to the original.
+            # A copy, since the HTTP client adds the cookies of servers to the original.
             jar = getattr(http, "cookies", None)
             return cls(
                 options=options,
@@ -107,7 +107,7 @@ class Session:
         stream: bool,
         always: Mapping[str, Any] | None = None,
         files: Collection[str] = (),
-        raw: bool = False,
+        binary: bool = False,
     ) -> PreparedRequest:
         """Prepare a request. Nothing is sent.
 
@@ -118,7 +118,7 @@ class Session:
             stream: Whether the answer is a stream of events.
             always: Parameters that `extra_body` does not override.
             files: The names of parameters that are files. If there are any, the body is a form.
-            raw: Whether the answer is bytes instead of JSON.
+            binary: Whether the answer is bytes instead of JSON.
 
         Raises:
             TypeError: A parameter cannot be sent or has the wrong type.
@@ -140,7 +140,7 @@ class Session:
         elif body:
             content = encode_json(body)
         headers = self.options.headers.copy()
-        headers.update(STREAM_HEADERS if stream else BYTES_HEADERS if raw else JSON_HEADERS)
+        headers.update(STREAM_HEADERS if stream else BYTES_HEADERS if binary else JSON_HEADERS)
         if isinstance(content, bytes):
             headers["Content-Type"] = "application/json"
         add_headers(headers, extra_headers)
