@@ -132,4 +132,4 @@ def test_what_is_kept_of_a_large_event_is_what_was_sent_also_in_messages() -> No
     events = []
     while parser.has_more:
         events += parser.next_events()
-    assert [event.data for event in events if event] == [PICTURE.encode()]
+    assert [data for data, _ in events] == [PICTURE.encode()]

@@ -37,7 +37,9 @@ def seen(event: ServerSentEvent) -> Seen:
 
 def pulled(parser: SSEParser) -> ServerSentEvent | None:
     """Return the next event, if there is one."""
-    return next(iter(parser.next_events()), None)
+    for data, name in parser.next_events():
+        return parser.event or ServerSentEvent(data, name, parser.last_id)
+    return None
 
 
 def pull(parser: SSEParser) -> Iterator[Seen]:

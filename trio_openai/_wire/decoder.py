@@ -35,7 +35,7 @@ from .failures import api_error, decode_body, decode_replaced, error_in_text, is
 from .json import is_object, loader_for, objects_in
 from .large import put_strings_back, shown, take_strings_out
 from .protocol import Ending, StreamProtocol
-from .sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
+from .sse import DEFAULT_LIMIT, Block, ServerSentEvent, SSEParser
 
 EventT = TypeVar("EventT")
 
@@ -91,7 +91,7 @@ class Decoder(Generic[EventT]):
         exactly_once: bool = False,
     ) -> None:
         self._protocol = protocol
-        self._messages: list[ServerSentEvent] = []  # parsed, not decoded yet
+        self._messages: list[Block] = []  # parsed, not decoded yet
         self._ready: list[EventT] = []  # decoded, not pulled out yet; the next one is at the end of the list
         self._ending: Ending[EventT] | None = None  # decoded; it comes after the events that are ready
         self._to_add: list[EventT] = []  # pulled out, not added up yet
@@ -187,7 +187,7 @@ class Decoder(Generic[EventT]):
                 if self._ending is not None:
                     break
                 messages = self._messages or self._parser.next_events(self._decoded_ahead)
-                if messages and not self._parser.is_plain:
+                if messages and self._parser.event is not None:
                     messages = self._look_at_all(messages)
                 if not messages:
                     break
@@ -206,12 +206,12 @@ class Decoder(Generic[EventT]):
             self._end_with(self._ending)
         return None if self._ready else self._finish() if self._body_ended and not self._parser.has_more else NEED_DATA
 
-    def _look_at_all(self, messages: list[ServerSentEvent]) -> list[ServerSentEvent]:
+    def _look_at_all(self, messages: list[Block]) -> list[Block]:
         """Look at messages that came alone, up to the first with data. Return it, or an empty list."""
-        while messages and not self._look_at(messages[0]):
+        while messages and (event := self._parser.event) is not None:
+            if self._look_at(event):
+                return [(event.data, event.event)]
             messages = self._parser.next_events(self._decoded_ahead)
-            if self._parser.is_plain:
-                break
         return messages
 
     def _look_at(self, message: ServerSentEvent) -> bool:
@@ -222,7 +222,7 @@ class Decoder(Generic[EventT]):
             self._heed(self._parser.words, is_alone=message.data is None)
         return message.data is not None
 
-    def _decode(self, messages: list[ServerSentEvent]) -> Signal | None:
+    def _decode(self, messages: list[Block]) -> Signal | None:
         """Decode messages, up to the first that ends the stream or has to wait for its turn.
 
         Events are decoded before their turn, since many at once cost less. That must not change anything yet. So a
@@ -231,12 +231,10 @@ class Decoder(Generic[EventT]):
         if self._to_add:
             self.add_up()
         ready, once, make, strings = self._ready, self._exactly_once, self._protocol.event, self._strings
-        loads = loader_for(
-            [message.data or b"" for message in messages] if len(messages) > 1 else [messages[0].data or b""]
-        )
+        loads = loader_for([data or b"" for data, _ in messages])
         self._messages, left = [], iter(messages)
-        for message in left:
-            text: Any = message.data
+        text: Any
+        for text, name in left:
             try:
                 raw: Any = loads(text)
             except ValueError:
@@ -244,13 +242,13 @@ class Decoder(Generic[EventT]):
             made: Any = None
             if type(raw) is not dict or strings:
                 if ready:
-                    self._messages = [message, *left]
+                    self._messages = [(text, name), *left]
                     break
-                made = self._decode_unusual(message.event, text)
+                made = self._decode_unusual(name, text)
                 if isinstance(made, Signal):
                     return made
             elif not once or self._is_next(raw.get("sequence_number"), text):
-                made = make(raw, message.event)
+                made = make(raw, name)
             if type(made) is Ending:
                 self._ending, self._messages = made, list(left)
                 break
@@ -383,7 +381,7 @@ class Decoder(Generic[EventT]):
             if last.event != "error" and not _is_whole(last.data):
                 last.data = None
             if self._look_at(last):
-                return self._decode([last]) or self._go_on()
+                return self._decode([(last.data, last.event)]) or self._go_on()
         if not self.events:
             if self._is_plain_answer():
                 return self._go_on()

@@ -221,6 +221,10 @@ class _Block:
         return self.event
 
 
+Block = tuple[bytes | None, str]
+"""The data and the type of an event, which is all that most readers need: a whole `ServerSentEvent` costs much more."""
+
+
 class SSEParser:
     """A pulled parser: `receive_data`, then `next_event` until it returns None and there is no more.
 
@@ -231,6 +235,8 @@ class SSEParser:
         pieces: hand out the data of an event over one megabyte in `pieces`, and `b""` in its `data`.
 
     Attributes:
+        event: the event that was handed out last, if it came alone; else None.
+        last_id: the last event id of the stream so far.
         words: of the block that was handed out last, the lines that are no field, as they came; at most 64 KiB or so.
         pieces: the data of the event that was handed out last, if it was large. Whoever takes them empties the list.
     """
@@ -239,7 +245,7 @@ class SSEParser:
         self, *, limit: int = DEFAULT_LIMIT, extras: bool = False, words: bool = False, pieces: bool = False
     ) -> None:
         self._work = WORK_AT_ONCE  # blocks or lines that may be looked at before `next_events` returns nothing
-        self.is_plain = False
+        self.event: ServerSentEvent | None = None
         self.words = b""
         self.pieces: list[bytes] = []
         self._keep_pieces = pieces
@@ -257,7 +263,7 @@ class SSEParser:
         self._fragmented = 0  # those of its parts, which have left the tail
         self._started = False  # whether the place of a byte-order mark is behind us
         self._skip_lf = False  # the last read ended with a CR: an LF at the start of the next belongs to it
-        self._last_id = ""
+        self.last_id = ""
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes, cut anywhere. Never raises: an event over the limit is reported by `next_event`, in its turn."""
@@ -284,12 +290,12 @@ class SSEParser:
             self._queue_fragment(b"".join(self._tail).removesuffix(b"\n"))
             self._tail, self._tail_size, self._fragmented = [], 0, 0
 
-    def next_events(self, most: int = 1) -> list[ServerSentEvent]:
+    def next_events(self, most: int = 1) -> list[Block]:
         """Return the next events, or an empty list if there is none yet.
 
         Nearly every event of a stream is a single line of data, at most with a name before it. Such events come
-        together, which makes each several times cheaper. Any other event comes alone, since `words` and `pieces`
-        describe it.
+        together, as pairs of data and type, which makes each several times cheaper. Any other event comes alone, and
+        then `event` has all of it, and `words` and `pieces` describe it.
 
         The calls up to one that returns nothing do a bounded amount of work together. If `has_more` is true after it,
         let other tasks run and call again.
@@ -301,10 +307,10 @@ class SSEParser:
             APIResponseValidationError: an event is over the limit. The events before it have been returned; it and
                 all after it are lost.
         """
-        events: list[ServerSentEvent] = []
+        events: list[Block] = []
         if not self._blocks and not self._waiting and self._tail_size <= self._limit:
             return events
-        at, last_id, limit = self._at, self._last_id, self._limit
+        at, limit = self._at, self._limit
         if self._large or self._extras or self._block is not None:
             most = 0
         for block in self._blocks[at : at + most]:
@@ -315,15 +321,15 @@ class SSEParser:
                 line, newline, _ = rest.partition(b"\n")
             if newline or line[:6] != b"data: " or len(block) > limit:
                 break
-            events.append(ServerSentEvent(line[6:], name, last_id))
+            events.append((line[6:], name))
         if events:
             self._at = at = at + len(events)
             if at == len(self._blocks):
                 self._blocks, self._at = [], 0  # at once: the stream may now be silent for long
-            self.is_plain = True
+            self.event = None
         elif self.has_more and (event := self._next_event()) is not None:
-            self.is_plain = False
-            events.append(event)
+            self.event = event
+            events.append((event.data, event.event))
         return events
 
     def _next_event(self) -> ServerSentEvent | None:
@@ -460,7 +466,7 @@ class SSEParser:
         block = self._block
         is_fragment = type(item) is _Fragment
         if block is None:
-            block = _Block(self._last_id, extras=self._extras)
+            block = _Block(self.last_id, extras=self._extras)
         if block.size + len(item) > self._limit:
             raise self._too_large()
         lines = item.split(b"\n", self._work)
@@ -489,7 +495,7 @@ class SSEParser:
     def _dispatched(self, block: _Block) -> ServerSentEvent | None:
         """The event of a block that has ended; None if nobody has asked for what is in it."""
         event = block.finished(keep_pieces=self._keep_pieces)
-        self._last_id = event.id
+        self.last_id = event.id
         self.pieces = list(block.pieces)
         self.words = b"" if block.words is None else bytes(block.words)
         if event.data is not None or (self._hands_out_words and self.words):
