@@ -1,4 +1,4 @@
-"""The blocking client, for programs without an event loop. It has the same names, without `async` and `await`.
+"""The blocking client, for programs without an event loop. It has the names of `TrioOpenAI`, without `async`.
 
     with SyncOpenAI() as client:
         with client.chat.completions.stream(model="gpt-4o-mini", messages=[...]) as stream:
@@ -7,8 +7,8 @@
 
 Every call runs in a `TrioOpenAI` in a trio loop. If the calling thread is a worker of `trio.to_thread.run_sync`, that
 is the loop that started the worker. Otherwise it is a loop in a thread of the client. `_sync/portal.py` passes calls to
-the loop, `_sync/stream.py` has the streams, `_sync/endpoints.py` the endpoints. `_sync/calls.py` makes each of their
-methods from the async method of the same name.
+the loop, `_sync/stream.py` and `_sync/kinds.py` have the streams, `_sync/endpoints.py` has the endpoints, and
+`_sync/calls.py` makes each of their methods from the async method of the same name.
 """
 
 from __future__ import annotations
@@ -136,12 +136,12 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         self._start(options, TrioOpenAI)
 
     def _start(self, options: ClientOptions, client_class: type[TrioOpenAI]) -> None:
-        """Make the client of the first event loop, which checks the options. It opens no connection yet."""
+        """Create the client of the first event loop, which checks the options. It opens no connection yet."""
         first = client_of(client_class, options)
         self._set_up(first, SyncSession(Portals(_maker(first, options, client_class))))
 
     def _set_up(self, like: TrioOpenAI, session: SyncSession) -> None:
-        """Take over the options of an async client, and make the endpoints."""
+        """Copy the options of an async client, and create the endpoints."""
         self._like = like
         self._session = session
         self.base_url = like.base_url
@@ -209,7 +209,9 @@ class SyncOpenAI(SyncEndpoints[Objects]):
 class SyncAzureOpenAI(SyncOpenAI):
     """The blocking client of a resource on Azure. Its options are those of `trio_openai.AzureOpenAI`.
 
-    Raises: as `AzureOpenAI`.
+    Raises:
+        OpenAIError: A key, an endpoint or an API version is missing. See `AzureOpenAI`.
+        TypeError, ValueError: An option is invalid.
     """
 
     @takes_options(AzureOptions)
@@ -218,14 +220,16 @@ class SyncAzureOpenAI(SyncOpenAI):
 
 
 def _maker(first: TrioOpenAI, options: ClientOptions, client_class: type[TrioOpenAI]) -> Callable[[], TrioOpenAI]:
-    """Return a function that makes the client of each event loop. The first client exists already."""
+    """Return a function that creates the client of each event loop. The first call returns the existing client."""
     spare = [first]
 
     def make() -> TrioOpenAI:
         if spare:
             return spare.pop()
         if options.http_client is not None:
-            raise RuntimeError("an http_client belongs to one event loop, and this one has been used from another")
+            raise RuntimeError(
+                "http_client belongs to one event loop and is already used in another: create a client for each loop"
+            )
         return client_of(client_class, options)
 
     return make

@@ -1,4 +1,8 @@
-"""Other ways for a thread to iterate its stream: text and deltas, messages, bytes."""
+"""Iterate a stream in a thread in other ways: its text and deltas, its messages, or its bytes.
+
+These are the blocking counterparts of `DerivedIterator` (`_stream/stream.py`) and of `_stream/raw.py`, which explains
+how messages and bytes are kept.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,15 @@ from trio_openai.errors import APIError
 
 PartT = TypeVar("PartT")
 Claimed = Callable[[], contextlib.AbstractContextManager[None]]
-"""Gives a block in which one thread reads."""
+"""A function that returns a context manager. In its block, only this thread can read the stream."""
 
 
 class SyncDerivedIterator(IteratedBlocking, Generic[PartT]):
-    """Something that is derived from a stream's events: its text, its deltas.
+    """An iterator of values that are derived from a stream's events, such as its text or its deltas.
 
     Args:
-        source: the stream's source.
-        step: reads one event and returns what is derived from it. Empty values are skipped.
+        source: The source of the stream.
+        step: Reads one event and returns the value derived from it. Empty values are skipped.
     """
 
     def __init__(self, source: EventSource[Any, Any], step: Callable[[], PartT | None]) -> None:
@@ -40,13 +44,20 @@ class SyncDerivedIterator(IteratedBlocking, Generic[PartT]):
                 if part := self._step():
                     return part
         except StopIteration:
+            # A `response.failed` event completes the stream. Its text alone would look like a complete answer.
             if (failure := self._source.failure()) is not None:
                 raise failure from None
             raise
 
 
 class SyncMessageIterator(IteratedBlocking):
-    """The messages of a stream."""
+    """An iterator of the server-sent messages of a stream.
+
+    Args:
+        stream: Iterates the events.
+        source: The source of the stream.
+        claimed: Claims the stream for this thread.
+    """
 
     def __init__(self, stream: Iterator[Any], source: EventSource[Any, Any], claimed: Claimed) -> None:
         self._stream = stream
@@ -59,7 +70,9 @@ class SyncMessageIterator(IteratedBlocking):
     def __next__(self) -> ServerSentEvent:
         """Return the next message.
 
-        Raises: as iterating the stream.
+        Raises:
+            RuntimeError: The stream has already been read in another way.
+            Exception: See `SyncStream.__next__`.
         """
         with self._claimed():
             end: Exception | None = None
@@ -74,17 +87,18 @@ class SyncMessageIterator(IteratedBlocking):
             messages = self._source.keep(MessageDecoder).messages
             if end is not None and not messages:
                 raise end
+            # The message that ends the stream, such as `[DONE]`, comes before the end itself.
             return messages.popleft()
 
 
 class SyncBodyIterator(IteratedBlocking):
-    """The bytes of a stream's body, as they arrive, up to the end of the stream.
+    """An iterator of the bytes of a stream's body, up to the end of the stream.
 
     Args:
-        source: the stream's source.
-        claimed: gives a block in which one thread reads.
-        next_step: asks the lifecycle for the next event or decision.
-        carry_out: carries a decision out.
+        source: The source of the stream.
+        claimed: Claims the stream for this thread.
+        next_step: Asks the lifecycle for the next event or decision.
+        carry_out: Carries a decision out.
     """
 
     def __init__(
@@ -105,14 +119,18 @@ class SyncBodyIterator(IteratedBlocking):
     def __next__(self) -> bytes:
         """Return the next bytes of the body.
 
-        Raises: as iterating the stream, after the bytes that show the reason.
+        An error is raised only after the bytes that caused it were returned.
+
+        Raises:
+            RuntimeError: The stream has already been read in another way.
+            Exception: See `SyncStream.__next__`.
         """
         keep_bytes(self._source)
         with self._claimed():
             while True:
                 step = self._next_step()
                 if not isinstance(step, Decision):
-                    continue
+                    continue  # an event; the decoder keeps its bytes until it needs more
                 if data := take_bytes(self._source, step):
                     return data
                 self._carry_out(step)
