@@ -210,8 +210,8 @@ class SyncAzureOpenAI(SyncOpenAI):
     """The blocking client of a resource on Azure. Its options are those of `trio_openai.AzureOpenAI`.
 
     Raises:
-        OpenAIError: A key, an endpoint or an API version is missing. See `AzureOpenAI`.
-        TypeError, ValueError: An option is invalid.
+        OpenAIError: There is no key.
+        TypeError, ValueError: An option is invalid, or the endpoint or the API version is missing.
     """
 
     @takes_options(AzureOptions)

@@ -1,4 +1,4 @@
-"""The threads and loops behind the blocking client: how they begin and end, and what an interrupt may not break."""
+"""Test the threads and loops behind the blocking client: their start, their end, and interrupts at any moment."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ OURS = [
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     no_environment(monkeypatch)
     faulthandler.dump_traceback_later(120, exit=True)
     coverage = sys.gettrace()
     yield
-    sys.settrace(coverage)  # an interrupt may have hit what was to put it back
+    sys.settrace(coverage)  # an interrupt may have kept `InterruptAtLine` from restoring it
     faulthandler.cancel_dump_traceback_later()
     assert loop_threads() == []
 
 
-# ------------------------------------------------------------------------------------------------ when nobody closes it
+# Clients that nobody closes.
 
 
 FORGOTTEN = {
@@ -97,7 +97,7 @@ def run_program(server: ThreadedServer, code: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("name", FORGOTTEN)
-def test_a_program_that_forgot_to_close_its_client_ends_in_silence(name: str) -> None:
+def test_unclosed_client_prints_nothing_at_exit(name: str) -> None:
     reply = HELLO if name == "an idle connection" else STALLED
     with served(reply) as server:
         done = run_program(server, FORGOTTEN[name])
@@ -106,7 +106,7 @@ def test_a_program_that_forgot_to_close_its_client_ends_in_silence(name: str) ->
 
 
 @pytest.mark.parametrize("name", ABANDONED)
-def test_an_abandoned_stream_is_closed_with_a_resource_warning(name: str) -> None:
+def test_abandoned_stream_is_closed_with_a_resource_warning(name: str) -> None:
     with served(STALLED) as server:
         done = run_program(server, ABANDONED[name])
         assert (done.returncode, done.stdout) == (0, "")
@@ -114,7 +114,7 @@ def test_an_abandoned_stream_is_closed_with_a_resource_warning(name: str) -> Non
         server.wait_closed()
 
 
-def test_the_end_of_a_program_closes_what_nobody_closed() -> None:
+def test_unclosed_http_client_is_closed_at_exit() -> None:
     code = """
 import httpx
 class Client(httpx.AsyncClient):
@@ -130,13 +130,13 @@ next(stream)
         assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 
-def test_a_program_that_fails_ends_with_its_own_error() -> None:
+def test_failing_program_prints_only_its_own_error() -> None:
     with served(STALLED) as server:
         done = run_program(server, FORGOTTEN["an open stream"] + "\nraise SystemExit('enough')")
         assert (done.returncode, done.stderr) == (1, "enough\n")
 
 
-def test_ctrl_c_ends_a_program_that_waits() -> None:
+def test_ctrl_c_ends_a_waiting_program_with_one_traceback() -> None:
     code = """
 import signal, threading, time, trio_openai._sync.portal
 def interrupt(main=threading.get_ident()):
@@ -157,7 +157,7 @@ with client.chat.completions.stream(**CHAT) as stream:
         server.wait_disconnect()
 
 
-def test_a_client_that_nobody_holds_is_closed() -> None:
+def test_garbage_collected_client_is_closed_after_its_last_stream() -> None:
     with served(STALLED) as server:
         client = server.client()
         stream = client.chat.completions.create(stream=True, **CHAT)
@@ -165,7 +165,7 @@ def test_a_client_that_nobody_holds_is_closed() -> None:
         del client
         gc.collect()
         assert gone() is None
-        next(stream)  # which keeps what it needs
+        next(stream)  # the stream keeps its loop running
         (thread,) = loop_threads()
         with pytest.warns(ResourceWarning, match="never closed"):
             del stream
@@ -174,11 +174,11 @@ def test_a_client_that_nobody_holds_is_closed() -> None:
         server.wait_closed()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-def test_a_fork_is_told_to_make_a_client_of_its_own() -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no os.fork")
+def test_used_client_refuses_to_work_in_a_forked_process() -> None:
     code = """
 import os, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forks and threads
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about forking with threads
 stream = client.chat.completions.create(stream=True, **CHAT)
 next(stream)
 unused = SyncOpenAI(api_key="k", base_url=URL)
@@ -206,10 +206,10 @@ client.close()
         assert done.stdout.splitlines() == [told, told, "open", "Hello "]
 
 
-# -------------------------------------------------------------------------------------------------------- how it begins
+# Starting the loop.
 
 
-def test_a_loop_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_start_the_loop_is_raised_and_the_next_call_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with served(HELLO) as server, server.client() as client:
 
         def refuse(*args: object) -> None:
@@ -222,7 +222,7 @@ def test_a_loop_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch: 
         client.chat.completions.create(stream=True, **CHAT).until_done()
 
 
-def test_a_thread_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_start_the_thread_is_raised_and_the_next_call_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with served(HELLO) as server, server.client() as client:
 
         def refuse(thread: threading.Thread) -> None:
@@ -235,7 +235,7 @@ def test_a_thread_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch
         client.chat.completions.create(stream=True, **CHAT).until_done()
 
 
-def test_ctrl_c_while_the_thread_is_started_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_the_thread_starts_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[threading.Thread] = []
     start = threading.Thread.start
 
@@ -253,7 +253,7 @@ def test_ctrl_c_while_the_thread_is_started_leaves_none(monkeypatch: pytest.Monk
         client.chat.completions.create(stream=True, **CHAT).until_done()
 
 
-def test_a_call_runs_in_the_context_of_its_thread() -> None:
+def test_call_sees_the_context_variables_of_its_thread() -> None:
     whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody's")
 
     async def key() -> str:
@@ -269,7 +269,7 @@ def test_a_call_runs_in_the_context_of_its_thread() -> None:
         assert sent == ["Bearer sk-mine", "Bearer sk-yours"]
 
 
-def test_what_closing_raises_comes_out_of_close() -> None:
+def test_close_raises_the_error_of_closing_a_client_once() -> None:
     class Stubborn:
         async def aclose(self) -> None:
             await trio.lowlevel.checkpoint()
@@ -288,24 +288,31 @@ def test_what_closing_raises_comes_out_of_close() -> None:
         await trio.to_thread.run_sync(other.run, nothing)
 
     other = Portals(Stubborn)
-    trio.run(main)  # which must not end with it
+    trio.run(main)  # the error must not crash the loop of the program
     with pytest.raises(OSError, match="no"):
         other.close()
 
 
-# ----------------------------------------------------------------------------------------------------------- interrupts
+# Interrupts.
 
 
 class InterruptAtLine:
-    """Ctrl-C, for this thread, when it comes to the k-th line of the blocking client's code.
+    """Press Ctrl-C when this thread reaches the k-th line of the blocking client's code.
 
-    As of a real one, the interpreter takes notice at the end of the next call, and raises `KeyboardInterrupt` there. A
-    tracer must not raise it itself: it would do so where the interpreter never does, and leave it in disorder.
+    As with a real Ctrl-C, the interpreter raises `KeyboardInterrupt` at the end of the next function call. The tracer
+    must not raise it itself, because it would do so at places where the interpreter never does.
+
+    Args:
+        line: The number of lines to let pass first.
+        within: If given, only the lines of this function count.
+
+    Attributes:
+        left: The number of lines left; -1 or less once the interrupt has been sent.
     """
 
     def __init__(self, line: int, *, within: str = "") -> None:
         self.left = line
-        self._within = within  # the only function whose lines count
+        self._within = within
         self._interrupt = collections.defaultdict(_thread.interrupt_main)
         self._coverage = sys.gettrace()
 
@@ -323,7 +330,7 @@ class InterruptAtLine:
             self.left -= 1
             if self.left == -1:
                 sys.settrace(None)
-                return self._interrupt[0]  # no call, at whose end the interpreter would take notice: that would be here
+                return self._interrupt[0]  # not a function call: the interrupt would be raised here, at its end
         return self._trace
 
 
@@ -345,7 +352,7 @@ def creates(client: SyncOpenAI) -> None:
 
 
 def interrupted(interrupt: InterruptAtLine, use: Callable[[SyncOpenAI], None], client: SyncOpenAI) -> list[str]:
-    """Return the names of the functions that the interrupt came out of, if it was raised."""
+    """Return the names of the functions that the interrupt passed through; none if there was no interrupt."""
     try:
         with interrupt:
             use(client)
@@ -354,18 +361,18 @@ def interrupted(interrupt: InterruptAtLine, use: Callable[[SyncOpenAI], None], c
     return []
 
 
-# An interrupt before the program has the stream in its hands leaves it to the collector, which says so.
+# After an interrupt before the program gets the stream, only the garbage collector can close it, with a warning.
 @pytest.mark.filterwarnings("ignore:a stream was never closed:ResourceWarning")
 @pytest.mark.parametrize("use", [streams, breaks, creates])
-def test_an_interrupt_at_any_line_breaks_nothing(use: Callable[[SyncOpenAI], None]) -> None:
-    """Check that it is raised without a group, and that the client still works, closes, and leaves nothing behind."""
+def test_interrupt_at_any_line_leaves_a_usable_client_and_no_connection(use: Callable[[SyncOpenAI], None]) -> None:
+    """Interrupt at each line in turn. Afterwards the client works, and closing it leaves no thread or connection."""
     at_once = attrs.evolve(HELLO, body=(HELLO.body[0], b"".join(map(bytes, HELLO.body[1:]))))  # type: ignore[arg-type]
     with served(at_once) as server:
         for line in range(10_000):
             with server.client() as client:
                 interrupt = InterruptAtLine(line)
                 came = interrupted(interrupt, use, client)
-                # Python cannot promise it of a stream that has no block yet, or when `__exit__` is interrupted.
+                # Python itself cannot guarantee this outside a block, or if `__exit__` is interrupted.
                 if use is not creates and "__exit__" not in came:
                     assert client.statistics().open_streams == 0
                 client.chat.completions.create(stream=True, **CHAT).until_done()
@@ -376,7 +383,7 @@ def test_an_interrupt_at_any_line_breaks_nothing(use: Callable[[SyncOpenAI], Non
         assert line > 100
 
 
-def test_an_interrupt_while_closing_can_be_made_up_for() -> None:
+def test_close_can_be_repeated_after_an_interrupt() -> None:
     with served(STALLED) as server:
         for line in range(10_000):
             client = server.client()
@@ -393,8 +400,8 @@ def test_an_interrupt_while_closing_can_be_made_up_for() -> None:
         assert line > 10
 
 
-def test_a_second_interrupt_does_not_stop_the_undoing() -> None:
-    """Check that the first interrupt waits until the connection is closed, and that the next one does not wait."""
+def test_second_interrupt_ends_the_waiting_but_the_stream_is_still_closed() -> None:
+    """Interrupt the wait for the connection to close. The connection is closed anyway."""
 
     with served(STALLED) as server:
         for line in range(10):
@@ -403,7 +410,7 @@ def test_a_second_interrupt_does_not_stop_the_undoing() -> None:
                 interrupt = InterruptAtLine(line, within="_take_back")
                 with pytest.raises(KeyboardInterrupt), signal_when_waiting(), interrupt:
                     stream.until_done()
-                if line:  # at the first line nothing has been submitted yet: then the block, or `close`, does it
+                if line:  # at the first line nothing has been submitted yet: then `close` closes the connection
                     server.wait_disconnect(line)
             server.wait_disconnect(line + 1)
             if interrupt.left >= 0:

@@ -23,7 +23,7 @@ WHOLE = b"".join(step for step in HELLO.body if isinstance(step, bytes))
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     no_environment(monkeypatch)
     yield
     assert loop_threads() == []

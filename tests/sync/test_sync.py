@@ -261,7 +261,7 @@ def test_slow_reader_slows_down_the_server() -> None:
     big = Reply.sse(*[{"choices": [], "padding": "x" * 50_000}] * 1000)
     with served(big) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
         next(stream)
-        server.call(trio.testing.wait_all_tasks_blocked)  # the server's: it cannot write any more
+        server.call(trio.testing.wait_all_tasks_blocked)  # the server cannot write any more
         assert server.server._ledger.replying == 1
         assert sum(1 for _ in stream) == 999
 

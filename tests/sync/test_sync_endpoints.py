@@ -22,7 +22,7 @@ SPEECH: dict[str, Any] = {"model": "m", "input": "Hello.", "voice": "alloy"}
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     no_environment(monkeypatch)
     yield
     assert loop_threads() == []

@@ -1,4 +1,4 @@
-"""The blocking client among threads and event loops."""
+"""Test the blocking client with many threads, workers of trio, and other event loops."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NEVER = attrs.evolve(HELLO, delay=float("inf"))
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """See test_sync.py."""
+def no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check that no thread outlives its test. If a test hangs, print the stacks and exit."""
     no_environment(monkeypatch)
     faulthandler.dump_traceback_later(60, exit=True)
     yield
@@ -33,23 +33,23 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert loop_threads() == []
 
 
-# -------------------------------------------------------------------------------------------------------------- threads
+# Threads.
 
 
-def test_one_thread_at_a_time_reads_a_stream_and_any_may_close_it() -> None:
+def test_second_reading_thread_is_refused_but_any_thread_may_look_and_close() -> None:
     with served(SILENT) as server, server.client() as client, client.chat.completions.stream(**CHAT) as stream:
         thread, came = in_thread(lambda: next(stream))
         wait_until_waiting(thread.ident or 0)
         with pytest.raises(trio.BusyResourceError, match="another thread"):
             next(stream)
-        assert stream.snapshot.choices == []  # which can be looked at meanwhile
+        assert stream.snapshot.choices == []  # other threads can look while one reads
         stream.close()
         thread.join()
         assert isinstance(came[0], trio.ClosedResourceError)
         server.wait_disconnect()
 
 
-def test_closing_the_client_ends_what_waits_in_other_threads() -> None:
+def test_closing_the_client_ends_waiting_calls_of_other_threads() -> None:
     with served(NEVER) as server:
         client = server.client()
         threads = [in_thread(lambda: client.chat.completions.create(**CHAT)) for _ in range(3)]
@@ -60,7 +60,7 @@ def test_closing_the_client_ends_what_waits_in_other_threads() -> None:
             assert isinstance(came[0], trio.ClosedResourceError)
 
 
-def test_many_threads_share_a_client() -> None:
+def test_many_threads_share_one_loop() -> None:
     def echo(request: RecordedRequest) -> Reply:
         return Reply.chat(request.json()["messages"][0]["content"])
 
@@ -78,17 +78,17 @@ def test_many_threads_share_a_client() -> None:
         assert len(loop_threads()) == 1
 
 
-# ------------------------------------------------------------------------------------------------------ workers of trio
+# Workers of trio.
 
 
 async def serve(nursery: trio.Nursery, reply: Reply) -> tuple[ScriptedServer, SyncOpenAI]:
-    """Start a server in this loop, and return it with a client."""
+    """Start a server in this loop, and return it with a blocking client."""
     server = ScriptedServer(reply)
     await server.start(nursery)
     return server, SyncOpenAI(base_url=server.base_url, api_key="k")
 
 
-async def test_a_worker_calls_into_the_running_loop(nursery: trio.Nursery) -> None:
+async def test_worker_calls_run_in_the_loop_that_started_it(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, HELLO)
 
     def work() -> str:
@@ -103,8 +103,8 @@ async def test_a_worker_calls_into_the_running_loop(nursery: trio.Nursery) -> No
     await server.wait_closed()
 
 
-async def test_a_key_function_needs_no_thread_of_the_program(nursery: trio.Nursery) -> None:
-    """Use no worker thread of trio, because all of them may be waiting for this one."""
+async def test_blocking_key_function_needs_no_thread_of_trios_limiter(nursery: trio.Nursery) -> None:
+    """Allow one worker thread, which waits for the key. A second one would never start."""
     server, client = await serve(nursery, HELLO)
     limiter = trio.to_thread.current_default_thread_limiter()
     limiter.total_tokens = 1
@@ -114,7 +114,7 @@ async def test_a_key_function_needs_no_thread_of_the_program(nursery: trio.Nurse
     assert server.requests[0].header("authorization") == "Bearer sk-plain"
 
 
-async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nursery) -> None:
+async def test_closing_the_client_in_a_task_does_not_block_the_loop(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, STALLED)
     streams: list[SyncChatCompletionStream] = []
     with client:
@@ -123,8 +123,8 @@ async def test_a_client_is_closed_from_the_loop_without_waiting(nursery: trio.Nu
     await server.wait_closed()
 
 
-async def waits(client: SyncOpenAI) -> None:
-    """Return when something waits in this loop for an answer to the client."""
+async def wait_until_calling(client: SyncOpenAI) -> None:
+    """Wait until a call of the client is waiting in this loop."""
     while not any(portal._scopes for portal in client._session.portals._portals):
         await trio.lowlevel.checkpoint()
 
@@ -147,7 +147,7 @@ async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> No
         async with trio.open_nursery() as working:
             working.start_soon(trio.to_thread.run_sync, work)
             await opened.wait()
-            await waits(client)
+            await wait_until_calling(client)
             scope.cancel()
     assert scope.cancelled_caught
     assert len(came) == 1
@@ -155,7 +155,7 @@ async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> No
     await trio.to_thread.run_sync(client.close)
 
 
-async def test_closing_ends_a_worker_that_waits_for_another_attempt(nursery: trio.Nursery) -> None:
+async def test_closing_the_client_ends_a_worker_waiting_for_a_retry(nursery: trio.Nursery) -> None:
     server, client = await serve(nursery, Reply.error(503, "busy", headers={"retry-after": "100"}))
     came: list[BaseException] = []
 
@@ -172,7 +172,7 @@ async def test_closing_ends_a_worker_that_waits_for_another_attempt(nursery: tri
     assert len(came) == 1
 
 
-async def test_a_cancelled_worker_is_told_so_though_events_are_there(nursery: trio.Nursery) -> None:
+async def test_cancelled_worker_gets_no_further_event_even_if_one_has_arrived(nursery: trio.Nursery) -> None:
     _, client = await serve(nursery, HELLO)
     taken: list[object] = []
 
@@ -180,7 +180,7 @@ async def test_a_cancelled_worker_is_told_so_though_events_are_there(nursery: tr
         with client.chat.completions.stream(**CHAT) as stream:
             taken.append(next(stream))
             trio.from_thread.run_sync(scope.cancel)
-            trio.from_thread.run_sync(int)  # by now trio has noticed
+            trio.from_thread.run_sync(int)  # after this call trio has noticed the cancellation
             taken.append(next(stream))
 
     with trio.CancelScope() as scope:
@@ -190,7 +190,7 @@ async def test_a_cancelled_worker_is_told_so_though_events_are_there(nursery: tr
     await trio.to_thread.run_sync(client.close)
 
 
-async def test_a_stream_is_handed_from_worker_to_worker_and_to_other_threads(nursery: trio.Nursery) -> None:
+async def test_stream_can_move_between_workers_and_other_threads(nursery: trio.Nursery) -> None:
     _, client = await serve(nursery, HELLO)
     stream = await trio.to_thread.run_sync(lambda: client.chat.completions.create(stream=True, **CHAT))
     first = await trio.to_thread.run_sync(next, stream)
@@ -201,7 +201,7 @@ async def test_a_stream_is_handed_from_worker_to_worker_and_to_other_threads(nur
     await trio.to_thread.run_sync(client.close)
 
 
-def test_an_abandoned_worker_ends_with_the_loop() -> None:
+def test_abandoned_worker_ends_when_its_loop_ends() -> None:
     came: list[BaseException] = []
     done = threading.Event()
 
@@ -233,7 +233,7 @@ def test_an_abandoned_worker_ends_with_the_loop() -> None:
         server.wait_closed()
 
 
-def test_the_end_of_a_loop_closes_what_its_workers_opened() -> None:
+def test_end_of_a_loop_closes_the_streams_of_its_workers() -> None:
     with served(STALLED) as server, server.client() as client:
         streams: list[SyncChatCompletionStream] = []
 
@@ -249,17 +249,17 @@ def test_the_end_of_a_loop_closes_what_its_workers_opened() -> None:
         with pytest.raises(trio.ClosedResourceError):
             next(streams[0])
         streams[0].close()
-        trio.run(main)  # another loop
-        with client.chat.completions.stream(**CHAT) as stream:  # and none
+        trio.run(main)  # a second loop gets its own portal
+        with client.chat.completions.stream(**CHAT) as stream:  # so does a thread without a loop
             next(stream)
         server.wait_disconnect(3)
 
 
-# ------------------------------------------------------------------------------------------------- no blocking of loops
+# Calls inside event loops.
 
 
 def blocked_by(client: SyncOpenAI) -> list[str]:
-    """Return what each way to block says."""
+    """Return the error messages of blocking calls in this thread."""
     said = []
     for block in (
         lambda: client.chat.completions.create(**CHAT),
@@ -272,12 +272,12 @@ def blocked_by(client: SyncOpenAI) -> list[str]:
     return said
 
 
-async def test_a_trio_task_is_told_to_use_the_other_client() -> None:
+async def test_blocking_call_in_a_trio_task_points_to_the_async_client() -> None:
     with SyncOpenAI(api_key="k") as client:
         assert all("TrioOpenAI" in text for text in blocked_by(client))
 
 
-def test_an_asyncio_task_is_told_to_use_a_thread() -> None:
+def test_blocking_call_in_an_asyncio_task_points_to_a_thread() -> None:
     with served(HELLO) as server:
 
         async def main() -> str | None:
@@ -290,5 +290,5 @@ def test_an_asyncio_task_is_told_to_use_a_thread() -> None:
                 return stream.get_final_completion().choices[0].message.content
 
         assert asyncio.run(main()) == "Hello there, friend!"
-        for thread in loop_threads():  # closing did not wait, there
+        for thread in loop_threads():  # in an event loop, `close` does not wait for the thread
             thread.join()
