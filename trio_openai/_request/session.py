@@ -139,6 +139,7 @@ class Session:
             content = form_of_params(body, files)
         elif body:
             content = encode_json(body)
+        # The headers come last: if one of the steps above raises, a traceback must not show them among the locals.
         headers = self.options.headers.copy()
         headers.update(STREAM_HEADERS if stream else BYTES_HEADERS if binary else JSON_HEADERS)
         if isinstance(content, bytes):
