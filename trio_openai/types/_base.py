@@ -1,4 +1,4 @@
-"""What every object of the wire has in common.
+"""The base of every object of the wire.
 
 A server may leave out any field, add some of its own, and send another type than its documentation says. So an object
 here is a thin, typed view of the decoded JSON object it was made from:
@@ -60,7 +60,7 @@ _NO_READERS = cast("Mapping[str, Callable[[Raw], Any]]", {})
 
 @dataclass_transform(field_specifiers=(attrs.field,))
 def wire(cls: type[_T]) -> type[_T]:
-    """The decorator of every class here: slots, and an `__init__` that does nothing but assign.
+    """Decorate a wire class: give it slots, and an `__init__` that only assigns.
 
     What attrs would write beside that for each of two hundred classes, `WireObject` has once: it halves the import.
     """
@@ -131,7 +131,7 @@ class WireObject:
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def __repr__(self) -> str:
-        """The fields that are set, shortened."""
+        """Return the fields that are set, shortened."""
         shown = (
             f"{name}={_show(value)}" for name, value in self._fields().items() if value is not None and value != []
         )
@@ -201,7 +201,7 @@ class Unknown(WireObject):
     type: str | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """A field of `raw`, if the server sent it."""
+        """Return a field of `raw`, if the server sent it."""
         if name in attrs.fields_dict(type(self)) and name != "raw":
             return self._read_field(name)
         fields: Raw = {} if name in ("raw", "__deepcopy__") else self.raw

@@ -79,7 +79,7 @@ def _initialized(made: Any) -> Any:
 
 
 class _Readers(dict[str, Callable[[Raw], Any]]):
-    """How to find each field of a class in the JSON object; made when first asked for, since there are 200 classes."""
+    """Return how to find each field of a class in the JSON. It is made on first use, since there are 200 classes."""
 
     def __init__(self, cls: type[WireObject]) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class _Readers(dict[str, Callable[[Raw], Any]]):
 
 
 def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], Any]:
-    """The function that finds one field in a JSON object."""
+    """Return the function that finds one field in a JSON object."""
     name: str = field.name
     kind, part = _read(annotation)
     factory = getattr(field.default, "factory", None)
@@ -114,7 +114,7 @@ def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], 
 
 
 def _read(annotation: object) -> tuple[Literal["object", "objects", "list", "value"], Any]:
-    """What an annotation asks for: the kind of field, and the class or union of classes of its objects."""
+    """Return the kind of field that an annotation means, and the class or union of classes of its objects."""
     if typing.get_origin(annotation) in _UNIONS:
         members = tuple(a for a in typing.get_args(annotation) if a is not types.NoneType)
         annotation = typing.Union[members]  # noqa: UP007 - the members are only known now

@@ -14,7 +14,7 @@ from .response_items import ResponseLogprob
 
 @wire
 class TranscriptionTokenDetails(WireObject):
-    """How the input's tokens are made up."""
+    """The input's tokens by kind."""
 
     audio_tokens: int | None = None
     text_tokens: int | None = None
@@ -76,7 +76,7 @@ class TranscriptionSegment(WireObject):
 
 @wire
 class TranscriptionDiarizedSegment(WireObject):
-    """What one speaker said, and its place in seconds. In a stream it is an event."""
+    """The words of one speaker, and their place in seconds. In a stream this is an event."""
 
     type: Literal["transcript.text.segment"] = "transcript.text.segment"
     id: str | None = None
@@ -163,7 +163,7 @@ class SpeechUsage(WireObject):
 
 @wire
 class Speech(WireObject):
-    """What the events of a stream of speech add up to.
+    """The snapshot of a stream of speech.
 
     Attributes:
         audio: the sound, in the format that was asked for.

@@ -15,7 +15,7 @@ from ._base import Raw, WireObject, wire
 
 @wire
 class PromptTokensDetails(WireObject):
-    """How the prompt's tokens are made up."""
+    """The prompt's tokens by kind."""
 
     audio_tokens: int | None = None
     cache_write_tokens: int | None = None
@@ -26,7 +26,7 @@ class PromptTokensDetails(WireObject):
 
 @wire
 class CompletionTokensDetails(WireObject):
-    """How the completion's tokens are made up."""
+    """The completion's tokens by kind."""
 
     accepted_prediction_tokens: int | None = None
     audio_tokens: int | None = None
@@ -144,7 +144,7 @@ class Annotation(WireObject):
 
 @wire
 class ChoiceDelta(WireObject):
-    """What one chunk adds to one choice.
+    """The addition of one chunk to one choice.
 
     `content` is text; Mistral's reasoning models send a list of parts instead, which is then what stands here.
     """

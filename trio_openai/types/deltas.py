@@ -1,4 +1,4 @@
-"""What a stream says, part by part: the same for Chat Completions and for Responses.
+"""The deltas of a stream, part by part: the same for Chat Completions and for Responses.
 
 A part is a stretch of text, of reasoning or of a refusal, or a tool call. Each arrives in deltas, and ends with one
 event that holds all of it. These are made by this library; what the server sent is in the events of the stream itself.
@@ -18,7 +18,7 @@ CallKind = Literal["function", "custom", "mcp", "function_call"]
 
 @attrs.define(match_args=False)
 class PartDelta:
-    """What all deltas have in common.
+    """The base of all deltas.
 
     Attributes:
         delta: what is new; never empty. Half a character is held back until the other half arrives.

@@ -12,7 +12,7 @@ from .response_items import ImageSvgUsage
 
 @wire
 class ImagesTokensDetails(WireObject):
-    """How tokens are made up."""
+    """Tokens by kind."""
 
     image_tokens: int | None = None
     text_tokens: int | None = None
@@ -55,7 +55,7 @@ class ImagesResponse(WireObject):
 
 @wire
 class ImageEvent(WireObject):
-    """What the events of a stream have in common."""
+    """The fields that the events of a stream share."""
 
     b64_json: str | None = None
     background: str | None = None

@@ -31,7 +31,7 @@ FileInput: TypeAlias = FileContent | tuple[str | None, FileContent] | tuple[str 
 
 
 class CallParams(TypedDict, total=False):
-    """What every call takes.
+    """The parameters that every call takes.
 
     Attributes:
         extra_headers: added to the request's.
@@ -50,7 +50,7 @@ class CallParams(TypedDict, total=False):
 
 
 class ChatCompletionParsedParams(CallParams, total=False):
-    """Those of `chat.completions`, but `response_format`."""
+    """The parameters of `chat.completions`, without `response_format`."""
 
     model: Required[str]
     messages: Required[Iterable[JSONObject]]
@@ -90,13 +90,13 @@ class ChatCompletionParsedParams(CallParams, total=False):
 
 
 class ChatCompletionParams(ChatCompletionParsedParams, total=False):
-    """Those of `chat.completions`. `response_format` may also be a class; see `docs/structured.md`."""
+    """The parameters of `chat.completions`. `response_format` may also be a class; see `docs/structured.md`."""
 
     response_format: JSONObject
 
 
 class CompletionParams(CallParams, total=False):
-    """Those of `completions`, the endpoint without a chat."""
+    """The parameters of `completions`, the endpoint without a chat."""
 
     model: Required[str]
     prompt: Required[str | Iterable[str] | Iterable[int] | Iterable[Iterable[int]] | None]
@@ -121,7 +121,7 @@ class CompletionParams(CallParams, total=False):
 
 
 class ResponseParams(CallParams, total=False):
-    """Those of `responses`. A response that goes on from a stored prompt needs no `model`."""
+    """The parameters of `responses`. A response that uses a stored prompt needs no `model`."""
 
     access_programs: JSONObject
     background: bool | None
@@ -159,7 +159,7 @@ class ResponseParams(CallParams, total=False):
 
 
 class ResponseStreamParams(ResponseParams, total=False):
-    """Those of `responses`, streamed.
+    """The parameters of `responses`, streamed.
 
     Attributes:
         resume: take the stream up again where it broke, without a gap and without a repetition. It has to be a
@@ -170,7 +170,7 @@ class ResponseStreamParams(ResponseParams, total=False):
 
 
 class ResponseParsedParams(ResponseStreamParams, total=False):
-    """Those of `responses`, of which one is a class.
+    """The parameters of `responses`, one of which is a class.
 
     Attributes:
         text_format: the class, made by attrs, that the answer shall be an object of. Not sent: it becomes `text`.
@@ -180,7 +180,7 @@ class ResponseParsedParams(ResponseStreamParams, total=False):
 
 
 class ResponseRetrieveParams(CallParams, total=False):
-    """Those of `responses.retrieve`.
+    """The parameters of `responses.retrieve`.
 
     Attributes:
         include_obfuscation: of a stream: whether its events are padded to hide their lengths.
@@ -193,7 +193,7 @@ class ResponseRetrieveParams(CallParams, total=False):
 
 
 class PageParams(CallParams, total=False):
-    """Those of a list that comes in pages.
+    """The parameters of a list that comes in pages.
 
     Attributes:
         after: the id of the item after which to begin.
@@ -207,7 +207,7 @@ class PageParams(CallParams, total=False):
 
 
 class InputItemListParams(PageParams, total=False):
-    """Those of `responses.input_items.list`."""
+    """The parameters of `responses.input_items.list`."""
 
     include: Sequence[str]
 
@@ -216,7 +216,7 @@ class InputItemListParams(PageParams, total=False):
 
 
 class ImageGenerateParams(CallParams, total=False):
-    """Those of `images.generate`."""
+    """The parameters of `images.generate`."""
 
     prompt: Required[str]
     background: str | None
@@ -239,7 +239,7 @@ class ImageGenerateParams(CallParams, total=False):
 
 
 class ImageEditParams(CallParams, total=False):
-    """Those of `images.edit`. `image`, `markup` and `mask` are files, which are read while they are sent."""
+    """The parameters of `images.edit`. `image`, `markup` and `mask` are files, which are read while they are sent."""
 
     prompt: Required[str]
     image: Required[FileInput | Sequence[FileInput]]
@@ -264,7 +264,7 @@ class ImageEditParams(CallParams, total=False):
 
 
 class TranscriptionParams(CallParams, total=False):
-    """Those of `audio.transcriptions`, but `response_format`. `file` is read while it is sent."""
+    """The parameters of `audio.transcriptions`, without `response_format`. `file` is read while it is sent."""
 
     file: Required[FileInput]
     model: Required[str]
@@ -281,13 +281,13 @@ class TranscriptionParams(CallParams, total=False):
 
 
 class TranscriptionStreamParams(TranscriptionParams, total=False):
-    """Those of `audio.transcriptions`."""
+    """The parameters of `audio.transcriptions`."""
 
     response_format: str
 
 
 class SpeechParams(CallParams, total=False):
-    """Those of `audio.speech`."""
+    """The parameters of `audio.speech`."""
 
     input: Required[str]
     model: Required[str]
@@ -301,7 +301,7 @@ class SpeechParams(CallParams, total=False):
 
 
 class EmbeddingParams(CallParams, total=False):
-    """Those of `embeddings.create`.
+    """The parameters of `embeddings.create`.
 
     Attributes:
         encoding_format: `float` or `base64`; if it is left out, the vectors travel as the latter, which is shorter,

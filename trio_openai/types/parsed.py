@@ -32,7 +32,7 @@ _SENTENCES: dict[Reason, str] = {
 
 @attrs.frozen
 class Unparsed:
-    """What stands in place of an object of the class, and why. It counts as false.
+    """The replacement for an object that could not be made, and the reason. It counts as false.
 
     Attributes:
         reason: `unfinished` (the stream is open, was cut, or was closed), `refusal`, `length` (the limit of tokens),
@@ -58,7 +58,7 @@ class Unparsed:
 
 @attrs.frozen
 class Said:
-    """What an answer says, and how it stopped if it did not come to its own end."""
+    """The text of an answer, and the reason why it stopped if it did not reach its own end."""
 
     text: str = ""
     refusal: str | None = None
@@ -70,14 +70,14 @@ Judge: TypeAlias = Callable[[Said], T | Unparsed]
 
 
 class _Judged(Generic[T]):
-    """What such answers have in common."""
+    """The base of answers that can be parsed."""
 
     is_whole: bool = True
     _judge: Judge[Any] | None = None
     _parsed: object = None
 
     def judged_by(self, judge: Judge[T], *, is_whole: bool) -> Self:
-        """This, told of its class, and whether nothing can follow. Internal."""
+        """Return this answer with its class, and whether it is final. Internal."""
         self._judge, self.is_whole = judge, is_whole
         return self
 
@@ -90,7 +90,7 @@ class _Judged(Generic[T]):
         return cast("T | Unparsed", self._parsed)
 
     def said(self) -> Said:
-        """What is to be parsed. Internal."""
+        """Return the text to be parsed. Internal."""
         raise NotImplementedError
 
 
@@ -103,7 +103,7 @@ class ParsedChatCompletion(ChatCompletion, _Judged[T]):
     """
 
     def said(self) -> Said:
-        """What is to be parsed. Internal."""
+        """Return the text to be parsed. Internal."""
         choice = next((choice for choice in self.choices if not choice.index), None)
         if choice is None:
             return Said(stopped=None if self.is_whole else "unfinished")
@@ -121,7 +121,7 @@ class ParsedResponse(Response, _Judged[T]):
     """
 
     def said(self) -> Said:
-        """What is to be parsed. Internal."""
+        """Return the text to be parsed. Internal."""
         messages = [item for item in self.output if isinstance(item, ResponseOutputMessage)]
         parts = messages[-1].content if messages else []
         texts = [part.text for part in parts if isinstance(part, ResponseOutputText)]
@@ -149,5 +149,5 @@ def _stop(reason: object) -> Reason | None:
 
 
 def _text(value: object) -> str:
-    """What should be a string, as a server may have sent it."""
+    """Return a field that should be a string, whatever the server sent."""
     return value if isinstance(value, str) else ""

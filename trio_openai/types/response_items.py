@@ -1,4 +1,4 @@
-"""What a response is made of: the items of its output, and their parts.
+"""The items of a response's output, and their parts.
 
 Names of classes and fields are the API's (and openai-python's, where it names a class). Every class that belongs to a
 union declares its `type`; a `type` that is not in the union becomes `UnknownItem`, or `Unknown` for a part of an item.
@@ -170,7 +170,7 @@ class ResponseOutputMessage(OutputItem):
 
 @wire
 class ResponseReasoningItem(OutputItem):
-    """What the model thought: a summary, sometimes the text, or an encrypted form to send back."""
+    """The model's reasoning: a summary, sometimes the text, or an encrypted form to send back."""
 
     type: Literal["reasoning"] = "reasoning"
     summary: list[ReasoningSummary] = attrs.field(factory=list[ReasoningSummary])
@@ -209,7 +209,7 @@ class ResponseFunctionToolCall(ToolItem):
 
 @wire
 class ResponseFunctionToolCallOutputItem(ToolItem):
-    """What a function returned: text, or a list of input parts."""
+    """The result of a function: text, or a list of input parts."""
 
     type: Literal["function_call_output"] = "function_call_output"
     output: str | list[Raw] | None = None
@@ -238,7 +238,7 @@ class ResponseCustomToolCall(OutputItem):
 
 @wire
 class ResponseCustomToolCallOutputItem(ToolItem):
-    """What a custom tool returned: text, or a list of input parts."""
+    """The result of a custom tool: text, or a list of input parts."""
 
     type: Literal["custom_tool_call_output"] = "custom_tool_call_output"
     output: str | list[Raw] | None = None
@@ -379,7 +379,7 @@ class ResponseComputerToolCall(ToolItem):
 
 @wire
 class ResponseComputerToolCallOutputItem(ToolItem):
-    """What the screen showed afterwards."""
+    """The screen afterwards."""
 
     type: Literal["computer_call_output"] = "computer_call_output"
     output: ComputerScreenshot | None = None
@@ -392,7 +392,7 @@ class ResponseComputerToolCallOutputItem(ToolItem):
 
 @wire
 class ImageModerationDetails(WireObject):
-    """Why a picture was blocked, and whether before or after it was made."""
+    """The reason why a picture was blocked, and whether before or after it was made."""
 
     categories: list[str] = attrs.field(factory=list[str])
     moderation_stage: str | None = None
@@ -400,7 +400,7 @@ class ImageModerationDetails(WireObject):
 
 @wire
 class ImageGenerationCallError(WireObject):
-    """Why there is no picture."""
+    """The reason why there is no picture."""
 
     code: str | None = None
     message: str | None = None
@@ -439,7 +439,7 @@ class ImageGenerationCall(OutputItem):
 
 @wire
 class CodeInterpreterOutputLogs(WireObject):
-    """What the code printed."""
+    """The output of the code."""
 
     type: Literal["logs"] = "logs"
     logs: str | None = None
@@ -479,7 +479,7 @@ class Program(OutputItem):
 
 @wire
 class ProgramOutput(ToolItem):
-    """What such a program came to."""
+    """The result of such a program."""
 
     type: Literal["program_output"] = "program_output"
     result: str | None = None
@@ -510,7 +510,7 @@ class LocalShellCall(ToolItem):
 
 @wire
 class LocalShellCallOutput(OutputItem):
-    """What the older local shell tool returned, JSON text."""
+    """The result of the older local shell tool, as JSON text."""
 
     type: Literal["local_shell_call_output"] = "local_shell_call_output"
     output: str | None = None
@@ -575,7 +575,7 @@ ShellOutcome = ShellOutcomeTimeout | ShellOutcomeExit | Unknown
 
 @wire
 class ShellOutput(WireObject):
-    """What one command printed, and how it ended."""
+    """The output of one command, and how it ended."""
 
     outcome: ShellOutcome | None = None
     stderr: str | None = None
@@ -585,7 +585,7 @@ class ShellOutput(WireObject):
 
 @wire
 class ResponseFunctionShellToolCallOutput(ToolItem):
-    """What the shell tool returned, one entry a command."""
+    """The result of the shell tool, one entry per command."""
 
     type: Literal["shell_call_output"] = "shell_call_output"
     max_output_length: int | None = None
@@ -635,7 +635,7 @@ class ResponseApplyPatchToolCall(ToolItem):
 
 @wire
 class ResponseApplyPatchToolCallOutput(ToolItem):
-    """Whether the change was made, and what there is to say about it."""
+    """The result of the change: whether it was made, and any message about it."""
 
     type: Literal["apply_patch_call_output"] = "apply_patch_call_output"
     caller: ToolCaller | None = None

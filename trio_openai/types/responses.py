@@ -30,7 +30,7 @@ from .response_items import (
 
 @wire
 class InputTokensDetails(WireObject):
-    """How the input's tokens are made up."""
+    """The input's tokens by kind."""
 
     cache_write_tokens: int | None = None
     cached_tokens: int | None = None
@@ -39,7 +39,7 @@ class InputTokensDetails(WireObject):
 
 @wire
 class OutputTokensDetails(WireObject):
-    """How the output's tokens are made up."""
+    """The output's tokens by kind."""
 
     reasoning_tokens: int | None = None
 
@@ -57,7 +57,7 @@ class ResponseUsage(WireObject):
 
 @wire
 class ResponseError(WireObject):
-    """Why a response failed."""
+    """The reason why a response failed."""
 
     code: str | None = None
     message: str | None = None
@@ -68,7 +68,7 @@ class ResponseError(WireObject):
 
 @wire
 class IncompleteDetails(WireObject):
-    """Why a response ended early."""
+    """The reason why a response ended early."""
 
     reason: str | None = None
 
