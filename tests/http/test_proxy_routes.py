@@ -209,8 +209,8 @@ async def test_invalid_proxy_variable_affects_only_requests_that_would_use_it(
         assert f"{variable.lower()} in the environment" in str(error)
         assert_hidden(error, PASSWORD)
     async with TrioOpenAI(api_key="k", base_url="https://api.test/v1", trust_env=False) as client:
-        assert client._transport is not None
-        assert client._transport._route is None
+        assert client._session.transport is not None
+        assert client._session.transport._route is None
     monkeypatch.setenv("NO_PROXY", "api.test")
     assert from_environment()(httpx.URL("https://api.test/v1")) is None  # type: ignore[misc]
 
