@@ -34,7 +34,7 @@ class Server(Protocol):
 
 
 class PlayedServer:
-    """The replies of a script without HTTP: what a mock transport and an ASGI application answer with."""
+    """The replies of a script without HTTP, for a mock transport and an ASGI application."""
 
     def __init__(self, script: Script) -> None:
         self._choose = _chooser(script)
@@ -114,7 +114,7 @@ async def _wait(step: Step) -> None:
 
 
 class _PlayedBody:
-    """A body that is made as it is read. It becomes one of a library by a class of both."""
+    """A body that is made while it is read. A subclass makes it a stream of httpx or httpx2."""
 
     broken: type[Exception]
 
@@ -160,7 +160,7 @@ Make = Callable[..., TrioOpenAI]
 
 @attrs.frozen
 class Stage:
-    """A server, and what makes a client of it."""
+    """A server, and a function that makes a client of it."""
 
     server: Server
     client: Make
@@ -221,7 +221,7 @@ async def _own_in_httpx(nursery: trio.Nursery, script: Script) -> Stage:
 
 
 async def _own_by_proxy(nursery: trio.Nursery, script: Script) -> Stage:
-    server = await serve(nursery, script, memory=False)  # which is handed the requests, as a proxy is
+    server = await serve(nursery, script, memory=False)  # it is handed the requests, like a proxy
     return Stage(server, lambda **o: server.client(base_url=ELSEWHERE, proxy=_root(server), **o))
 
 

@@ -16,12 +16,12 @@ class HiddenLimit(Protocol):
     def left(self) -> None: ...
 
     def throughput(self, now: float, seconds: float) -> float:
-        """Requests a second that it allows, of which each takes so long."""
+        """Return the requests per second that it allows, if each takes so many seconds."""
         ...
 
 
 class Concurrency:
-    """So many at a time; perhaps another number from a time on."""
+    """A limit of concurrent requests, which may change at given times."""
 
     def __init__(self, limit: int, later: dict[float, int] | None = None, *, wait: str = "") -> None:
         self._limits = {0.0: limit, **(later or {})}
@@ -45,7 +45,7 @@ class Concurrency:
 
 
 class TokenBucket:
-    """So many a minute, and a bucket that holds some of them."""
+    """A limit of requests per minute, with a bucket for bursts."""
 
     def __init__(self, a_minute: float, burst: int, later: dict[float, float] | None = None, *, told: str) -> None:
         self._rates = {0.0: a_minute, **(later or {})}
@@ -74,7 +74,7 @@ class TokenBucket:
 
 
 class FixedMinutes:
-    """So many in each minute of the clock."""
+    """A limit of requests in each minute of the clock."""
 
     def __init__(self, a_minute: int, later: dict[float, int] | None = None, *, told: str) -> None:
         self._limits = {0.0: a_minute, **(later or {})}
@@ -101,7 +101,7 @@ class FixedMinutes:
 
 
 class NoLimit:
-    """Lets everything in, but what a rule refuses whatever the load.
+    """Admits everything except what a rule refuses, whatever the load.
 
     Args:
         refuses: tells from the time whether a request is refused.

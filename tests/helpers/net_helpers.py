@@ -52,7 +52,7 @@ def open_sockets() -> int:
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib takes three times as long, and this is called often
         try:
             count += os.readlink(f"/proc/self/fd/{entry}").startswith("socket:")  # noqa: PTH115
-        except FileNotFoundError:  # the directory itself
+        except FileNotFoundError:  # the descriptor of this listing is closed again
             pass
     return count
 
@@ -94,7 +94,7 @@ class CancelAtStep(trio.abc.Instrument):
 async def cancel_everywhere(
     scenario: Callable[[], Awaitable[object]], check: Callable[[], Awaitable[object]], *, before: bool
 ) -> int:
-    """Run a scenario again and again, cancelled at its first step, its second, and so on; after each, run a check.
+    """Run a scenario repeatedly, cancelled at its first step, its second, and so on, with a check after each run.
 
     Returns the number of steps.
     """
@@ -127,7 +127,7 @@ class TLSFront:
         self._nursery = nursery
 
     async def open_stream(self, host: str, port: int) -> MemoryStream:
-        await trio.lowlevel.checkpoint()  # first: cancelled here, there is nothing to be closed yet
+        await trio.lowlevel.checkpoint()  # first, so that a cancellation here leaves nothing to close
         near, far = MemoryStream.pair()
         self._nursery.start_soon(self._serve, far)
         return near
@@ -166,14 +166,14 @@ async def copy(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, both: 
 
 
 def no_environment(monkeypatch: Any) -> None:
-    """Remove what this machine's environment says about keys, addresses and proxies."""
+    """Remove keys, base URLs and proxies from the environment."""
     for name in list(os.environ):
         if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 
 class Steps(trio.abc.Instrument):
-    """Counts the steps of this task."""
+    """Counts the steps of the current task."""
 
     def __init__(self) -> None:
         self.taken = 0

@@ -25,16 +25,16 @@ from trio_openai.testing._memory import MemoryStream
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "ada", "p@ss:w/rd-9f8e7d6c"
-LOGIN = "ada:p%40ss%3Aw%2Frd-9f8e7d6c@"  # as it stands in a URL
-PLAIN_PASSWORD = "word.9f8e7d6c"  # for a program whose configuration takes letters and digits only
+LOGIN = "ada:p%40ss%3Aw%2Frd-9f8e7d6c@"  # percent-encoded, as in a URL
+PLAIN_PASSWORD = "word.9f8e7d6c"  # for a program whose configuration has no escapes
 
 _ATTEMPTS = 400
-_MUST_BE_THERE = "TRIO_OPENAI_NEEDS_PROXIES"  # set where the programs have been installed for the tests
+_MUST_BE_THERE = "TRIO_OPENAI_NEEDS_PROXIES"  # set by CI, which installs the programs
 
 
 @attrs.frozen
 class RunningProxy:
-    """A proxy program that listens.
+    """A proxy program that is running.
 
     Attributes:
         scheme: of its URL.
@@ -134,7 +134,7 @@ async def leave_early(client: TrioOpenAI) -> None:
         await anext(stream)
 
 
-# In this process.
+# The proxy in this process.
 
 Dial = Callable[[str, int], Awaitable[Any]]
 

@@ -18,8 +18,8 @@ from trio_openai.errors import APIError
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
-CLEAN = ""  # how the body ended: with the end that HTTP announced,
-BROKEN = "the connection was reset"  # or without it
+CLEAN = ""  # the body ended as HTTP announced
+BROKEN = "the connection was reset"  # the body did not end as HTTP announced
 
 
 FINISHED = (Decision.END, Decision.FAIL, Decision.CLOSED)

@@ -38,20 +38,20 @@ from trio_openai.testing import ScriptedServer
 
 _HANGS = 10_000.0  # seconds on a clock that jumps
 _NO_LIMIT = 2_000  # steps: more than any scenario has
-_QUIET = 0.005  # real seconds without any event, after which sockets have nothing more to say and the clock jumps
-_PATIENCE = 100  # times that sockets are given half a millisecond of quiet
+_QUIET = 0.005  # real seconds without an event, after which the clock jumps: sockets in one process answer sooner
+_PATIENCE = 100  # how often sockets get half a millisecond to catch up
 
 
 class Moment(enum.Enum):
     """The moment of the blow, relative to a step of the task whose steps are counted."""
 
-    AFTER = "after step"  # it waits for something, or has only let others run, or has ended
-    WOKEN = "at wake-up"  # what it waited for is its own already, and it has not run yet: often in another's step
+    AFTER = "after step"  # it waits, has let others run, or has ended
+    WOKEN = "at wake-up"  # it was rescheduled, and has not run yet
 
 
 @attrs.define
 class Point:
-    """One blow: at which step, whether the scenario had so many, and what was wrong afterwards."""
+    """One blow: its step, whether the scenario had so many steps, and what was wrong afterwards."""
 
     moment: Moment
     step: int
@@ -66,7 +66,7 @@ def sweep(scenario: Scenario) -> list[Point]:
     """Play a scenario once for each step, and return the points. The last point of each moment runs to the end."""
     points: list[Point] = []
     gc.collect()
-    gc.freeze()  # each point calls the collector, which then has next to nothing to look at
+    gc.freeze()  # each point calls the collector, which then has little to look at
     for moment in Moment:
         for step in range(_NO_LIMIT):
             points.append(_play(scenario, Point(moment, step)))
@@ -83,11 +83,11 @@ def faults_of(points: Sequence[Point]) -> list[str]:
 
 
 def _play(scenario: Scenario, point: Point) -> Point:
-    """Play one point in a run of its own."""
+    """Play one point in a separate trio run."""
     clock = trio.testing.MockClock(autojump_threshold=_QUIET if scenario.place.sockets else 0)
     with warnings.catch_warnings(record=True) as warned, _unraisable() as lost:
         warnings.simplefilter("always")
-        gc.disable()  # nothing may depend on it
+        gc.disable()  # cleanup must not depend on the collector
         try:
             trio.run(_in_a_world, scenario, point, clock=clock)
         except Exception as error:  # noqa: BLE001 - a fault of this point, and there are others to come
@@ -95,7 +95,7 @@ def _play(scenario: Scenario, point: Point) -> Point:
         finally:
             gc.enable()
             if not point.fired:
-                gc.collect()  # what the last request and the end left; the others' is found with the next point's
+                gc.collect()  # finds what the last point left behind
     point.faults += [f"warned: {warning.message}" for warning in warned]
     point.faults += [f"lost: {error!r}" for error in lost]
     return point
@@ -147,7 +147,7 @@ async def _run(task_status: trio.TaskStatus[trio.Nursery]) -> None:
 
 
 async def _strike(world: World, point: Point) -> None:
-    """Play the scenario, and strike."""
+    """Play the scenario, and strike at the point's step."""
     interrupting = world.scenario.blow is Blow.INTERRUPT
     striker = _Striker(world, point, _interrupt if interrupting else world.victim.strike)
     trio.lowlevel.add_instrument(striker)
@@ -155,7 +155,7 @@ async def _strike(world: World, point: Point) -> None:
         with contextlib.nullcontext() if world.scenario.neighbours else world.victim:
             await world.scenario.act(world)
         if interrupting:
-            await trio.lowlevel.checkpoint()  # if it was struck at its end, it is heard here
+            await trio.lowlevel.checkpoint()  # raises a cancellation that struck at the end
     except KeyboardInterrupt:
         if not interrupting:
             raise
@@ -168,7 +168,7 @@ def _interrupt() -> None:
 
 
 class _Striker(trio.abc.Instrument):
-    """Calls a function at the k-th step, or wake-up, of the current task or of one that it has started meanwhile."""
+    """Calls a function at the k-th step, or wake-up, of the current task or of a task that it started."""
 
     def __init__(self, world: World, point: Point, strike: Callable[[], None]) -> None:
         self._victim = world.victim
@@ -183,7 +183,7 @@ class _Striker(trio.abc.Instrument):
             self._tasks.add(task)
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
-        if task is not self._running:  # else it only lets others run, and the end of this step is the same moment
+        if task is not self._running:  # otherwise the end of this step is the same moment
             self._count(task, Moment.WOKEN)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -208,7 +208,7 @@ def _tasks(home: trio.Nursery) -> dict[int, str]:
     assert root is not None
     found: dict[int, str] = {}
     rest = [root]
-    for task in rest:  # which grows meanwhile
+    for task in rest:  # the loop appends to this list
         found[id(task)] = task.name
         rest += [child for nursery in task.child_nurseries if nursery is not home for child in nursery.child_tasks]
     return found
@@ -235,11 +235,11 @@ async def _look_around(world: World, point: Point, listening: int) -> None:
     most = held.idle if held is not None else world.scenario.max_connections
     await _check_connections(world, point, most, listening)
     gc.collect()
-    await trio.lowlevel.checkpoint()  # trio's last words on an abandoned generator are those of a task
+    await trio.lowlevel.checkpoint()  # trio closes an abandoned generator in a task
 
 
 async def _end(world: World, point: Point, listening: int) -> None:
-    """Ask once more, and close the client."""
+    """Send one more request, and close the client."""
     if world.scenario.survives:
         try:
             await world.scenario.ask(world)

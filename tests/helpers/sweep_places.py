@@ -21,18 +21,18 @@ from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 HELLO = Reply.chat("Hello there.", usage=False)
 PLAIN = Reply.chat("Hello there.", stream=False)
 BURST = HELLO.sliced(HELLO.length())
-SHORT = HELLO.sliced(HELLO.length() // 2 + 1)  # two writes: a scenario takes as many points as its replies have writes
+SHORT = HELLO.sliced(HELLO.length() // 2 + 1)  # two writes, because each write adds points to a sweep
 
 
 class Blow(enum.Enum):
     """The event that strikes at the k-th step."""
 
     CANCEL = "cancelled"
-    INTERRUPT = "Ctrl-C"  # trio raises it in the main task, through every shield; so the scenario has to run there
+    INTERRUPT = "Ctrl-C"  # raised in the main task even inside shields, so the scenario runs there
 
 
 class Victim:
-    """The scope that is cancelled, and when it was and was left.
+    """The scope that is cancelled, with the times when it was cancelled and left.
 
     Attributes:
         inside: it has been entered and not left yet. Only steps meanwhile count.
@@ -65,12 +65,12 @@ class Victim:
 
     @property
     def seconds_to_leave(self) -> float:
-        """From the blow to the end of the scope."""
+        """The seconds from the blow to the end of the scope."""
         return 0.0 if self._struck_at is None or self._left_at is None else self._left_at - self._struck_at
 
 
 class CountedStream(trio.abc.HalfCloseableStream):
-    """An end of a connection in memory that says whether it is open, and can be as slow as a network."""
+    """An end of a connection in memory that knows whether it is open, and can be as slow as a network."""
 
     def __init__(self, inner: Any, world: World) -> None:
         self._inner = inner

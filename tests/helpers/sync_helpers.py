@@ -20,11 +20,11 @@ from trio_openai.testing._server import Script
 
 _T = TypeVar("_T")
 
-_LOOKS = 200  # how often a thread has to be seen at the same place to count as waiting there
+_LOOKS = 200  # a thread seen this often at the same place is waiting there
 
 
 class ThreadedServer:
-    """A scripted server, to be asked from any thread."""
+    """A scripted server that can be used from any thread."""
 
     def __init__(self, server: ScriptedServer, token: trio.lowlevel.TrioToken) -> None:
         self.server = server
@@ -99,7 +99,7 @@ def signal_when_waiting(number: signal.Signals = signal.SIGINT) -> Iterator[None
 
 
 def wait_until_waiting(thread: int) -> None:
-    """Return when a thread waits for an event loop."""
+    """Wait until a thread waits for an event loop."""
     looks, place = 0, -1
     while looks < _LOOKS:
         time.sleep(0)  # let it run

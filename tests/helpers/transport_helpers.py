@@ -102,7 +102,7 @@ TLSPair = tuple[ssl.SSLContext, ssl.SSLContext]
 
 
 class Pieces(httpx.AsyncByteStream):
-    """A body made as it goes, with a checkpoint before every piece."""
+    """A body that is made while it is sent, with a checkpoint before every piece."""
 
     def __init__(self, *pieces: bytes, error: Exception | None = None) -> None:
         self._pieces = iter(pieces)

@@ -20,13 +20,13 @@ _UNIX = 1_700_000_000.0
 
 
 class Simulation:
-    """Workers, a window, and a hidden limit, by a heap of what happens when."""
+    """A simulation of workers, a window and a hidden limit, driven by a heap of timed events."""
 
     def __init__(self, hidden: HiddenLimit, length: Callable[[random.Random], float], workers: int, seed: int) -> None:
         self.window = Window(10, 1, 1000)
         self.answers: list[tuple[float, bool]] = []
         self._hidden, self._length, self._random = hidden, length, random.Random(seed)
-        self._line: deque[int] = deque([0] * workers)  # of each request: the attempts that it has behind it
+        self._line: deque[int] = deque([0] * workers)  # the attempts so far of each waiting request
         self._events: list[Any] = []
         self._number = itertools.count()
         self._alarm = math.inf
@@ -55,7 +55,7 @@ class Simulation:
         heapq.heappush(self._events, (when, next(self._number), function, *args))
 
     def _begin(self, now: float) -> None:
-        """Whoever may begin does; for who may later, set an alarm."""
+        """Begin every request that may begin, and set an alarm for the next one."""
         while self._line:
             ready = self.window.ready_at(0, now)
             if ready > now:
@@ -96,4 +96,4 @@ LENGTHS: dict[str, Callable[[random.Random], float]] = {
     "spread": lambda r: r.uniform(1.0, 3.0),
     "wild": lambda r: r.expovariate(0.5),
 }
-SECONDS = {"even": 2.01, "short": 0.11, "spread": 2.01, "wild": 2.01}  # that the server takes, on average, and its line
+SECONDS = {"even": 2.01, "short": 0.11, "spread": 2.01, "wild": 2.01}  # average seconds of a request, with the network
