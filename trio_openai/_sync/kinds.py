@@ -77,7 +77,7 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
                 return last
             return following.first_said()
         finally:
-            self._reading.release()
+            self._reading_lock.release()
 
     def _next_tool_call(self) -> ToolCallDone | None:
         delta = self._next_delta()
@@ -85,7 +85,7 @@ class SyncAnswerStream(SyncStream[EventT, WholeT]):
 
     def _follow(self) -> Following:
         """Start to make deltas. From now on every event is translated, even if it is iterated directly."""
-        with self._folding:
+        with self._result_lock:
             events = self._source.lifecycle.decoder.events
             following = Following(cast("HasDeltas", self._source.protocol).deltas(), events)
         next_step = self._next_step
@@ -126,12 +126,12 @@ class _SyncParsed(Generic[T]):
     """A mixin for streams whose answer was requested in the shape of a class."""
 
     _stream: Any
-    _folding: threading.RLock
+    _result_lock: threading.RLock
 
     @property
     def parsed(self) -> T | Unparsed:
         """The answer as an object of the class, or an `Unparsed` that says why there is none (yet)."""
-        with self._folding:
+        with self._result_lock:
             parsed: T | Unparsed = self._stream.parsed
             return parsed
 
@@ -141,7 +141,7 @@ class _SyncParsed(Generic[T]):
 
         See `ParsedChatCompletionStream.parsed_partial`.
         """
-        with self._folding:
+        with self._result_lock:
             parsed_partial: dict[str, Any] = self._stream.parsed_partial
             return parsed_partial
 

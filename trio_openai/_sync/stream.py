@@ -1,7 +1,7 @@
 """Read a stream in a thread, while its connection lives in a trio loop.
 
 The problem: a thread iterates the stream with a plain `for`, but only the loop can wait for its socket. A call into the
-loop takes about as long as decoding many events, so one call for each event would be far too slow.
+loop costs far more than decoding an event, so one call for each event would be too slow.
 
 The idea: the sans-IO `Lifecycle` (`_wire/lifecycle.py`) needs no loop, so the reading thread drives it directly. It
 asks `next` for an event and gets either the event, without any call, or a `Decision` such as READ. Only a `Decision`
@@ -10,15 +10,14 @@ bytes contain.
 
 Rules that hold it together:
 
-* The lifecycle is used by one thread at a time. `_reading` belongs to the thread that iterates; a second one gets
-  `trio.BusyResourceError`. `_folding` is held while an event is pulled out and added up, and while `snapshot`, `text`,
-  `verdict` or `timings` look at the result; any thread may do that.
-* The reading thread waits for the loop without `_folding`, so other threads can look meanwhile. The loop passes
-  bytes on during that time, and the thread decodes them afterwards.
+* One thread at a time reads. It holds `_reading_lock`, and a second one gets `trio.BusyResourceError`. While the loop
+  carries a decision out, the reading thread waits, so the two never drive the lifecycle at once.
+* Any thread may look at the result (`snapshot`, `text`, `verdict`, `timings`) at any time. `_result_lock` is held
+  while somebody looks and while an event is added up, but not during the wait for the loop.
 * Nothing is read ahead. Bytes that the thread has not asked for stay in the socket, so a slow thread slows down the
   server, and the snapshot has exactly the events that were handed over.
-* An interrupt (Ctrl-C) while the thread waits closes the stream, because bytes may be lost on the way. `Portal.run`
-  does that by `undo`.
+* An interrupt (Ctrl-C) during a call into the loop closes the stream, because the result of the call may be lost. That
+  is what the argument `undo=` of `Portal.run` is for.
 
 Read next: `portal.py` for the calls into a loop, `views.py` for text, messages and bytes, `kinds.py` for the stream
 of each endpoint, `_stream/source.py` for the same lifecycle driven by a task.
@@ -110,8 +109,9 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         # its ResourceWarning, before its client is.
         self._source = source_of(stream)
         super().__init__(stream, portal, owner)
-        self._reading = threading.RLock()  # held by the thread that iterates
-        self._folding = threading.RLock()  # held while an event is added up, or the result is looked at
+        # Both are reentrant: `deltas` reads through `__next__`, and a signal handler may look at the result.
+        self._reading_lock = threading.RLock()  # held by the thread that reads
+        self._result_lock = threading.RLock()  # held while an event is added up, or the result is looked at
         self._printable = Printable()
 
     @property
@@ -125,25 +125,25 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
 
         Any thread can read it at any time, also after an error or an interrupt.
         """
-        with self._folding:
+        with self._result_lock:
             return self._stream.snapshot
 
     @property
     def text(self) -> str:
         """The text so far. See `Stream.text`."""
-        with self._folding:
+        with self._result_lock:
             return self._stream.text
 
     @property
     def verdict(self) -> Verdict:
         """The way the stream ended, or `open`."""
-        with self._folding:
+        with self._result_lock:
             return self._stream.verdict
 
     @property
     def timings(self) -> Timings:
         """The times of the first event, the first content and so on, and the number of retries so far."""
-        with self._folding:
+        with self._result_lock:
             return self._stream.timings
 
     @property
@@ -205,7 +205,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         try:
             return self._step()
         finally:
-            self._reading.release()
+            self._reading_lock.release()
 
     def _step(self) -> EventT:
         # Events that have arrived need no call into the loop, so nothing else would notice the cancellation.
@@ -227,7 +227,7 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             self._portal.check_cancelled()
             yield
         finally:
-            self._reading.release()
+            self._reading_lock.release()
 
     def until_done(self) -> None:
         """Read the stream to its end.
@@ -254,17 +254,17 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
         """
         self._begin_reading()
         try:
-            with self._folding:  # here the loop itself drives the lifecycle, so nobody may look at it meanwhile
+            with self._result_lock:  # here the loop itself drives the lifecycle, so nobody may look at it meanwhile
                 self._portal.run(lambda: self._stream.settle(seconds), undo=self._stream.aclose)
         finally:
-            self._reading.release()
+            self._reading_lock.release()
 
     def _begin_reading(self) -> None:
-        if not self._reading.acquire(blocking=False):
+        if not self._reading_lock.acquire(blocking=False):
             raise trio.BusyResourceError("another thread is reading this stream")
 
     def _next_step(self) -> EventT | Decision:
-        with self._folding:
+        with self._result_lock:
             step = self._source.lifecycle.next()
             # Otherwise the loop would add the event up before it reads, and the loop does not hold the lock.
             self._source.lifecycle.decoder.add_up()
