@@ -122,7 +122,7 @@ class SyncResponseStream(SyncAnswerStream[ResponseStreamEvent, Response]):
         return self.snapshot
 
 
-class _SyncParsed(Generic[T]):
+class SyncParsed(Generic[T]):
     """A mixin for streams whose answer was requested in the shape of a class."""
 
     _stream: Any
@@ -146,7 +146,7 @@ class _SyncParsed(Generic[T]):
             return parsed_partial
 
 
-class SyncParsedChatCompletionStream(_SyncParsed[T], SyncChatCompletionStream):
+class SyncParsedChatCompletionStream(SyncParsed[T], SyncChatCompletionStream):
     """A stream of Chat Completions that was requested with a class as `response_format`.
 
     `get_final_completion` returns the completion even if the answer does not fit the class. Its `parsed` says so.
@@ -159,7 +159,7 @@ class SyncParsedChatCompletionStream(_SyncParsed[T], SyncChatCompletionStream):
         def get_final_completion(self) -> ParsedChatCompletion[T]: ...
 
 
-class SyncParsedResponseStream(_SyncParsed[T], SyncResponseStream):
+class SyncParsedResponseStream(SyncParsed[T], SyncResponseStream):
     """A stream of Responses that was requested with a class as `text_format`.
 
     `get_final_response` returns the response even if the answer does not fit the class. Its `parsed` says so.
