@@ -1,7 +1,8 @@
-"""The parts of a stream: what those of a chat and those of a response have in common.
+"""Parts of a stream that are not done yet, for the deltas of every API.
 
-Texts are kept in pieces, which are only ever appended to: so a delta can make its snapshot later, and a stream costs
+A part keeps its text as a list of strings that only grows. So a delta can build its snapshot later, and a stream costs
 O(n).
+
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ REFUSAL: TextKind = (RefusalDelta, RefusalDone)
 
 
 class OpenPart:
-    """A part that is on its way.
+    """A part that has begun.
 
     Attributes:
         is_over: whether it has been reported as done.
-        is_call: whether it is what a tool is called with.
+        is_call: whether it is a tool call.
     """
 
     __slots__ = ("_choice", "_index", "_number", "_pieces", "_whole", "is_over")
@@ -44,27 +45,27 @@ class OpenPart:
 
     @property
     def text(self) -> str:
-        """All of it, as far as it has come."""
+        """The text so far."""
         return self._whole or join_text(self._pieces)
 
     @property
     def is_known(self) -> bool:
-        """Whether all that its last event has to say is known, but the text."""
+        """True if everything but the text is known that the `...Done` object needs."""
         return True
 
     def add(self, text: str) -> Delta:
-        """Take a piece of it."""
+        """Add text and return its delta."""
         raise NotImplementedError
 
     def end(self) -> Delta:
-        """It is done."""
+        """End the part and return its `...Done` object."""
         raise NotImplementedError
 
     def end_with(self, whole: str) -> list[Delta]:
-        """End it, as the server says, with what it says is all of it.
+        """End the part because the server says so. `whole` is all of its text according to the server.
 
-        An empty text, or less than what was delivered, says nothing: delivered text is never erased. Arguments of a
-        call are JSON, of which a beginning can be the whole.
+        A text that is empty or shorter than what was delivered is ignored, because delivered text is never erased. The
+        arguments of a call are JSON, where a shorter text may be the correct one.
         """
         if whole and (self.is_call or not is_beginning(whole, self._pieces)):
             self._whole = whole
@@ -73,7 +74,7 @@ class OpenPart:
 
 
 class OpenText(OpenPart):
-    """A stretch of text of one kind, which is the classes of its events."""
+    """A text. Its kind is the pair of classes for its deltas and its end."""
 
     __slots__ = ("kind",)
 
@@ -82,11 +83,11 @@ class OpenText(OpenPart):
         self.kind = kind
 
     def add(self, text: str) -> Delta:
-        """Take a piece of it."""
+        """Add text and return its delta."""
         self._pieces.append(text)
         return self.kind[0](text, self._choice, self._index, self._number, self._pieces, len(self._pieces))
 
     def end(self) -> Delta:
-        """It is done."""
+        """End the part and return its `...Done` object."""
         self.is_over = True
         return self.kind[1](self.text, self._choice, self._index, self._number)

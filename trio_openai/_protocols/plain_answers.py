@@ -1,7 +1,7 @@
-"""Judge a plain answer: is it what its endpoint answers with, a server's error at status 200, or neither?
+"""Checking plain answers: a valid answer of the endpoint, an error with status 200, or something else.
 
-Compatible servers leave out many fields, so only what an answer is made of is required: `choices`, `data`, `text` and
-their like. Every check here returns a phrase that says what is wrong, or None.
+Compatible servers leave out many fields. So only the essential fields are required, such as `choices`, `data` or
+`text`. Every check returns a phrase that says what is wrong, or None.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _choices(raw: Raw) -> str | None:
 
 
 def _choice(choice: Raw, path: str) -> str | None:
-    """A choice has a message. Where a filter removed it, the finish reason says so."""
+    """Check that a choice has a message. If a filter removed it, a finish reason is enough."""
     if is_object(choice.get("message")) or (choice.get("message") is None and choice.get("finish_reason")):
         return None
     return _wrong(choice, "message", "an object", path)
@@ -139,7 +139,7 @@ def _text_choice(choice: Raw, path: str) -> str | None:
 
 
 def _response(raw: Raw) -> str | None:
-    """A response has an output. While there is none, some servers leave it out, and the id is enough."""
+    """Check that a response has an output. Some servers leave out an empty one; then an id is enough."""
     if raw.get("output") is None and isinstance(raw.get("id"), str) and not is_error(raw):
         return None
     return _array_of_objects(raw, "output")
@@ -150,7 +150,7 @@ def _vectors(raw: Raw) -> str | None:
 
 
 def _vector(item: Raw, path: str) -> str | None:
-    """A vector is a list or base64 text. Some servers send several forms of it, by name, or several vectors."""
+    """Check that a vector is a list or base64 text. Some servers send several forms by name, or several vectors."""
     if isinstance(item.get("embedding"), list | str | dict) or is_array(item.get("embeddings")):
         return None
     return _wrong(item, "embedding", "an array", path)
@@ -161,7 +161,7 @@ def _data(raw: Raw) -> str | None:
 
 
 def _list(raw: Raw) -> str | None:
-    """A list has data. Ollama sends null if there is none."""
+    """Check that a list has data. Ollama sends null for an empty list."""
     is_empty = raw.get("object") == "list" and "data" in raw and raw["data"] is None
     return None if is_empty else _data(raw)
 

@@ -1,6 +1,7 @@
-"""Streams whose events say their `type`: images, transcriptions, speech, and any other endpoint.
+"""Protocols for streams whose events have a `type`: images, transcription, speech, and `stream_request`.
 
-They end with an event that says so, or with `[DONE]`; the end of the body alone is a cut.
+The stream ends with an event of a certain type, or with `[DONE]`. The end of the body alone means that it was cut.
+
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ WholeT = TypeVar("WholeT")
 
 
 class TypedEventProtocol(ABC, Generic[EventT, WholeT]):
-    """What such streams have in common.
+    """The base of these protocols.
 
     Args:
         event_type: the class of the events, or the union of their classes.
@@ -82,7 +83,7 @@ class TypedEventProtocol(ABC, Generic[EventT, WholeT]):
 
     @abstractmethod
     def _end_reason(self, event: EventT, name: str) -> str | None:
-        """Return the type of the event if it ends the stream, or None."""
+        """Return the type of an event that ends the stream, or None for any other event."""
 
     @abstractmethod
     def _add(self, event: EventT) -> str:
@@ -90,10 +91,10 @@ class TypedEventProtocol(ABC, Generic[EventT, WholeT]):
 
     @abstractmethod
     def snapshot(self) -> WholeT:
-        """What the events so far add up to."""
+        """Return the whole answer so far."""
 
     def _is_error(self, raw: Raw, name: str) -> bool:
-        """Return whether this is an `error` event, an object of no type with an `error`, or itself an error (vLLM)."""
+        """Return whether this is an `error` event, an untyped object with an `error`, or an error object (vLLM)."""
         is_named = "error" in (raw.get("type"), raw.get("object"), name)
         return is_named or ("type" not in raw and bool(raw.get("error")))
 
@@ -128,12 +129,12 @@ class TypedEventProtocol(ABC, Generic[EventT, WholeT]):
 
 
 class ImageProtocol(TypedEventProtocol[ImageStreamEvent, ImagesResponse]):
-    """Pictures: ends when all are completed.
+    """Images. The stream ends when all images are complete.
 
-    Until a picture is, the latest sketch of it stands for it in the snapshot.
+    Until an image is complete, the snapshot holds its latest partial image.
 
     Args:
-        pictures: how many were asked for (the parameter `n`).
+        pictures: the number of images that were asked for (the parameter `n`).
     """
 
     def __init__(self, pictures: int = 1) -> None:
@@ -170,9 +171,9 @@ class ImageProtocol(TypedEventProtocol[ImageStreamEvent, ImagesResponse]):
 
 
 class TranscriptionProtocol(TypedEventProtocol[TranscriptionStreamEvent, Transcription]):
-    """The text of a recording: ends with the event that has all of it.
+    """Transcription. The stream ends with the event that has the complete text.
 
-    vLLM sends chunks like those of a chat instead: the text is in `choices[].delta.content`, and a finish reason is the
+    vLLM sends chunks like those of a chat instead. The text is in `choices[].delta.content`, and a finish reason is the
     end, unless more text follows.
     """
 
@@ -201,7 +202,7 @@ class TranscriptionProtocol(TypedEventProtocol[TranscriptionStreamEvent, Transcr
         return ""
 
     def _add_choice(self, choice: Raw) -> str:
-        """Fold in a chunk like those of a chat."""
+        """Add a choice of a chunk like those of a chat."""
         delta = choice.get("delta")
         text = self._add_text(delta.get("content")) if is_object(delta) else ""
         if reason := choice.get("finish_reason"):
@@ -236,7 +237,7 @@ class TranscriptionProtocol(TypedEventProtocol[TranscriptionStreamEvent, Transcr
 
 
 class SpeechProtocol(TypedEventProtocol[SpeechStreamEvent, Speech]):
-    """Sound in pieces of base64: ends with the event that has the usage."""
+    """Speech. The audio comes as base64, and the stream ends with the event that has the usage."""
 
     def __init__(self) -> None:
         super().__init__(SpeechStreamEvent)
@@ -269,24 +270,24 @@ class SpeechProtocol(TypedEventProtocol[SpeechStreamEvent, Speech]):
 
 
 def decode_base64(text: object) -> bytes:
-    """What base64 text stands for.
+    """Decode base64 text.
 
     Raises:
-        APIResponseValidationError: it is no such text.
+        APIResponseValidationError: the text is not base64.
     """
     try:
         return base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except (binascii.Error, ValueError) as error:
         shown = str(text)[:200]
-        raise APIResponseValidationError(f"what should be base64 is not: {shown!r} ({error})", body=shown) from None
+        raise APIResponseValidationError(f"the server sent invalid base64: {shown!r} ({error})", body=shown) from None
 
 
 class OtherProtocol(TypedEventProtocol[Any, Any]):
-    """Any other endpoint. What has been added up is the latest event.
+    """Any other endpoint. The snapshot is the latest event.
 
     Args:
         event_type: the class of the events, or None for `NamedEvent`.
-        end: names or types of the events that end the stream; None if the end of the body does.
+        end: the names or types of the events that end the stream. None if the stream ends with the body.
     """
 
     def __init__(self, event_type: Any, end: Collection[str] | None) -> None:
@@ -308,7 +309,7 @@ class OtherProtocol(TypedEventProtocol[Any, Any]):
         return ""
 
     def _is_error(self, raw: Raw, name: str) -> bool:
-        """Return whether this is an `error` event, or an object that says what it is by an `error` alone."""
+        """Return whether this is an `error` event, or an object with nothing but an `error` to say what it is."""
         is_bare = raw.keys().isdisjoint(("type", "object")) and (is_object(raw.get("error")) or len(raw) == 1)
         return "error" in (raw.get("type"), raw.get("object"), name) or (is_bare and bool(raw.get("error")))
 

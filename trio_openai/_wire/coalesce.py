@@ -1,9 +1,9 @@
-"""Which events are deltas that may be merged with their neighbours, and how.
+"""Merging neighbouring deltas, for subscribers with `overflow="coalesce"`.
 
-Two deltas merge if they are of one kind: the same field of the same choice, or the same event type for the same item
-and part. Only an event that says nothing else is a delta here: one with a finish reason, usage, log probabilities or
-two choices stays as it is, so nothing is lost. Of the rest of merged events (ids, `sequence_number`, `obfuscation`),
-the last one's stays.
+Two deltas may be merged if they are of one kind: the same field of the same choice (Chat Completions), or the same
+event type for the same item and content part (Responses). An event counts as a delta only if it says nothing else. An
+event with a finish reason, usage, log probabilities or two choices stays as it is, so nothing is lost. The other fields
+of merged events (ids, `sequence_number`, `obfuscation`) are those of the last one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DELTA_FIELDS = {*_PLACE, "delta", "sequence_number", "obfuscation", "logprobs"}
 
 
 def chat_delta(raw: Raw) -> tuple[Hashable, str] | None:
-    """The kind and text of a Chat Completions chunk that is one delta of one choice; None of any other."""
+    """Return the kind and text of a chunk that is a single delta of one choice, or None for any other chunk."""
     choices = raw.get("choices")
     if not (is_array(choices) and len(choices) == 1 and is_object(choice := choices[0])) or raw.get("usage"):
         return None
@@ -37,18 +37,18 @@ def chat_delta(raw: Raw) -> tuple[Hashable, str] | None:
 
 
 def _arguments(choice: Hashable, calls: object) -> tuple[Hashable, str] | None:
-    """The piece of one tool call's arguments, if that is all there is."""
+    """Return the kind and text of a delta that only adds to the arguments of one tool call, or None."""
     if not (is_array(calls) and len(calls) == 1 and is_object(call := calls[0]) and is_object(call.get("function"))):
         return None
     function, index = call["function"], call.get("index")
     text = function.get("arguments")
     is_piece = type(index) is int and type(text) is str and not call.get("id") and not function.get("name")
-    may_replace = is_piece and text.lstrip().startswith("{")  # the `{}` before it, which it must not be merged with
+    may_replace = is_piece and text.lstrip().startswith("{")  # `{}` sent before; must stay apart
     return ((choice, "tool_calls", index), text) if is_piece and not may_replace else None
 
 
 def with_chat_delta(raw: Raw, text: str) -> Raw:
-    """The chunk with another text in its one delta."""
+    """Return a copy of the chunk with another text in its delta."""
     choice = raw["choices"][0]
     delta = dict(choice["delta"])
     if delta.get("tool_calls"):
@@ -64,7 +64,7 @@ def response_delta(raw: Raw) -> tuple[Hashable, str] | None:
     """Return the kind and text of a Responses event that is a delta and says nothing else; None for any other."""
     kind, text = raw.get("type"), raw.get("delta")
     if not raw.keys() <= _DELTA_FIELDS:
-        return None  # what a server has put in beside the delta would be lost
+        return None  # merging would lose the unknown field
     if type(kind) is not str or not kind.endswith(".delta") or type(text) is not str or raw.get("logprobs"):
         return None
     place = tuple(map(raw.get, _PLACE))
@@ -76,5 +76,5 @@ def _is_plain(value: object) -> bool:
 
 
 def with_response_delta(raw: Raw, text: str) -> Raw:
-    """The event with another delta."""
+    """Return a copy of the event with another delta."""
     return {**raw, "delta": text}

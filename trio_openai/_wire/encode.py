@@ -1,4 +1,4 @@
-"""What is sent: from the parameters of a call to the JSON of its request.
+"""Encoding the parameters of a call as the JSON body of its request.
 
 An object of ours is sent as what it stands for now (`types/_plain.py`): exactly as it came, with what the program has
 changed. What `attrs.asdict` made of one is sent the same way.

@@ -1,8 +1,8 @@
-"""What a server's words about an error mean.
+"""Understanding the errors that servers report.
 
-Compatible servers word an error in many shapes: `{"error": {"message", "code", "type", "param"}}`, the same flat,
-`{"error": "text"}`, `{"detail": ...}`, a page of HTML, plain text, half of any of these, or nothing. Each gives a
-readable sentence; what was understood beside it goes into the error's fields, and the whole into its `body`.
+Compatible servers report an error in many shapes: `{"error": {"message", "code", "type", "param"}}`, the same without
+the outer object, `{"error": "text"}`, `{"detail": ...}`, an HTML page, plain text, half of any of these, or nothing.
+Each becomes an error with a readable sentence. Its other fields hold what else was found, and `body` holds everything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_NESTED = 5  # messages inside of messages
 
 
 def decode_body(body: bytes) -> object:
-    """The JSON value that a body is, or its text; None if it is empty. Never raises."""
+    """Decode a body as JSON, or else as text. Return None if it is empty. Never raises."""
     try:
         return decode_json(body)
     except ValueError:
@@ -103,7 +103,7 @@ def api_error(cls: type[_E], said: object, *, prefix: str = "", **fields: Any) -
 
 
 def _error_object(said: object) -> Raw:
-    """The JSON object that speaks of the error, whatever it is wrapped in."""
+    """Return the JSON object that describes the error, without the objects and arrays around it."""
     if is_array(said) and said:
         said = said[0]  # Gemini's compatible endpoint wraps its error in a list
     if not is_object(said):
@@ -122,7 +122,7 @@ def _message(about: Raw, depth: int = 0) -> str:
 
 
 def _sentence(value: object, depth: int) -> str:
-    """A readable line of whatever stands where the message should."""
+    """Return a readable line for the value that a server sent as the message."""
     if depth > _MOST_NESTED:
         return _shortened(encode_text(value))
     if isinstance(value, str):
@@ -141,7 +141,7 @@ def _plain(value: object) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """The title of an HTML page, or its text."""
+    """Return the title of an HTML page, or its text."""
     if not re.match(r"\s*<(!doctype|html|head|body|\?xml)", text, re.IGNORECASE):
         return text
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)

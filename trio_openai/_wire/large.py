@@ -1,11 +1,16 @@
-"""Large events, such as pictures in base64, whose memory has to stay below twice their size.
+"""Large events, such as base64 images, decoded in less than twice their size in memory.
 
-A JSON decoder needs the whole text, and makes a copy of it beside what it decodes. So the long strings of base64 are
-taken out of the text before: each becomes a `str` piece by piece, while the pieces it is made of are given up, and a
-short name stands for it in the text. What is left is decoded as ever, and the strings take the place of their names.
+A JSON decoder needs the whole text and copies every string out of it. For an image of 20 MB that makes 40 MB, and the
+parser holds the bytes as well. So the long base64 strings are taken out before the JSON is decoded:
 
-A piece is taken for the middle of a string if it is nothing but letters of base64. JSON has none of that length outside
-of a string but numbers, and before those stands no quote.
+1. `take_strings_out` goes through the byte strings of which the event consists. It builds each long base64 string while
+   it frees the bytes that it has copied, and leaves a short placeholder in the JSON text.
+2. The JSON decoder decodes what is left, which is small.
+3. `put_strings_back` replaces each placeholder in the decoded value by its string.
+
+How does it know that it is inside of a string? A byte string of at least 16 KiB that consists of base64 letters only
+must be in the middle of a JSON string: numbers are the only other text of such a length, and no quote comes before
+those.
 """
 
 from __future__ import annotations
@@ -17,33 +22,34 @@ from typing import Any
 from .json import is_array, is_object
 
 LARGE = 1024 * 1024
-"""Bytes of an event that is worth the effort."""
+"""The size in bytes from which an event counts as large."""
 
-_NAME = "long string taken out of this event by trio_openai: "  # a server that sends this gets what it asks for
+# The beginning of a placeholder. A server that sends this text itself affects only its own answer.
+_NAME = "long string taken out of this event by trio_openai: "
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
-_SMALL = 1024  # bytes of pieces that are put together
-_LEAST = 16 * 1024  # bytes of a piece that may be the middle of a string
-_SHOWN = 200  # characters
-_LOOKED_BACK = 256 * 1024  # bytes before it in which its quote is looked for: more than two pieces have
+_SMALL = 1024  # smaller byte strings are joined
+_LEAST = 16 * 1024  # the smallest byte string that may be the middle of a base64 string
+_SHOWN = 200  # characters of a long string in an error message
+_LOOKED_BACK = 256 * 1024  # how far back to look for the opening quote: more than two reads
 _START = re.compile(rb"(?:data:[\w/+.-]+;base64,)?[\w+/=-]*", re.ASCII)
 
 
 class GrowingBytes:
-    """Bytes that grow, without a copy of what came before."""
+    """A byte string that grows without being copied."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.size = 0
 
     def write(self, piece: bytes) -> None:
-        """Add a piece."""
+        """Append bytes."""
         self.size += len(piece)
         if self.pieces and len(self.pieces[-1]) + len(piece) < _SMALL:
             piece = self.pieces.pop() + piece
         self.pieces.append(piece)
 
     def joined(self) -> bytes:
-        """Return all pieces as one, which they are from now on. They are given up one by one, as they are copied."""
+        """Join everything into one byte string and return it. The parts are freed one by one while they are copied."""
         whole, pieces = BytesIO(), self.pieces
         pieces.reverse()
         while pieces:
@@ -53,11 +59,15 @@ class GrowingBytes:
 
 
 def take_strings_out(pieces: list[bytes]) -> tuple[bytes, dict[str, str]]:
-    """Return the text that the pieces are, with names in place of its long strings, and the strings by name.
+    """Replace the long base64 strings in a JSON text by placeholders.
 
-    The list is emptied.
+    Args:
+        pieces: the text, cut anywhere. The list is emptied, so that the memory is freed along the way.
+
+    Returns:
+        The text with placeholders, and the strings by placeholder.
     """
-    pieces.reverse()  # so that they are given up from the end
+    pieces.reverse()  # because popping from the end of a list is cheap
     text = bytearray()
     strings: dict[str, str] = {}
     while pieces:
@@ -73,7 +83,7 @@ def take_strings_out(pieces: list[bytes]) -> tuple[bytes, dict[str, str]]:
             strings[name] = string
             text += name.encode()
         else:
-            text += string.encode()  # it is more than base64
+            text += string.encode()  # the string holds more than base64, so it stays in the text
         text += rest
     return bytes(text), strings
 
@@ -83,7 +93,7 @@ def _is_middle(piece: bytes) -> bool:
 
 
 def _opened_at(text: bytearray) -> int | None:
-    """Return where the string begins that is open at the end of the text; None if it has more than base64 in it."""
+    """Return where the open string at the end of the text begins, or None if it is not pure base64."""
     at = text.rfind(b'"', max(len(text) - _LOOKED_BACK, 0))
     if at < 0 or bytes(text[at - 1 : at]) == b"\\" or not _START.fullmatch(text, at + 1):
         return None
@@ -91,10 +101,10 @@ def _opened_at(text: bytearray) -> int | None:
 
 
 def _string(start: bytes, piece: bytes, pieces: list[bytes]) -> tuple[str, bytes]:
-    """Return the base64 that begins with these bytes, and what follows it. The pieces are given up one by one.
+    """Return the base64 string that begins with these bytes, and the bytes after it.
 
-    CPython lengthens a string in place if only one variable has it, in a `for` loop that has run for some turns. Where
-    it does not, it copies 64 times at the most.
+    CPython extends a string in place if a single local variable refers to it, once the loop has been specialized. To
+    limit the cost if it does not, the string is extended 64 times at most.
     """
     step = sum(map(len, pieces)) // 64
     string, rest = "", b""
@@ -117,14 +127,14 @@ def _string(start: bytes, piece: bytes, pieces: list[bytes]) -> tuple[str, bytes
 
 
 def _text(group: list[bytes]) -> str:
-    """Return a group of pieces as text. The group is emptied."""
+    """Return byte strings as text, and empty the list."""
     text = b"".join(group).decode()
     group.clear()
     return text
 
 
 def put_strings_back(value: object, strings: dict[str, str]) -> Any:
-    """Put the long strings in place of their names, in a decoded value, which is changed."""
+    """Replace the placeholders in a decoded value by their strings. The value is changed in place."""
     whole = [value]
     todo: list[Any] = [whole]
     while todo:

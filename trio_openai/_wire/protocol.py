@@ -1,9 +1,15 @@
-"""What differs from one streaming endpoint to the next: the type of its events, what they add up to, how it ends.
+"""The interface between the shared decoder and the protocol of one API.
 
-A protocol serves one stream and holds what that stream has added up to. The reader asks it three things of an event's
-JSON object: what event it is, whether it reports an error, and whether it ends the stream; and, when the body ends
-without saying so, whether what came is whole. To make an event and to add it up are two things, since the events of one
-read are decoded together, and each belongs to the sum when it has been handed out.
+A protocol is the sans-IO description of one API's events: how JSON becomes a typed event, what the events add up to
+(the snapshot), and how a stream ends. Each API has one class with this interface, in `_protocols/`. An object serves
+one stream.
+
+Decoding and adding up are two steps on purpose. `event` makes typed events, up to 32 at once, because decoding a whole
+read in one loop is twice as fast. `add` adds an event to the snapshot only when the event has been handed over, so the
+snapshot never runs ahead of what the program has seen. So `event` must not change the snapshot.
+
+`event` returns an `Ending` instead of an event where something ends the stream. This way the decoder needs no second
+question to find out, and nearly every event passes it with one type check.
 """
 
 from __future__ import annotations
@@ -55,68 +61,68 @@ def ending_beside_choices(raw: Raw, name: str, event: _MadeT) -> Ending[_MadeT] 
 
 
 class StreamProtocol(Protocol[EventT, WholeT]):
-    """One endpoint's way of streaming."""
+    """The description of one API's events, for one stream."""
 
     @property
     def text(self) -> str:
-        """What the last event adds to the main text."""
+        """The main text that the last added event brought. Empty if it brought none."""
         ...
 
     @property
     def has_content(self) -> bool:
-        """Whether anything that the model produced has arrived: text, reasoning, a refusal, a tool call, audio."""
+        """True once the model has produced anything: text, reasoning, a refusal, a tool call or audio."""
         ...
 
     def event(self, raw: Raw, name: str) -> EventT | Ending[EventT]:
-        """Make the typed event of a message named `name`; an `Ending` if the stream ends with it.
+        """Make the typed event of the SSE message called `name`, or an `Ending` if it ends the stream.
 
-        Messages are decoded in order, each once, and some time before their events are handed over. So this does not
-        change what the events add up to.
+        It is called once for each message, in order, before the events are handed over. It must not change the
+        snapshot.
         """
         ...
 
     def add(self, events: list[Any]) -> None:
-        """Add events up, one or more."""
+        """Add one or more events to the snapshot."""
         ...
 
     def is_answer(self, raw: Raw) -> bool:
-        """Return whether an object is a whole plain answer, which a server may send in place of a stream."""
+        """Return whether the object is a complete plain answer, which some servers send instead of a stream."""
         ...
 
     def knows(self, name: str) -> bool:
-        """Return whether events of the endpoint have this name. What is no JSON object and has another is skipped."""
+        """Return whether events of this API have that name. Broken messages with other names are skipped."""
         ...
 
     def whole_without_end(self) -> bool:
-        """Whether what came is whole, though nothing said that it was the end."""
+        """Return whether the answer is complete although no event said that the stream ends."""
         ...
 
     @property
     def reason(self) -> str | None:
-        """Why the model stopped, as the wire says it."""
+        """The reason why the model stopped, as the server wrote it."""
         ...
 
     @property
     def tokens(self) -> int | None:
-        """The tokens that were used, if the stream has said so."""
+        """The number of tokens used, or None if the stream has not said it."""
         ...
 
     def failure(self) -> APIError | None:
-        """The error that a stream ended with by its own terms, which only its events show."""
+        """Return the error for a complete stream whose last event reports a failure, such as `response.failed`."""
         ...
 
     def snapshot(self) -> WholeT:
-        """What the events so far add up to."""
+        """Return the whole answer so far."""
         ...
 
     def resume_path(self) -> str | None:
-        """Where the rest of a stream that broke can be had."""
+        """Return the path that serves the rest of a broken stream, or None if the API cannot resume it."""
         ...
 
     def delta_of(self, event: Any) -> tuple[Hashable, str] | None:
-        """What kind of delta an event is and its text, if it is that and nothing else."""
+        """Return the kind and text of an event that is only a delta, or None. Deltas of one kind may be merged."""
         ...
 
     def with_delta(self, event: Any, text: str) -> EventT:
-        """The event with another text in place of its delta's."""
+        """Return a copy of a delta event with another text."""
         ...

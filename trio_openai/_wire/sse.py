@@ -1,25 +1,28 @@
-"""Server-Sent Events, decoded by the WHATWG HTML standard, section "Interpreting an event stream".
+"""A parser for Server-Sent Events, following the WHATWG HTML standard, section "Interpreting an event stream".
 
-Bytes go in by `receive_data`, events are pulled out by `next_event`, so the good events before a bad one are not lost
-and nobody is called back.
+The parser is pulled, like h11. `receive_data` takes bytes and never raises; `next_events` returns the events. So the
+good events before a bad one are not lost.
 
-Rules of the standard that are easy to get wrong: lines end with LF, CR or CRLF and nothing else (U+2028 and U+0085 are
-text); one byte-order mark at the very start is dropped; one space after the colon is dropped; an event without a `data`
-line is not dispatched; an `id` that holds a NULL is ignored and a good one stays for all later events; `retry` is ASCII
-digits or ignored; an event that the end of the stream cuts off is dropped (`take_unfinished` hands it to those who know
-better).
+Rules of the standard that are easy to get wrong:
 
-Events are blocks of lines that end with an empty line. All blocks go through one queue:
+* A line ends with LF, CR or CRLF, and with nothing else. U+2028 and U+0085 are text.
+* One byte-order mark at the very start is dropped, and one space after the colon of a field.
+* A block without a `data` line is not an event.
+* An `id` stays valid for all later events, but one with a NULL in it is ignored. So is a `retry` that is not ASCII
+  digits.
+* An event that the end of the input cuts off is dropped. `take_unfinished` returns it for readers that know better.
 
-* A read is made LF-only, and cut into blocks by one `split`. A block that spans reads is kept in pieces, and joined
-  once.
-* A block over 64 KiB is queued in parts. Its lines are interpreted as they come, so its data is held once, and comments
-  and unknown fields are not held at all.
-* One call does a bounded amount of work, whatever the bytes are. If it finds no event in that time it returns None, and
-  `has_more` stays true: the caller can let others run, and call again.
+A stream is a sequence of blocks, which end with an empty line. All blocks go through one queue:
 
-So every byte is looked at a fixed number of times however the input is cut. `data` stays bytes: the JSON decoder checks
-the UTF-8.
+1. `receive_data` replaces all line ends by LF and splits what came into blocks with one `split`. The last, incomplete
+   block is kept as a list of byte strings (`_tail`) and joined once, when its end arrives.
+2. A block over 64 KiB is queued in fragments. Their lines are interpreted as they come. So the data of a large event is
+   held once, and comments and unknown fields are not held at all.
+3. `next_events` takes blocks out of the queue. Nearly all of them are one line of data, which needs no state machine.
+
+Every byte is looked at a fixed number of times, however the input was cut. The calls of `next_events` up to one that
+returns nothing look at `WORK_AT_ONCE` lines at most. If `has_more` is true then, let other tasks run and call again.
+`data` stays bytes, because the JSON decoder checks the UTF-8 anyway. `decoder.py` uses this parser.
 """
 
 from __future__ import annotations
@@ -37,30 +40,30 @@ from .json import decode_json
 from .large import LARGE, GrowingBytes
 
 DEFAULT_LIMIT = 128 * 1024 * 1024
-"""Bytes that one event may have."""
+"""The default limit for the size of one event, in bytes."""
 
 WORK_AT_ONCE: Final = 400
-"""Blocks or lines that one call looks at: about half a millisecond at the worst."""
+"""Blocks or lines to look at before other tasks may run: half a millisecond in the worst case."""
 
 _BOM = b"\xef\xbb\xbf"
-_WINDOW = 64 * 1024  # bytes that are cut into blocks at once, and the size from which a block is queued in parts
-_WORDS_KEPT = 64 * 1024  # bytes of lines that are no field
-_FIELD_COST = 150  # bytes of memory that a kept field takes beside its own; it counts as that much of the event
+_WINDOW = 64 * 1024  # bytes to split into blocks at once; larger blocks are queued in fragments
+_WORDS_KEPT = 64 * 1024  # bytes of lines that are not fields
+_FIELD_COST = 150  # bytes that Python needs for each kept field; they count towards the limit of the event
 _COMMENT = ord(":")
 
 
 @attrs.define
 class ServerSentEvent:
-    """One event.
+    """One event of a stream.
 
     Attributes:
-        data: the `data` lines, joined with LF, as they came; None for a block without any, which only a parser with
-            `extras` hands out.
-        event: the event's type; "" if the stream did not name one, which the standard takes as "message".
+        data: the `data` lines, joined with LF. None if the block has none; only a parser with `extras` returns such
+            blocks.
+        event: the name of the event. It is "" if the stream did not name it; the standard then says "message".
         id: the last event id, from this event or an earlier one.
-        retry: the reconnection time in milliseconds that this event asked for.
-        fields: what the standard ignores, as (name, value): comments under the name "", and unknown fields. Only from a
-            parser with `extras`.
+        retry: the reconnection time in milliseconds, if this event set one.
+        fields: the lines that the standard ignores, as (name, value): unknown fields, and comments under the name "".
+            None unless the parser has `extras`.
     """
 
     data: bytes | None
@@ -71,14 +74,14 @@ class ServerSentEvent:
 
     @property
     def text(self) -> str:
-        """The data as text; what is not UTF-8 is replaced, as the standard says."""
+        """The data as text. Invalid UTF-8 is replaced, as the standard demands."""
         return (self.data or b"").decode(errors="replace")
 
     def json(self) -> Any:
-        """The data, decoded.
+        """Decode the data as JSON.
 
         Raises:
-            ValueError: it is not JSON, such as `[DONE]`.
+            ValueError: the data are not JSON, for example `[DONE]`.
         """
         return decode_json(self.data or b"")
 
@@ -90,29 +93,29 @@ def _name(line: bytes) -> str:
 
 
 class _Fragment(bytes):
-    """A piece of a block that goes on in the next item of the queue. It may end inside a line."""
+    """The beginning or middle of a large block, whose rest is the next item of the queue. It may end inside a line."""
 
 
 class _Block:
-    """One block while its lines are interpreted.
+    """A block whose lines are being interpreted.
 
     Attributes:
-        event: what is known so far, but for the data.
-        words: the lines that are no field of the standard and no comment, as they came.
-        size: the bytes of the parts so far, and what their fields cost.
-        has_fragments: whether it came in parts.
-        is_blank: whether there was nothing but comments.
-        pieces: the data of a large event, if they were asked for.
+        event: the event so far, without its data.
+        words: the lines that are neither fields of the standard nor comments, as they came.
+        size: the bytes of the fragments so far, and the memory of their fields.
+        has_fragments: whether the block came in fragments.
+        is_blank: whether the block consists of comments only.
+        pieces: the data of a large event as a list of byte strings, if the parser keeps them apart.
     """
 
-    # Here and not in `__init__`, since few blocks ever have another value.
+    # These are class attributes because few blocks ever change them, and `__init__` runs for every block.
     words: bytearray | None = None
     size = 0
     has_fragments = False
     is_blank = True
     pieces: Sequence[bytes] = ()
-    _large: GrowingBytes | None = None  # the data of the parts so far
-    _open: GrowingBytes | None = None  # the line that has not ended; `_large` if it is one of data
+    _large: GrowingBytes | None = None  # the data of the fragments so far
+    _open: GrowingBytes | None = None  # the line that has not ended; it is `_large` if that is a line of data
 
     def __init__(self, last_id: str, *, extras: bool) -> None:
         self.event = ServerSentEvent(None, id=last_id)
@@ -120,7 +123,7 @@ class _Block:
         self._data: list[bytes] = []
 
     def add_lines(self, lines: list[bytes]) -> None:
-        """Interpret whole lines."""
+        """Interpret complete lines."""
         for line in lines:
             if not line or (line[0] == _COMMENT and not self._extras):
                 continue
@@ -132,7 +135,7 @@ class _Block:
                 self._field(name, value, line)
 
     def _field(self, name: bytes, value: bytes, line: bytes) -> None:
-        """Take any field but `data`."""
+        """Interpret a field other than `data`."""
         event = self.event
         self.is_blank = self.is_blank and not name
         if name == b"event":
@@ -141,7 +144,7 @@ class _Block:
             if b"\x00" not in value:
                 event.id = value.decode(errors="replace")
         elif name == b"retry":
-            if value.isdigit() and len(value) < 16:  # bytes.isdigit is ASCII only; int() refuses thousands of digits
+            if value.isdigit() and len(value) < 16:  # isdigit accepts ASCII only; int() refuses thousands of digits
                 event.retry = int(value)
         else:
             self._unknown(name, value, line)
@@ -158,11 +161,11 @@ class _Block:
 
     @property
     def is_open(self) -> bool:
-        """Whether the last line has not ended."""
+        """True if the last line is incomplete."""
         return self._open is not None
 
     def add_fragment(self, lines: list[bytes], *, is_open: bool) -> None:
-        """Interpret the lines of a part. If it `is_open`, the last of them goes on in the next part."""
+        """Interpret the lines of a fragment. If it `is_open`, its last line goes on in the next fragment."""
         if self._open is not None:
             self._go_on(lines.pop(0))
             if not lines and is_open:
@@ -178,7 +181,7 @@ class _Block:
             self._go_on(rest)
 
     def _go_on(self, more: bytes) -> None:
-        """Add to the line that has not ended. As soon as it is known to be one of data, its value joins the data."""
+        """Append to the incomplete line. If it turns out to be `data`, write its value directly to the data."""
         line = self._open
         assert line is not None
         line.write(more)
@@ -194,7 +197,7 @@ class _Block:
             self.add_lines([line.joined()])
 
     def _sink(self) -> GrowingBytes:
-        """Where the next line of data is written."""
+        """Return the buffer for the next line of data."""
         if self._large is None:
             self._large = GrowingBytes()
         else:
@@ -202,10 +205,10 @@ class _Block:
         return self._large
 
     def finished(self, *, keep_pieces: bool = False) -> ServerSentEvent:
-        """Return the event, whose block has ended. Its `data` is None if there was none.
+        """Return the event of this block, which is complete. Its `data` is None if the block has no `data` line.
 
         Args:
-            keep_pieces: whether to leave the data of a large event in `pieces`; then its `data` is empty.
+            keep_pieces: leave the data of a large event in `pieces` instead of joining them. Its `data` is then empty.
         """
         self._close()
         data, large = self._data, self._large
@@ -226,19 +229,20 @@ Block = tuple[bytes | None, str]
 
 
 class SSEParser:
-    """A pulled parser: `receive_data`, then `next_event` until it returns None and there is no more.
+    """A pulled parser: call `receive_data`, then `next_events` until it returns nothing and `has_more` is false.
 
     Args:
-        limit: bytes that one event may have; more raises `APIResponseValidationError`, and nothing more is kept.
-        extras: also hand out comments and unknown fields, and the blocks that hold nothing else, or only a `retry`.
-        words: also hand out blocks with lines that are no field, for their `words`.
-        pieces: hand out the data of an event over one megabyte in `pieces`, and `b""` in its `data`.
+        limit: the largest size of an event in bytes. A larger one raises `APIResponseValidationError`, and nothing
+            that follows is kept.
+        extras: also return comments and unknown fields, and blocks that consist of these or of a `retry` only.
+        words: also return blocks without data that have lines which are not fields, for their `words`.
+        pieces: return the data of an event over one megabyte in `pieces`, with `b""` as its `data`.
 
     Attributes:
-        event: the event that was handed out last, if it came alone; else None.
+        event: the event that was returned last, if it came alone; else None.
         last_id: the last event id of the stream so far.
-        words: of the block that was handed out last, the lines that are no field, as they came; at most 64 KiB or so.
-        pieces: the data of the event that was handed out last, if it was large. Whoever takes them empties the list.
+        words: the lines of the last block that are not fields, as they came, up to about 64 KiB.
+        pieces: the data of the last event, if it is large. The reader empties this list, to save memory.
     """
 
     def __init__(
@@ -252,21 +256,21 @@ class SSEParser:
         self._limit = limit
         self._extras = extras
         self._hands_out_words = words
-        self._waiting: deque[bytes] = deque()  # bytes that have not been cut into blocks; the first one
-        self._waiting_at = 0  # from here on
-        self._blocks: list[bytes] = []  # whole blocks, without the empty line that ended them, and parts
-        self._at = 0  # those before this one have been pulled
-        self._block: _Block | None = None  # what is being interpreted, if it took more than one call
-        self._large = 0  # blocks in the queue that have parts
-        self._tail: list[bytes] = []  # the pieces of the block that has not ended yet
-        self._tail_size = 0  # its bytes, with
-        self._fragmented = 0  # those of its parts, which have left the tail
-        self._started = False  # whether the place of a byte-order mark is behind us
-        self._skip_lf = False  # the last read ended with a CR: an LF at the start of the next belongs to it
+        self._waiting: deque[bytes] = deque()  # bytes that have not been split into blocks,
+        self._waiting_at = 0  # the first of them from here on
+        self._blocks: list[bytes] = []  # complete blocks without the empty line at their end, and fragments
+        self._at = 0  # the blocks before this one have been pulled
+        self._block: _Block | None = None  # a block that takes more than one call to interpret
+        self._large = 0  # the number of blocks in the queue that have fragments
+        self._tail: list[bytes] = []  # the incomplete block
+        self._tail_size = 0  # its size in bytes, including
+        self._fragmented = 0  # its fragments, which are in the queue already
+        self._started = False  # whether the position of a byte-order mark has been passed
+        self._skip_lf = False  # the last read ended with CR, so an LF at the start of the next belongs to it
         self.last_id = ""
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes, cut anywhere. Never raises: an event over the limit is reported by `next_event`, in its turn."""
+        """Take bytes, cut anywhere. Never raises: `next_events` reports an event over the limit, in its turn."""
         if self._waiting or len(data) > _WINDOW:
             self._waiting.extend((data,) if data else ())
             return
@@ -282,7 +286,7 @@ class SSEParser:
             self._split(data)
 
     def receive_end(self) -> None:
-        """Take the end of the input: what is left has to be looked at before `take_unfinished`."""
+        """Take the end of the input. Call `next_events` until it is done before `take_unfinished`."""
         if self._waiting:
             self._waiting.append(b"")
         elif self._tail and not self._over_limit():
@@ -291,21 +295,14 @@ class SSEParser:
             self._tail, self._tail_size, self._fragmented = [], 0, 0
 
     def next_events(self, most: int = 1) -> list[Block]:
-        """Return the next events, or an empty list if there is none yet.
+        """Return the next events, `most` of them at the most, or an empty list if there is none yet.
 
         Nearly every event of a stream is a single line of data, at most with a name before it. Such events come
         together, as pairs of data and type, which makes each several times cheaper. Any other event comes alone, and
         then `event` has all of it, and `words` and `pieces` describe it.
 
-        The calls up to one that returns nothing do a bounded amount of work together. If `has_more` is true after it,
-        let other tasks run and call again.
-
-        Args:
-            most: the largest number of events to return.
-
         Raises:
-            APIResponseValidationError: an event is over the limit. The events before it have been returned; it and
-                all after it are lost.
+            APIResponseValidationError: an event is over the limit. The events before it have been returned.
         """
         events: list[Block] = []
         if not self._blocks and not self._waiting and self._tail_size <= self._limit:
@@ -352,7 +349,7 @@ class SSEParser:
 
     @property
     def has_more(self) -> bool:
-        """Whether `next_event` may have something to hand out, or to raise, without more bytes."""
+        """True if `next_events` may return or raise something without more bytes."""
         return (
             self._at < len(self._blocks)
             or (self._tail_size > self._limit and self._over_limit())
@@ -360,10 +357,10 @@ class SSEParser:
         )
 
     def take_unfinished(self) -> ServerSentEvent | None:
-        """At the end of the input: the event that lacks its empty line, or None if nothing but comments is left.
+        """Return the last event if the input ended before its empty line, or None if only comments are left.
 
-        By the standard it is dropped. Some servers end their stream without that line, so the reader looks at it; its
-        `data` is None if no whole `data` line had come.
+        The standard drops such an event. Some servers never send the last empty line, so the decoder looks at it. Its
+        `data` is None if no complete `data` line came.
         """
         self.receive_end()
         while self.has_more:
@@ -375,7 +372,7 @@ class SSEParser:
         return None if block.is_blank else event or ServerSentEvent(None)
 
     def _cut_next(self) -> None:
-        """Cut the next bytes that wait into blocks."""
+        """Split the next waiting bytes into blocks."""
         data, at = self._waiting[0], self._waiting_at
         self._waiting_at = at + _WINDOW
         if self._waiting_at >= len(data):
@@ -390,7 +387,7 @@ class SSEParser:
         self._waiting = waiting
 
     def _without_bom(self, data: bytes) -> bytes:
-        """Drop the byte-order mark; hold what may still become one."""
+        """Drop the byte-order mark. Hold back bytes that may still become one."""
         data = b"".join(self._tail) + data
         self._tail, self._tail_size = [], 0
         if len(data) < len(_BOM) and _BOM.startswith(data):
@@ -400,7 +397,7 @@ class SSEParser:
         return data.removeprefix(_BOM)
 
     def _split(self, data: bytes) -> None:
-        """Cut the blocks off that end in this data; keep the rest for later."""
+        """Queue the blocks that end in this data, and keep the rest for later."""
         del self._blocks[: self._at]
         self._at = 0
         if self._tail_size:
@@ -422,7 +419,7 @@ class SSEParser:
         self._tail_size += len(piece)
         if self._tail_size - self._fragmented > _WINDOW and not self._over_limit():
             part = b"".join(self._tail)
-            self._tail = [b"\n"] if part.endswith(b"\n") else []  # with the next byte it may be the end of the block
+            self._tail = [b"\n"] if part.endswith(b"\n") else []  # together with the next byte it may end the block
             self._queue_fragment(part.removesuffix(b"\n"))
 
     def _queue_fragment(self, part: bytes) -> None:
@@ -432,22 +429,22 @@ class SSEParser:
 
     def _over_limit(self) -> bool:
         if self._tail_size == self._limit + 1 and self._tail:
-            return not self._tail[-1].endswith(b"\n")  # the end of its last line is not part of an event
+            return not self._tail[-1].endswith(b"\n")  # the line end itself is not part of the event
         return self._tail_size > self._limit
 
     def _too_large(self) -> APIResponseValidationError:
-        self._tail, self._block, self._large = [], None, 0  # the tail's size stays, so that nothing more is kept
+        self._tail, self._block, self._large = [], None, 0  # its size stays over the limit: nothing more is kept
         self._tail_size = self._limit + 1
         self._blocks, self._at = [], 0
         self._waiting.clear()
         self._waiting_at = 0
         return APIResponseValidationError(
-            f"an event of the stream is larger than the limit of {self._limit} bytes, and was not kept; "
+            f"an event of the stream is larger than the limit of {self._limit} bytes and was dropped; "
             "TrioOpenAI(max_event_bytes=...) sets the limit"
         )
 
     def _skip_nothing(self) -> bool:
-        """Pass over blocks that are empty or one comment, which come by the thousand. Return whether any was."""
+        """Skip blocks that are empty or a single comment. Return whether there were any."""
         if self._block is not None or self._large:
             return False
         blocks, at = self._blocks, self._at
@@ -462,7 +459,7 @@ class SSEParser:
         return skipped > 0
 
     def _interpret(self, item: bytes) -> ServerSentEvent | None:
-        """Interpret the next block, or a part of one, or as many of its lines as there is work left for."""
+        """Interpret the next block or fragment, or as many of its lines as the remaining work allows."""
         block = self._block
         is_fragment = type(item) is _Fragment
         if block is None:
@@ -481,7 +478,7 @@ class SSEParser:
             block.size += len(item) - len(rest)
             self._block, self._blocks[self._at] = block, _Fragment(rest) if is_fragment else rest
             return None
-        self._blocks[self._at] = b""  # at once: it may be large
+        self._blocks[self._at] = b""  # free it now, because it may be large
         self._at += 1
         if is_fragment:
             block.size += len(item)
@@ -493,7 +490,7 @@ class SSEParser:
         return self._dispatched(block)
 
     def _dispatched(self, block: _Block) -> ServerSentEvent | None:
-        """The event of a block that has ended; None if nobody has asked for what is in it."""
+        """Return the event of a complete block, or None if the block holds nothing that this parser returns."""
         event = block.finished(keep_pieces=self._keep_pieces)
         self.last_id = event.id
         self.pieces = list(block.pieces)

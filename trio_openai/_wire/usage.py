@@ -14,9 +14,9 @@ _NO_TEXT = ("type", "role", "id", "image_url", "url", "data", "file_data", "file
 
 
 def estimated_tokens(body: object) -> int:
-    """What a request's body may use: the output that it allows, and a token for four characters of its input.
+    """Estimate the tokens of a request: the largest output that it allows, and one for every four characters of input.
 
-    Images and files, which are not counted by their characters, are not counted.
+    Images and files are ignored, because their tokens do not depend on their length.
     """
     if not is_object(body):
         return 0
@@ -41,7 +41,7 @@ def bounded(estimate: object) -> int:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All texts in a JSON value, but those of fields that are not for the model to read."""
+    """Yield all texts in a JSON value, except in fields that the model does not read."""
     left = [value]
     while left:
         one = left.pop()
@@ -65,7 +65,7 @@ def used_tokens(usage: object) -> int | None:
 
 
 def tokens_of_answer(content: bytes) -> int | None:
-    """The tokens that a plain answer says were used, or None."""
+    """Return the tokens that a plain answer says were used, or None."""
     try:
         answer = decode_json(content)
     except ValueError:

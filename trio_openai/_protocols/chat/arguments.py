@@ -114,7 +114,7 @@ class ObjectScan:
 
 
 class Input:
-    """What a custom tool is given: text in pieces. Nothing in it says where it ends.
+    """The input of a custom tool: any text, in pieces. Nothing in the text says where it ends.
 
     Attributes:
         pieces: the text so far. Only its last piece is ever taken back, and only while `is_empty_object`.
@@ -144,7 +144,7 @@ class Input:
 
     @property
     def sure(self) -> int:
-        """How many of the pieces are there to stay."""
+        """The number of pieces that will not be replaced."""
         return len(self.pieces) - self.is_empty_object
 
 

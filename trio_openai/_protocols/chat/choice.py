@@ -1,4 +1,4 @@
-"""Chat Completions: what the deltas of one choice add up to. The rules are in `snapshot_chat.py`."""
+"""One choice of a chat snapshot: the deltas of a choice, added up to its message. `snapshot.py` has the rules."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OF_CHUNK = _USUAL | {"message", "content_filter_results"}
 
 
 def said_in(choice: Raw, chunk: Raw, seen: Callable[[], set[str]]) -> Raw | None:
-    """Return what a chunk says of one choice: its delta, or the message that some servers send in its place.
+    """Return the delta of one choice in a chunk, or the message that some servers send instead.
 
-    A whole completion repeats what its deltas have said. So of its message only the fields count that were not `seen`.
+    A whole completion repeats its deltas. So only those fields of its message count that were not `seen` before.
     """
     if is_object(delta := choice.get("delta")):
         return delta
@@ -32,7 +32,7 @@ def said_in(choice: Raw, chunk: Raw, seen: Callable[[], set[str]]) -> Raw | None
 
 
 class Audio:
-    """Audio of an answer, which arrives in pieces."""
+    """The audio of an answer, which arrives in pieces."""
 
     __slots__ = ("_texts", "_values")
 
@@ -41,7 +41,7 @@ class Audio:
         self._texts: dict[str, list[str]] = {}
 
     def add(self, raw: Raw) -> None:
-        """Take a piece: the first id counts, base64 and transcript are appended, of all else the last value counts."""
+        """Take a piece. The first id counts, base64 and transcript are appended, and other fields are replaced."""
         for key, value in raw.items():
             if key in ("data", "transcript"):
                 if value is not None:
@@ -55,14 +55,14 @@ class Audio:
 
 
 class ChatChoice:
-    """One choice being added up. The fields of a delta are folded in by the table `_FOLDS`, by their wire names.
+    """A choice that is being added up. The table `_FOLDS` says how each field of a delta is added.
 
     Attributes:
-        has_content: anything that the model produced has arrived.
-        is_finished: it has its finish reason, and no content has arrived since.
-        texts: pieces of text, by field.
+        has_content: whether the model has produced anything for it.
+        is_finished: whether a finish reason has come, and no content since.
+        texts: for each text field, its text as a list of strings.
         tool_calls: the tool calls, or None.
-        function_call: the one call of the API's old way, or None.
+        function_call: the call of the older `functions` API, or None.
     """
 
     __slots__ = (
@@ -98,11 +98,11 @@ class ChatChoice:
         self._extra: Raw = {}  # of the choice, likewise
 
     def add(self, choice: Raw, chunk: Raw) -> str:
-        """Fold in what a chunk says of this choice; return its text, if this is choice 0."""
+        """Add what a chunk says about this choice. Return the new text if this is choice 0, else an empty string."""
         text, said = "", None
         delta: Raw | None = choice.get("delta")
         if type(delta) is dict and len(delta) == 1 and type(content := delta.get("content")) is str and content:
-            self.texts["content"].append(text := content)  # nearly every one
+            self.texts["content"].append(text := content)  # nearly every delta is just text
             self.has_content, self.is_finished = True, False
         elif said := said_in(choice, chunk, self._seen):
             text = "".join([self._fold(key, value) for key, value in said.items()])
@@ -118,7 +118,7 @@ class ChatChoice:
         return text if self.index == 0 else ""
 
     def _seen(self) -> set[str]:
-        """Return the fields of the message of which something has come."""
+        """Return the names of the fields for which something has come."""
         others = {
             "tool_calls": self.tool_calls,
             "function_call": self.function_call,
@@ -136,7 +136,7 @@ class ChatChoice:
             self.function_call.is_done = True
 
     def _add_extra(self, choice: Raw, said: Raw | None) -> None:
-        """Keep what is neither in `said` nor about the end."""
+        """Keep the other fields: those that are not in `said` and are not about the end."""
         if is_object(message := choice.get("message")) and message is not said:
             for key, value in message.items():
                 if key not in _FOLDS:
@@ -149,7 +149,7 @@ class ChatChoice:
                 keep_last(self._extra, key, value)
 
     def _fold(self, key: str, value: object) -> str:
-        """Fold one field of a delta in; return its text."""
+        """Add one field of a delta. Return the text that it brings."""
         fold = _FOLDS.get(key)
         if fold is None or value is None:
             keep_joined(self._fields, key, value)
@@ -255,7 +255,7 @@ def copied(fields: Raw) -> Raw:
 
 
 def texts_in(key: str, value: object) -> list[tuple[str, str]]:
-    """The texts in a field of a delta, each with the name of the field that it is a piece of.
+    """Return the texts in a field of a delta, each with the name of the field to which it belongs.
 
     Content may be a list: `{"type": "text", "text": ...}` and `{"type": "thinking", "thinking": [texts]}`.
     """
@@ -275,7 +275,7 @@ def _part_text(part: Raw) -> str:
 
 
 def _merged_details(details: list[Raw]) -> list[Raw]:
-    """OpenRouter's `reasoning_details`: pieces of one type and index are one detail; their texts are joined."""
+    """Merge OpenRouter's `reasoning_details`: join the texts of entries with the same type and index."""
     merged: dict[tuple[str, int | str], Raw] = {}
     texts: dict[tuple[tuple[str, int | str], str], list[str]] = {}
     for number, detail in enumerate(details):

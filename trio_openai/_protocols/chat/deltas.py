@@ -1,12 +1,13 @@
-"""The parts of a chat.
+"""Deltas of a chat stream.
 
-* A text goes on until something else of its choice begins, or until the choice has its finish reason. If the same kind
-  of text comes again, it is another part.
-* A tool call is done when `tool_calls.py` says so, which is mostly as soon as its arguments are complete. What a server
-  sends for it later is not reported.
-* What is left when the stream has ended is done then.
-* A chunk that reports an error ends nothing, whatever else it says: the parts were cut.
-* Reasoning that one delta holds under both of its names is one.
+* A text ends when something else of its choice begins, or with the finish reason of the choice. If the same kind of
+  text comes again later, it is another part.
+* `tool_calls.py` decides when a tool call is done, usually as soon as its arguments are complete. Anything that a
+  server sends for it later is not reported.
+* The end of a complete stream ends all other parts.
+* A chunk that reports an error ends no part, because the parts were cut.
+* If a delta has the same reasoning under both names (`reasoning` and `reasoning_content`), it counts once.
+
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _KINDS = {"reasoning_content": REASONING, "reasoning": REASONING, "content": CON
 
 
 class ChatDeltas:
-    """The parts of the choices of one chat.
+    """Translates the chunks of a chat into deltas.
 
     Args:
-        before: the choices as far as they have come.
+        before: the choices so far.
     """
 
     def __init__(self, before: Iterable[ChatChoice]) -> None:
@@ -40,7 +41,7 @@ class ChatDeltas:
         self._choices = {choice.index: _Choice(choice.index, self._numbers, choice) for choice in before}
 
     def add(self, event: Any) -> list[Delta]:
-        """Take a chunk. Returns what it says, in order."""
+        """Take a chunk and return its deltas, in order."""
         made: list[Delta] = []
         raw = event.raw
         for choice in objects_in(raw.get("choices")):
@@ -48,7 +49,7 @@ class ChatDeltas:
         return made
 
     def end(self) -> list[Delta]:
-        """The stream is whole: the parts that were not known to be."""
+        """End all open parts, because the stream is complete."""
         made: list[Delta] = []
         for choice in self._choices.values():
             choice.end(made)
@@ -62,7 +63,7 @@ class ChatDeltas:
 
 
 class _Choice:
-    """The parts of one choice. What it makes of a chunk it appends to a list."""
+    """The parts of one choice. Its methods append deltas to the list that they are given."""
 
     __slots__ = ("_calls", "_function_call", "_index", "_numbers", "_parts", "_seen", "_text")
 
@@ -150,7 +151,7 @@ class _Choice:
             self._text = None
 
     def _finish(self, made: list[Delta]) -> None:
-        """The choice has its finish reason."""
+        """Take the finish reason of the choice."""
         self._end_text(made)
         self._go_on(self._calls.finish(), made)
         if self._function_call is not None and self._function_call.call.can_finish:

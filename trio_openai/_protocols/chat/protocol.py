@@ -1,4 +1,4 @@
-"""Chat Completions, as a protocol."""
+"""The protocol of Chat Completions."""
 
 from __future__ import annotations
 

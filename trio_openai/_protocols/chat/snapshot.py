@@ -1,21 +1,22 @@
-"""Chat Completions: what the chunks so far add up to.
+"""The snapshot of a chat stream: the chunks so far, added up to one `ChatCompletion`.
 
-Rules, where servers differ:
+The snapshot is a JSON object like the answer of `create()`. The typed objects are views of it, so `raw` is complete at
+every level. Text is kept as a list of strings and joined when somebody looks, so a stream costs O(n).
 
-* choices are told apart by `index` (0 if there is none), in any order;
-* of tool calls, `tool_calls.py` says which piece belongs to which;
-* the role is the first one; the finish reason is the last that is not null or empty;
-* the last usage that is not all zero wins, wherever it stood (a chunk with choices, one of its own, `x_groq`); null
-  never erases it;
-* content as a list of parts (Mistral) is its text, and the `thinking` parts are reasoning;
-* a message in place of a delta counts like a delta. Of a whole completion that is sent as one event, only the fields
-  count of which no delta has said anything, since it repeats the others;
-* of any other field (of the chunk, of a choice, of a message or of a delta) the last value that is not null counts;
-  lists in a delta are concatenated;
-* text is kept in pieces and joined when somebody looks, so a stream costs O(n).
+Servers differ. These rules decide what counts:
 
-A snapshot is one JSON object like that of `create()`, and the typed objects are views of it, so `raw` is complete at
-every level.
+* Choices are told apart by `index`, which is 0 if it is missing. They may come in any order.
+* `tool_calls.py` decides which tool call a delta belongs to.
+* The first role counts, and the last finish reason that is not null or empty.
+* The last usage that is not all zero counts, wherever it is: in a chunk with choices, in a chunk without, or in Groq's
+  `x_groq`. Null never erases a usage.
+* Mistral sends content as a list. Its text items are the content, and its `thinking` items are reasoning.
+* Some servers send a message instead of a delta. It counts like a delta. If the chunk is a whole completion, only the
+  fields count of which no delta has said anything, because the completion repeats the others.
+* For all other fields, the last value that is not null counts. Lists inside deltas are concatenated.
+
+`ChatSnapshot` holds the completion, `ChatChoice` in `choice.py` one choice of it. `add` is a hot path.
+
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ _COUNTS = ("total_tokens", "completion_tokens", "prompt_tokens")
 
 
 class ChatSnapshot:
-    """Adds chunks up. `add` folds some in; `snapshot` builds the completion so far.
+    """Adds chunks up. `add` takes chunks, and `snapshot` builds the completion so far.
 
     Attributes:
-        text: what the last chunk added to the text of choice 0.
-        has_content: anything that the model produced has arrived.
+        text: the text that the last chunk added to choice 0.
+        has_content: whether the model has produced anything.
         usage: the last usage that is not all zero, as it was sent.
     """
 
@@ -54,7 +55,7 @@ class ChatSnapshot:
         self._choices: dict[int, ChatChoice] = {}
 
     def add(self, chunks: list[ChatCompletionChunk]) -> None:
-        """Fold in one chunk or more, in the order in which they came."""
+        """Add chunks, in the order in which they came."""
         text, known = "", self._choices
         for chunk in chunks:
             raw, text = chunk.raw, ""
@@ -77,7 +78,7 @@ class ChatSnapshot:
         self._add_head(chunks)
 
     def _add_head(self, chunks: list[ChatCompletionChunk]) -> None:
-        """Fold in what describes the whole completion: of some fields the first value counts, of some the last."""
+        """Take the fields of the completion itself. For some the first value counts, for others the last."""
         head = self._head
         if not self._is_named:
             for name in _FIRST:
@@ -111,12 +112,12 @@ class ChatSnapshot:
 
     @property
     def finish_reason(self) -> str | None:
-        """That of the first choice."""
+        """The finish reason of the first choice."""
         return self._choices[min(self._choices)].finish_reason if self._choices else None
 
     @property
     def pieces(self) -> list[str]:
-        """The text of choice 0, in a list that grows."""
+        """The text of choice 0, as a list of strings that grows."""
         choice = self._choices.get(0)
         return choice.texts["content"] if choice else []
 
@@ -126,7 +127,7 @@ class ChatSnapshot:
         return raw if self.usage is None else {**raw, "usage": self.usage}
 
     def snapshot(self) -> ChatCompletion:
-        """Return the completion so far, an object of its own: later chunks do not change it."""
+        """Return the completion so far. Later chunks do not change the object."""
         made: ChatCompletion = hook_for(ChatCompletion)(self.as_raw(), None)
         return made
 

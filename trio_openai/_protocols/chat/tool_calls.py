@@ -1,25 +1,31 @@
-"""Chat Completions: tool calls that arrive in pieces. Which piece belongs to which call, and when a call is done.
+"""Tool calls in a chat: which delta belongs to which call, and when a call is done.
 
-The snapshot, the deltas, `stream.tool_calls` and `run_tools` all go by the classes here, so they always agree.
+A tool call arrives in pieces, like text. The API numbers them with `index` and repeats nothing; compatible servers
+leave the index out, give every call index 0, reuse ids, or repeat arguments. The snapshot, the deltas,
+`stream.tool_calls` and `run_tools` all use the classes in this file, so they always agree about a call.
 
-A piece belongs to the call at its `index`; without one, to the call with its `id`; without both, to the latest call.
-Servers break this in many ways, so the piece starts another call at that place:
+A piece belongs to the call with its `index`. Without an index, it belongs to the call with its `id`; without both, to
+the latest call. But it starts another call at that place in three cases:
 
-* after complete arguments, if its id or its name is a new one, or if it names the tool again and brings other
-  arguments (some servers give all calls index 0, or all calls of a tool one id);
-* before that, if both its id and its name are new ones, unless its text can only go on with an open JSON object;
-* if it has a name, but no index and no id, and is not the first piece in its chunk: then each piece is a whole call.
+* The arguments of the call are complete, and the piece has another id or another name. Or it names the same tool again
+  and brings other arguments. (Some servers give all calls index 0, or all calls of one tool the same id.)
+* The arguments are incomplete, and both id and name are different. But if the text of the piece can only be the rest of
+  an open JSON object, it continues the call.
+* The piece has a name but neither index nor id, and is not the first piece of its chunk. Such servers send each call
+  whole.
 
-Within one call:
+Within a call:
 
-* the first non-empty id and type win;
-* a name may come in pieces until the arguments begin; a piece that repeats the name so far adds nothing;
-* arguments are appended as `arguments.py` says;
-* of fields that the API does not have, the last value counts: Gemini's `extra_content` has to be sent back.
+* The first id and type that are not empty count.
+* A name may come in pieces until the arguments begin. A piece that repeats the name so far adds nothing.
+* `arguments.py` appends the arguments, and recognizes when they are complete.
+* For fields that the API does not know, the last value counts. Gemini's `extra_content` has to be sent back.
 
-A call is done, and then never changes again, as soon as its arguments are complete and its id and name are known. An
-empty object is complete when the next call starts. A finish reason completes calls that only lack an id or a name,
-empty objects, and custom tools that have input. All others are done when the stream ends.
+A call is done as soon as its arguments are complete and its id and name are known. After that it never changes, because
+a tool may have run. An empty object `{}` is complete only when the next call starts, since some servers send it first
+and the arguments later. A finish reason completes calls that lack an id or a name, empty objects, and custom tools with
+input. The end of the stream completes all others.
+
 """
 
 from __future__ import annotations
@@ -38,7 +44,7 @@ _KNOWN = frozenset(("index", "id", "type", "function", "custom"))
 
 
 class Name:
-    """A name that may come in pieces. A server may send anything in its place; the first such value stays as it is."""
+    """A name that may come in pieces. If a server sends something other than text, the first such value is kept."""
 
     __slots__ = ("_length", "_more", "_value")
 
@@ -81,14 +87,14 @@ class Name:
             self._length += len(piece)
 
     def differs(self, other: Any) -> bool:
-        """Return whether both are known, and are not the same name. Costs no more than the other is long."""
+        """Return whether both names are known and different. The cost depends only on the length of the other."""
         if type(other) is str and len(other) != self._length:
             return bool(self and other)
         return _differ(self.value, other)
 
 
 class Called:
-    """What a call calls: a function with its `arguments`, or a custom tool with its `input`."""
+    """The tool of a call: a function with its `arguments`, or a custom tool with its `input`."""
 
     __slots__ = ("_is_sent", "_key", "_more", "name", "text")
 
@@ -106,7 +112,7 @@ class Called:
         return twin
 
     def add(self, raw: Raw) -> None:
-        """Take a piece."""
+        """Add a piece of the object."""
         for key, value in raw.items():
             if key == self._key:
                 self._is_sent = True
@@ -124,7 +130,7 @@ class Called:
             self.name.add(value)
 
     def as_raw(self) -> Raw:
-        """Return what has been said so far, as a JSON object."""
+        """Return the object so far."""
         raw = dict(self._more)
         if self.name.value is not None:
             raw["name"] = self.name.value
@@ -134,17 +140,17 @@ class Called:
 
 
 class CallPieces:
-    """One tool call.
+    """One tool call that arrives in pieces.
 
     Args:
-        index: as the server said, or None.
-        needs_id: whether the call is done only when its id is known.
+        index: the index that the server gave it, or None.
+        needs_id: whether the call needs an id to be done.
 
     Attributes:
-        index: as the server said, or None.
-        id: the call's, or None.
-        extra: members of the call that the API does not have.
-        is_done: it is complete, and nothing changes it any more.
+        index: the index that the server gave it, or None.
+        id: the id of the call, or None.
+        extra: the fields that the API does not know.
+        is_done: whether the call is complete. Nothing changes it after that.
     """
 
     __slots__ = ("_custom", "_function", "_needs_id", "_type", "extra", "id", "index", "is_done")
@@ -168,7 +174,7 @@ class CallPieces:
 
     @property
     def is_custom(self) -> bool:
-        """Whether a custom tool is called."""
+        """True if a custom tool is called."""
         return self._custom is not None
 
     @property
@@ -178,16 +184,16 @@ class CallPieces:
 
     @property
     def text(self) -> Input:
-        """What the tool is to be given."""
+        """The arguments of the function, or the input of the custom tool."""
         return (self._custom or self._function).text
 
     @property
     def can_finish(self) -> bool:
-        """Whether a finish reason makes this call done."""
+        """True if a finish reason completes this call."""
         return not self.is_done and (self.text.is_whole or bool(self._custom and self.text.pieces))
 
     def add(self, raw: Raw) -> bool:
-        """Take a piece of the call. Returns whether it adds anything that the call's tool is to be given."""
+        """Add a piece of the call. Return whether it adds to the arguments or the input."""
         if not _KNOWN.issuperset(raw):
             self.extra |= {
                 key: value
@@ -208,23 +214,23 @@ class CallPieces:
         return (self._custom or self._function).text.taken > taken
 
     def end_arguments(self) -> None:
-        """Its arguments have changed: the call may be done."""
+        """Complete the call if its arguments are complete. Called after they have changed."""
         text = (self._custom or self._function).text
         if text.is_whole and not text.is_empty_object:
             self.complete()
 
     @property
     def is_open(self) -> bool:
-        """Whether a function is called, and some of its arguments have come, but not all."""
+        """True if a function is called, and its arguments have begun and are incomplete."""
         text = self._function.text
         return bool(text.pieces) and self._custom is None and not text.is_whole and not self.is_done
 
     def complete(self) -> None:
-        """Its arguments are complete: the call is done if its id and name are known."""
+        """Mark the call as done if its id and name are known. Called when its arguments are complete."""
         self.is_done = bool(self.name and (self.id or not self._needs_id))
 
     def is_followed_by(self, raw: Raw) -> bool:
-        """Return whether a piece at this call's place is of another call."""
+        """Return whether a piece at the place of this call starts another call."""
         new_id, is_custom = raw.get("id"), type(raw.get("custom")) is dict
         said = raw.get("custom" if is_custom else "function")
         name = said.get("name") if is_object(said) else None
@@ -238,7 +244,7 @@ class CallPieces:
         return has_new_id and is_renamed and not (self.text.pieces and _goes_on(text))
 
     def _is_called_again(self, raw: Raw, text: object) -> bool:
-        """Return whether a piece that names the tool once more is another call, and not more of this one."""
+        """Return whether a piece that repeats the name of the tool starts another call."""
         text = _as_text(text)
         if not text.lstrip(JSON_SPACE).startswith("{"):
             return False
@@ -257,34 +263,34 @@ class CallPieces:
         return raw
 
     def function_as_raw(self) -> Raw:
-        """Return what is called, as a JSON object: all there is to a call in a chat's old way."""
+        """Return the function as a JSON object. The older `function_call` has nothing else."""
         return self._function.as_raw()
 
 
 def _differ(known: Any, other: Any) -> bool:
-    """Return whether two ids or names are both known and not the same. Python cannot compare lists nested deeply."""
+    """Return whether two ids or names are known and different. Python cannot compare deeply nested lists."""
     if not known or not other:
         return False
     return type(known) is not type(other) or (isinstance(known, str | int | float) and bool(known != other))
 
 
 def _as_text(value: object) -> str:
-    """Return what should be text; JSON text of anything else."""
+    """Return text unchanged, and anything else as JSON text."""
     return value if type(value) is str else "" if value is None else encode_text(value)
 
 
 def _goes_on(text: object) -> bool:
-    """Return whether text can only be the rest of something that has begun."""
+    """Return whether text can only be the rest of a JSON object."""
     start = _as_text(text).lstrip(JSON_SPACE)
     return bool(start) and not start.startswith("{")
 
 
 class ToolCalls:
-    """The tool calls of one message, each in pieces, in any order.
+    """The tool calls of one message.
 
     Attributes:
         all: the calls, in the order in which they began.
-        has_grown: the last piece started a call, or added to what a tool is to be given.
+        has_grown: whether the last piece started a call or added to its arguments.
     """
 
     __slots__ = ("_by_id", "_by_index", "_can_finish", "_empty", "_latest", "all", "has_grown")
@@ -295,8 +301,8 @@ class ToolCalls:
         self._by_index: dict[int, CallPieces] = {}
         self._by_id: dict[str, CallPieces] = {}
         self._latest: CallPieces | None = None
-        self._can_finish: dict[CallPieces, None] = {}  # those that a finish reason makes done,
-        self._empty: dict[CallPieces, None] = {}  # and those that the next call makes done
+        self._can_finish: dict[CallPieces, None] = {}  # the calls that a finish reason completes,
+        self._empty: dict[CallPieces, None] = {}  # and those that the start of another call completes
 
     def fork(self) -> ToolCalls:
         """Return a copy that later pieces of this one do not change."""
@@ -311,10 +317,10 @@ class ToolCalls:
         return twin
 
     def add(self, raw: Raw, *, is_first: bool = True) -> list[CallPieces]:
-        """Take a piece; `is_first` says whether it is the first one in its chunk.
+        """Add a piece. `is_first` says whether it is the first piece of its chunk.
 
         Returns:
-            The calls that this changed; the one that the piece belongs to is the last.
+            The calls that changed. The last of them is the call of this piece.
         """
         if len(raw) == 2 and (more := self._more_arguments(raw)) is not None:
             return [more]
@@ -330,10 +336,10 @@ class ToolCalls:
         return changed
 
     def _more_arguments(self, raw: Raw) -> CallPieces | None:
-        """Take a piece that has an index and arguments, and nothing else, as nearly all have. Only for speed.
+        """Add a piece that has only an index and arguments, as nearly all pieces do. This path is for speed only.
 
         Returns:
-            The call, or None if it has to be done by the long way.
+            The call, or None if the piece needs the full rules.
         """
         index = raw.get("index")
         function: Raw | None = raw.get("function")
@@ -351,7 +357,7 @@ class ToolCalls:
         return call
 
     def finish(self) -> list[CallPieces]:
-        """The choice has its finish reason. Returns the calls that it makes done."""
+        """Complete the calls that a finish reason completes, and return them."""
         done = list(self._can_finish)
         for call in done:
             call.is_done = True
@@ -368,7 +374,7 @@ class ToolCalls:
         return found
 
     def _note(self, call: CallPieces) -> None:
-        """Keep track of what would make the call done."""
+        """Remember which event would complete the call."""
         for calls, is_one in ((self._can_finish, True), (self._empty, call.text.is_empty_object)):
             if is_one and call.can_finish:
                 calls[call] = None
@@ -376,7 +382,7 @@ class ToolCalls:
                 calls.pop(call, None)
 
     def _find(self, raw: Raw, *, is_first: bool) -> tuple[CallPieces, bool]:
-        """Return the call that a piece belongs to, and whether it is a new one."""
+        """Return the call of a piece, and whether it is new."""
         index, name = raw.get("index"), raw.get("id")
         if type(index) is int:
             call = self._by_index.get(index)
@@ -394,7 +400,7 @@ class ToolCalls:
         return call, True
 
     def as_raw(self) -> list[Raw]:
-        """Return the calls so far as JSON objects: by index; those without one, in the order in which they began."""
+        """Return the calls as JSON objects, sorted by index. Calls without an index come last."""
         in_order = sorted(self.all, key=lambda call: math.inf if call.index is None else call.index)
         return [call.as_raw() for call in in_order]
 

@@ -1,4 +1,4 @@
-"""Responses: where texts belong in an output item, and the parts of its content that they are in."""
+"""The content parts of an output item, and the places in an item where texts belong."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from trio_openai.types._base import Raw
 
 @attrs.frozen(eq=False)  # a key of dictionaries, by identity
 class Place:
-    """Where a family of text events belongs: `<family>.delta` brings pieces, `<family>.done` the whole.
+    """The place in an item for a family of text events: `<family>.delta` adds text, `<family>.done` has all of it.
 
     Attributes:
-        family: the name of the events.
-        item_type: the type of the items that they are about.
-        path: in the item; "#" stands for the index.
-        field: of the done event, that with the whole text.
-        index: of the events, the field with the index.
-        part_type: the type of the part that the text is in, if it is in one.
+        family: the beginning of the names of the events.
+        item_type: the type of the items that the events are about.
+        path: the path to the text in the item; "#" stands for the index.
+        field: the field of the `done` event with the whole text.
+        index: the field of the events with the index.
+        part_type: the type of the content part that holds the text, if one does.
     """
 
     family: str
@@ -37,7 +37,7 @@ class Place:
 
     @property
     def is_call(self) -> bool:
-        """Return whether it is what a tool is called with."""
+        """True if the text is the arguments or the input of a tool call."""
         return self.path in (("arguments",), ("input",))
 
     def index_in(self, raw: Raw) -> int:
@@ -62,15 +62,15 @@ _OF_PARTS = {place.part_type: place for place in PLACES if place.part_type}
 
 
 def index_in(raw: Raw, name: str, missing: int = 0) -> int:
-    """Return an index of an event; `missing` if it names none, or one that cannot be."""
+    """Return an index in an event, or `missing` if it is absent or invalid."""
     value = raw.get(name)
     return value if type(value) is int and value >= 0 else missing
 
 
 class Unknown:
-    """Fields that the API does not have, from the events about an item or a part.
+    """Fields that the API does not know, from the events about an item or a content part.
 
-    Lists are joined; of anything else the last value counts.
+    Lists are concatenated. For everything else, the last value counts.
     """
 
     __slots__ = ("_fields", "_lists")
@@ -80,7 +80,7 @@ class Unknown:
         self._lists: dict[str, list[Any]] = {}
 
     def add(self, fields: Raw) -> None:
-        """Take those of one more event."""
+        """Add the fields of an event."""
         for name, value in fields.items():
             if is_array(value):
                 self._lists.setdefault(name, []).extend(value)
@@ -88,18 +88,18 @@ class Unknown:
                 self._fields[name] = value
 
     def build(self) -> Raw:
-        """Return them all, in an object that does not change."""
+        """Return all fields as a new object."""
         return {**self._fields, **{name: [*values] for name, values in self._lists.items()}}
 
 
 class ContentPart:
-    """A part of an item's content or summary: the object that it began or ended with, and what arrived for it.
+    """A content part of an item, or a part of its summary.
 
     Attributes:
-        raw: the object. It is the part's own: no event shares it.
-        texts: the pieces of its text; of two texts, if a server puts them at one index.
-        annotations: those that came one by one.
-        unknown: what events about it said that the API does not have.
+        raw: the object that the part began or ended with. It is a copy.
+        texts: its text as a list of strings. There are two lists if a server puts two texts at one index.
+        annotations: the annotations that came one by one, by index.
+        unknown: the fields of its events that the API does not know.
     """
 
     __slots__ = ("annotations", "raw", "texts", "unknown")
@@ -112,17 +112,17 @@ class ContentPart:
 
     @property
     def kind(self) -> str | None:
-        """Return its type, as the server has said it, or as its texts are."""
+        """The type of the part, from the server or else from its texts."""
         kind = self.raw.get("type")
         return kind if type(kind) is str else next((place.part_type for place in self.texts), None)
 
     @property
     def has_text(self) -> bool:
-        """Return whether there is anything that must not be lost."""
+        """True if the part has text, which must not be lost."""
         return any(self.texts.values()) or any(self.raw.get(place.path[-1]) for place in _OF_PARTS.values())
 
     def annotate(self, event: Raw) -> None:
-        """Take an annotation."""
+        """Add an annotation."""
         before = self.raw.get("annotations")
         self.annotations = {} if self.annotations is None else self.annotations
         next_index = len(before) if is_array(before) else 0
@@ -130,7 +130,7 @@ class ContentPart:
         self.annotations[index_in(event, "annotation_index", missing=next_index)] = event.get("annotation")
 
     def take(self, body: Raw, *, is_whole: bool) -> None:
-        """Take the object itself; `is_whole`: the texts in it are the last word."""
+        """Take the object itself. If it `is_whole`, its texts replace those that came in deltas."""
         renew(self.raw, body, known_fields(body.get("type")))
         for place, pieces in self.texts.items() if is_whole else ():
             replace_text(pieces, body.get(place.path[-1]))
@@ -138,14 +138,14 @@ class ContentPart:
             self.annotations = None
 
     def remember(self) -> None:
-        """Hold its text as if it had come in pieces."""
+        """Keep the text of the object as if it had come in deltas, so that a later object cannot erase it."""
         place = _OF_PARTS.get(self.kind or "")
         if place is not None and not self.texts.get(place):
             text = self.raw.get(place.path[-1])
             self.texts[place] = [text] if type(text) is str and text else []
 
     def build(self) -> Raw:
-        """Return the object so far."""
+        """Return the part so far, as a new object."""
         raw = {**self.unknown.build(), **self.raw} if self.unknown else {**self.raw}
         for place, pieces in self.texts.items():
             if pieces:
@@ -157,9 +157,9 @@ class ContentPart:
 
 
 def merged(parts: dict[int, Any], told: list[Any], *, is_new: bool) -> dict[int, Any]:
-    """Return the parts that came one by one together with those of the whole item.
+    """Merge the parts that came one by one with those of the whole item.
 
-    A text that the item leaves out, or empties, stays. If it is not new, only parts at the same index are looked at.
+    A text that the item leaves out or empties stays. If the item is not new, only parts at the same index are merged.
     """
     if not is_new:
         for index, body in enumerate(told):
@@ -182,7 +182,7 @@ def merged(parts: dict[int, Any], told: list[Any], *, is_new: bool) -> dict[int,
 
 
 def _aligned(heard: list[tuple[int, ContentPart]], told: list[Any]) -> list[tuple[ContentPart | None, int | None]]:
-    """Pair parts by their index, or, if these are others (a server counts from 1), those of one type in their order."""
+    """Pair parts by index. If the indexes do not fit (a server counts from 1), pair parts of one type in order."""
     kinds = [body.get("type") if is_object(body) else None for body in told]
     pairs: dict[int, int] = {}
     if all(index < len(told) and part.kind in (None, kinds[index]) for index, part in heard):
@@ -199,9 +199,10 @@ def _aligned(heard: list[tuple[int, ContentPart]], told: list[Any]) -> list[tupl
 
 
 def interleaved(heard: Sequence[Any], told: int, pairs: dict[int, int]) -> list[tuple[Any | None, int | None]]:
-    """Return what was heard with its index in what was told, in that order.
+    """Interleave the objects heard in events with the final list, and return pairs of an object and its final index.
 
-    What was not heard is None. What was not told stands after what was heard before it, with the index None.
+    The object is None for an entry that was not heard. The index is None for an object that is not in the final list;
+    it follows the object that was heard before it.
     """
     missing: dict[int, list[tuple[Any | None, int | None]]] = defaultdict(list)
     latest = -1
@@ -218,26 +219,26 @@ def interleaved(heard: Sequence[Any], told: int, pairs: dict[int, int]) -> list[
 
 
 def filled(value: object, by_index: Mapping[int, Any]) -> list[Any]:
-    """Return a list with other values at some indexes. An index that nothing has come for leaves no hole."""
+    """Return a copy of a list with other values at some indexes. Missing indexes leave no gap."""
     made: dict[int, Any] = dict(enumerate(value)) if is_array(value) else {}
     made.update(by_index)
     return [made[index] for index in sorted(made)]
 
 
 def replace_text(pieces: list[str], whole: object, *, is_call: bool = False) -> None:
-    """Replace the pieces of a text by what the server says is all of it.
+    """Replace the pieces of a text by the whole text that the server sent.
 
-    A beginning of what was delivered does not: a text that was delivered is never erased. Arguments of a call are JSON,
-    of which a beginning can be the whole, so there any text counts.
+    A text that is only the beginning of the pieces is ignored, because delivered text is never erased. The arguments of
+    a call are JSON, where a shorter text may be the correct one.
     """
     if type(whole) is str and whole and (is_call or not is_beginning(whole, pieces)):
         pieces[:] = [whole]
 
 
 def renew(raw: Raw, body: Raw, known: frozenset[str]) -> None:
-    """Replace an object by a later one, in place.
+    """Replace the fields of an object by those of a later one, in place.
 
-    Fields that the API does not have stay. So does what says which object it is, where the later one does not.
+    Fields that the API does not know stay. So do the ids, the type and the name if the later object lacks them.
     """
     identity = {name: value for name in _IDENTITY if (value := raw.get(name)) and not body.get(name)}
     for name in known.difference(body):
@@ -250,7 +251,7 @@ _IDENTITY = ("type", "id", "call_id", "name")
 
 
 def known_fields(kind: object) -> frozenset[str]:
-    """Return the fields that the API has in an item or a part of a type."""
+    """Return the fields that the API knows in an item or a content part of a type."""
     return _known_fields().get(kind, _NOTHING) if type(kind) is str else _NOTHING
 
 
@@ -273,7 +274,7 @@ def _known_fields() -> dict[str, frozenset[str]]:
 
 
 def texts_in(body: Raw) -> list[tuple[Place, int, str]]:
-    """Return the texts of an item that are parts of the answer, with where they stand."""
+    """Return the texts of an item that belong to the answer, each with its place and index."""
     found: list[tuple[Place, int, str]] = []
     for place in PLACES:
         if place.item_type != body.get("type") or not (place.part_type or place.is_call):
@@ -287,7 +288,7 @@ def texts_in(body: Raw) -> list[tuple[Place, int, str]]:
 
 
 def joined_texts(items: list[Raw]) -> dict[Place, str]:
-    """Return the texts of items, joined, of each kind."""
+    """Return the joined texts of some items, by place."""
     pieces: dict[Place, list[str]] = defaultdict(list)
     for item in items:
         for place, _, text in texts_in(item):

@@ -1,12 +1,14 @@
-"""The parts of a response.
+"""Deltas of a Responses stream.
 
-* A part is a text of an output item (a message's, a refusal's, reasoning's or a summary's of it), or an item that is a
-  tool call. Which item an event speaks of is found as the snapshot does.
-* It is done with its own `done` event, with its item's, or with the response, whichever comes first. A tool call's id
-  and name have to be known by then, or it waits for the next of these.
-* What no delta brought is one all the same, when the part is done. Of an item's kind of text that had deltas, its end
-  brings no more; nor does the response's end of a kind that has been heard, since indexes and ids may change meanwhile.
-* A response that failed or was cancelled ends nothing: the parts were cut.
+* A part is a text of an output item (of a message, a refusal, reasoning or a reasoning summary), or an item that is a
+  tool call. `items.py` decides which item an event is about, as it does for the snapshot.
+* A part ends with its own `done` event, with that of its item, or with the response, whichever comes first. A tool call
+  also needs its id and its name. Without them it waits for the next of these events.
+* A text that comes without deltas becomes one delta when its part ends. This happens once: the end of an item adds no
+  text of a kind that had deltas, and the end of the response adds no text of a kind that was heard at all, because
+  indexes and ids may have changed meanwhile.
+* A response that failed or was cancelled ends no part, because the parts were cut.
+
 """
 
 from __future__ import annotations
@@ -45,10 +47,10 @@ _CUT = ("response.failed", "response.cancelled")
 
 
 class ResponseDeltas:
-    """The parts of one response.
+    """Translates the events of a response into deltas.
 
     Args:
-        before: events that have come already.
+        before: events that stand for everything that came before.
     """
 
     def __init__(self, before: list[Raw]) -> None:
@@ -63,7 +65,7 @@ class ResponseDeltas:
             self._add(raw, raw["type"])
 
     def add(self, event: Any) -> list[Delta]:
-        """Take an event. Returns what it says, in order."""
+        """Take an event and return its deltas, in order."""
         raw: Raw = event.raw
         if self._last is not None:
             last, part = self._last
@@ -73,7 +75,7 @@ class ResponseDeltas:
         return self._add(raw, name if type(name := raw.get("type") or event.type) is str else "")
 
     def end(self) -> list[Delta]:
-        """The stream is whole: the parts that were not known to be."""
+        """End all open parts, because the stream is complete."""
         return [] if self._is_cut else [event for item in [*self._open] for event in self._end_of(item)]
 
     def _add(self, raw: Raw, kind: str) -> list[Delta]:
@@ -105,7 +107,7 @@ class ResponseDeltas:
         return self._add_whole(item, place, place.index_in(raw), value if type(value) is str else "")
 
     def _add_whole(self, item: Item, place: Place, index: int, text: str, *, is_new: bool = True) -> list[Delta]:
-        """The end of a text, and all of it, if the server has said so. `is_new`: it may have had no delta."""
+        """End a text. `text` is all of it if the server has sent that. `is_new` allows a text without any delta."""
         part = self._part(item, place, index)
         if part is None and text and is_new:
             part = self._begin(item, place, index)
@@ -127,14 +129,14 @@ class ResponseDeltas:
         return [*self._add_texts(item, body, heard), *self._end_of(item)] if done else []
 
     def _begin_tool(self, item: Item) -> None:
-        """If it is a tool call, it is a part, also one without arguments."""
+        """Begin a part if the item is a tool call, even one without arguments."""
         kind = item.raw.get("type")
         place = _TOOL_ITEMS.get(kind) if type(kind) is str else None
         if place is not None and self._part(item, place, 0) is None:
             self._begin(item, place, 0)
 
     def _add_texts(self, item: Item, body: Raw, heard: Container[object]) -> list[Delta]:
-        """The texts of a whole item; of the kinds that were heard before, only those that are under way."""
+        """End the texts of a complete item. Texts of kinds in `heard` count only if they have begun."""
         return [
             event
             for place, index, text in texts_in(body)
@@ -142,7 +144,7 @@ class ResponseDeltas:
         ]
 
     def _add_response(self, response: object) -> list[Delta]:
-        """Take the whole response. What it leaves out has ended all the same."""
+        """Take the complete response. Parts that it leaves out end too."""
         output: list[Any] = value if is_object(response) and is_array(value := response.get("output")) else []
         heard: set[object] = {kind for kinds in self._kinds.values() for kind in kinds}
         made: list[Delta] = []
@@ -150,12 +152,14 @@ class ResponseDeltas:
             body = None if index is None else output[index]
             if index is None:
                 made += self._end_of(item) if item is not None else []
-            elif is_object(body) and (item is not None or _is_named(body) or not heard):  # else it may have been heard
+            elif is_object(body) and (
+                item is not None or _is_named(body) or not heard
+            ):  # otherwise it may be one that was reported before
                 made += self._add_last(item or Item({}), index, body, heard)
         return [*made, *self.end()]
 
     def _add_last(self, item: Item, index: int, body: Raw, heard: Container[object]) -> list[Delta]:
-        """Take an item of the whole response."""
+        """Take an item of the complete response."""
         item.index = index if item.index is None else item.index
         item.finish(body)
         self._begin_tool(item)
@@ -181,7 +185,7 @@ class ResponseDeltas:
 
 
 class _ToolCall(OpenPart):
-    """A tool call that is on its way."""
+    """A tool call that is not done yet."""
 
     __slots__ = ("_item", "_kind")
 
@@ -193,13 +197,13 @@ class _ToolCall(OpenPart):
         self._kind: CallKind = kind
 
     def add(self, text: str) -> Delta:
-        """Take a piece of its arguments."""
+        """Add to its arguments."""
         self._pieces.append(text)
         place = 0, self._index, self._number, self._pieces, len(self._pieces)
         return ToolCallArgumentsDelta(text, *place, self._id, self._name)
 
     def end(self) -> Delta:
-        """It is done."""
+        """End the part and return the object that says so."""
         self.is_over = True
         name = self._id or self._item.raw.get("id")
         return ToolCallDone(name, self._name, self.text, self._kind, 0, self._index, self._number)
@@ -211,7 +215,7 @@ class _ToolCall(OpenPart):
 
     @property
     def _id(self) -> Any:
-        """What answers it. An item without a `call_id` is answered by its own id, but only once it is whole."""
+        """The id for its result. Without a `call_id` it is the id of the item, but only when the item is complete."""
         raw = self._item.raw
         call_id = None if self._kind == "mcp" else raw.get("call_id")
         return call_id or (raw.get("id") if self._kind == "mcp" or self._item.done else None)
@@ -225,5 +229,5 @@ _OpenPart = OpenText | _ToolCall
 
 
 def _is_named(body: Raw) -> bool:
-    """Return whether an item says which one it is."""
+    """Return whether an item has an id."""
     return type(body.get("call_id") or body.get("id")) is str

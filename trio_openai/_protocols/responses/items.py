@@ -111,26 +111,26 @@ class Item:
         holder.unknown.add(fields)
 
     def is_over(self, place: Place) -> bool:
-        """Return whether arguments were complete, so that a tool may have run with them."""
+        """Return whether the arguments are complete. A tool may have run with them, so they never change again."""
         return place.is_call and (self.done or self._is_over)
 
     def end_call(self, place: Place) -> None:
-        """Take note that the server has called arguments complete, if it has said what is called."""
+        """Remember that the arguments are complete, if the id and the name of the call are known."""
         if place.is_call and self.raw.get("name") and self.raw.get("id" if place.family[:3] == "mcp" else "call_id"):
             self._is_over = True
 
     def begin(self, body: Raw) -> None:
-        """Take the object that it begins with."""
+        """Take the object with which the item begins."""
         if not self.done:
             renew(self.raw, body, known_fields(body.get("type")))
             self.is_begun = True
 
     def finish(self, body: Raw, *, is_last: bool = False) -> None:
-        """Take the whole object. Fields that the API does not have, and texts that it leaves out, stay.
+        """Take the whole item. Fields that the API does not know stay, and so do texts that it leaves out.
 
-        Only the first time, and at the end of the response, parts at other indexes are looked for: so a server that
-        repeats the event a thousand times causes no work but for the bytes that it sends. The end of the response does
-        not mark the item as done: whoever reads its parts late is told of its end by the end of the stream.
+        Parts at other indexes are searched only the first time and at the end of the response. So a server that repeats
+        the event a thousand times causes no extra work. The end of the response does not mark the item as done: the
+        end of the stream ends its parts for late readers.
         """
         is_new = is_last or not self.done
         if is_last:
@@ -142,11 +142,11 @@ class Item:
             if not (pieces and self.is_over(place)):
                 replace_text(pieces, _text_at(body, place, index), is_call=True)
         renew(self.raw, body, known_fields(body.get("type")))
-        self.raw.update({name: [] for name, parts in self._parts.items() if parts})  # they have taken what was in it
+        self.raw.update({name: [] for name, parts in self._parts.items() if parts})  # the parts hold the content now
         self.is_begun, self.done = True, self.done or not is_last
 
     def _remember(self) -> None:
-        """Hold the texts of the object as if they had come in pieces, so that the next object cannot erase them."""
+        """Keep the texts of the object as if they had come in deltas, so that the next object cannot erase them."""
         for name in ("content", "summary"):
             for index, told in enumerate(value if is_array(value := self.raw.get(name)) else ()):
                 if is_object(told):
@@ -161,7 +161,7 @@ class Item:
                 self._texts.setdefault((place, 0), [text])
 
     def build(self, *, is_over: bool = False) -> Raw:
-        """Return the object so far; `is_over`: nothing can follow."""
+        """Return the item so far, as a new object. `is_over` says that nothing can follow."""
         raw = {**self.unknown.build(), **self.raw} if self.unknown else {**self.raw}
         for name, parts in self._parts.items():
             if parts:
@@ -178,7 +178,7 @@ class Item:
         return with_call_id(raw) if is_over or self.done else raw
 
     def as_events(self) -> Iterator[Raw]:
-        """Make few events that say what all events about it have said."""
+        """Yield a few events that describe the item so far."""
         where: Raw = {"item_id": name} if (name := self.raw.get("id")) else {}
         if self.index is not None:
             where["output_index"] = self.index
@@ -201,7 +201,7 @@ class Item:
 
 
 def _text_at(body: Raw, place: Place, index: int) -> object:
-    """Return what stands at the place of a text that is not in a part."""
+    """Return the value at a place in an item, for texts outside of content parts."""
     value: Any = body
     for name in place.path:
         if name == "#":
@@ -212,7 +212,7 @@ def _text_at(body: Raw, place: Place, index: int) -> object:
 
 
 def _put_texts(raw: Raw, place: Place, texts: dict[int, str]) -> None:
-    """Put texts into an object at the place that they belong to; what is there is copied, not changed."""
+    """Put texts into an object at their place. Inner objects are copied, not changed."""
     *before, last = [name for name in place.path if name != "#"]
     for name in before:
         inner: Raw = {**value} if is_object(value := raw.get(name)) else {}
@@ -222,7 +222,7 @@ def _put_texts(raw: Raw, place: Place, texts: dict[int, str]) -> None:
 
 
 def with_call_id(raw: Raw) -> Raw:
-    """Return an item; a call that the server gave no `call_id` is answered by the item's own id."""
+    """Return the item with a `call_id`. If the server gave a call none, its own id takes that role."""
     kind, name = raw.get("type"), raw.get("id")
     is_answered = type(kind) is str and kind in _ANSWERED and type(name) is str and name
     return {**raw, "call_id": name} if is_answered and not raw.get("call_id") else raw
@@ -230,7 +230,7 @@ def with_call_id(raw: Raw) -> Raw:
 
 @attrs.frozen
 class _About:
-    """What an event says of the item that it is about."""
+    """The information in an event about its item: index, ids and type."""
 
     index: int | None
     id: str | None
@@ -252,7 +252,7 @@ class _About:
         )
 
     def is_about_another(self, item: Item) -> bool:
-        """Return whether it cannot be about the item at its place."""
+        """Return whether the event cannot be about the item at its place."""
         call_id, kind = _text(item.raw.get("call_id")), _text(item.raw.get("type"))
         is_new_id = self.id is not None and bool(item.ids) and self.id not in item.ids
         if call_id and self.call_id and call_id != self.call_id:
@@ -267,12 +267,12 @@ class _About:
         return False
 
     def _says_type_of(self, item: Item, kind: str) -> bool:
-        """Return whether its type is to be trusted: of an event about a text, only if nothing else says more."""
+        """Return whether to trust the type in the event. In a text event it counts only if no id contradicts it."""
         return self.body is not None or (self.id not in item.ids and {kind, self.kind} <= _ITEM_TYPES)
 
 
 class Items:
-    """The output items that events are about."""
+    """The output items of a response. `find` returns the item that an event is about."""
 
     def __init__(self) -> None:
         self._all: list[Item] = []
@@ -282,7 +282,7 @@ class Items:
         self._latest: dict[str, Item] = {}  # of a type
 
     def find(self, raw: Raw, item_type: str, body: Raw | None = None, *, begins: bool = False) -> Item:
-        """Return the item that an event is about, a new one if there is none.
+        """Return the item that an event is about. Create it if it is new.
 
         Args:
             raw: the event.
@@ -314,7 +314,7 @@ class Items:
         return item if not item.done or (item is self._all[-1] and about.body is None) else None
 
     def _note(self, item: Item, about: _About) -> None:
-        """Remember how the event spoke of the item."""
+        """Remember the index and the ids under which the event named the item."""
         for index in {about.index, None}:
             if about.id is not None:
                 self._named[index, about.id] = item
@@ -331,32 +331,32 @@ class Items:
 
     @property
     def in_order(self) -> list[Item]:
-        """Return them by output index; those without one after the rest. Those of one index stay as they came."""
+        """The items sorted by output index. Items without an index come last."""
         return sorted(self._all, key=order_of)
 
     def matched(self, output: Sequence[Any]) -> list[tuple[Item | None, int | None]]:
-        """Match the items with the output of the last event, in its order.
+        """Match the items with the output of the last event, in the order of that output.
 
         Returns:
-            Pairs of an item, None if no event was about it, and its index in the output, None if it was left out; that
-            one comes after the item that was before it.
+            Pairs of an item and its index in the output. The item is None if no event was about it. The index is None
+            if the output leaves the item out; it then follows the item that was before it.
         """
         heard = self.in_order
         return interleaved(heard, len(output), _Matching(heard).with_output(output))
 
 
 def order_of(item: Item) -> float:
-    """Return what items are sorted by."""
+    """Return the sort key of an item."""
     return math.inf if item.index is None else item.index
 
 
 class _Matching:
-    """Finds items again in an output: by `call_id`, by id, by index, and then those of one type in their order."""
+    """Finds items in an output: by `call_id`, then by id, by index, and at last by type in their order."""
 
     def __init__(self, heard: list[Item]) -> None:
         self._heard = heard
         self._pairs: dict[int, int] = {}
-        self._texts: dict[int, dict[Place, str]] = {}  # of those that somebody looked at
+        self._texts: dict[int, dict[Place, str]] = {}  # of the items that were compared
         self._by: dict[object, deque[int]] = defaultdict(deque)
         for number, item in enumerate(heard):
             call_id, kind = _text(item.raw.get("call_id")), _text(item.raw.get("type"))
@@ -365,7 +365,7 @@ class _Matching:
                 self._by[key].append(number)
 
     def with_output(self, output: Sequence[Any]) -> dict[int, int]:
-        """Return which item is at which index of the output."""
+        """Return the index in the output for each item."""
         told = [(index, body) for index, body in enumerate(output) if is_object(body)]
         for way in (self._by_call_id, self._by_id, self._by_index, self._by_type):
             told = [(index, body) for index, body in told if not way(index, body)]
@@ -387,7 +387,7 @@ class _Matching:
         )
 
     def _pair(self, key: object, index: int, body: Raw) -> bool:
-        """Pair a body with the first item of these that is not paired yet, if it can be the same."""
+        """Pair a body with the first unpaired item under this key, if it may be the same item."""
         numbers = self._by.get(key)
         while numbers and numbers[0] in self._pairs:
             numbers.popleft()
@@ -397,7 +397,7 @@ class _Matching:
         return True
 
     def _may_be(self, number: int, body: Raw) -> bool:
-        """Return whether a body can be that item. With another id, its texts must not contradict what was delivered."""
+        """Return whether a body may be that item. If the id differs, its texts must fit the delivered ones."""
         item = self._heard[number]
         call_ids = _text(item.raw.get("call_id")), _text(body.get("call_id"))
         if item.raw.get("type") not in (None, body.get("type")) or (

@@ -1,4 +1,4 @@
-"""Responses, as a protocol."""
+"""The protocol of the Responses API."""
 
 from __future__ import annotations
 

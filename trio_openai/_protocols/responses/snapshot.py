@@ -1,14 +1,21 @@
-"""Responses: what the events so far add up to.
+"""The snapshot of a Responses stream: the events so far, added up to one `Response`.
 
-The last event holds the whole `Response`, and what it says counts. But it never erases text that was delivered:
-items, parts and texts that it leaves out or empties stay (`items_response.py`). Before it, or where its `output` is
-empty (some servers, and every failure), the output is rebuilt from the other events. Rules, where servers differ:
+The last event of a stream holds the whole `Response`, and its values count. But it never erases text that was
+delivered: items, content parts and texts that it leaves out or empties stay. Before the last event, the output is
+rebuilt from the other events; also if the `output` of the last event is empty, as with some servers and after every
+failure.
 
-* `output_item.added` begins an item, and so does any event about one that was never added;
-* deltas are appended in pieces; a `done` event's text replaces them, unless it is empty or only a beginning of them;
-  `output_item.done` replaces the whole item, except for texts that it lacks;
-* fields that the API does not have are kept where they belong: in the response, the item or the part that an event is
-  about. Of each, the last value counts; lists in deltas are joined.
+Servers differ. These rules decide what counts:
+
+* `output_item.added` begins an item. So does any event about an item that was never added.
+* Deltas are appended. The text of a `done` event replaces them, unless it is empty or only the beginning of them.
+* `output_item.done` replaces the whole item, except for texts that it lacks.
+* Fields that the API does not know are kept in the response, the item or the content part that their event is about.
+  The last value counts; lists in deltas are concatenated.
+
+`items.py` finds the item that an event is about, and `content_parts.py` the text inside of the item. `add` is a hot
+path: most deltas follow another delta of the same text, and `LastDelta` recognizes them without looking anything up.
+
 """
 
 from __future__ import annotations
@@ -45,7 +52,7 @@ _RESPONSE_FIELDS = frozenset(attrs.fields_dict(Response))
 
 
 class LastDelta:
-    """A delta that was added. Most are followed by another of the same text, which then need not be looked for."""
+    """The delta that was added last. The next delta usually belongs to the same text, which is then known already."""
 
     __slots__ = ("_index", "_index_field", "_item", "_kind", "_output_index", "_size", "pieces", "place")
 
@@ -54,10 +61,10 @@ class LastDelta:
         self._kind, self._item, self._output_index = raw.get("type"), raw.get("item_id"), raw.get("output_index")
         self._index_field = place.index
         self._index = raw.get(place.index)
-        self._size = len(raw)  # another one with more fields may have some that the API does not have
+        self._size = len(raw)  # a delta with more fields may have some that the API does not know
 
     def is_followed_by(self, raw: Raw) -> bool:
-        """Return whether an event is another one of this text, and says nothing else."""
+        """Return whether an event is another delta of the same text, and nothing else."""
         return (
             raw.get("type") == self._kind
             and raw.get("item_id") == self._item
@@ -69,10 +76,10 @@ class LastDelta:
 
 
 class ResponseSnapshot:
-    """Adds events up. `add` folds one in; `snapshot` builds the response so far.
+    """Adds events up. `add` takes events, and `snapshot` builds the response so far.
 
     Attributes:
-        has_content: whether anything that the model produced has arrived.
+        has_content: whether the model has produced anything.
         text: the output text that the last event added.
     """
 
@@ -89,12 +96,12 @@ class ResponseSnapshot:
 
     @property
     def id(self) -> str | None:
-        """The response's id."""
+        """The id of the response, or None."""
         given = self._response.get("id")
         return given if type(given) is str else None
 
     def add(self, events: list[Any]) -> None:
-        """Fold in one event or more, in the order in which they came."""
+        """Add events, in the order in which they came."""
         for event in events:
             raw: Raw = event.raw
             latest = self._latest
@@ -126,7 +133,7 @@ class ResponseSnapshot:
 
     @property
     def pieces(self) -> list[str]:
-        """The latest output text, in a list that grows; none if it came whole."""
+        """The latest output text as a list of strings that grows. Empty if the text came without deltas."""
         return self._answer[2] if self._answer else []
 
     @property
@@ -135,7 +142,7 @@ class ResponseSnapshot:
         return self._response.get("usage")
 
     def snapshot(self) -> Response:
-        """Build the response so far. Later events do not change it."""
+        """Return the response so far. Later events do not change the object."""
         if self._last is not None and self._whole is None:
             self._whole = self._build_whole(*self._last)
         if self._whole is not None:
@@ -143,11 +150,11 @@ class ResponseSnapshot:
         return _response({**self._response, "output": [item.build() for item in self._items.in_order]})
 
     def as_events(self) -> list[Raw]:
-        """Make few events that say of items and texts what all events have said."""
+        """Return a few events that describe all items and texts so far."""
         return [event for item in self._items.in_order for event in item.as_events()]
 
     def _pieces(self, item: Item, place: Place, raw: Raw) -> list[str]:
-        """Return the pieces of the text that an event is about."""
+        """Return the list of strings for the text that an event is about."""
         index = place.index_in(raw)
         pieces = item.pieces(place, index)
         if place is OUTPUT_TEXT and (self._answer is None or self._answer[2] is not pieces):
@@ -172,7 +179,7 @@ class ResponseSnapshot:
         return value if place is OUTPUT_TEXT else ""
 
     def _add_done(self, raw: Raw, place: Place) -> str:
-        """Take the end of a text. Return the text if no delta brought any of it before."""
+        """Take the end of a text. Return the text if it had no deltas."""
         value = raw.get(place.field)
         if type(value) is not str or not (value or place.is_call):
             return ""
@@ -186,7 +193,7 @@ class ResponseSnapshot:
         return value if is_new and place is OUTPUT_TEXT else ""
 
     def _add_item(self, raw: Raw, *, done: bool) -> str:
-        """Take the beginning or the whole of an item. Return the text of a message that came whole."""
+        """Take the beginning or the end of an item. Return the text of a message that came without deltas."""
         body = raw.get("item")
         if not is_object(body):
             return ""
@@ -229,7 +236,7 @@ class ResponseSnapshot:
         return "" if self._spoken else self.snapshot().output_text
 
     def _build_whole(self, response: Raw, given: object) -> Response:
-        """Build the response that the last event brought: that itself, if it leaves nothing out."""
+        """Return the response of the last event itself, or a copy with everything that it leaves out."""
         output = response.get("output")
         if output:  # then it is the response, and lacks nothing but what the API does not have
             renew(self._response, response, _RESPONSE_FIELDS)
@@ -238,7 +245,7 @@ class ResponseSnapshot:
 
 
 class _Ending:
-    """Puts the output of the last event together with the items that were heard."""
+    """Merges the output of the last event with the items that came before."""
 
     def __init__(self, items: Items, output: list[Any]) -> None:
         self._output = output
@@ -248,7 +255,7 @@ class _Ending:
         self._new = {text for body in unmatched if is_object(body) for text in joined_texts([body]).items()}
 
     def _lost_texts(self) -> set[Place]:
-        """Return the kinds of text of which the output has less than was delivered."""
+        """Return the kinds of text that are shorter in the output than what was delivered."""
         heard = joined_texts([item.build() for item, _ in self._pairs if item is not None])
         told = joined_texts([body for body in self._output if is_object(body)])
         return {place for place, text in heard.items() if text not in told.get(place, "")}
@@ -258,7 +265,7 @@ class _Ending:
         return [self._built(item, index) for item, index in self._pairs if index is not None or self._stays(item)]
 
     def _stays(self, item: Item | None) -> bool:
-        """Return whether an item stays that the output leaves out: not if all its text is in another one."""
+        """Return whether to keep an item that the output leaves out. It goes if another item has all of its text."""
         if item is None or not self._output or item.raw.get("type") not in ("message", "reasoning"):
             return item is not None
         texts = joined_texts([item.build()]).items()
@@ -274,7 +281,7 @@ class _Ending:
 
 
 def _unknown_fields(raw: Raw) -> Raw:
-    """Return the fields of an event that the API does not have."""
+    """Return the fields of an event that the API does not know."""
     return {} if raw.keys() <= _EVENT_FIELDS else {name: raw[name] for name in raw.keys() - _EVENT_FIELDS}
 
 

@@ -50,7 +50,7 @@ class AnswerFormat(Generic[T]):
     _hook: Hook = attrs.field(repr=False)
 
     def judge(self, said: Said) -> T | Unparsed:
-        """An object of the class, or why there is none. Never raises because of what was said."""
+        """Return an object of the class, or the reason why there is none. Never raises because of the answer."""
         text, refusal = said.text, said.refusal
         if said.stopped == "unfinished" or refusal is not None:
             return Unparsed(said.stopped if said.stopped == "unfinished" else "refusal", text, refusal)
@@ -77,7 +77,7 @@ class AnswerFormat(Generic[T]):
 
 
 def answer_format(cls: type[T]) -> AnswerFormat[T]:
-    """A class as the format of an answer; made once.
+    """Return the format of answers for a class. It is made once and cached.
 
     Raises:
         TypeError: the class has something that a schema cannot say.
@@ -110,13 +110,13 @@ def need_msgspec() -> None:
 
 
 def hooks_for(annotations: dict[str, Any]) -> dict[str, Hook]:
-    """What makes objects of decoded JSON, by the same names."""
+    """Return the functions that make objects of decoded JSON, by the same names."""
     converter = _converter()
     return {name: converter.get_structure_hook(annotation) for name, annotation in annotations.items()}
 
 
 def decoded(text: str) -> object:
-    """What a model wrote as JSON.
+    """Decode the JSON that a model wrote.
 
     Raises:
         ValueError: it is none.
@@ -128,7 +128,7 @@ def decoded(text: str) -> object:
 
 
 def problems(error: Exception, path: str) -> list[str]:
-    """What does not fit, of the value at a path, in sentences."""
+    """Describe what does not fit in the value at a path, one sentence for each problem."""
     if not isinstance(error, cattrs.BaseValidationError):
         return [f"{path}: {error}"]
     return [_path_first(problem) for problem in cattrs.transform_error(error, path, format_exception=_sentence)]
@@ -140,7 +140,7 @@ def _path_first(problem: str) -> str:
 
 
 def _sentence(error: BaseException, _: type | None) -> str:
-    """What is wrong, of one value."""
+    """Describe the problem of a single value."""
     if isinstance(error, KeyError):
         return "it is missing" if _is_of_member(error) else f"KeyError: {error}"
     if isinstance(error, RecursionError):
@@ -151,7 +151,7 @@ def _sentence(error: BaseException, _: type | None) -> str:
 
 
 def _is_of_member(error: KeyError) -> bool:
-    """Whether it is of a member that the JSON does not have, and not what the class's own code raised."""
+    """Return whether the error is about a missing member, and was not raised by the class itself."""
     notes: list[object] = getattr(error, "__notes__", [])
     return any(isinstance(note, cattrs.AttributeValidationNote) and note.name in error.args for note in notes)
 
@@ -160,7 +160,7 @@ def _is_of_member(error: KeyError) -> bool:
 
 
 def _converter() -> cattrs.Converter:
-    """A converter for one class and those that it speaks of."""
+    """Make a converter for one class and the classes in its annotations."""
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     # the last one that fits counts
     factories: list[tuple[Callable[[Any], bool], Callable[[Any, cattrs.Converter], Hook]]] = [
@@ -272,7 +272,7 @@ def _union_hook(annotation: Any, converter: cattrs.Converter) -> Hook:
 
 @attrs.frozen
 class _Shape:
-    """What a JSON object looks like that can be of a class."""
+    """The JSON objects that may belong to a class."""
 
     cls: type[Any]
     hook: Hook
@@ -302,7 +302,7 @@ class _Shape:
 
 
 def _fitting(shapes: list[_Shape], value: Raw) -> _Shape | None:
-    """The one that a value is, or is meant to be."""
+    """Return the shape that a value has, or comes closest to."""
     tagged = [shape for shape in shapes if shape.is_tagged(value)] if len(shapes) > 1 else shapes
     alike = [shape for shape in tagged if shape.is_like(value)] if len(tagged) > 1 else tagged
     return alike[0] if alike else None

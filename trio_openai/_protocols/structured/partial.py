@@ -29,7 +29,7 @@ class PartialAnswer:
         self._unread: list[str] = []
 
     def look(self, pieces: list[str], *, is_over: bool) -> Raw:
-        """The object so far, of a text in pieces. The same list grows from look to look; another is another text."""
+        """Return the object so far for a text in pieces. A list that was passed before has only grown since."""
         if pieces is not self._pieces or len(pieces) < self._seen:
             self._begin(pieces)
         if len(pieces) > self._seen:
@@ -69,7 +69,7 @@ def read_partial(text: str) -> Raw | None:
 
 
 def _ends_in_string(data: bytes) -> bool:
-    """Whether a text ends inside a string: only there jiter objects to a control character after what it could read."""
+    """Return whether a text ends inside a string. Only there jiter refuses a control character after its valid part."""
     import jiter
 
     try:

@@ -54,12 +54,12 @@ class Field:
 
 
 def is_fielded(annotation: Any) -> TypeGuard[type[Any]]:
-    """Whether this is a class made by attrs, or a dataclass."""
+    """Return whether this is an attrs class or a dataclass."""
     return isinstance(annotation, type) and (attrs.has(annotation) or dataclasses.is_dataclass(annotation))
 
 
 def fields_of(cls: type[Any]) -> list[Field]:
-    """The fields that the class is made of: those that its `__init__` takes.
+    """Return the fields that the `__init__` of the class takes.
 
     Raises:
         TypeError: an annotation is missing, or a name in one is unknown.
@@ -95,7 +95,7 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 
 
 def plain(annotation: Any) -> tuple[Any, list[Any]]:
-    """An annotation without its wrappings (`Annotated`, `NewType`, an alias), and the remarks in them."""
+    """Return an annotation without its wrappers (`Annotated`, `NewType`, an alias), and the remarks in them."""
     remarks: list[Any] = []
     while True:
         if typing.get_origin(annotation) is Annotated:
@@ -110,12 +110,12 @@ def plain(annotation: Any) -> tuple[Any, list[Any]]:
 
 
 def remark_of(annotation: Any) -> str | None:
-    """The description in an `Annotated[..., "description"]`."""
+    """Return the description in an `Annotated[..., "description"]`."""
     return next((remark for remark in plain(annotation)[1] if isinstance(remark, str)), None)
 
 
 def members_of(annotation: Any) -> list[Any]:
-    """The members of a union, those of unions within it too; or the annotation alone."""
+    """Return the members of a union, including nested unions; or the annotation itself."""
     bare, _ = plain(annotation)
     if typing.get_origin(bare) in (typing.Union, types.UnionType):
         return [inner for member in typing.get_args(bare) for inner in members_of(member)]
@@ -123,7 +123,7 @@ def members_of(annotation: Any) -> list[Any]:
 
 
 def item_of(annotation: Any) -> Any:
-    """What a `list[...]` or `tuple[..., ...]` holds; None if it is neither."""
+    """Return the item type of a `list[...]` or `tuple[..., ...]`, or None for any other annotation."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is list or (origin is tuple and len(args) == 2 and args[1] is ...):
         return args[0]
@@ -131,7 +131,7 @@ def item_of(annotation: Any) -> Any:
 
 
 def is_plain_value(annotation: Any) -> bool:
-    """Whether this is a value without parts, for msgspec to judge."""
+    """Return whether this is a scalar type, which msgspec checks."""
     bare, _ = plain(annotation)
     is_enum = isinstance(bare, type) and issubclass(bare, enum.Enum)
     return is_enum or bare in _PLAIN or _name(bare) in _FORMATS or typing.get_origin(bare) is Literal
@@ -142,7 +142,7 @@ def _name(bare: Any) -> str:
 
 
 def words_of(annotation: Any) -> str:
-    """An annotation in a sentence."""
+    """Describe an annotation for an error message."""
     bare, _ = plain(annotation)
     if bare is types.NoneType:
         return "None"
@@ -153,7 +153,7 @@ def words_of(annotation: Any) -> str:
 
 
 def tags_of(cls: type[Any]) -> dict[str, set[tuple[type, object]]]:
-    """The fields of a class that can only have certain values, with these as they are in JSON."""
+    """Return the fields of a class that allow only certain values, with these values in JSON."""
     tags: dict[str, set[tuple[type, object]]] = {}
     for field in fields_of(cls):
         bare, _ = plain(field.annotation)
@@ -165,7 +165,7 @@ def tags_of(cls: type[Any]) -> dict[str, set[tuple[type, object]]]:
 
 
 def _differ(one: type[Any], other: type[Any]) -> bool:
-    """Whether no JSON object can be both."""
+    """Return whether no JSON object can belong to both classes."""
     tags, others = tags_of(one), tags_of(other)
     if any(values.isdisjoint(others.get(name, values)) for name, values in tags.items()):
         return True
@@ -182,7 +182,7 @@ def _needs_another(fields: Iterable[Field], others: Iterable[Field]) -> bool:
 
 
 def strict_schema(cls: type[Any]) -> JSONSchema:
-    """The strict schema of a class.
+    """Return the strict schema of a class.
 
     Raises:
         TypeError: it has something that the strict mode cannot say.
@@ -196,7 +196,7 @@ def strict_schema(cls: type[Any]) -> JSONSchema:
 
 
 def object_schema(fields: Sequence[Field], where: str) -> JSONSchema:
-    """The strict schema of an object of these fields, which no class has; `where` is for the sentence of an error.
+    """Return the strict schema of an object with these fields and no class; `where` is for the sentence of an error.
 
     Raises:
         TypeError: a field has something that the strict mode cannot say.
@@ -213,7 +213,7 @@ class _Schemas:
         self.definitions: dict[str, JSONSchema] = {}
 
     def ref(self, cls: type[Any]) -> JSONSchema:
-        """A reference to the schema of a class, which is made if there is none."""
+        """Return a reference to the schema of a class, which is made on first use."""
         if cls not in self.names:
             stem = schema_name(cls)
             tries = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
@@ -223,11 +223,11 @@ class _Schemas:
         return {"$ref": f"#/$defs/{self.names[cls]}"}
 
     def with_definitions(self, root: JSONSchema) -> JSONSchema:
-        """A schema, with those that it refers to."""
+        """Return a schema together with the definitions that it refers to."""
         return {**root, "$defs": self.definitions} if self.definitions else root
 
     def is_used(self, ref: JSONSchema, *, by: object) -> bool:
-        """Whether a reference is anywhere in there."""
+        """Return whether a value contains a reference."""
         if isinstance(by, dict):
             parts: Iterable[object] = typing.cast("dict[str, object]", by).values()
             return by == ref or any(self.is_used(ref, by=part) for part in parts)
@@ -243,7 +243,7 @@ class _Schemas:
         }
 
     def members(self, fields: Sequence[Field], where: str) -> JSONSchema:
-        """The schema of an object, but what it is called."""
+        """Return the schema of an object without its name."""
         return {
             "type": "object",
             "properties": {field.name: self._property(field, f"{where}.{field.name}") for field in fields},
@@ -335,5 +335,5 @@ def _docstring(cls: type[Any]) -> str | None:
 
 
 def schema_name(cls: type[Any]) -> str:
-    """The name of a class as the API takes it."""
+    """Return the name of a class in the form that the API accepts."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", cls.__name__)[:64]
