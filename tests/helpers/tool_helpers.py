@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from trio_openai import ToolRun
 from trio_openai.testing import Reply
 
 QUESTION = [{"role": "user", "content": "What is it?"}]
@@ -73,3 +74,20 @@ def response_calling(*items: dict[str, Any], name: str = "resp_1") -> Reply:
     """Return a response stream with these output items."""
     events = [event for index, item in enumerate(items) for event in item_events(index, item)]
     return Reply.sse(*events, completed(list(items), name=name), done=False)
+
+
+class WorkError(Exception):
+    pass
+
+
+async def fail(after: float) -> None:
+    await trio.sleep(after)
+    raise WorkError("no luck")
+
+
+def kinds(events: list[Any]) -> list[str]:
+    return [event.type for event in events if event.type != "round.event"]
+
+
+async def all_of(run: ToolRun[Any]) -> list[Any]:
+    return [event async for event in run]
