@@ -1,17 +1,20 @@
-"""The base of every object of the wire.
+"""The base class of all wire objects: typed views of the JSON that servers send.
 
-A server may leave out any field, add some of its own, and send another type than its documentation says. So an object
-here is a thin, typed view of the decoded JSON object it was made from:
+A server may leave out any field, add fields of its own, or send another type than its documentation says. None of this
+may crash a stream. So a wire object is a thin view of a decoded JSON object, and not a copy of it:
 
-* every field has a default, and what the server did not send is that default;
-* a plain value is handed over as it came, whatever its type: the annotations say what the API documents;
-* a field that holds objects holds objects of these classes only; anything else that stood there is the default;
-* `raw` is the decoded JSON object itself, with every field of it, known here or not;
-* a field is made when it is first looked at.
+* Every field has a default, which stands for a field that the server did not send.
+* A plain value is returned as it came, whatever its type. The annotations say what the API documents.
+* A field for objects holds only objects of these classes. If the server sent anything else there, it has its default.
+* `raw` is the decoded JSON object itself, including fields that this library does not know.
+* A field is made when it is first read, because a program reads one or two of the 24 fields of a chunk.
 
-The annotations are also the instructions for conversion (`_fields.py`): `X | None` is an object or None,
-`X` alone is an object even when there was none, `list[X]` is a list even when there was none. In a union of classes
-the wire's `type` chooses, by the default of each class's own `type` field; `Unknown` is for the rest.
+The annotations are also the rules for conversion, which `_fields.py` carries out. `X | None` is an object or None. `X`
+alone is an object even if the server sent none, and `list[X]` is always a list. In a union of classes, the `type` on
+the wire chooses the class whose `type` field has that default; `Unknown` is for all other types.
+
+`_plain.py` is the way back, from an object to JSON.
+
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
 
 
 def objects_in(value: object) -> list[Raw]:
-    """Return the objects among the items of an array; none if it is no array."""
+    """Return the objects in an array. Return an empty list for anything that is not an array."""
     return [item for item in value if is_object(item)] if is_array(value) else []
 
 
@@ -69,53 +72,53 @@ def wire(cls: type[_T]) -> type[_T]:
 
 @wire
 class WireObject:
-    """A JSON object that a server sent, or that was accumulated from what it sent.
+    """A JSON object that a server sent, or that was added up from several.
 
-    Two are equal if they are of one class and their fields are equal; `raw` takes no part in that.
+    Two objects are equal if they have the same class and equal fields. `raw` is not compared.
 
     Attributes:
-        raw: the decoded JSON object, unknown fields included. Treat it as read-only: it is shared, not copied. Empty
-            for an object that no server sent. To change what is sent, assign to the fields.
+        raw: the decoded JSON object, including unknown fields. Treat it as read-only, because it is shared. It is empty
+            for an object that a program made. To change what is sent, assign to the fields.
     """
 
-    if TYPE_CHECKING:  # what makes an attrs class to a type checker that has not seen the decorator
+    if TYPE_CHECKING:  # type checkers recognize an attrs class by this
         __attrs_attrs__: ClassVar[Any]
 
     raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
 
-    __usual__ = _NOTHING  # what nearly everybody looks at: made at once with the object, which is cheaper
-    __readers__ = _NO_READERS  # how each field is found in `raw`; `_fields.py` puts it there
+    __usual__ = _NOTHING  # fields that most programs read: setting them right away is cheaper
+    __readers__ = _NO_READERS  # a function for each field that reads it from `raw`; set by `_fields.py`
 
     def _read_field(self, name: str) -> Any:
-        """Make a field that nobody has looked at yet: an object off the wire begins with `raw` alone."""
+        """Read a field for the first time: an object from the wire begins with `raw` alone."""
         cls = type(self)
         try:
             read = self.__readers__[name]
         except KeyError:
             if "__readers__" in cls.__dict__:
                 raise _no_attribute(self, name) from None
-            _make_readers(cls)  # no server's answer has been read as this class in this process
+            _make_readers(cls)  # the first object of this class in this process may come from pickle
             return self._read_field(name)
         value = read(self.raw)
         setattr(self, name, value)
         return value
 
-    if not TYPE_CHECKING:  # a checker would take any name for a field
+    if not TYPE_CHECKING:  # otherwise a type checker would accept any name
         __getattr__ = _read_field
 
     def to_dict(self) -> Raw:
-        """Return the JSON object that this stands for now, as a copy.
+        """Return this object as JSON, as a copy.
 
-        It holds what the server sent, unknown fields included, with every field over it that the program has changed,
-        at every level. Of an object that the program made it holds the fields that are set. This is what is sent if
-        the object is part of a request.
+        The result has everything that the server sent, including unknown fields, and every change that the program made
+        to a field, at every level. For an object that the program made, it has the fields that are set. The same is
+        sent if the object is part of a request.
         """
         from ._plain import copied
 
         return cast("Raw", copied(self))
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict()` as JSON text, which can be written to a file whatever the server sent.
+        """Return `to_dict()` as JSON text. It can always be written to a file, whatever the server sent.
 
         Args:
             indent: spaces for each level; None puts everything into one line.
@@ -128,7 +131,7 @@ class WireObject:
             value == getattr(other, name) for name, value in self._fields().items()
         )
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # the objects are mutable
 
     def __repr__(self) -> str:
         """Return the fields that are set, shortened."""
@@ -165,7 +168,7 @@ _INSTEAD = {
 
 
 def _no_attribute(owner: WireObject, name: str) -> AttributeError:
-    """Return the error for an attribute that does not exist. Says what to use instead of openai-python's methods."""
+    """Return the error for a missing attribute. For methods of openai-python it names the replacement."""
     hint = f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=owner)
 
@@ -185,7 +188,7 @@ def json_text(value: object, indent: int | None) -> str:
 
 
 def _show(value: object) -> str:
-    """`reprlib` for plain values; objects of ours shorten themselves."""
+    """Return a short repr of a value. Wire objects shorten themselves."""
     if isinstance(value, WireObject):
         return repr(value)
     if isinstance(value, list) and any(isinstance(item, WireObject) for item in cast("list[object]", value)):
@@ -224,10 +227,10 @@ class UnknownEvent(Unknown):
 
 
 class NamedEvent(dict[str, Any]):
-    """An event of an endpoint that this library does not know: the JSON object that it is, and its name.
+    """An event of `stream_request`: its JSON object, and its name.
 
     Attributes:
-        name: from the SSE field `event`; empty if there was none.
+        name: the SSE field `event`. It is empty if the server sent none.
     """
 
     __slots__ = ("name",)

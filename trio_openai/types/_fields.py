@@ -1,8 +1,9 @@
-"""Reading: from a decoded JSON object to an object of a wire class, field by field.
+"""Reading wire objects: from a decoded JSON object to an object of a wire class.
 
-A hook never raises on what a server sent, and does not copy: `raw` is the object it was given. Fields are left to the
-first look (`WireObject.__getattr__`), since most readers look at one or two of them. `_base.py` says how an annotation
-is read; this file turns it into functions.
+A hook is the function that makes the objects of a class. It never raises because of what a server sent, and it does not
+copy: `raw` is the object that it was given. Fields are made when they are first read, by the class's `__readers__`.
+`_base.py` explains how an annotation is read; this file turns annotations into functions.
+
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ Hook = Callable[[Raw, object], Any]
 
 
 def hook_for(cls: Any) -> Hook:
-    """Return the function that makes a `cls` (a class or a union of them) of a decoded JSON object.
+    """Return the function that makes a `cls` (a wire class or a union of them) of a decoded JSON object.
 
-    Its second argument is the type, as cattrs calls its hooks; ours do not look at it.
+    The function takes a second argument, as hooks of cattrs do, and ignores it.
     """
     return _hook(cls)
 
@@ -47,10 +48,10 @@ _UNIONS = (typing.Union, types.UnionType)
 
 
 def _class_hook(cls: type[WireObject]) -> Hook:
-    """Make the object and give it `raw`; what is in the fields is found out by whoever reads them.
+    """Return the function that makes an object with nothing but its `raw`.
 
-    A chunk of a chat is three objects with 24 fields. To fill them all costs more than to decode the JSON, and a
-    program looks at one or two of them.
+    A chat chunk is three objects with 24 fields. Filling them all costs more than decoding the JSON, and a
+    program reads one or two of them.
     """
     new = cls.__new__
     cls.__readers__ = readers = _Readers(cls)
@@ -127,7 +128,7 @@ def _read(annotation: object) -> tuple[Literal["object", "objects", "list", "val
 
 
 def _union_hook(union: object) -> Hook:
-    """Choose by the wire's `type`; each class has its own as the default of its `type` field. The first one counts."""
+    """Return the function that chooses a class by `type`. If two classes share a type, the first one counts."""
     members: tuple[type[WireObject], ...] = typing.get_args(union)
     hooks = {attrs.fields_dict(cls)["type"].default: hook_for(cls) for cls in reversed(members)}
     unknown = hooks.pop(None, hook_for(Unknown))

@@ -1,8 +1,9 @@
-"""Writing: from an object of a wire class back to the JSON object that it stands for now.
+"""Writing wire objects: from an object back to the JSON object that it stands for.
 
-The rule: start with `raw`, and put every field over it that the program has changed. A field has changed if it is not
-what reading `raw` gives. Unknown fields stay, and an object that nobody changed gives `raw` itself, so it is sent
-exactly as it came. An object that the program made itself has no `raw`: it gives the fields that are set.
+The rule: start with `raw`, and replace every field that the program has changed. A field has changed if its value is
+not the one that reading `raw` gives. Unknown fields stay. An object that nobody changed returns `raw` itself, so it is
+sent exactly as it came. An object that a program made has no `raw`; it returns the fields that are set.
+
 """
 
 from __future__ import annotations
