@@ -19,14 +19,14 @@ from .json import encode_exactly, encode_fast, encode_text
 from .text import printable, utf8
 
 _FROM_ANSWERS = ("messages", "input")
-"""Parameters that may hold objects of an earlier answer."""
+"""Parameters that may contain objects of an earlier answer."""
 
 
 def encode_json(params: Mapping[str, Any]) -> bytes:
     """Encode a request's body.
 
     Raises:
-        TypeError: a value is not JSON.
+        TypeError: a value cannot be sent as JSON.
     """
     body = _encode(params)
     if b'"raw":{' not in body:
@@ -48,9 +48,9 @@ def _default(value: object) -> object:
 
 
 def _encode_slowly(params: Mapping[str, Any]) -> bytes:
-    """Encode what the fast encoder refuses: lone surrogate halves, integers over 64 bits, deep nesting. Or anything.
+    """Encode a value that the fast encoder refuses: lone surrogate halves, integers over 64 bits, deep nesting.
 
-    A lone half is sent as the replacement character, since servers refuse requests that contain one.
+    A lone half is sent as the replacement character, because servers refuse requests that contain one.
     """
     try:
         return utf8(encode_exactly(_plain(params)))
@@ -68,7 +68,7 @@ def _key(key: object) -> str:
 
 
 def _plain(value: Any, key: Callable[[Any], str] = _key) -> Any:
-    """Return a value in the types that JSON has. Not a number and infinity become null, as orjson has it."""
+    """Convert a value to the types of JSON. NaN and infinity become null, as with orjson."""
     if value is None or isinstance(value, Enum):
         return None if value is None else _plain(value.value, key)
     if isinstance(value, str | int):
@@ -85,16 +85,16 @@ def _plain(value: Any, key: Callable[[Any], str] = _key) -> Any:
 
 
 def result_text(unstructured: object) -> str:
-    """Encode what a tool returned, made plain by cattrs.
+    """Encode the result of a tool as JSON text.
 
     Raises:
-        TypeError: it is not JSON.
+        TypeError: the result cannot be sent as JSON.
     """
     return printable(encode_text(_plain(unstructured, str)))
 
 
 def _other(value: Any, key: Callable[[Any], str]) -> Any:
-    """Return what orjson makes of the types that it knows beside those of JSON."""
+    """Convert the other types that orjson knows: dataclasses, dates, times and UUIDs."""
     cls = value.__class__
     if hasattr(cls, "__dataclass_fields__"):
         return {field.name: _plain(getattr(value, field.name), key) for field in fields(value)}

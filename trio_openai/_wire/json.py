@@ -1,11 +1,13 @@
-"""JSON: the only module that knows which library decodes and encodes it.
+"""Encoding and decoding JSON. No other module knows which library does it.
 
-orjson does if it is installed, else msgspec, else the standard library. A program must not notice which. So the fast
-libraries only handle what all of them handle alike, and everything else goes through the standard library:
+orjson is used if it is installed, else msgspec, else the standard library. Programs must not notice the difference. So
+the fast libraries handle only what all three handle alike, and the standard library handles the rest:
 
-* `NaN` and `Infinity`, which Python servers write, and lone surrogate halves: the fast libraries refuse them;
-* integers over 64 bits: orjson makes floats of them without notice, so long rows of digits are looked for before;
-* nesting: up to 1024 levels are decoded (`json_deep.py`), more are refused.
+* `NaN` and `Infinity`, which Python servers write, and lone surrogate halves. The fast libraries refuse both.
+* Integers over 64 bits. orjson silently turns them into floats, so long rows of digits are searched for before
+  decoding.
+* Nesting. Up to 1024 levels are decoded (`json_deep.py`), and deeper JSON is refused.
+
 """
 
 from __future__ import annotations
@@ -40,14 +42,14 @@ Dumps = Callable[[object, Callable[[Any], Any]], bytes]
 
 BACKENDS: tuple[Backend, ...] = ("orjson", "msgspec", "stdlib")
 
-# An integer over 64 bits has 19 digits at least. Of 18 digits in a row, every sixth byte finds three.
+# An integer over 64 bits has at least 19 digits. So every sixth byte finds at least three of its digits in a row.
 _STEP = 6
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
 _LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19,}+(?![.eE])")
 
 
 def has_long_integer(batch: Sequence[bytes]) -> bool:
-    """Return whether some of these JSON texts may have an integer over 64 bits. Fast if there are no long numbers."""
+    """Return whether one of these JSON texts may have an integer over 64 bits. Fast if there are no long numbers."""
     joined = batch[0] if len(batch) == 1 else b"\n".join(batch)
     if b"000" not in joined[::_STEP].translate(_DIGITS_TO_ZERO):
         return False
@@ -55,18 +57,18 @@ def has_long_integer(batch: Sequence[bytes]) -> bool:
 
 
 def loader_for(batch: Sequence[bytes]) -> Loads:
-    """Return the fastest function that decodes these JSON texts right.
+    """Return the fastest function that decodes these JSON texts correctly.
 
-    It raises `ValueError` for what is no strict JSON. `decode_json` may still decode that.
+    It raises `ValueError` for anything but strict JSON, which `decode_json` may still decode.
     """
     return decode_json if _is_inexact and has_long_integer(batch) else _loads
 
 
 def decode_json(data: bytes) -> object:
-    """Decode JSON, also with what Python servers write and the standard forbids: `NaN`, and lone surrogate halves.
+    """Decode JSON. Also accept `NaN` and lone surrogate halves, which Python servers write and the standard forbids.
 
     Raises:
-        ValueError: it is no JSON; or an integer has more digits than Python converts (4300).
+        ValueError: the data are not JSON, or an integer has more digits than Python converts (4300).
     """
     try:
         if not (_is_inexact and has_long_integer((data,))):
@@ -77,10 +79,10 @@ def decode_json(data: bytes) -> object:
 
 
 def decode_text(text: str) -> object:
-    """Decode JSON that is text already, as `decode_json` does. It may contain surrogate halves.
+    """Decode JSON text as `decode_json` does. The text may contain surrogate halves.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the text is not JSON.
     """
     try:
         data = text.encode()
@@ -90,10 +92,10 @@ def decode_text(text: str) -> object:
 
 
 def decode_strictly(data: bytes) -> object:
-    """Decode JSON, without `NaN` and `Infinity`. The words of the error do not depend on the backend.
+    """Decode JSON without `NaN` and `Infinity`. The error message does not depend on the backend.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the data are not JSON.
     """
     return _decode_slowly(data, _STRICT)
 
@@ -116,16 +118,16 @@ _STRICT = json.JSONDecoder(parse_constant=_refuse)
 
 
 def encode_fast(value: object, default: Callable[[Any], Any]) -> bytes:
-    """Encode what the fastest encoder takes; `default` makes something else of what is no JSON.
+    """Encode a value with the fast encoder. `default` converts objects that are not JSON.
 
     Raises:
-        TypeError: it does not take this, or there is none.
+        TypeError: the encoder refuses the value, or there is no fast encoder.
     """
     return _dumps(value, default)
 
 
 def encode_text(value: object) -> str:
-    """JSON text of a decoded value, whatever is in it: what `decode_json` takes, this gives back. Never raises."""
+    """Return the JSON text of any decoded value. Never raises."""
     try:
         return encode_exactly(value)
     except RecursionError:
@@ -136,7 +138,7 @@ def encode_exactly(value: object) -> str:
     """Return the JSON text of a decoded value.
 
     Raises:
-        RecursionError: it is nested too deeply for Python's encoder.
+        RecursionError: the value is nested too deeply for Python's encoder.
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -144,7 +146,7 @@ def encode_exactly(value: object) -> str:
 def _orjson() -> tuple[Loads, Dumps]:
     import orjson
 
-    # A copy: what orjson returns holds on to 4 KiB at least.
+    # Copy the result, because the bytes that orjson returns keep at least 4 KiB allocated.
     return orjson.loads, lambda value, default: b"%b" % orjson.dumps(value, default=default)
 
 
@@ -160,7 +162,7 @@ def _msgspec() -> tuple[Loads, Dumps]:
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(str(error)) from None
 
-    return loads, _no_fast_encoder  # msgspec's encodes objects of attrs and sets without asking
+    return loads, _no_fast_encoder  # msgspec's encoder encodes attrs objects and sets without asking
 
 
 def _stdlib() -> tuple[Loads, Dumps]:
@@ -179,7 +181,7 @@ _backend: Backend
 
 
 def use_backend(*backends: Backend) -> None:
-    """Use the first of these backends that is installed, from now on. Tests call this to go through all of them."""
+    """Switch to the first of these backends that is installed. Tests use this to try each of them."""
     global _loads, _dumps, _is_inexact, _backend
     for name in backends:
         try:

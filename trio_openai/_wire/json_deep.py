@@ -1,7 +1,8 @@
-"""Decoding JSON without recursion.
+"""Decoding deeply nested JSON without recursion.
 
-Python's own decoder recurses, so how deep it gets depends on the stack that is left. This one takes `MAX_DEPTH` levels
-everywhere. It is slow, and used for deeply nested JSON only.
+Python's own decoder recurses, so the depth that it reaches depends on the remaining stack. This decoder takes
+`MAX_DEPTH` levels everywhere. It is slow, and is used only where the standard decoder has raised `RecursionError`.
+
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, cast
 from trio_openai.types._base import is_array
 
 MAX_DEPTH = 1024
-"""Levels of lists and objects in JSON. It is what orjson takes."""
+"""The deepest nesting of lists and objects that is decoded. It is the limit of orjson."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
@@ -32,10 +33,10 @@ def check_depth(data: bytes) -> None:
 
 
 def decode_deep(text: str, scalars: json.JSONDecoder) -> object:
-    """Decode JSON, scalars with a decoder of the standard library.
+    """Decode JSON, and leave its scalars to a decoder of the standard library.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the text is not JSON.
     """
     reading = _Reading(text, scalars)
     root: list[Any] = []
@@ -66,7 +67,7 @@ def _put(place: Any, key: Any, value: Any) -> None:
 
 
 class _Reading:
-    """A text, and how far it has been read."""
+    """A text and the position up to which it has been read."""
 
     def __init__(self, text: str, scalars: json.JSONDecoder) -> None:
         self._text = text
@@ -74,20 +75,20 @@ class _Reading:
         self._at = 0
 
     def peek(self) -> str:
-        """Return the next character that is no space; nothing at the end."""
+        """Return the next character after white space, or an empty string at the end."""
         space = _SPACE.match(self._text, self._at)
         self._at = space.end() if space else self._at
         return self._text[self._at : self._at + 1]
 
     def took(self, char: str) -> bool:
-        """Read this character, if it is the next one."""
+        """Read this character if it comes next. Return whether it did."""
         if self.peek() != char:
             return False
         self._at += 1
         return True
 
     def value(self) -> tuple[Any, bool]:
-        """Read a scalar, or the beginning of a list or an object. Returns whether it was a beginning."""
+        """Read a scalar, or the beginning of a list or object. Return the value, and whether it only began."""
         if self.took("["):
             return [], True
         if self.took("{"):
@@ -108,5 +109,5 @@ class _Reading:
         return str(key)
 
     def error(self, words: str) -> ValueError:
-        """Return the error for what stands here."""
+        """Return an error for the current position."""
         return json.JSONDecodeError(words, self._text, self._at)
