@@ -6,11 +6,11 @@ the same interface. httptools calls methods of `ResponseParser` (`on_header`, `o
 Those methods only record; callers pull what was recorded afterwards. Errors are recorded too, and `check` raises
 them, so that the bytes before an error can be delivered first (promise 5).
 
-Leniency. Gateways send sloppy HTTP, and a client that refuses it is useless with them. Whatever has only one
-possible meaning is accepted: bare LF as line end, folded header lines, a length beside chunks (the chunks win, RFC
-9112, section 6.3). What llhttp does not accept in this spirit, `lenient.py` repairs. Whatever is ambiguous is an
-error, because an ambiguity is how request smuggling works: different lengths, or an unknown transfer coding. After a
-response that was only accepted through leniency, the connection is not reused.
+Leniency. Gateways send sloppy HTTP, and a client that refuses it is useless with them. Whatever has only one possible
+meaning is accepted: bare LF as line end, folded header lines, a length beside chunks (the chunks win, RFC 9112, section
+6.3). What llhttp does not accept in this spirit, `lenient.py` repairs. Whatever is ambiguous is an error, because an
+ambiguity is how request smuggling works: different lengths, or an unknown transfer coding. After chunks with a length
+beside them, or with bare LF, the connection is not reused: a proxy on the way may have seen another end of the body.
 
 Limits. The head may have `max_header_bytes`, and so may the bytes between body bytes, which are chunk headers and
 trailers. So a server cannot make the client buffer without end. The body itself is not limited here: it is handed
