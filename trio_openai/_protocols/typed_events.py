@@ -10,7 +10,7 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from trio_openai._wire.failures import api_error
 from trio_openai._wire.json import is_object, objects_in
@@ -325,8 +325,7 @@ class OtherProtocol(TypedEventProtocol[Any, Any]):
 
 def _raw(event: Any) -> Raw:
     """Return the JSON object of an event."""
-    raw: Raw = event if isinstance(event, dict) else event.raw
-    return raw
+    return cast("Raw", event if isinstance(event, NamedEvent) else event.raw)
 
 
 def _kind(event: Any, name: str) -> str:

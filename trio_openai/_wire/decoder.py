@@ -240,7 +240,7 @@ class Decoder(Generic[EventT]):
             except ValueError:
                 raw = None
             made: Any = None
-            if type(raw) is not dict or strings:
+            if raw.__class__ is not dict or strings:  # pyright would narrow `type(raw)` to a dict of unknown types
                 if ready:
                     self._messages = [(text, name), *left]
                     break
@@ -338,8 +338,9 @@ class Decoder(Generic[EventT]):
             is_new = not self._exactly_once or self._is_next(raw.get("sequence_number"), data)
             return self._protocol.event(raw, name) if is_new else None
         for item in objects_in(raw):  # Gemini's compatible endpoint wraps its errors in a list
-            if type(made := self._protocol.event(item, name)) is Ending and made.error is not None:
-                return made
+            made: Any = self._protocol.event(item, name)
+            if type(made) is Ending and made.error is not None:
+                return cast("Ending[EventT]", made)
         if name == "error":
             raise self.fail(api_error(APIError, raw))
         is_keepalive = raw is None or not data.strip() or data.lstrip().startswith(b":")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from ._base import WireObject, wire
@@ -43,5 +45,5 @@ class Completion(WireObject):
     @property
     def text(self) -> str:
         """The text of choice 0. It is empty if there is none."""
-        text: object = next((choice.text for choice in self.choices if not choice.index), "")
+        text: Any = next((choice.text for choice in self.choices if not choice.index), "")
         return text if isinstance(text, str) else ""
