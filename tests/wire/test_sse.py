@@ -212,25 +212,25 @@ EXTRAS: dict[str, tuple[bytes, list[Seen]]] = {
 
 
 @pytest.mark.parametrize(("stream", "expected"), CASES.values(), ids=CASES.keys())
-def test_however_it_is_cut(stream: bytes, expected: list[Seen]) -> None:
+def test_events_are_the_same_however_the_input_is_cut(stream: bytes, expected: list[Seen]) -> None:
     for pieces in every_cut(stream):
         assert decode(pieces) == expected, pieces
 
 
 @pytest.mark.parametrize(("stream", "expected"), EXTRAS.values(), ids=EXTRAS.keys())
-def test_extras_however_they_are_cut(stream: bytes, expected: list[Seen]) -> None:
+def test_extras_are_the_same_however_the_input_is_cut(stream: bytes, expected: list[Seen]) -> None:
     for pieces in every_cut(stream):
         assert decode(pieces, extras=True) == expected, pieces
 
 
 @pytest.mark.parametrize("stream", [case[0] for case in CASES.values()], ids=CASES.keys())
-def test_the_oracle_agrees(stream: bytes) -> None:
+def test_the_reference_parser_agrees_with_the_cases(stream: bytes) -> None:
     expected = [event._replace(retry=None) if (event.retry or 0) >= 10**15 else event for event in reference(stream)]
     assert decode([stream]) == expected
 
 
 @pytest.mark.parametrize("stream", [case[0] for case in CASES.values()], ids=CASES.keys())
-def test_extras_change_nothing_about_the_events(stream: bytes) -> None:
+def test_extras_do_not_change_the_events(stream: bytes) -> None:
     with_extras = [event._replace(fields=()) for event in decode([stream], extras=True) if event.data is not None]
     assert with_extras == decode([stream])
 
@@ -250,18 +250,18 @@ def _cut_streams(draw: st.DrawFn) -> list[bytes]:
 
 
 @given(_cut_streams(), st.booleans())
-def test_any_bytes_cut_anyhow_are_the_same_events(pieces: list[bytes], extras: bool) -> None:
+def test_any_bytes_give_the_same_events_however_they_are_cut(pieces: list[bytes], extras: bool) -> None:
     stream = b"".join(pieces)
     assert decode(pieces, extras=extras) == decode([stream], extras=extras) == decode(bytewise(stream), extras=extras)
 
 
 @given(_streams, st.booleans())
-def test_any_bytes_are_decoded_as_the_standard_says(stream: bytes, extras: bool) -> None:
+def test_any_bytes_are_decoded_as_the_reference_parser_does(stream: bytes, extras: bool) -> None:
     assert decode([stream], extras=extras) == reference(stream, extras=extras)
 
 
 @given(_cut_streams())
-def test_when_events_are_pulled_makes_no_difference(pieces: list[bytes]) -> None:
+def test_events_do_not_depend_on_when_they_are_pulled(pieces: list[bytes]) -> None:
     parser = SSEParser()
     for piece in pieces:
         parser.receive_data(piece)
@@ -269,7 +269,7 @@ def test_when_events_are_pulled_makes_no_difference(pieces: list[bytes]) -> None
 
 
 @given(_cut_streams())
-def test_what_is_unfinished_never_raises_and_is_taken_once(pieces: list[bytes]) -> None:
+def test_an_unfinished_event_is_returned_once_and_never_raises(pieces: list[bytes]) -> None:
     parser = SSEParser(extras=True)
     for piece in pieces:
         parser.receive_data(piece)
@@ -279,7 +279,7 @@ def test_what_is_unfinished_never_raises_and_is_taken_once(pieces: list[bytes]) 
 
 
 @given(_cut_streams(), st.booleans(), st.integers(1, 12), st.integers(1, 3))
-def test_blocks_in_parts_and_work_in_steps_give_the_same_events(
+def test_fragments_and_small_work_steps_give_the_same_events(
     pieces: list[bytes], extras: bool, window: int, work: int
 ) -> None:
     stream = b"".join(pieces)
@@ -324,7 +324,7 @@ def unfinished(pieces: Iterable[bytes]) -> Seen | None:
         (b"\xef\xbb", Seen(None)),
     ],
 )
-def test_the_event_that_the_end_cut_off(stream: bytes, expected: Seen | None) -> None:
+def test_take_unfinished_returns_the_event_that_the_end_cut_off(stream: bytes, expected: Seen | None) -> None:
     for pieces in every_cut(stream):
         parser = SSEParser()
         for piece in pieces:
@@ -363,7 +363,7 @@ def test_over_the_limit_the_events_before_come_first_also_if_pulled_late() -> No
         pulled(parser)
 
 
-def test_over_the_limit_it_stays_so() -> None:
+def test_the_parser_keeps_raising_after_the_limit() -> None:
     parser = SSEParser(limit=10)
     parser.receive_data(b"data: " + b"x" * 20)
     for more in (b"", b"\n\n", b"data: a\n\n"):
@@ -390,7 +390,7 @@ def test_receive_data_never_raises() -> None:
         pulled(parser)
 
 
-def test_past_the_limit_nothing_more_is_kept() -> None:
+def test_no_bytes_are_kept_after_the_limit() -> None:
     parser = SSEParser(limit=64 * 1024)
     tracemalloc.start()
     try:
@@ -460,7 +460,7 @@ def test_a_call_looks_at_a_bounded_number_of_blocks_and_lines(unit: bytes, extra
 
 @pytest.mark.promise(n=6)
 @pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
-def test_what_is_no_event_takes_no_memory_beyond_its_bytes(unit: bytes) -> None:
+def test_blocks_without_events_take_no_memory_beyond_their_bytes(unit: bytes) -> None:
     parser, size = SSEParser(words=True), 512 * 1024
     flood = unit * (size // len(unit))
     tracemalloc.start()
@@ -474,7 +474,7 @@ def test_what_is_no_event_takes_no_memory_beyond_its_bytes(unit: bytes) -> None:
     assert peak < 768 * 1024  # for the small objects that a window of 64 KiB becomes, however much follows
 
 
-def test_kept_fields_count_with_what_they_take() -> None:
+def test_kept_fields_count_with_the_memory_they_need() -> None:
     """Count a small field as fifty times its size, so that a block of them reaches the limit earlier."""
     with pytest.raises(APIResponseValidationError, match="max_event_bytes"):
         decode([b"x\n" * 2**20], extras=True, limit=32 * 2**20)
