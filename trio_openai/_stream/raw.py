@@ -84,7 +84,7 @@ class BodyIterator(IteratedAsync):
         keep_bytes(source)
         with source.claimed():
             await trio.lowlevel.checkpoint()
-            while True:
+            while True:  # noqa: ASYNC913 - pauses after a burst, so that a burst is cheap
                 step = source.lifecycle.next()
                 if step is Decision.DELIVER:
                     await source.deliver()

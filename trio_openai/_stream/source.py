@@ -130,11 +130,11 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
             else:
                 await trio.lowlevel.checkpoint()
                 self._last_pause = time.perf_counter()
-            while (step := self.lifecycle.next()).__class__ is Decision:
+            while isinstance(step := self.lifecycle.next(), Decision):
                 if step is _DELIVER:
                     return await self.deliver()
                 await self.carry_out(step)
-            return step  # type: ignore[return-value]  # anything but a `Decision` is an event
+            return step
         finally:
             self._is_busy = False
 
@@ -164,7 +164,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         """Deliver the lifecycle's event to the subscribers. If this is cancelled, the next call goes on with it."""
         if self.hub is not None:
             await self.hub.deliver(self.lifecycle.event)
-        return self.lifecycle.delivered()
+        return self.lifecycle.delivered()  # noqa: ASYNC910
 
     async def _send(self) -> None:
         self.response = await self._exchange.open()

@@ -9,6 +9,9 @@ The other files of this folder are ways to look at a stream: subscribers (`fanou
 (`deltas.py`), structured answers (`parsed.py`), messages and bytes (`raw.py`).
 """
 
+# pyright: reportPrivateUsage=false
+# The doors at the end of this file open streams, with methods that programs must not call.
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
