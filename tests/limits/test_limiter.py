@@ -131,8 +131,8 @@ async def test_hidden_limit_is_used_to_four_fifths_with_under_two_per_cent_refus
     limited = LimitedServer(make_hidden(), lambda: length(lengths))
     client, _ = client_over(await serve(nursery, limited), limiter=AdaptiveLimiter())
     async with client:
-        await drive(client, 180.0)
-    used, refused = limited.figures(60.0, 180.0, 2.0)
+        await drive(client, 240.0)
+    used, refused = limited.figures(60.0, 240.0, 2.0)
     assert used > 0.8
     assert refused < 0.02
 
