@@ -19,8 +19,9 @@ import trio_openai.types
 from trio_openai._protocols.structured.answer_format import answer_format
 from trio_openai._wire.json import decode_json
 from trio_openai.types import ParsedChatCompletion, ParsedResponse
-from trio_openai.types._base import Raw, WireObject
+from trio_openai.types._base import WireObject
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 
 pytestmark = pytest.mark.promise(n=3)
 

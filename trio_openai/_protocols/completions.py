@@ -13,8 +13,8 @@ from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 from trio_openai.types.completions import Completion
 
 from .chat.choice import copied, keep_joined, keep_last

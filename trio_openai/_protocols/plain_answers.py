@@ -12,8 +12,8 @@ from typing import TypeAlias, TypeVar
 from trio_openai._wire.failures import TEXTS, api_error, decode_body, has_failed, is_error
 from trio_openai._wire.json import decode_json, is_array, is_object, objects_in
 from trio_openai.errors import APIError, APIResponseValidationError
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 
 _T = TypeVar("_T")
 

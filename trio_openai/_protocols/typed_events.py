@@ -18,8 +18,9 @@ from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError, APIResponseValidationError
-from trio_openai.types._base import NamedEvent, Raw
+from trio_openai.types._base import NamedEvent
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 from trio_openai.types.audio import (
     Speech,
     SpeechAudioDeltaEvent,

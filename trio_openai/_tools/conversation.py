@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from trio_openai._wire.json import decode_json, encode_text, is_object, objects_in
 from trio_openai._wire.text import has_lone_half, utf8
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from trio_openai._protocols.structured import answer_format as structured
 from trio_openai._wire.json import encode_text, is_object
 from trio_openai._wire.text import utf8
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 from trio_openai.types.deltas import ToolCallDone
 
 INVALID_JSON = "INVALID_JSON"

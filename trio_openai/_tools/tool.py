@@ -38,9 +38,9 @@ from trio_openai._protocols.structured.schema import Field, JSONSchema
 from trio_openai._wire.encode import result_text
 from trio_openai._wire.json import is_object
 from trio_openai._wire.text import printable
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import is_wire
 from trio_openai.types._plain import current
+from trio_openai.types._raw import Raw
 
 Function = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 from .json import is_array, is_object
 

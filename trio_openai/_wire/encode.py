@@ -12,8 +12,10 @@ from enum import Enum
 from math import isfinite
 from typing import Any, cast
 
-from trio_openai.types._base import Raw, WireObject
-from trio_openai.types._plain import current, without_raw
+from trio_openai.types._asdict import without_raw
+from trio_openai.types._base import WireObject
+from trio_openai.types._plain import current
+from trio_openai.types._raw import Raw
 
 from .json import encode_exactly, encode_fast, encode_text
 from .text import printable, utf8

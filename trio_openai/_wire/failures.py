@@ -11,7 +11,7 @@ import re
 from typing import Any, TypeVar
 
 from trio_openai.errors import APIError
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 from .json import decode_json, encode_text, is_array, is_object
 from .text import printable

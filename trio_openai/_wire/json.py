@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn
 
-from trio_openai.types._base import is_array, is_object, objects_in
+from trio_openai.types._raw import is_array, is_object, objects_in
 
 from .json_deep import check_depth, decode_deep
 

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, cast
 
-from trio_openai.types._base import is_array
+from trio_openai.types._raw import is_array
 
 MAX_DEPTH = 1024
 """The deepest nesting of lists and objects that is decoded. It is the limit of orjson."""

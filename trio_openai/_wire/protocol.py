@@ -21,7 +21,7 @@ import attrs
 
 from trio_openai._wire.failures import has_failed
 from trio_openai.errors import APIError
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 from .failures import api_error
 from .json import objects_in

@@ -22,32 +22,16 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
 import attrs
 
+from ._fields import hook_for
+from ._plain import copied
+from ._raw import Raw
 from ._text import has_lone_half
 
-Raw = dict[str, Any]
-"""A decoded JSON object."""
-
 _T = TypeVar("_T")
-
-
-def is_object(value: object) -> TypeGuard[Raw]:
-    """Return whether a decoded value is a JSON object."""
-    return type(value) is dict
-
-
-def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Return whether a decoded value is a JSON array."""
-    return type(value) is list
-
-
-def objects_in(value: object) -> list[Raw]:
-    """Return the objects in an array. Return an empty list for anything that is not an array."""
-    return [item for item in value if is_object(item)] if is_array(value) else []
-
 
 _LONGEST_REPR = 400
 
@@ -88,6 +72,7 @@ class WireObject:
 
     __usual__ = _NOTHING  # fields that most programs read: setting them right away is cheaper
     __readers__ = _NO_READERS  # a function for each field that reads it from `raw`; set by `_fields.py`
+    __unknown__: ClassVar[Any]  # the class for a `type` that no class of a union has; set below
 
     def _read_field(self, name: str) -> Any:
         """Read a field for the first time: an object from the wire begins with `raw` alone."""
@@ -97,7 +82,7 @@ class WireObject:
         except KeyError:
             if "__readers__" in cls.__dict__:
                 raise _no_attribute(self, name) from None
-            _make_readers(cls)  # the first object of this class in this process may come from pickle
+            hook_for(cls)  # makes the readers; the first object of this class in this process may come from pickle
             return self._read_field(name)
         value = read(self.raw)
         setattr(self, name, value)
@@ -113,8 +98,6 @@ class WireObject:
         to a field, at every level. For an object that the program made, it has the fields that are set. The same is
         sent if the object is part of a request.
         """
-        from ._plain import copied
-
         return cast("Raw", copied(self))
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -127,9 +110,7 @@ class WireObject:
 
     def __eq__(self, other: object) -> bool:
         """Equality by fields."""
-        return other.__class__ is self.__class__ and all(
-            value == getattr(other, name) for name, value in self._fields().items()
-        )
+        return isinstance(other, WireObject) and other.__class__ is self.__class__ and self._fields() == other._fields()
 
     __hash__ = None  # type: ignore[assignment]  # the objects are mutable
 
@@ -143,12 +124,6 @@ class WireObject:
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.name != "raw"}
-
-
-def _make_readers(cls: type[WireObject]) -> None:
-    from ._fields import hook_for
-
-    hook_for(cls)
 
 
 _INSTEAD = {
@@ -218,6 +193,9 @@ class Unknown(WireObject):
         return {"type": self.type, **self.raw}
 
 
+WireObject.__unknown__ = Unknown
+
+
 @wire
 class UnknownEvent(Unknown):
     """An event of a `type` that this library does not know. Its fields are in `raw`, and can be read as attributes."""
@@ -241,8 +219,6 @@ class NamedEvent(dict[str, Any]):
 
     def to_dict(self) -> Raw:
         """Return the JSON object, as a copy."""
-        from ._plain import copied
-
         return cast("Raw", copied(self))
 
     def to_json(self, *, indent: int | None = None) -> str:

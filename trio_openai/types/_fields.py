@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ._base import Raw, Unknown, WireObject, is_array, is_object, objects_in
+from ._raw import Raw, is_array, is_object, objects_in
 
 Hook = Callable[[Raw, object], Any]
 
@@ -35,8 +35,8 @@ def _hook(cls: Any) -> Hook:
 
 
 def is_wire(annotation: object) -> bool:
-    """Return whether this is a wire class."""
-    return isinstance(annotation, type) and issubclass(annotation, WireObject)
+    """Return whether this is a wire class: `WireObject`, which is above this file, or a subclass."""
+    return isinstance(annotation, type) and hasattr(annotation, "__readers__")
 
 
 def is_wire_union(annotation: object) -> bool:
@@ -47,24 +47,24 @@ def is_wire_union(annotation: object) -> bool:
 _UNIONS = (typing.Union, types.UnionType)
 
 
-def _class_hook(cls: type[WireObject]) -> Hook:
+def _class_hook(cls: type[Any]) -> Hook:
     """Return the function that makes an object with nothing but its `raw`.
 
     A chat chunk is three objects with 24 fields. Filling them all costs more than decoding the JSON, and a
     program reads one or two of them.
     """
-    new = cls.__new__
+    new: Any = cls.__new__
     cls.__readers__ = readers = _Readers(cls)
     usual = [(name, readers[name]) for name in cls.__usual__]
 
-    def structure(raw: Raw, _: object) -> WireObject:
+    def structure(raw: Raw, _: object) -> Any:
         made = new(cls)
         made.raw = raw
         for name, read in usual:
             setattr(made, name, read(raw))
         return made
 
-    def structure_raw(raw: Raw, _: object) -> WireObject:
+    def structure_raw(raw: Raw, _: object) -> Any:
         made = new(cls)
         made.raw = raw
         return made
@@ -82,7 +82,7 @@ def _initialized(made: Any) -> Any:
 class _Readers(dict[str, Callable[[Raw], Any]]):
     """Return how to find each field of a class in the JSON. It is made on first use, since there are 200 classes."""
 
-    def __init__(self, cls: type[WireObject]) -> None:
+    def __init__(self, cls: type[Any]) -> None:
         super().__init__()
         self._cls = cls
 
@@ -129,9 +129,9 @@ def _read(annotation: object) -> tuple[Literal["object", "objects", "list", "val
 
 def _union_hook(union: object) -> Hook:
     """Return the function that chooses a class by `type`. If two classes share a type, the first one counts."""
-    members: tuple[type[WireObject], ...] = typing.get_args(union)
+    members: tuple[type[Any], ...] = typing.get_args(union)
     hooks = {attrs.fields_dict(cls)["type"].default: hook_for(cls) for cls in reversed(members)}
-    unknown = hooks.pop(None, hook_for(Unknown))
+    unknown = hooks.pop(None, None) or hook_for(members[0].__unknown__)
 
     def structure(raw: Raw, _: object) -> Any:
         tag = raw.get("type")

@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from ._base import Raw, WireObject, wire
+from ._base import WireObject, wire
+from ._raw import Raw
 
 
 @wire

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ._base import Raw, Unknown, WireObject, wire
+from ._base import Unknown, WireObject, wire
+from ._raw import Raw
 from .response_items import OutputItem, ResponseOutputItem, ResponseOutputRefusal, ResponseOutputText
 
 # --------------------------------------------------------------------------------------------------------------- models

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import attrs
 
-from ._base import Raw, Unknown, WireObject, wire
+from ._base import Unknown, WireObject, wire
+from ._raw import Raw
 from .chat import TopLogprob
 
 # ------------------------------------------------------------------------------------------------ annotations of a text

@@ -12,7 +12,8 @@ from typing import Literal
 
 import attrs
 
-from ._base import Raw, UnknownEvent, WireObject, wire
+from ._base import UnknownEvent, WireObject, wire
+from ._raw import Raw
 from ._text import join_text
 from .response_items import (
     ReasoningSummary,

@@ -7,7 +7,7 @@ from typing import Any
 
 from trio_openai._wire.json import encode_text, is_array, is_object, objects_in
 from trio_openai._wire.text import join_text
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 from .tool_calls import CallPieces, ToolCalls
 

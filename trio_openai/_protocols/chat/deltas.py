@@ -20,7 +20,7 @@ from trio_openai._protocols.open_parts import CONTENT, REASONING, REFUSAL, OpenT
 from trio_openai._wire.failures import has_failed
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.text import join_text
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 from trio_openai.types.deltas import CallKind, Delta, ToolCallArgumentsDelta, ToolCallDone
 
 from .choice import ChatChoice, said_in, texts_in

@@ -10,8 +10,8 @@ from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDelta
 
 from .snapshot import ChatSnapshot

@@ -25,8 +25,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from trio_openai._wire.json import is_object
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from .choice import ChatChoice, keep_last

@@ -36,7 +36,7 @@ from typing import Any, Self
 
 from trio_openai._wire.json import encode_text, is_object
 from trio_openai._wire.text import join_text
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 from .arguments import JSON_SPACE, Arguments, Input
 

@@ -12,7 +12,7 @@ import attrs
 from trio_openai._wire.json import is_array, is_object, objects_in
 from trio_openai._wire.text import is_beginning, join_text
 from trio_openai.types import response_items as types
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 
 @attrs.frozen(eq=False)  # a key of dictionaries, by identity

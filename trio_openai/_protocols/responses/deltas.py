@@ -19,7 +19,7 @@ from typing import Any
 
 from trio_openai._protocols.open_parts import CONTENT, REASONING, REFUSAL, OpenPart, OpenText, TextKind
 from trio_openai._wire.json import is_array, is_object
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 from trio_openai.types.deltas import CallKind, Delta, ToolCallArgumentsDelta, ToolCallDone
 
 from .content_parts import PLACES, Place, texts_in

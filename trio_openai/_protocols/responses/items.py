@@ -25,7 +25,7 @@ import attrs
 
 from trio_openai._wire.json import is_array, is_object
 from trio_openai._wire.text import join_text
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 from .content_parts import (
     PLACES,

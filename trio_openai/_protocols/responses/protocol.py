@@ -14,8 +14,8 @@ from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import path_segment
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import Hook, hook_for
+from trio_openai.types._raw import Raw
 from trio_openai.types.responses import Response, ResponseStreamEvent
 
 from .snapshot import TERMINAL, ResponseSnapshot

@@ -25,8 +25,8 @@ from typing import Any, get_args
 import attrs
 
 from trio_openai._wire.json import is_array, is_object
-from trio_openai.types._base import Raw
 from trio_openai.types._fields import hook_for
+from trio_openai.types._raw import Raw
 from trio_openai.types.responses import Response, ResponseStreamEvent
 
 from .content_parts import OUTPUT_TEXT, PLACES, Place, index_in, joined_texts, renew, replace_text

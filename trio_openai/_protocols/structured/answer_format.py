@@ -20,7 +20,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from trio_openai._wire.json import decode_strictly, is_array, is_object
 from trio_openai._wire.text import unfenced, utf8
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 from trio_openai.types.parsed import Said, Unparsed
 
 from . import schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trio_openai._wire.json import is_object
 from trio_openai._wire.text import after_fence, utf8
-from trio_openai.types._base import Raw
+from trio_openai.types._raw import Raw
 
 _BEHIND = 256
 
