@@ -147,12 +147,6 @@ def test_no_module_imports_itself_through_others() -> None:
         visit(name, ())
 
 
-# Names that two classes share, in parts of the package that are being rebuilt.
-SHARED_CLASS_NAMES = {
-    *("Audio", "Choice", "Ending", "Input", "Item", "Items", "ToolCall", "Unknown"),  # _protocols
-}
-
-
 def test_no_two_classes_have_the_same_name() -> None:
     """Keep one meaning per word, so that a class can be found by its name."""
     defined: dict[str, set[str]] = {}
@@ -161,7 +155,7 @@ def test_no_two_classes_have_the_same_name() -> None:
             if isinstance(node, ast.ClassDef):
                 defined.setdefault(node.name.strip("_"), set()).add(module)
     shared = {name: modules for name, modules in defined.items() if len(modules) > 1}
-    assert {name: modules for name, modules in shared.items() if name not in SHARED_CLASS_NAMES} == {}
+    assert shared == {}
 
 
 def test_core_imports_no_io_no_clock_and_no_randomness() -> None:

@@ -23,7 +23,7 @@ _NOT_EMPTY = ("id", "created", "model", "object", "system_fingerprint")
 _OF_CHOICE = ("index", "text", "finish_reason", "logprobs")
 
 
-class _Choice:
+class _LegacyChoice:
     """One choice being added up.
 
     Attributes:
@@ -71,7 +71,7 @@ class CompletionProtocol:
     def __init__(self, choices: int = 1) -> None:
         self.text = ""
         self._expected = choices
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, _LegacyChoice] = {}
         self._head: Raw = {"object": "text_completion"}
         self._usage: Raw | None = None
         self.has_content = False
@@ -89,7 +89,7 @@ class CompletionProtocol:
         self.text = ""
         for choice in objects_in(raw.get("choices")):
             index = given if type(given := choice.get("index")) is int else 0
-            text = self._choices.setdefault(index, _Choice()).add(choice)
+            text = self._choices.setdefault(index, _LegacyChoice()).add(choice)
             self.has_content = self.has_content or bool(text)
             self.text += text if index == 0 else ""
         for key, value in raw.items():

@@ -113,7 +113,7 @@ class ObjectScan:
             self._is_closed = not self._depth
 
 
-class Input:
+class CustomInput:
     """The input of a custom tool: any text, in pieces. Nothing in the text says where it ends.
 
     Attributes:
@@ -148,7 +148,7 @@ class Input:
         return len(self.pieces) - self.is_empty_object
 
 
-class Arguments(Input):
+class Arguments(CustomInput):
     """The arguments of a function: the text of one JSON object, if the model does it right."""
 
     __slots__ = ("_scan", "is_empty_object", "is_whole")

@@ -31,7 +31,7 @@ def said_in(choice: Raw, chunk: Raw, seen: Callable[[], set[str]]) -> Raw | None
     return {key: value for key, value in message.items() if key in _FOLDS and key not in known}
 
 
-class Audio:
+class AudioPieces:
     """The audio of an answer, which arrives in pieces."""
 
     __slots__ = ("_texts", "_values")
@@ -90,7 +90,7 @@ class ChatChoice:
         self.tool_calls: ToolCalls | None = None
         self.function_call: CallPieces | None = None
         self._role: str | None = None
-        self._audio: Audio | None = None
+        self._audio: AudioPieces | None = None
         self._details: list[Raw] | None = None
         self._logprobs: Raw | None = None
         self._filtered: Raw | None = None
@@ -188,7 +188,7 @@ class ChatChoice:
 
     def add_audio(self, _: str, value: object) -> None:
         if is_object(value):
-            self._audio = self._audio or Audio()
+            self._audio = self._audio or AudioPieces()
             self._audio.add(value)
             self._take_content()
 

@@ -38,7 +38,7 @@ class ChatDeltas:
 
     def __init__(self, before: Iterable[ChatChoice]) -> None:
         self._numbers = itertools.count()
-        self._choices = {choice.index: _Choice(choice.index, self._numbers, choice) for choice in before}
+        self._choices = {choice.index: _ChoiceDeltas(choice.index, self._numbers, choice) for choice in before}
 
     def add(self, event: Any) -> list[Delta]:
         """Take a chunk and return its deltas, in order."""
@@ -55,14 +55,14 @@ class ChatDeltas:
             choice.end(made)
         return made
 
-    def _choice(self, raw: Raw) -> _Choice:
+    def _choice(self, raw: Raw) -> _ChoiceDeltas:
         index = raw.get("index")
         if type(index) is not int:
             index = 0
-        return self._choices.get(index) or self._choices.setdefault(index, _Choice(index, self._numbers))
+        return self._choices.get(index) or self._choices.setdefault(index, _ChoiceDeltas(index, self._numbers))
 
 
-class _Choice:
+class _ChoiceDeltas:
     """The parts of one choice. Its methods append deltas to the list that they are given."""
 
     __slots__ = ("_calls", "_function_call", "_index", "_numbers", "_parts", "_seen", "_text")

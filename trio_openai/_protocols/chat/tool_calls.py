@@ -38,7 +38,7 @@ from trio_openai._wire.json import encode_text, is_object
 from trio_openai._wire.text import join_text
 from trio_openai.types._raw import Raw
 
-from .arguments import JSON_SPACE, Arguments, Input
+from .arguments import JSON_SPACE, Arguments, CustomInput
 
 _KNOWN = frozenset(("index", "id", "type", "function", "custom"))
 
@@ -100,7 +100,7 @@ class Called:
 
     def __init__(self, *, is_custom: bool = False) -> None:
         self.name = Name()
-        self.text = Input() if is_custom else Arguments()
+        self.text = CustomInput() if is_custom else Arguments()
         self._key = "input" if is_custom else "arguments"
         self._is_sent = False
         self._more: Raw = {}
@@ -183,7 +183,7 @@ class CallPieces:
         return (self._custom or self._function).name.value
 
     @property
-    def text(self) -> Input:
+    def text(self) -> CustomInput:
         """The arguments of the function, or the input of the custom tool."""
         return (self._custom or self._function).text
 

@@ -67,7 +67,7 @@ def index_in(raw: Raw, name: str, missing: int = 0) -> int:
     return value if type(value) is int and value >= 0 else missing
 
 
-class Unknown:
+class UnknownPart:
     """Fields that the API does not know, from the events about an item or a content part.
 
     Lists are concatenated. For everything else, the last value counts.
@@ -108,7 +108,7 @@ class ContentPart:
         self.raw = {**raw}
         self.texts: dict[Place, list[str]] = {}
         self.annotations: dict[int, Any] | None = None
-        self.unknown: Unknown | None = None
+        self.unknown: UnknownPart | None = None
 
     @property
     def kind(self) -> str | None:

@@ -23,7 +23,7 @@ from trio_openai.types._raw import Raw
 from trio_openai.types.deltas import CallKind, Delta, ToolCallArgumentsDelta, ToolCallDone
 
 from .content_parts import PLACES, Place, texts_in
-from .items import Item, Items
+from .items import GrowingItem, GrowingItems
 from .snapshot import DELTAS, DONES, TERMINAL, LastDelta
 
 _TEXTS: dict[str, TextKind] = {
@@ -54,10 +54,10 @@ class ResponseDeltas:
     """
 
     def __init__(self, before: list[Raw]) -> None:
-        self._items = Items()
-        self._parts: dict[Item, dict[tuple[Place, int], _OpenPart]] = {}
-        self._open: dict[Item, dict[tuple[Place, int], _OpenPart]] = {}  # of these, those that are not over
-        self._kinds: dict[Item, set[object]] = {}  # of these
+        self._items = GrowingItems()
+        self._parts: dict[GrowingItem, dict[tuple[Place, int], _OpenPart]] = {}
+        self._open: dict[GrowingItem, dict[tuple[Place, int], _OpenPart]] = {}  # of these, those that are not over
+        self._kinds: dict[GrowingItem, set[object]] = {}  # of these
         self._is_cut = False
         self._numbers = itertools.count()
         self._last: tuple[LastDelta, _OpenPart] | None = None  # if that was the last event
@@ -106,7 +106,7 @@ class ResponseDeltas:
         item = self._items.find(raw, place.item_type)
         return self._add_whole(item, place, place.index_in(raw), value if type(value) is str else "")
 
-    def _add_whole(self, item: Item, place: Place, index: int, text: str, *, is_new: bool = True) -> list[Delta]:
+    def _add_whole(self, item: GrowingItem, place: Place, index: int, text: str, *, is_new: bool = True) -> list[Delta]:
         """End a text. `text` is all of it if the server has sent that. `is_new` allows a text without any delta."""
         part = self._part(item, place, index)
         if part is None and text and is_new:
@@ -128,14 +128,14 @@ class ResponseDeltas:
         self._begin_tool(item)
         return [*self._add_texts(item, body, heard), *self._end_of(item)] if done else []
 
-    def _begin_tool(self, item: Item) -> None:
+    def _begin_tool(self, item: GrowingItem) -> None:
         """Begin a part if the item is a tool call, even one without arguments."""
         kind = item.raw.get("type")
         place = _TOOL_ITEMS.get(kind) if type(kind) is str else None
         if place is not None and self._part(item, place, 0) is None:
             self._begin(item, place, 0)
 
-    def _add_texts(self, item: Item, body: Raw, heard: Container[object]) -> list[Delta]:
+    def _add_texts(self, item: GrowingItem, body: Raw, heard: Container[object]) -> list[Delta]:
         """End the texts of a complete item. Texts of kinds in `heard` count only if they have begun."""
         return [
             event
@@ -155,43 +155,43 @@ class ResponseDeltas:
             elif is_object(body) and (
                 item is not None or _is_named(body) or not heard
             ):  # otherwise it may be one that was reported before
-                made += self._add_last(item or Item({}), index, body, heard)
+                made += self._add_last(item or GrowingItem({}), index, body, heard)
         return [*made, *self.end()]
 
-    def _add_last(self, item: Item, index: int, body: Raw, heard: Container[object]) -> list[Delta]:
+    def _add_last(self, item: GrowingItem, index: int, body: Raw, heard: Container[object]) -> list[Delta]:
         """Take an item of the complete response."""
         item.index = index if item.index is None else item.index
         item.finish(body)
         self._begin_tool(item)
         return self._add_texts(item, body, heard)
 
-    def _end_of(self, item: Item) -> list[Delta]:
+    def _end_of(self, item: GrowingItem) -> list[Delta]:
         return [part.end() for part in self._open.pop(item, {}).values()]
 
-    def _part(self, item: Item, place: Place, index: int) -> _OpenPart | None:
+    def _part(self, item: GrowingItem, place: Place, index: int) -> _OpenPart | None:
         return self._parts.get(item, {}).get((place, index))
 
-    def _begin(self, item: Item, place: Place, index: int) -> _OpenPart:
+    def _begin(self, item: GrowingItem, place: Place, index: int) -> _OpenPart:
         kind = _KINDS[place]
         if item not in self._parts:
             self._parts[item], self._kinds[item] = {}, set()
         at = item.index if item.index is not None else len(self._parts) - 1
         number = next(self._numbers)
-        part = _ToolCall(item, kind, at, number) if isinstance(kind, str) else OpenText(kind, 0, at, number)
+        part = _OpenToolCall(item, kind, at, number) if isinstance(kind, str) else OpenText(kind, 0, at, number)
         self._parts[item][place, index] = part
         self._open.setdefault(item, {})[place, index] = part
         self._kinds[item].add(kind)
         return part
 
 
-class _ToolCall(OpenPart):
+class _OpenToolCall(OpenPart):
     """A tool call that is not done yet."""
 
     __slots__ = ("_item", "_kind")
 
     is_call = True
 
-    def __init__(self, item: Item, kind: CallKind, index: int, number: int) -> None:
+    def __init__(self, item: GrowingItem, kind: CallKind, index: int, number: int) -> None:
         super().__init__(0, index, number)
         self._item = item
         self._kind: CallKind = kind
@@ -225,7 +225,7 @@ class _ToolCall(OpenPart):
         return self._item.raw.get("name")
 
 
-_OpenPart = OpenText | _ToolCall
+_OpenPart = OpenText | _OpenToolCall
 
 
 def _is_named(body: Raw) -> bool:

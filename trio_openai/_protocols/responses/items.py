@@ -9,7 +9,8 @@ Servers differ in how they say which item that is. The rules:
   had one.
 * Without an index, the id counts (llama.cpp). Without both, the latest item of the type that the event is about.
 
-`Items.matched` finds the items again in the output of the last event, where some servers leave out or renumber them.
+`GrowingItems.matched` finds the items again in the output of the last event, where some servers leave out or renumber
+them.
 Everything is kept in dictionaries by index until somebody looks: one event costs the same however many came before, and
 an index of 9999 costs no more than one of 0.
 """
@@ -31,7 +32,7 @@ from .content_parts import (
     PLACES,
     ContentPart,
     Place,
-    Unknown,
+    UnknownPart,
     filled,
     interleaved,
     joined_texts,
@@ -48,7 +49,7 @@ _ANSWERED = frozenset(
 """Calls that the program answers, by their `call_id`."""
 
 
-class Item:
+class GrowingItem:
     """One output item: the JSON object that it began or ended with, and the texts that arrived for it.
 
     Attributes:
@@ -78,7 +79,7 @@ class Item:
         self.raw = raw
         self.index: int | None = None
         self.ids: set[str] = set()
-        self.unknown: Unknown | None = None
+        self.unknown: UnknownPart | None = None
         self.is_begun = self.done = self.has_output_text = False
         self._parts: dict[str, dict[int, Any]] = {}  # by the name of the list, and the index
         self._texts: dict[tuple[Place, int], list[str]] = {}  # those that are not in a part
@@ -107,7 +108,7 @@ class Item:
     def add_unknown(self, place: Place, index: int, fields: Raw) -> None:
         """Take fields that the API does not have, from an event about a text."""
         holder = self.part(place.path[0], index) if place.part_type else self
-        holder.unknown = holder.unknown or Unknown()
+        holder.unknown = holder.unknown or UnknownPart()
         holder.unknown.add(fields)
 
     def is_over(self, place: Place) -> bool:
@@ -251,7 +252,7 @@ class _About:
             begins,
         )
 
-    def is_about_another(self, item: Item) -> bool:
+    def is_about_another(self, item: GrowingItem) -> bool:
         """Return whether the event cannot be about the item at its place."""
         call_id, kind = _text(item.raw.get("call_id")), _text(item.raw.get("type"))
         is_new_id = self.id is not None and bool(item.ids) and self.id not in item.ids
@@ -266,22 +267,22 @@ class _About:
             return is_new_id or (self.id is None and None not in names and names[0] != names[1])
         return False
 
-    def _says_type_of(self, item: Item, kind: str) -> bool:
+    def _says_type_of(self, item: GrowingItem, kind: str) -> bool:
         """Return whether to trust the type in the event. In a text event it counts only if no id contradicts it."""
         return self.body is not None or (self.id not in item.ids and {kind, self.kind} <= _ITEM_TYPES)
 
 
-class Items:
+class GrowingItems:
     """The output items of a response. `find` returns the item that an event is about."""
 
     def __init__(self) -> None:
-        self._all: list[Item] = []
-        self._at: dict[int, Item] = {}  # the latest with an index
-        self._named: dict[tuple[int | None, str], Item] = {}  # by index and id; without an index, the latest
-        self._called: dict[tuple[int | None, str], Item] = {}  # the same by `call_id`
-        self._latest: dict[str, Item] = {}  # of a type
+        self._all: list[GrowingItem] = []
+        self._at: dict[int, GrowingItem] = {}  # the latest with an index
+        self._named: dict[tuple[int | None, str], GrowingItem] = {}  # by index and id; without an index, the latest
+        self._called: dict[tuple[int | None, str], GrowingItem] = {}  # the same by `call_id`
+        self._latest: dict[str, GrowingItem] = {}  # of a type
 
-    def find(self, raw: Raw, item_type: str, body: Raw | None = None, *, begins: bool = False) -> Item:
+    def find(self, raw: Raw, item_type: str, body: Raw | None = None, *, begins: bool = False) -> GrowingItem:
         """Return the item that an event is about. Create it if it is new.
 
         Args:
@@ -293,12 +294,12 @@ class Items:
         about = _About.of(raw, item_type, body, begins=begins)
         item = self._known(about)
         if item is None or about.is_about_another(item):
-            item = Item({"type": item_type or "message"} if body is None else {})
+            item = GrowingItem({"type": item_type or "message"} if body is None else {})
             self._all.append(item)
         self._note(item, about)
         return item
 
-    def _known(self, about: _About) -> Item | None:
+    def _known(self, about: _About) -> GrowingItem | None:
         index = about.index
         item = self._called.get((index, about.call_id)) if about.call_id else None
         if item is None and about.id is not None:
@@ -313,7 +314,7 @@ class Items:
         item = self._latest.get(about.kind or "") or self._all[-1]
         return item if not item.done or (item is self._all[-1] and about.body is None) else None
 
-    def _note(self, item: Item, about: _About) -> None:
+    def _note(self, item: GrowingItem, about: _About) -> None:
         """Remember the index and the ids under which the event named the item."""
         for index in {about.index, None}:
             if about.id is not None:
@@ -330,11 +331,11 @@ class Items:
         self._latest[about.kind or _text(item.raw.get("type")) or ""] = item
 
     @property
-    def in_order(self) -> list[Item]:
-        """The items sorted by output index. Items without an index come last."""
+    def in_order(self) -> list[GrowingItem]:
+        """The items sorted by output index. Those without an index come last."""
         return sorted(self._all, key=order_of)
 
-    def matched(self, output: Sequence[Any]) -> list[tuple[Item | None, int | None]]:
+    def matched(self, output: Sequence[Any]) -> list[tuple[GrowingItem | None, int | None]]:
         """Match the items with the output of the last event, in the order of that output.
 
         Returns:
@@ -345,7 +346,7 @@ class Items:
         return interleaved(heard, len(output), _Matching(heard).with_output(output))
 
 
-def order_of(item: Item) -> float:
+def order_of(item: GrowingItem) -> float:
     """Return the sort key of an item."""
     return math.inf if item.index is None else item.index
 
@@ -353,7 +354,7 @@ def order_of(item: Item) -> float:
 class _Matching:
     """Finds items in an output: by `call_id`, then by id, by index, and at last by type in their order."""
 
-    def __init__(self, heard: list[Item]) -> None:
+    def __init__(self, heard: list[GrowingItem]) -> None:
         self._heard = heard
         self._pairs: dict[int, int] = {}
         self._texts: dict[int, dict[Place, str]] = {}  # of the items that were compared

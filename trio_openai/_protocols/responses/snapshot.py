@@ -30,7 +30,7 @@ from trio_openai.types._raw import Raw
 from trio_openai.types.responses import Response, ResponseStreamEvent
 
 from .content_parts import OUTPUT_TEXT, PLACES, Place, index_in, joined_texts, renew, replace_text
-from .items import Item, Items, order_of, with_call_id
+from .items import GrowingItem, GrowingItems, order_of, with_call_id
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 """The events that carry the finished response. The last is of servers that name it so; OpenAI's documents do not."""
@@ -89,10 +89,12 @@ class ResponseSnapshot:
         self._response: Raw = {}
         self._last: tuple[Raw, object] | None = None  # the response of the last event, and the same as an object
         self._whole: Response | None = None  # what that adds up to with all before; made when somebody looks
-        self._items = Items()
+        self._items = GrowingItems()
         self._latest: LastDelta | None = None  # if that was the last event
         self._spoken = False  # whether there has been any text
-        self._answer: tuple[Item, int, list[str]] | None = None  # the latest output text: its item, index and pieces
+        self._answer: tuple[GrowingItem, int, list[str]] | None = (
+            None  # of the latest output text: item, index and pieces
+        )
 
     @property
     def id(self) -> str | None:
@@ -153,7 +155,7 @@ class ResponseSnapshot:
         """Return a few events that describe all items and texts so far."""
         return [event for item in self._items.in_order for event in item.as_events()]
 
-    def _pieces(self, item: Item, place: Place, raw: Raw) -> list[str]:
+    def _pieces(self, item: GrowingItem, place: Place, raw: Raw) -> list[str]:
         """Return the list of strings for the text that an event is about."""
         index = place.index_in(raw)
         pieces = item.pieces(place, index)
@@ -240,14 +242,14 @@ class ResponseSnapshot:
         output = response.get("output")
         if output:  # then it is the response, and lacks nothing but what the API does not have
             renew(self._response, response, _RESPONSE_FIELDS)
-        raw = {**self._response, "output": _Ending(self._items, output if is_array(output) else []).build()}
+        raw = {**self._response, "output": _FinalOutput(self._items, output if is_array(output) else []).build()}
         return given if isinstance(given, Response) and raw == response else _response(raw)
 
 
-class _Ending:
+class _FinalOutput:
     """Merges the output of the last event with the items that came before."""
 
-    def __init__(self, items: Items, output: list[Any]) -> None:
+    def __init__(self, items: GrowingItems, output: list[Any]) -> None:
         self._output = output
         self._pairs = items.matched(output)
         self._lost = self._lost_texts() if any(index is None for _, index in self._pairs) else set[Place]()
@@ -264,14 +266,14 @@ class _Ending:
         """Return the whole output."""
         return [self._built(item, index) for item, index in self._pairs if index is not None or self._stays(item)]
 
-    def _stays(self, item: Item | None) -> bool:
+    def _stays(self, item: GrowingItem | None) -> bool:
         """Return whether to keep an item that the output leaves out. It goes if another item has all of its text."""
         if item is None or not self._output or item.raw.get("type") not in ("message", "reasoning"):
             return item is not None
         texts = joined_texts([item.build()]).items()
         return any(text[1] and text[0] in self._lost and text not in self._new for text in texts)
 
-    def _built(self, item: Item | None, index: int | None) -> Any:
+    def _built(self, item: GrowingItem | None, index: int | None) -> Any:
         body = None if index is None else self._output[index]
         if item is None:
             return with_call_id(body) if is_object(body) else body
