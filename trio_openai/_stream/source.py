@@ -130,10 +130,15 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
             else:
                 await trio.lowlevel.checkpoint()
                 self._last_pause = time.perf_counter()
-            while isinstance(step := self.lifecycle.next(), Decision):
-                if step is _DELIVER:
+            # `isinstance` would ask the enumeration's metaclass, and `carry_out` is one more coroutine for each read.
+            step: Any  # an event or a decision
+            while type(step := self.lifecycle.next()) is Decision:
+                if step is _READ:
+                    await self._read()
+                elif step is _DELIVER:
                     return await self.deliver()
-                await self.carry_out(step)
+                else:
+                    await self.carry_out(step)
             return step
         finally:
             self._is_busy = False
