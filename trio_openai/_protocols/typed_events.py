@@ -18,7 +18,7 @@ from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import join_text
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError, APIResponseValidationError
-from trio_openai.types._base import NamedEvent
+from trio_openai.types._base import NamedEvent, Unknown
 from trio_openai.types._fields import hook_for
 from trio_openai.types._raw import Raw
 from trio_openai.types.audio import (
@@ -292,7 +292,7 @@ class OtherProtocol(TypedEventProtocol[Any, Any]):
     """
 
     def __init__(self, event_type: Any, end: Collection[str] | None) -> None:
-        super().__init__(event_type or dict)
+        super().__init__(event_type or Unknown)  # which is not used: `_made` makes the events
         self._is_plain = event_type is None
         self._end = end
         self._snapshot: Any = None
