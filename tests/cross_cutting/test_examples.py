@@ -129,7 +129,7 @@ def test_every_row_of_the_readme_links_to_a_test_that_exists() -> None:
 FROM_A_MODEL = {
     "first_stream": r".+\n\[done by \[DONE\] \((stop|length)\)\]\n",
     "events": r"""(('.*'|".*") None\n|None None\n)+.*(stop|length)\n('.+'|".+")\n\d+ tokens\n""",
-    "deadline": r"(time is up; this much was there:\n.+\n\[closed\]|.+\n\[done by \[DONE\] \(\w+\)\])\n",
+    "deadline": r"(the time is up; this much arrived:\n.+\n\[closed\]|.+\n\[done by \[DONE\] \(\w+\)\])\n",
     "early_break": r".*\.\n\[(closed|done by \[DONE\] \(\w+\))\]\n",
     "partial_work": r".+\nfinish reason: (stop|length)\n",
     "deadlines": r".+",

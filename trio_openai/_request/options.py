@@ -226,6 +226,7 @@ def takes_options(
             set_up(self, cls(**given))
 
         __init__.__qualname__ = set_up.__qualname__
+        __init__.__module__ = set_up.__module__
         __init__.__signature__ = _signature(cls)  # type: ignore[attr-defined]
         return cast("Callable[Concatenate[_ClientT, _P], None]", __init__)
 
