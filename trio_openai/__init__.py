@@ -78,13 +78,15 @@ if TYPE_CHECKING:
         RunEvent as RunEvent,
         ToolDone as ToolDone,
         ToolFailed as ToolFailed,
+        ToolRefused as ToolRefused,
         ToolStarted as ToolStarted,
     )
+    from ._tools.hooks import ToolRequest as ToolRequest
+    from ._tools.plan import ToolRunStatistics as ToolRunStatistics
     from ._tools.run import (
         ChatToolRun as ChatToolRun,
         ResponseToolRun as ResponseToolRun,
         ToolRun as ToolRun,
-        ToolRunStatistics as ToolRunStatistics,
     )
     from ._tools.tool import Tool as Tool
     from ._version import __version__ as __version__
@@ -129,8 +131,10 @@ _NAMES = {
     ),
     "_stream.stream": "Stream StreamCall",
     "_stream.timings": "Timings",
-    "_tools.events": "RoundDone RoundEvent RoundStarted RunEvent ToolDone ToolFailed ToolStarted",
-    "_tools.run": "ChatToolRun ResponseToolRun ToolRun ToolRunStatistics",
+    "_tools.events": "RoundDone RoundEvent RoundStarted RunEvent ToolDone ToolFailed ToolRefused ToolStarted",
+    "_tools.hooks": "ToolRequest",
+    "_tools.plan": "ToolRunStatistics",
+    "_tools.run": "ChatToolRun ResponseToolRun ToolRun",
     "_tools.tool": "Tool",
     "_version": "__version__",
     "_deadlines": "Deadlines",

@@ -303,6 +303,7 @@ SCRIPTS: dict[str, Script] = {
     "structured_outcomes": cities,
     "tools": two_temperatures,
     "tools_outcomes": stock_and_query,
+    "tools_approval": stock_and_query,
     "deltas": thought_and_call,
     "tool_calls": two_calls(),
     "port_events": thought_and_call,

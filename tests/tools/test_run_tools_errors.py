@@ -278,7 +278,7 @@ def no_annotation(city) -> None:  # type: ignore[no-untyped-def]
         (ValueError, "two tools are named 'add'", {"tools": [add, Tool.of(nap, name="add")]}),
         (ValueError, "max_rounds takes a whole number, at least 1", {"tools": [add], "max_rounds": 0}),
         (ValueError, "max_concurrent takes a whole number, at least 1", {"tools": [add], "max_concurrent": 1.5}),
-        (ValueError, 'on_error takes "tell_model" or "raise"', {"tools": [add], "on_error": "ignore"}),
+        (ValueError, 'on_error takes "tell_model", "raise" or a function', {"tools": [add], "on_error": "ignore"}),
         (ValueError, "leave n out", {"tools": [add], "n": 2}),
         (TypeError, "there is no parameter 'tool'", {"tools": [add], "tool": 1}),
         (TypeError, "this always streams", {"tools": [add], "stream": False}),

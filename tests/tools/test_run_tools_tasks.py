@@ -11,8 +11,7 @@ import trio.testing
 from net_helpers import client_over, no_environment, serve
 from tool_helpers import ANSWER, CHAT, RESPONSE, calling, chunk, completed, end, function_item, piece
 
-from trio_openai import ToolStarted
-from trio_openai._tools.run import ToolRunStatistics
+from trio_openai import ToolRunStatistics, ToolStarted
 from trio_openai.testing import Reply, Stall
 
 

@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 from trio_openai import Tool
-from trio_openai._tools.tool import text_of, tool_of
+from trio_openai._tools.output import text_of
+from trio_openai._tools.tool import tool_of
 
 
 class Unit(enum.Enum):

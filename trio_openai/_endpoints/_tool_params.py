@@ -17,7 +17,8 @@ from ._operations import Params
 
 if TYPE_CHECKING:
     from trio_openai._tools.conversation import Conversation
-    from trio_openai._tools.run import OnError, RunT
+    from trio_openai._tools.hooks import Approve, OnError
+    from trio_openai._tools.run import RunT
     from trio_openai._tools.tool import Tool
 
 DEFAULT_ROUNDS = 10
@@ -56,20 +57,24 @@ def start_run(
     max_rounds: int,
     max_concurrent: int,
     on_error: OnError,
+    approve: Approve | None,
 ) -> AbstractAsyncContextManager[RunT]:
     """Return a context manager that runs an endpoint's model with tools.
 
     Raises:
         TypeError, ValueError: A parameter cannot be sent, or a tool cannot be called.
     """
-    from trio_openai._tools.run import Plan, running
+    from trio_openai._tools.hooks import check_approve, check_on_error
+    from trio_openai._tools.plan import Plan
+    from trio_openai._tools.run import ToolRunManager
 
     params = without_stream(params)
     for name, number in (("max_rounds", max_rounds), ("max_concurrent", max_concurrent)):
         if type(number) is not int or number < 1:
             raise ValueError(f"{name} takes a whole number, at least 1")
-    if on_error not in ("tell_model", "raise"):
-        raise ValueError('on_error takes "tell_model" or "raise"')
+    check_on_error(on_error)
+    if approve is not None:
+        check_approve(approve)
     tools, listed = _split(params.get("tools"))
     conversation = converse(endpoint._parameters.check({**params, "tools": listed}))  # pyright: ignore[reportPrivateUsage]
     opening = functools.partial(endpoint._stream_maker, ())  # pyright: ignore[reportPrivateUsage]
@@ -81,8 +86,9 @@ def start_run(
         max_rounds=max_rounds,
         max_concurrent=max_concurrent,
         on_error=on_error,
+        approve=approve,
     )
-    return running(run_class, plan)
+    return ToolRunManager(run_class, plan)
 
 
 def _split(given: object) -> tuple[dict[str, Tool], list[object]]:

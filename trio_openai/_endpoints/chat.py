@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     import trio
 
     from trio_openai._stream.parsed import ParsedChatCompletionStream
-    from trio_openai._tools.run import ChatToolRun, OnError
+    from trio_openai._tools.hooks import Approve, OnError
+    from trio_openai._tools.run import ChatToolRun
     from trio_openai.types import ParsedChatCompletion
 
     from ._endpoint import Method, direct, raw
@@ -89,6 +90,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
         max_rounds: int = ...,
         max_concurrent: int = ...,
         on_error: OnError = ...,
+        approve: Approve | None = ...,
         **params: Unpack[ChatCompletionParsedParams],
     ) -> AbstractAsyncContextManager[ChatToolRun[ParsedChatCompletion[T]]]: ...
     @overload
@@ -98,6 +100,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
         max_rounds: int = ...,
         max_concurrent: int = ...,
         on_error: OnError = ...,
+        approve: Approve | None = ...,
         **params: Unpack[ChatCompletionParams],
     ) -> AbstractAsyncContextManager[ChatToolRun[ChatCompletion]]: ...
     @by_name_only
@@ -107,6 +110,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
         max_rounds: int = DEFAULT_ROUNDS,
         max_concurrent: int = DEFAULT_TOOLS_AT_A_TIME,
         on_error: OnError = "tell_model",
+        approve: Approve | None = None,
         **params: Any,
     ) -> AbstractAsyncContextManager[ChatToolRun[Any]]:
         """Let the model call Python functions until it answers without calling any.
@@ -119,8 +123,12 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
                 and then iterating raises `ToolRunError`.
             max_concurrent: The number of tools that run at the same time.
             on_error: What happens if a tool raises an exception or gets invalid arguments. "tell_model" sends the
-                error to the model as the tool's result. "raise" ends the run with the exception. The model is always
-                told if it calls an unknown tool.
+                error to the model as the tool's result. "raise" ends the run with the exception. A function gets the
+                call and the exception, and returns the text for the model; if it raises, that ends the run. The model
+                is always told if it calls an unknown tool.
+            approve: An async function that gets a `ToolRequest` before its tool runs. It returns True to approve it,
+                and False or the reason to refuse it, which the model is told. Other tools go on while it waits. If
+                it raises, that ends the run. A `Tool` may have its own.
             params: The parameters of `stream`. `tools` may contain functions, `Tool`s, and dictionaries of tools that
                 the server runs. A `tool_choice` that forces a tool call applies to the first round only.
 
@@ -145,6 +153,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
             max_rounds=max_rounds,
             max_concurrent=max_concurrent,
             on_error=on_error,
+            approve=approve,
         )
 
     if TYPE_CHECKING:

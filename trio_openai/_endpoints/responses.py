@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     import trio
 
     from trio_openai._stream.parsed import ParsedResponseStream
-    from trio_openai._tools.run import OnError, ResponseToolRun
+    from trio_openai._tools.hooks import Approve, OnError
+    from trio_openai._tools.run import ResponseToolRun
     from trio_openai.types import ParsedResponse
 
     from ._endpoint import Method, direct, raw
@@ -96,6 +97,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         max_rounds: int = ...,
         max_concurrent: int = ...,
         on_error: OnError = ...,
+        approve: Approve | None = ...,
         **params: Unpack[ResponseStreamParams],
     ) -> AbstractAsyncContextManager[ResponseToolRun[ParsedResponse[T]]]: ...
     @overload
@@ -105,6 +107,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         max_rounds: int = ...,
         max_concurrent: int = ...,
         on_error: OnError = ...,
+        approve: Approve | None = ...,
         **params: Unpack[ResponseStreamParams],
     ) -> AbstractAsyncContextManager[ResponseToolRun[Response]]: ...
     @by_name_only
@@ -114,6 +117,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         max_rounds: int = DEFAULT_ROUNDS,
         max_concurrent: int = DEFAULT_TOOLS_AT_A_TIME,
         on_error: OnError = "tell_model",
+        approve: Approve | None = None,
         **params: Any,
     ) -> AbstractAsyncContextManager[ResponseToolRun[Any]]:
         """Let the model call Python functions until it answers without calling any.
@@ -138,6 +142,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
             max_rounds=max_rounds,
             max_concurrent=max_concurrent,
             on_error=on_error,
+            approve=approve,
         )
 
     @returns_object

@@ -23,9 +23,10 @@ from trio_openai.types.chat import ChatCompletion, ChatCompletionMessage
 from trio_openai.types.deltas import ToolCallDone
 
 from .normalize import arguments_to_send, distinct_ids, id_of, item_to_send, items_of_calls, name_to_send
+from .output import ToolOutput, chat_parts, joined_text, response_parts
 
 WholeT = TypeVar("WholeT", contravariant=True)
-Output = tuple[ToolCallDone, str]
+Output = tuple[ToolCallDone, ToolOutput]
 
 _CUT_OFF = ("length", "content_filter")  # finish reasons of an answer that may be incomplete
 _FORCING = ("function", "custom")  # types of a `tool_choice` that demands one tool
@@ -42,6 +43,14 @@ class Conversation(Protocol, Generic[WholeT]):
 
     def add(self, whole: WholeT, outputs: Sequence[Output]) -> None:
         """Record a completed round: the model's answer and the output of each of its calls."""
+        ...
+
+    def output_of(self, output: ToolOutput) -> ToolOutput:
+        """Return a tool's output as this API takes it.
+
+        Raises:
+            TypeError: The API does not take an output of this kind.
+        """
         ...
 
     def is_cut_off_by(self, event: Any) -> bool:
@@ -85,6 +94,10 @@ class ChatToolConversation:
         ]
         self._params = _unforced(self._params)
 
+    def output_of(self, output: ToolOutput) -> ToolOutput:
+        """Return a tool's output as Chat Completions takes it. Raise `TypeError` if it is more than text."""
+        return chat_parts(output)
+
     def is_cut_off_by(self, event: Any) -> bool:
         """Return whether a chunk says that the answer was cut off."""
         return any(choice.get("finish_reason") in _CUT_OFF for choice in objects_in(event.raw.get("choices")))
@@ -117,9 +130,9 @@ def _chat_call(call: ToolCallDone, call_id: str) -> Raw:
     return {**call.extra, "id": call_id, "type": call.kind, call.kind: called}
 
 
-def _chat_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
+def _chat_output(call: ToolCallDone, call_id: str, output: ToolOutput) -> Raw:
     if call.kind == "function_call":
-        return {"role": "function", "name": name_to_send(call.name), "content": output}
+        return {"role": "function", "name": name_to_send(call.name), "content": joined_text(output)}
     return {"role": "tool", "tool_call_id": call_id, "content": output}
 
 
@@ -200,6 +213,10 @@ class ResponseToolConversation:
                 items[place] = item_to_send(call, call_id, items[place])
         return items, ids
 
+    def output_of(self, output: ToolOutput) -> ToolOutput:
+        """Return a tool's output as Responses takes it."""
+        return response_parts(output)
+
     def is_cut_off_by(self, event: Any) -> bool:
         """Return whether an event ends the response, or one of its items, before it was complete."""
         item = event.raw.get("item")
@@ -214,7 +231,7 @@ def _items(given: object) -> Iterable[Any]:
     return cast("Iterable[Any]", given)
 
 
-def _response_output(call: ToolCallDone, call_id: str, output: str) -> Raw:
+def _response_output(call: ToolCallDone, call_id: str, output: ToolOutput) -> Raw:
     kind = "custom_tool_call_output" if call.kind == "custom" else "function_call_output"
     return {"type": kind, "call_id": call_id, "output": output}
 

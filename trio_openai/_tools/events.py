@@ -9,6 +9,8 @@ import attrs
 from trio_openai._stream.stream import Stream
 from trio_openai.types.deltas import ToolCallDone
 
+from .output import ToolOutput
+
 WholeT = TypeVar("WholeT")
 
 
@@ -68,14 +70,14 @@ class ToolDone:
     Attributes:
         call: the call as the model wrote it.
         result: the function's return value.
-        output: the text that is sent to the model.
+        output: the text that is sent to the model, or the list of content parts.
     """
 
     type: ClassVar[Literal["tool.done"]] = "tool.done"
 
     call: ToolCallDone
     result: Any
-    output: str
+    output: ToolOutput
 
 
 @attrs.frozen
@@ -96,6 +98,23 @@ class ToolFailed:
 
 
 @attrs.frozen
+class ToolRefused:
+    """The program did not approve a call, so its tool was not run. `type` is `tool.refused`.
+
+    Attributes:
+        call: the call as the model wrote it.
+        reason: the reason that `approve` gave; empty if it returned False.
+        output: the text that is sent to the model.
+    """
+
+    type: ClassVar[Literal["tool.refused"]] = "tool.refused"
+
+    call: ToolCallDone
+    reason: str
+    output: str
+
+
+@attrs.frozen
 class RoundDone(Generic[WholeT]):
     """The answer is complete and its tools have run. `type` is `round.done`.
 
@@ -110,4 +129,4 @@ class RoundDone(Generic[WholeT]):
     answer: WholeT
 
 
-RunEvent: TypeAlias = RoundStarted | RoundEvent | ToolStarted | ToolDone | ToolFailed | RoundDone[WholeT]
+RunEvent: TypeAlias = RoundStarted | RoundEvent | ToolStarted | ToolDone | ToolFailed | ToolRefused | RoundDone[WholeT]

@@ -17,27 +17,26 @@ Rules that hold it together:
 
 * A step either completes or changes nothing, so it can be cancelled and repeated. Each step is a checkpoint.
 * A tool starts as soon as its call is complete, while the model is still writing. At most `max_concurrent` calls have a
-  task; the others wait in `_waiting`, because one answer may hold a hundred thousand calls.
+  task, because one answer may hold a hundred thousand calls. `calls.py` has all of this.
 * Nothing but a cancellation is ever raised into the nursery, which surrounds the user's block. An exception of a tool
   is reported to the model or raised by the next step. If no step follows, the end of the block raises it.
 * `messages` only grows when a round is complete, so it is always valid input for the API.
 
-Where to look next: `conversation.py` for what the next request contains, `tool.py` for how arguments are parsed.
+Where to look next: `calls.py` for how a tool is run, `conversation.py` for what the next request contains.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, cast
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
 
-import attrs
 import trio
 
-from trio_openai._http.nursery import nursery_around_block, split_cancelled
+from trio_openai._http.nursery import nursery_around_block
 from trio_openai._protocols.deltas import DeltaMaker, HasDeltas
 from trio_openai._stream.stream import Stream, open_stream, source_of
 from trio_openai._wire.text import Printable
@@ -45,12 +44,10 @@ from trio_openai.errors import APIError, ToolRunError
 from trio_openai.types import ChatCompletion, Response
 from trio_openai.types.deltas import Delta, ToolCallDone
 
-from .conversation import Conversation, is_complete
-from .events import RoundDone, RoundEvent, RoundStarted, RunEvent, ToolDone, ToolFailed, ToolStarted
-from .normalize import name_to_send, name_to_show
-from .tool import Tool, text_of
-
-OnError: TypeAlias = Literal["tell_model", "raise"]
+from .calls import Caller, Calls
+from .conversation import is_complete
+from .events import RoundDone, RoundEvent, RoundStarted, RunEvent
+from .plan import Plan, ToolRunStatistics
 
 WholeT = TypeVar("WholeT")
 ChatT = TypeVar("ChatT", bound=ChatCompletion)
@@ -58,57 +55,12 @@ ResponseT = TypeVar("ResponseT", bound=Response)
 RunT = TypeVar("RunT", bound="ToolRun[Any]")
 
 
-@attrs.frozen
-class ToolRunStatistics:
-    """The progress of a run. Every tool that has started is in `running`, `done`, `failed` or `cancelled`.
-
-    Attributes:
-        rounds: rounds started so far.
-        running: tools that are running now.
-        waiting: calls whose tool has not started, because `max_concurrent` tools are running. They never start if the
-            run ends first.
-        done: tools that have returned.
-        failed: tools that have raised, and calls whose arguments or name were wrong.
-        cancelled: tools that had started and were cancelled.
-    """
-
-    rounds: int
-    running: int
-    waiting: int
-    done: int
-    failed: int
-    cancelled: int = attrs.field(default=0, repr=False)  # nearly always 0, so it would only make the repr longer
-
-
-@attrs.frozen
-class Plan(Generic[WholeT]):
-    """The settings of a run.
-
-    Attributes:
-        conversation: builds each request and records each round.
-        opening: takes a round's parameters and returns the function that makes its stream.
-        first: makes the stream of the first round, whose parameters have been checked already.
-        tools: the tools by name.
-        max_rounds: the largest number of requests.
-        max_concurrent: the largest number of tools running at a time.
-        on_error: whether a tool's exception is reported to the model or raised in the program.
-    """
-
-    conversation: Conversation[WholeT]
-    opening: Callable[[dict[str, Any]], Callable[[], Stream[Any, WholeT]]]
-    first: Callable[[], Stream[Any, WholeT]]
-    tools: Mapping[str, Tool]
-    max_rounds: int
-    max_concurrent: int
-    on_error: OnError
-
-
 class ToolRun(Generic[WholeT]):
     """A model working with its tools, as opened by `async with client.E.run_tools(...)`.
 
     Iterate it to drive the run. It yields `RoundStarted`, `RoundEvent` for each event of the stream, `ToolStarted`,
-    `ToolDone`, `ToolFailed` and `RoundDone`. Only one task may iterate at a time; that task also reads the stream, so
-    nothing progresses unless somebody iterates (or awaits `until_done` or the final result).
+    `ToolDone`, `ToolFailed`, `ToolRefused` and `RoundDone`. Only one task may iterate at a time; that task also reads
+    the stream, so nothing progresses unless somebody iterates (or awaits `until_done` or the final result).
 
     Every step is a checkpoint. A cancelled step loses nothing: the next one continues. The one exception is a request
     whose response has not begun: it is abandoned when its step is cancelled, and the next step sends it again.
@@ -116,7 +68,6 @@ class ToolRun(Generic[WholeT]):
 
     def __init__(self, plan: Plan[WholeT], nursery: trio.Nursery) -> None:
         self._plan = plan
-        self._nursery = nursery
         self._step: Callable[[], Awaitable[None]] | None = self._open_round
         self._make = plan.first
         self._stream: Stream[Any, WholeT] | None = None
@@ -124,17 +75,16 @@ class ToolRun(Generic[WholeT]):
         self._printable = Printable()
         self._answer: WholeT | None = None
         self._events: deque[Any] = deque()
-        self._calls: list[ToolCallDone] = []  # the calls of this round
-        self._outputs: dict[int, str] = {}  # call.part -> what the model is told
+        self._calls = Calls(
+            plan, nursery, Caller(lambda: self._failure is not None, self._report, self._fail_by_tool, self._wake)
+        )
         self._is_cut_off = False  # the answer of this round was cut off (by max_tokens, say)
         self._call_is_cut_off = False  # ... in the middle of a call
-        self._waiting: deque[ToolCallDone] = deque()  # calls without a task yet
-        self._tasks: dict[int, trio.CancelScope] = {}
         self._waits: trio.CancelScope | None = None  # around the current step's wait; cancelling it wakes the step
         self._failure: BaseException | None = None
         self._is_unreported = False  # a tool raised `_failure` and no step has raised it yet
         self._is_busy = False
-        self._rounds = self._running = self._done = self._failed = self._cancelled = 0
+        self._rounds = 0
 
     @property
     def messages(self) -> list[Any]:
@@ -154,11 +104,12 @@ class ToolRun(Generic[WholeT]):
         """Return the progress so far."""
         return ToolRunStatistics(
             rounds=self._rounds,
-            running=self._running,
-            waiting=len(self._waiting) + len(self._tasks) - self._running,
-            done=self._done,
-            failed=self._failed,
-            cancelled=self._cancelled,
+            running=self._calls.running,
+            waiting=self._calls.waiting,
+            done=self._calls.done,
+            failed=self._calls.failed,
+            cancelled=self._calls.cancelled,
+            refused=self._calls.refused,
         )
 
     def __repr__(self) -> str:
@@ -175,7 +126,8 @@ class ToolRun(Generic[WholeT]):
             ToolRunError: the model still called tools in the last allowed round, or its answer was cut off inside a
                 call. With `on_error="raise"`, also if the arguments of a call are invalid.
             APIError: a stream failed; the error's `partial` holds what arrived.
-            Exception: a tool raised it, and `on_error="raise"` is set.
+            Exception: a tool raised it, and `on_error="raise"` is set; or an `approve` or `on_error` function raised
+                it.
             trio.BusyResourceError: another task is iterating this run.
             trio.ClosedResourceError: the run was closed.
         """
@@ -228,10 +180,17 @@ class ToolRun(Generic[WholeT]):
         """End the run with an error. Keep the first one, except that Ctrl-C replaces any other."""
         if self._failure is None or _is_urgent(error) > _is_urgent(self._failure):
             self._failure, self._is_unreported = error, by_tool
-        self._waiting.clear()
-        for scope in self._tasks.values():
-            scope.cancel()
+        self._calls.stop()
         self._wake()
+
+    def _fail_by_tool(self, error: BaseException | str) -> None:
+        """End the run because of a tool's exception, or of invalid arguments, which are described in words."""
+        if not isinstance(error, str):
+            self._fail(error, by_tool=True)
+        # Only for the first failure: taking a snapshot for each call would make many bad calls quadratic.
+        elif self._failure is None:
+            partial = self._stream.snapshot if self._stream is not None else None
+            self._fail(ToolRunError(error, partial=partial), by_tool=True)
 
     def _report(self, event: Any) -> None:
         self._events.append(event)
@@ -259,7 +218,8 @@ class ToolRun(Generic[WholeT]):
         self._rounds += 1
         self._stream, self._parts = stream, cast("HasDeltas", source_of(stream).protocol).deltas()
         self._printable = Printable()
-        self._calls, self._outputs, self._is_cut_off, self._call_is_cut_off = [], {}, False, False
+        self._calls.begin_round()
+        self._is_cut_off = self._call_is_cut_off = False
         self._step = self._read
         self._report(RoundStarted(self._rounds, stream))
 
@@ -283,7 +243,7 @@ class ToolRun(Generic[WholeT]):
             self._waits = None
 
     async def _finish_round(self) -> None:
-        if self._tasks or self._waiting:
+        if self._calls.has_open:
             try:
                 with trio.CancelScope() as self._waits:
                     await trio.sleep_forever()
@@ -293,14 +253,14 @@ class ToolRun(Generic[WholeT]):
         await trio.lowlevel.checkpoint()
         assert self._stream is not None
         self._answer = answer = self._stream.snapshot
-        calls = sorted(self._calls, key=lambda call: call.part)
-        self._plan.conversation.add(answer, [(call, self._outputs[call.part]) for call in calls])
+        calls = sorted(self._calls.round, key=lambda call: call.part)
+        self._plan.conversation.add(answer, [(call, self._calls.outputs[call.part]) for call in calls])
         self._report(RoundDone(self._rounds, answer))
         self._choose_next(answer)
 
     def _choose_next(self, answer: WholeT) -> None:
         """Choose the step that follows a completed round."""
-        if not self._calls or self._plan.conversation.has_failed(answer):
+        if not self._calls.round or self._plan.conversation.has_failed(answer):
             self._step = None
         elif self._call_is_cut_off:
             words = "the answer was cut off while the model was writing a tool call; raise its token limit"
@@ -320,8 +280,6 @@ class ToolRun(Generic[WholeT]):
         assert self._answer is not None
         return self._answer
 
-    # The tools.
-
     def _begin_calls(self, parts: Iterable[Delta], *, is_cut_off: bool) -> None:
         """Collect the calls that have become complete, and start as many as may run.
 
@@ -334,122 +292,17 @@ class ToolRun(Generic[WholeT]):
         for call in parts:
             if not isinstance(call, ToolCallDone) or call.kind == "mcp" or call.choice:
                 continue
-            self._calls.append(call)
             if is_cut_off and not is_complete(call):
                 self._call_is_cut_off = True
-                self._tell_failure(call, ValueError("the answer was cut off inside this call"), "the call is truncated")
+                self._calls.add_truncated(call)
             else:
-                self._waiting.append(call)
-        self._start_waiting()
-
-    def _start_waiting(self) -> None:
-        """Start waiting calls up to `max_concurrent`. Only a running call has a task."""
-        while self._waiting and len(self._tasks) < self._plan.max_concurrent:
-            call = self._waiting.popleft()
-            self._tasks[call.part] = scope = trio.CancelScope()
-            self._nursery.start_soon(self._run_call, call, scope, name=f"<tool {name_to_send(call.name)}>")
-
-    @trio.lowlevel.enable_ki_protection  # Ctrl-C must hit the program's own code, where it is raised bare
-    async def _run_call(self, call: ToolCallDone, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - nobody awaits it
-        """Run one call. This is the body of the tool's task."""
-        try:
-            with scope:
-                await trio.lowlevel.checkpoint()  # if the run has ended meanwhile, do not start the tool
-                self._running += 1
-                try:
-                    await self._call(call)
-                finally:
-                    self._running -= 1
-        finally:
-            del self._tasks[call.part]
-            self._wake()
-        self._start_waiting()  # outside of `finally`: if the whole block is cancelled, start nothing
-
-    async def _call(self, call: ToolCallDone) -> None:  # noqa: ASYNC910 - its task has passed a checkpoint
-        """Parse a call's arguments, run the tool, and record the outcome. Only a cancellation is raised."""
-        try:
-            tool = self._tool_of(call)
-            arguments = call.arguments if tool.kind == "custom" else tool.parse(call.arguments)
-        except LookupError as error:
-            self._tell_failure(call, error, str(error))
-        except ValueError as error:
-            self._refuse(call, error)
-        else:
-            self._report(ToolStarted(call, arguments))
-            await self._run_tool(call, tool, arguments)
-
-    async def _run_tool(self, call: ToolCallDone, tool: Tool, arguments: dict[str, Any] | str) -> None:  # noqa: ASYNC910
-        try:
-            result = await _called(tool, arguments)
-            output = text_of(result)
-        except Exception as error:  # noqa: BLE001 - the documented behaviour: the model is told what a tool raises
-            self._tell_failure(call, error, _words_of(error))
-            if self._plan.on_error == "raise":
-                self._fail(error, by_tool=True)
-        except BaseException as error:  # noqa: ASYNC103 - such as Ctrl-C inside the tool: it belongs to the program
-            cancellations, rest = split_cancelled(error)
-            if rest is None:
-                self._cancelled += 1
-                raise
-            self._failed += 1
-            self._fail(rest, by_tool=True)
-            if cancellations is not None:
-                raise cancellations from None  # noqa: ASYNC104
-        else:
-            self._outputs[call.part] = output
-            self._done += 1
-            self._report(ToolDone(call, result, output))
-
-    def _tool_of(self, call: ToolCallDone) -> Tool:
-        # A server may send any JSON value as the name, also one that cannot be hashed.
-        tool = self._plan.tools.get(call.name) if type(call.name) is str else None
-        if tool is None or (tool.kind == "custom") != (call.kind == "custom"):
-            names = ", ".join(self._plan.tools)
-            raise LookupError(f"there is no tool named {name_to_show(call.name)}; the tools are: {names}")
-        return tool
-
-    def _refuse(self, call: ToolCallDone, error: ValueError) -> None:
-        """Report invalid arguments to the model, or end the run."""
-        words = f"the arguments are invalid: {'; '.join(map(str, error.args))}"
-        self._tell_failure(call, error, words)
-        # Only for the first failure: taking a snapshot for each call would make many bad calls quadratic.
-        if self._plan.on_error == "raise" and self._failure is None:
-            partial = self._stream.snapshot if self._stream is not None else None
-            self._fail(ToolRunError(f"the model called {call.name}, and {words}", partial=partial), by_tool=True)
-
-    def _tell_failure(self, call: ToolCallDone, error: Exception, words: str) -> None:
-        """Record that a call failed, and what the model is told about it."""
-        self._outputs[call.part] = output = text_of(f"Error: {words}")
-        self._failed += 1
-        self._report(ToolFailed(call, error, output))
-
-
-@trio.lowlevel.disable_ki_protection  # the function is the program's own code, so Ctrl-C may interrupt it
-async def _called(tool: Tool, arguments: dict[str, Any] | str) -> Any:
-    try:
-        result = tool.function(arguments) if isinstance(arguments, str) else tool.function(**arguments)
-        if inspect.isawaitable(result):
-            return await result
-    except StopAsyncIteration as error:  # if a step raised it, `async for` would mistake it for the end of the run
-        raise RuntimeError("the tool raised StopAsyncIteration") from error
-    await trio.lowlevel.checkpoint()
-    return result
+                self._calls.add(call)
+        self._calls.start_waiting()
 
 
 def _is_urgent(error: BaseException | None) -> bool:
     """Return whether an error is meant for the whole program, such as Ctrl-C or `SystemExit`."""
     return error is not None and not isinstance(error, Exception)
-
-
-def _words_of(error: BaseException) -> str:
-    """Describe an exception to the model; for a group, the exceptions inside it."""
-    if isinstance(error, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return "; ".join(map(_words_of, inner))
-    try:
-        return f"{type(error).__name__}: {error}".removesuffix(": ")
-    except Exception:  # noqa: BLE001 - the user's exception has a broken `__str__`; its class name is all there is
-        return type(error).__name__
 
 
 class ChatToolRun(ToolRun[ChatT]):
@@ -478,8 +331,37 @@ class ResponseToolRun(ToolRun[ResponseT]):
         return self._final()
 
 
+class ToolRunManager(AbstractAsyncContextManager[RunT]):
+    """The context manager that `run_tools(...)` returns.
+
+    Args:
+        run_class: the class of the run.
+        plan: the settings of the run.
+
+    Attributes:
+        plan: the settings of the run. The blocking client changes them before it enters this.
+    """
+
+    def __init__(self, run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> None:
+        self.plan = plan
+        self._run_class = run_class
+        self._block: AbstractAsyncContextManager[RunT] | None = None
+
+    async def __aenter__(self) -> RunT:
+        if self._block is not None:
+            raise RuntimeError("this run has been entered already; call run_tools(...) again for another one")
+        self._block = _running(self._run_class, self.plan)
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._block is not None
+        return await self._block.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102 - it is the block's own end
+
+
 @asynccontextmanager
-async def running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> AsyncGenerator[RunT]:
+async def _running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> AsyncGenerator[RunT]:
     """Open a run for the duration of the block. An exception of the block is raised bare."""
     run: RunT | None = None
     try:

@@ -35,12 +35,10 @@ import attrs
 from trio_openai._protocols.structured import answer_format as structured
 from trio_openai._protocols.structured import schema
 from trio_openai._protocols.structured.schema import Field, JSONSchema
-from trio_openai._wire.encode import result_text
 from trio_openai._wire.json import is_object
-from trio_openai._wire.text import printable
-from trio_openai.types._fields import is_wire
-from trio_openai.types._plain import current
 from trio_openai.types._raw import Raw
+
+from .hooks import Approve, OnError, check_approve, check_on_error
 
 Function = Callable[..., Any]
 
@@ -76,14 +74,21 @@ class Tool:
         description: what the tool does and when to use it, for the model.
         parameters: the JSON schema of its arguments. None for a custom tool.
         strict: whether the server makes the model follow the schema exactly.
-        function: the function, sync or async. A sync function runs in the event loop, so blocking work belongs in an
-            async function that awaits `trio.to_thread.run_sync`.
+        function: the function, sync or async. A sync function without a timeout runs in the event loop, so blocking
+            work belongs in an async function that awaits `trio.to_thread.run_sync`. The blocking client runs it in a
+            worker thread.
         kind: "function", or "custom" for a tool whose only argument is the text that the model writes.
         format: the format of a custom tool's text, such as a grammar, as the API expects it.
+        timeout: the longest time in seconds that a call may take. Then it is cancelled, and fails with
+            `trio.TooSlowError`. A sync function runs in a worker thread, which is left behind then, because a thread
+            cannot be stopped.
+        max_concurrent: the number of calls of this tool that run at the same time. None: only the run has a limit.
+        on_error: what happens if this tool fails. See `run_tools`. None: as in the run.
+        approve: decides whether a call of this tool may run. See `run_tools`. None: as in the run.
 
     Raises:
         TypeError: `function` is not callable or is a generator, or `parameters` is missing.
-        ValueError: the API does not allow this name.
+        ValueError: the API does not allow this name, or a limit is invalid.
     """
 
     name: str
@@ -93,6 +98,10 @@ class Tool:
     function: Function = attrs.field()
     kind: Literal["function", "custom"] = "function"
     format: Mapping[str, Any] | None = None
+    timeout: float | None = attrs.field(default=None, repr=False)
+    max_concurrent: int | None = attrs.field(default=None, repr=False)
+    on_error: OnError | None = attrs.field(default=None, repr=False)
+    approve: Approve | None = attrs.field(default=None, repr=False)
     _signature: _Signature | None = attrs.field(default=None, repr=False, eq=False, alias="signature")
 
     def __attrs_post_init__(self) -> None:
@@ -112,6 +121,20 @@ class Tool:
             raise TypeError(
                 f"the tool {self.name!r} needs a schema of its parameters: Tool.of(function) makes one from a signature"
             )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        seconds: object = self.timeout
+        is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
+        if seconds is not None and not is_time:
+            raise ValueError(f"the timeout of the tool {self.name!r} takes seconds, more than 0")
+        number: object = self.max_concurrent
+        if number is not None and (type(number) is not int or number < 1):
+            raise ValueError(f"max_concurrent of the tool {self.name!r} takes a whole number, at least 1")
+        if self.on_error is not None:
+            check_on_error(self.on_error)
+        if self.approve is not None:
+            check_approve(self.approve)
 
     @classmethod
     def of(
@@ -122,6 +145,10 @@ class Tool:
         description: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         strict: bool | None = None,
+        timeout: float | None = None,
+        max_concurrent: int | None = None,
+        on_error: OnError | None = None,
+        approve: Approve | None = None,
     ) -> Tool:
         """Make a tool from a function's signature and docstring.
 
@@ -133,6 +160,10 @@ class Tool:
                 JSON.
             strict: whether the model must follow the schema exactly, which makes every parameter required. Default:
                 True if no parameter has a default.
+            timeout: the longest time in seconds that a call may take.
+            max_concurrent: the number of calls of this tool that run at the same time.
+            on_error: what happens if this tool fails. Default: as in the run.
+            approve: decides whether a call of this tool may run. Default: as in the run.
 
         Raises:
             TypeError: the signature cannot be expressed as a schema.
@@ -140,9 +171,17 @@ class Tool:
             ImportError: the extra `structured` is not installed.
         """
         name = name or _name_of(function)
+        limits: Any = {"timeout": timeout, "max_concurrent": max_concurrent, "on_error": on_error, "approve": approve}
         if parameters is not None:
             described = description or _documented(function)[0]
-            return cls(name=name, description=described, parameters=parameters, strict=bool(strict), function=function)
+            return cls(
+                name=name,
+                description=described,
+                parameters=parameters,
+                strict=bool(strict),
+                function=function,
+                **limits,
+            )
         signature = _signature_of(function)
         is_strict = all(field.is_required for field in signature.fields) if strict is None else strict
         return cls(
@@ -152,6 +191,7 @@ class Tool:
             strict=is_strict,
             function=function,
             signature=signature,
+            **limits,
         )
 
     @classmethod
@@ -162,6 +202,10 @@ class Tool:
         name: str | None = None,
         description: str | None = None,
         format: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        max_concurrent: int | None = None,
+        on_error: OnError | None = None,
+        approve: Approve | None = None,
     ) -> Tool:
         """Make a custom tool: the model writes free text, which is the function's only argument.
 
@@ -170,13 +214,27 @@ class Tool:
             name: the tool's name. Default: the function's name.
             description: the tool's description. Default: the docstring up to its first section.
             format: the format of the text, such as `{"type": "grammar", "syntax": "regex", ...}`.
+            timeout: the longest time in seconds that a call may take.
+            max_concurrent: the number of calls of this tool that run at the same time.
+            on_error: what happens if this tool fails. Default: as in the run.
+            approve: decides whether a call of this tool may run. Default: as in the run.
 
         Raises:
             ValueError: the API does not allow this name.
         """
         described = description or _documented(function)[0]
         name = name or _name_of(function)
-        return cls(name=name, description=described, function=function, kind="custom", format=format)
+        return cls(
+            name=name,
+            description=described,
+            function=function,
+            kind="custom",
+            format=format,
+            timeout=timeout,
+            max_concurrent=max_concurrent,
+            on_error=on_error,
+            approve=approve,
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -228,31 +286,6 @@ def tool_of(given: object) -> Tool:
             f"tools takes functions, Tools, and dictionaries; one of its items is of type {type(given).__name__}"
         )
     return Tool.of(given)
-
-
-def text_of(result: object) -> str:
-    """Return a function's result as the text for the model: a string unchanged, anything else as JSON.
-
-    Characters of a string that UTF-8 cannot encode (such as in a file name) are replaced.
-
-    Raises:
-        TypeError: the result cannot be expressed as JSON.
-    """
-    return printable(result) if isinstance(result, str) else result_text(_converter().unstructure(result))
-
-
-@functools.cache
-def _converter() -> Any:
-    from cattrs.preconf.json import make_converter
-
-    converter = make_converter()
-    converter.register_unstructure_hook_func(is_wire, current)
-    converter.register_unstructure_hook(bytes, _refuse_bytes)  # cattrs would encode them in base 85
-    return converter
-
-
-def _refuse_bytes(_: bytes) -> str:
-    raise TypeError("a tool cannot return bytes, which JSON cannot express: decode them to a str first")
 
 
 # -------------------------------------------------------------------------------------------------------- the signature
@@ -311,7 +344,7 @@ def _parameters(function: Function, where: str) -> Mapping[str, inspect.Paramete
 
 def _hints(function: Function, where: str) -> dict[str, Any]:
     """Return the evaluated annotations of a function's parameters."""
-    plain = _plain_function(function)
+    plain = plain_function(function)
     # Without the return annotation: it may name something that is imported for type checkers only.
     written = {name: what for name, what in getattr(plain, "__annotations__", {}).items() if name != "return"}
     names = getattr(inspect.unwrap(plain), "__globals__", {})
@@ -326,7 +359,7 @@ def _hints(function: Function, where: str) -> dict[str, Any]:
         raise TypeError(f"{where}: its annotations cannot be evaluated: {error}") from None
 
 
-def _plain_function(function: Any) -> Any:
+def plain_function(function: Any) -> Any:
     """Return the function that has the annotations: a callable object's `__call__`, a partial's inner function."""
     while isinstance(function, functools.partial):
         function = function.func
@@ -396,7 +429,7 @@ def _documented(function: Function) -> tuple[str | None, dict[str, str]]:
 
 def _docstring(function: Any) -> str:
     """Return the docstring of a function; for a callable object, of its `__call__` or else of its class."""
-    text = _plain_function(function).__doc__
+    text = plain_function(function).__doc__
     if not text and not inspect.isroutine(function) and not isinstance(function, functools.partial):
         text = cast("object", function).__class__.__doc__
     return inspect.cleandoc(text or "")
