@@ -97,8 +97,13 @@ class SyncStreamManager(EntersBlocking, Generic[SyncT_co]):
     def __enter__(self) -> SyncT_co:
         if self._call.has_begun:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
-        self._stream = stream = cast("SyncT_co", self._call.run())
-        return stream
+        try:
+            self._stream = stream = self._call.run()
+            return cast("SyncT_co", stream)
+        except BaseException:  # an interrupt too: the block is not entered, so nobody else would close the stream
+            if self._stream is not None:
+                self._stream.close()
+            raise
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
