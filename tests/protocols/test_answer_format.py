@@ -288,7 +288,7 @@ class Unknown:
 REFUSED: list[tuple[Any, str]] = [
     (
         range,
-        "It.field: a strict schema cannot say range; it can say a class made by attrs.define, a dataclass, a TypedDict, a pydantic ",
+        "It.field: a strict schema cannot say range; it can say a class made by attrs.define, a ",
     ),
     (object, "It.field: a strict schema cannot say object"),
     (Any, "It.field: a strict schema cannot say Any"),

@@ -41,7 +41,8 @@ _FORMATS = {  # by their names: nothing here imports what can read a clock
     "uuid.UUID": "uuid",
 }
 _WELCOME = (
-    "a class made by attrs.define, a dataclass, a TypedDict, a pydantic model, str, int, float, bool, Literal, an Enum of strings or of whole numbers, datetime, "
+    "a class made by attrs.define, a dataclass, a TypedDict, a pydantic model, str, int, float, bool, "
+    "Literal, an Enum of strings or of whole numbers, datetime, "
     "date, time, timedelta, UUID, list[...], tuple[..., ...], a union of these, or None"
 )
 _TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", types.NoneType: "null"}
