@@ -157,17 +157,16 @@ def format_hint(given: Any) -> str:
     """Return a hint for a value that cannot be the format of an answer: what it is, and what to write instead."""
     cls: type[Any] = given if isinstance(given, type) else type(given)
     name, is_class = cls.__name__, isinstance(given, type)
-    if hasattr(cls, "model_json_schema"):
-        schema = f'{{"type": "json_schema", "json_schema": {{"name": "{name}", "schema": {name}.model_json_schema()}}}}'
-        return (
-            f"the pydantic model {name}: write the same fields in a class with `@attrs.define`, or pass its schema "
-            f"as {schema} to response_format and create the object yourself"
-        )
-    if is_class and not hasattr(cls, "__attrs_attrs__") and hasattr(cls, "__total__"):
-        return f"the TypedDict {name}: write `@attrs.define` and `class {name}:` with the same fields"
-    if not is_class and (hasattr(cls, "__attrs_attrs__") or hasattr(cls, "__dataclass_fields__")):
+    if hasattr(given, "__origin__"):
+        return f"{given}: make a class with a field of that type"
+    if not is_class and any(hasattr(cls, mark) for mark in _MARKS_OF_FIELDS):
         return f"an object of {name}: give the class itself, {name}"
+    if is_class and hasattr(cls, "parse_raw"):
+        return f"the pydantic model {name}, which is one of pydantic 1: use pydantic 2"
     return f"the class {name}: put `@attrs.define` above it" if is_class else name
+
+
+_MARKS_OF_FIELDS = ("__attrs_attrs__", "__dataclass_fields__", "model_json_schema")
 
 
 _ELSEWHERE = {

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import attrs
 import httpx
+import pydantic
 import pytest
 import trio
 from net_helpers import CHAT, client_over, serve
@@ -205,16 +206,19 @@ def test_positional_arguments_of_the_blocking_client_say_to_use_names(method: st
             pass
 
 
-class Pydantic:
-    """A class that looks like a pydantic model, since pydantic is not installed here."""
+class Model(pydantic.BaseModel):
+    name: str
+
+
+class OldModel:
+    """A class that looks like a model of pydantic 1."""
 
     @classmethod
-    def model_json_schema(cls) -> dict[str, Any]:
-        return {}
+    def parse_raw(cls, text: str) -> None: ...
 
 
 class Typed(TypedDict):
-    name: str
+    names: dict[str, int]
 
 
 @attrs.define
@@ -228,9 +232,10 @@ class Data:
 
 
 FORMATS: list[tuple[Any, str]] = [
-    (Pydantic, r"pydantic model Pydantic: .*@attrs\.define.*Pydantic\.model_json_schema\(\)"),
-    (Pydantic(), r"pydantic model Pydantic"),
-    (Typed, r"TypedDict Typed: write `@attrs\.define` and `class Typed:`"),
+    (Model(name="x"), r"an object of Model: give the class itself, Model"),
+    (OldModel, r"the pydantic model OldModel, which is one of pydantic 1: use pydantic 2"),
+    (Typed, r"^Typed.names: a strict schema cannot say dict\[str, int\]"),
+    (list[Typed], r"list\[.*Typed\]: make a class with a field of that type"),
     (Fields("x"), r"an object of Fields: give the class itself, Fields"),
     (Data("x"), r"an object of Data: give the class itself"),
     (int, r"class int"),

@@ -286,7 +286,10 @@ class Unknown:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    (range, "It.field: a strict schema cannot say range; it can say a class made by attrs.define, str, "),
+    (
+        range,
+        "It.field: a strict schema cannot say range; it can say a class made by attrs.define, a ",
+    ),
     (object, "It.field: a strict schema cannot say object"),
     (Any, "It.field: a strict schema cannot say Any"),
     (bytes, "It.field: a strict schema cannot say bytes"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trio_openai._protocols.structured.answer_format import AnswerFormat
     from trio_openai.types import ParsedChatCompletion, ParsedResponse
 
+_CLASSES = "a class: one made by attrs.define, a dataclass, a TypedDict, or a pydantic model"
 ParsedT = TypeVar("ParsedT", "ParsedChatCompletion[Any]", "ParsedResponse[Any]")
 
 
@@ -36,7 +37,7 @@ def chat_format(params: Params) -> AnswerFormat[Any] | None:
     given = params.get("response_format")
     if given is None or isinstance(given, Mapping | WireObject):
         return None
-    wanted = _format("response_format", given, "a dictionary, or a class made by attrs.define")
+    wanted = _format("response_format", given, f"a dictionary, or {_CLASSES}")
     params["response_format"] = {"type": "json_schema", "json_schema": wanted.json_schema}
     return wanted
 
@@ -59,7 +60,7 @@ def text_format(params: Params) -> AnswerFormat[Any] | None:
             "text_format and text both set the format of the text: give one of them "
             '(with text_format, pass other members of text as extra_body={"text": ...})'
         )
-    wanted = _format("text_format", given, "a class made by attrs.define" if isinstance(given, type) else "a class")
+    wanted = _format("text_format", given, _CLASSES)
     params["text"] = text = {"format": {"type": "json_schema", **wanted.json_schema}}
     extra = params.get("extra_body")
     # `extra_body` replaces whole parameters, so its `text` would drop the schema.

@@ -24,8 +24,9 @@ import attrs
 from trio_openai._deadlines import Deadlines
 from trio_openai._request.headers import hide_headers
 from trio_openai._wire.json import is_array
+from trio_openai.types import NAMES, SHAPES
 from trio_openai.types._base import WireObject
-from trio_openai.types.params import CallParams
+from trio_openai.types.params import CallParams, JSONObject
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -117,8 +118,15 @@ class Parameters:
     @cached_property
     def _accepted(self) -> dict[str, _Accepted | None]:
         # Evaluating the annotations takes milliseconds, so it waits until a program uses the endpoint.
-        hints = typing.get_type_hints(self._typed_dict, localns={"Deadlines": Deadlines})
+        hints = typing.get_type_hints(self._typed_dict, localns=_annotation_names())
         return {name: None if name in self._unchecked else _accepted_by(hint) for name, hint in hints.items()}
+
+
+@functools.cache
+def _annotation_names() -> dict[str, object]:
+    """Return the names that string annotations use. Any dictionary passes here for one of a certain shape."""
+    shapes = [name for module, names in NAMES.items() if module in SHAPES for name in names.split()]
+    return {"Deadlines": Deadlines, **dict.fromkeys(shapes, JSONObject)}
 
 
 _UNKNOWN = _Accepted(frozenset(), (), is_list=False, of_objects=False, words="")

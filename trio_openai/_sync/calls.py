@@ -42,6 +42,8 @@ from trio_openai._stream.kinds import (
 )
 from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
 from trio_openai._stream.stream import OpenableT, StreamManager
+from trio_openai._stream.timings import Timings
+from trio_openai._wire.lifecycle import Verdict
 
 from .kinds import (
     SyncChatCompletionStream,
@@ -65,28 +67,86 @@ class _SyncClosable(Protocol):
     def close(self) -> None: ...
 
 
+class _HasResult(Protocol[_T_co]):
+    @property
+    def snapshot(self) -> _T_co: ...
+    def close(self) -> None: ...
+
+
 SyncT = TypeVar("SyncT", bound=_SyncClosable)
+SyncT_co = TypeVar("SyncT_co", bound=_SyncClosable, covariant=True)
 Wrap = Callable[[OpenableT, Portal[Any], object], SyncT]
 
 
-class SyncStreamManager(EntersBlocking, Generic[SyncT]):
-    """The context manager that `stream(...)` returns. Leaving the block closes the stream, in whatever way."""
+class SyncStreamManager(EntersBlocking, Generic[SyncT_co]):
+    """The context manager that `stream(...)` returns. Leaving the block closes the stream, in whatever way.
 
-    def __init__(self, call: _PendingCall[SyncT]) -> None:
-        self._call = call
-        self._stream: SyncT | None = None
+    As in the async client, it also tells how far the stream has come: before, inside and after the block, and after
+    opening the stream failed.
+    """
 
-    def __enter__(self) -> SyncT:
+    def __init__(
+        self, session: SyncSession, find: Callable[[TrioOpenAI], StreamManager[Any]], wrap: Wrap[Any, Any] | None
+    ) -> None:
+        self._session = session
+        self._find = find
+        self._call: _PendingCall[Any] = _PendingCall(session, lambda client: self._in_loop(client).__aenter__(), wrap)
+        self._manager: StreamManager[Any] | None = None
+        self._stream: SyncT_co | None = None
+
+    def __enter__(self) -> SyncT_co:
         if self._call.has_begun:
             raise RuntimeError("this stream has been entered already; call stream(...) again for another one")
-        self._stream = stream = self._call.run()
-        return stream
+        try:
+            self._stream = stream = self._call.run()
+            return cast("SyncT_co", stream)
+        except BaseException:  # an interrupt too: the block is not entered, so nobody else would close the stream
+            if self._stream is not None:
+                self._stream.close()
+            raise
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._stream is not None
         self._stream.close()
+
+    def _in_loop(self, client: TrioOpenAI) -> StreamManager[Any]:
+        """Return the manager of the async client. Call this in its loop."""
+        if self._manager is None:
+            self._manager = self._find(client)
+        return self._manager
+
+    def _look(self, name: str) -> Any:
+        """Return an attribute of the stream; without a stream, of the manager of the async client."""
+        if self._stream is not None:
+            return getattr(self._stream, name)
+
+        async def look(client: TrioOpenAI) -> Any:
+            await trio.lowlevel.checkpoint()
+            return getattr(self._in_loop(client), name)
+
+        return self._session.ask(look)
+
+    @property
+    def snapshot(self: SyncStreamManager[_HasResult[_T]]) -> _T:
+        """Everything that has arrived so far, added up; see `SyncStream.snapshot`."""
+        return cast("_T", self._look("snapshot"))
+
+    @property
+    def text(self) -> str:
+        """The text that has arrived so far; see `SyncStream.text`."""
+        return cast("str", self._look("text"))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The way the stream ended; see `SyncStream.verdict`."""
+        return cast("Verdict", self._look("verdict"))
+
+    @property
+    def timings(self) -> Timings:
+        """The times at which things happened; see `SyncStream.timings`."""
+        return cast("Timings", self._look("timings"))
 
 
 @attrs.frozen(eq=False)
@@ -116,7 +176,7 @@ class SyncSession:
         self, find: Callable[[TrioOpenAI], StreamManager[OpenableT]], wrap: Wrap[OpenableT, SyncT] | None
     ) -> SyncStreamManager[SyncT]:
         """Return a context manager that opens a stream. Nothing is sent yet."""
-        return SyncStreamManager(_PendingCall(self, lambda client: find(client).__aenter__(), wrap))
+        return SyncStreamManager(self, find, wrap)
 
 
 class _PendingCall(Generic[SyncT]):

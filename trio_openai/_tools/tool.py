@@ -36,7 +36,7 @@ from trio_openai._protocols.structured import answer_format as structured
 from trio_openai._protocols.structured import schema
 from trio_openai._protocols.structured.schema import Field, JSONSchema
 from trio_openai._wire.json import is_object
-from trio_openai.types._raw import Raw
+from trio_openai.types._raw import JSONDict, Raw
 
 from .hooks import Approve, OnError, check_approve, check_on_error
 
@@ -253,13 +253,13 @@ class Tool:
             return value
         return _structured(self._signature, value)
 
-    def for_chat(self) -> Raw:
+    def for_chat(self) -> JSONDict:
         """Return the tool as Chat Completions expects it."""
-        return {"type": self.kind, self.kind: self._described()}
+        return JSONDict({"type": self.kind, self.kind: self._described()})
 
-    def for_responses(self) -> Raw:
+    def for_responses(self) -> JSONDict:
         """Return the tool as the Responses API expects it."""
-        return {"type": self.kind, **self._described()}
+        return JSONDict({"type": self.kind, **self._described()})
 
     def _described(self) -> Raw:
         described: Raw = {"name": self.name}

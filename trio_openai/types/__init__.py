@@ -16,20 +16,26 @@ from trio_openai._lazy_names import import_name
 
 if TYPE_CHECKING:
     from ._base import *
+    from ._raw import JSONDict as JSONDict
+    from ._raw import Raw as Raw
     from .audio import *
     from .chat import *
+    from .chat_params import *
     from .completions import *
     from .deltas import *
     from .images import *
+    from .input_params import *
     from .others import *
     from .params import *
     from .parsed import *
     from .response_items import *
     from .responses import *
+    from .tool_params import *
 
 # Where each public name is. It is imported when it is first asked for.
-_NAMES = {
-    "_base": "NamedEvent Raw Unknown UnknownEvent WireObject",
+NAMES = {
+    "_raw": "JSONDict Raw",
+    "_base": "NamedEvent Unknown UnknownEvent WireObject",
     "chat": (
         "Annotation Audio ChatCompletion ChatCompletionChunk ChatCompletionMessage ChatCompletionTokenLogprob "
         "Choice ChoiceDelta ChoiceLogprobs ChunkChoice CompletionTokensDetails CompletionUsage CustomTool "
@@ -56,6 +62,55 @@ _NAMES = {
         "CreateEmbeddingResponse Embedding EmbeddingUsage Model ModelList ResponseInputContent "
         "ResponseInputFile ResponseInputImage ResponseInputMessageItem ResponseInputText ResponseItem "
         "ResponseItemList"
+    ),
+    "chat_params": (
+        "AudioID ChatCompletionAllowedToolChoiceParam ChatCompletionAllowedToolsParam "
+        "ChatCompletionAssistantMessageParam ChatCompletionAudioParam ChatCompletionContentPartImageParam "
+        "ChatCompletionContentPartInputAudioParam ChatCompletionContentPartParam "
+        "ChatCompletionContentPartRefusalParam ChatCompletionContentPartTextParam ChatCompletionCustomToolParam "
+        "ChatCompletionDeveloperMessageParam ChatCompletionFunctionCallOptionParam "
+        "ChatCompletionFunctionMessageParam ChatCompletionFunctionToolParam "
+        "ChatCompletionMessageCustomToolCallParam ChatCompletionMessageFunctionToolCallParam "
+        "ChatCompletionMessageParam ChatCompletionMessageToolCallParam ChatCompletionMessageToolCallUnionParam "
+        "ChatCompletionNamedToolChoiceCustomParam ChatCompletionNamedToolChoiceParam "
+        "ChatCompletionPredictionContentParam ChatCompletionStreamOptionsParam ChatCompletionSystemMessageParam "
+        "ChatCompletionToolChoiceOptionParam ChatCompletionToolMessageParam ChatCompletionToolParam "
+        "ChatCompletionToolUnionParam ChatCompletionUserMessageParam CustomFormatGrammar "
+        "CustomFormatGrammarGrammar CustomFormatText CustomToolCall CustomToolDefinition File FileFile "
+        "FunctionCall FunctionDefinition ImageURL InputAudio JSONSchema NamedFunction PromptCacheBreakpoint "
+        "ResponseFormat ResponseFormatJSONObject ResponseFormatJSONSchema ResponseFormatText VoiceID "
+        "WebSearchOptions WebSearchOptionsUserLocation WebSearchOptionsUserLocationApproximate"
+    ),
+    "input_params": (
+        "AdditionalToolsParam ApplyPatchCallOutputParam ApplyPatchCallParam CompactionTrigger ComputerCallOutput "
+        "ComputerCallOutputAcknowledgedSafetyCheck EasyInputMessageParam FunctionCallOutput "
+        "ImageGenerationCallParam ItemReference ItemStatus LocalShellCallOutputParam LocalShellCallParam "
+        "McpApprovalRequestParam McpApprovalResponseParam McpCallParam McpListToolsParam ProgramOutputParam "
+        "ProgramParam ReasoningContentParam ReasoningSummaryParam ResponseCodeInterpreterToolCallParam "
+        "ResponseCompactionItemParam ResponseComputerToolCallOutputScreenshotParam ResponseComputerToolCallParam "
+        "ResponseConfigurationUpdateItemParam ResponseConversationParam ResponseCustomToolCallOutputParam "
+        "ResponseCustomToolCallParam ResponseFileSearchToolCallParam ResponseFunctionCallOutputItemListParam "
+        "ResponseFunctionCallOutputItemParam ResponseFunctionShellCallOutputContentParam "
+        "ResponseFunctionToolCallParam ResponseFunctionWebSearchParam ResponseInputAudioParam "
+        "ResponseInputContentParam ResponseInputFileContentParam ResponseInputFileParam "
+        "ResponseInputImageContentParam ResponseInputImageParam ResponseInputItemParam "
+        "ResponseInputMessageContentListParam ResponseInputMessageParam ResponseInputParam "
+        "ResponseInputTextContentParam ResponseInputTextParam ResponseOutputMessageParam "
+        "ResponseOutputRefusalParam ResponseOutputTextParam ResponsePromptParam ResponseReasoningItemParam "
+        "ResponseToolSearchOutputItemParam ShellCallAction ShellCallOutputParam ShellCallParam ToolSearchCallParam"
+    ),
+    "tool_params": (
+        "AllowedCallers ApplyPatchToolParam CodeInterpreterContainerAuto CodeInterpreterToolParam ComparisonFilter "
+        "CompoundFilter ComputerToolParam ComputerUsePreviewToolParam ContainerAutoParam "
+        "ContainerNetworkPolicyParam ContainerReferenceParam CustomToolGrammar CustomToolParam FileSearchToolParam "
+        "FunctionShellToolParam FunctionToolParam ImageGenerationInputImageMask ImageGenerationToolParam "
+        "LocalEnvironmentParam LocalShellToolParam McpToolApprovalFilter McpToolFilter McpToolParam "
+        "NamespaceToolParam NetworkPolicyDomainSecret ProgrammaticToolCallingParam RankingOptions "
+        "RankingOptionsHybridSearch Reasoning ResponseFormatTextConfigParam "
+        "ResponseFormatTextJSONSchemaConfigParam ResponseTextConfigParam ToolChoice ToolChoiceAllowedParam "
+        "ToolChoiceApplyPatchParam ToolChoiceCustomParam ToolChoiceFunctionParam ToolChoiceMcpParam "
+        "ToolChoiceOptions ToolChoiceShellParam ToolChoiceTypesParam ToolParam ToolSearchToolParam "
+        "WebSearchPreviewToolParam WebSearchToolFilters WebSearchToolParam WebSearchToolUserLocation"
     ),
     "params": (
         "CallParams ChatCompletionParams CompletionParams EmbeddingParams FileContent FileInput "
@@ -113,7 +168,9 @@ _NAMES = {
         "ResponseWebSearchCallInProgressEvent ResponseWebSearchCallSearchingEvent ShellOutputDelta"
     ),
 }
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+SHAPES = frozenset({"chat_params", "input_params", "tool_params"})
+"""The modules of dictionaries that a program sends. Only type checkers look at their keys."""
+_MODULE_OF = {name: module for module, names in NAMES.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # checkers take the names from the star imports above
     __all__ = list(_MODULE_OF)

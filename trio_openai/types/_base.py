@@ -28,7 +28,7 @@ import attrs
 
 from ._fields import hook_for
 from ._plain import copied
-from ._raw import Raw
+from ._raw import JSONDict, Raw
 from ._text import has_lone_half
 
 _T = TypeVar("_T")
@@ -91,14 +91,14 @@ class WireObject:
     if not TYPE_CHECKING:  # otherwise a type checker would accept any name
         __getattr__ = _read_field
 
-    def to_dict(self) -> Raw:
+    def to_dict(self) -> JSONDict:
         """Return this object as JSON, as a copy.
 
         The result has everything that the server sent, including unknown fields, and every change that the program made
         to a field, at every level. For an object that the program made, it has the fields that are set. The same is
         sent if the object is part of a request.
         """
-        return cast("Raw", copied(self))
+        return cast("JSONDict", copied(self))
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return `to_dict()` as JSON text. It can always be written to a file, whatever the server sent.

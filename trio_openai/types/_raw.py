@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 Raw = dict[str, Any]
 """A decoded JSON object."""
+
+if TYPE_CHECKING:
+
+    class JSONDict(dict[str, Any]):
+        """A JSON object that the library has made, such as `message.to_dict()`. At run time it is a plain `dict`.
+
+        It has a name of its own so that type checkers accept it as a message. A `dict[str, Any]` cannot be accepted,
+        because then any dictionary would be, and a misspelled key would go unnoticed.
+        """
+else:
+    JSONDict = dict
 
 
 def is_object(value: object) -> TypeGuard[Raw]:

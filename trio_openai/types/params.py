@@ -5,7 +5,8 @@ object in JSON is a dictionary, or an object that the API has sent. A parameter 
 `extra_body`.
 
 The annotations are no strings (there is no `from __future__ import annotations`): `Required[...]` is not seen in one,
-and to make the classes would take twice as long.
+and to make the classes would take twice as long. The exception are types of dictionaries, whose modules only type
+checkers import: to make those hundred classes takes milliseconds, and no check needs them (`_parameters.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +18,23 @@ from ._base import WireObject
 if TYPE_CHECKING:
     from trio_openai._deadlines import Deadlines
 
+    from .chat_params import (
+        ChatCompletionAudioParam,
+        ChatCompletionFunctionCallOptionParam,
+        ChatCompletionMessageParam,
+        ChatCompletionPredictionContentParam,
+        ChatCompletionStreamOptionsParam,
+        ChatCompletionToolChoiceOptionParam,
+        ChatCompletionToolUnionParam,
+        FunctionDefinition,
+        ResponseFormat,
+        WebSearchOptions,
+    )
+    from .input_params import ResponseConversationParam, ResponseInputItemParam, ResponsePromptParam
+    from .tool_params import Reasoning, ResponseTextConfigParam, ToolChoice, ToolParam
+
 JSONObject: TypeAlias = Mapping[str, Any] | WireObject
 """A dictionary of what JSON can say, or an object off the wire, such as the message of an earlier answer."""
-
-ToolParam: TypeAlias = JSONObject | Callable[..., Any]
-"""A tool: a function, a `trio_openai.Tool`, or a dictionary as the API takes it."""
 
 FileContent: TypeAlias = Path | bytes | IO[bytes]
 """What is in a file to upload: its path, its bytes, or a file that is open in binary mode."""
@@ -53,11 +66,11 @@ class ChatCompletionParsedParams(CallParams, total=False):
     """The parameters of `chat.completions`, without `response_format`."""
 
     model: Required[str]
-    messages: Required[Iterable[JSONObject]]
-    audio: JSONObject | None
+    messages: Required["Iterable[ChatCompletionMessageParam]"]
+    audio: "ChatCompletionAudioParam | None"
     frequency_penalty: float | None
-    function_call: str | JSONObject
-    functions: Iterable[JSONObject]
+    function_call: "str | ChatCompletionFunctionCallOptionParam"
+    functions: "Iterable[FunctionDefinition]"
     logit_bias: Mapping[str, int] | None
     logprobs: bool | None
     max_completion_tokens: int | None
@@ -67,7 +80,7 @@ class ChatCompletionParsedParams(CallParams, total=False):
     moderation: JSONObject | None
     n: int | None
     parallel_tool_calls: bool
-    prediction: JSONObject | None
+    prediction: "ChatCompletionPredictionContentParam | None"
     presence_penalty: float | None
     prompt_cache_key: str | None
     prompt_cache_options: JSONObject
@@ -78,21 +91,21 @@ class ChatCompletionParsedParams(CallParams, total=False):
     service_tier: str | None
     stop: str | Sequence[str] | None
     store: bool | None
-    stream_options: JSONObject | None
+    stream_options: "ChatCompletionStreamOptionsParam | None"
     temperature: float | None
-    tool_choice: str | JSONObject
-    tools: Iterable[ToolParam]
+    tool_choice: "str | ChatCompletionToolChoiceOptionParam"
+    tools: "Iterable[ChatCompletionToolUnionParam | Callable[..., Any]]"
     top_logprobs: int | None
     top_p: float | None
     user: str
     verbosity: str | None
-    web_search_options: JSONObject
+    web_search_options: "WebSearchOptions"
 
 
 class ChatCompletionParams(ChatCompletionParsedParams, total=False):
     """The parameters of `chat.completions`. `response_format` may also be a class; see `docs/structured.md`."""
 
-    response_format: JSONObject
+    response_format: "ResponseFormat"
 
 
 class CompletionParams(CallParams, total=False):
@@ -110,7 +123,7 @@ class CompletionParams(CallParams, total=False):
     presence_penalty: float | None
     seed: int | None
     stop: str | Sequence[str] | None
-    stream_options: JSONObject | None
+    stream_options: "ChatCompletionStreamOptionsParam | None"
     suffix: str | None
     temperature: float | None
     top_p: float | None
@@ -127,10 +140,10 @@ class ResponseParams(CallParams, total=False):
     background: bool | None
     background_options: JSONObject
     context_management: Iterable[JSONObject] | None
-    conversation: str | JSONObject | None
+    conversation: "str | ResponseConversationParam | None"
     image: JSONObject
     include: Sequence[str] | None
-    input: str | Iterable[JSONObject]
+    input: "str | Iterable[ResponseInputItemParam]"
     instructions: str | None
     max_output_tokens: int | None
     max_tool_calls: int | None
@@ -139,19 +152,19 @@ class ResponseParams(CallParams, total=False):
     moderation: JSONObject | None
     parallel_tool_calls: bool | None
     previous_response_id: str | None
-    prompt: JSONObject | None
+    prompt: "ResponsePromptParam | None"
     prompt_cache_key: str | None
     prompt_cache_options: JSONObject
     prompt_cache_retention: str | None
-    reasoning: JSONObject | None
+    reasoning: "Reasoning | None"
     safety_identifier: str | None
     service_tier: str | None
     store: bool | None
     stream_options: JSONObject | None
     temperature: float | None
-    text: JSONObject
-    tool_choice: str | JSONObject
-    tools: Iterable[ToolParam]
+    text: "ResponseTextConfigParam"
+    tool_choice: "str | ToolChoice"
+    tools: "Iterable[ToolParam | Callable[..., Any]]"
     top_logprobs: int | None
     top_p: float | None
     truncation: str | None

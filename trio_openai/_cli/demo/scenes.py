@@ -7,7 +7,7 @@ are used, so a scene also serves as an example.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -25,6 +25,9 @@ from trio_openai import (
 
 from .backends import CALL, Backend
 from .display import Column, Display, Line, Table, animate, one_line, tail
+
+if TYPE_CHECKING:
+    from trio_openai.types import ChatCompletionMessageParam
 
 PROMPTS = (
     "Explain in a few sentences why the sky is blue.",
@@ -159,7 +162,7 @@ async def _show_stream(client: TrioOpenAI, backend: Backend, row: Row, readers: 
 
 async def _stream(client: TrioOpenAI, model: str, row: Row, readers: trio.Nursery) -> bool:
     """Stream the answer to a prompt. Return whether the deadline cut it; `row.stream.snapshot` keeps what arrived."""
-    messages = [{"role": "user", "content": row.prompt}]
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": row.prompt}]
     with trio.move_on_after(PATIENCE) as scope:
         async with client.chat.completions.stream(model=model, messages=messages, max_tokens=MAX_TOKENS) as stream:
             row.stream = stream
@@ -222,7 +225,7 @@ async def show_race(client: TrioOpenAI, backend: Backend, display: Display) -> l
     """Race two calls for one answer, and print which one won. Return the errors."""
     await trio.lowlevel.checkpoint()
     display.heading(f"a race: the same question twice, the second call {STAGGER:g} s after the first")
-    messages = [{"role": "user", "content": RACE_PROMPT}]
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": RACE_PROMPT}]
     calls = [
         client.chat.completions.call(
             model=backend.model, messages=messages, max_tokens=RACE_MAX_TOKENS, extra_headers={CALL: name}

@@ -24,6 +24,7 @@ from trio_openai.types._raw import Raw
 from trio_openai.types.parsed import Said, Unparsed
 
 from . import schema
+from .models import is_model, model_hook
 from .schema import JSONSchema
 
 T = TypeVar("T")
@@ -218,12 +219,46 @@ def _literal_hook(values: tuple[Any, ...]) -> Hook:
 
 
 def _object_hook(cls: type[Any], converter: cattrs.Converter) -> Hook:
-    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+    if is_model(cls):
+        inner = model_hook(cls)
+    elif schema.is_typed_dict(cls):
+        inner = _typed_dict_hook(cls, converter)
+    else:
+        inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
 
     def structure(value: Any, _: Any) -> Any:
         if not is_object(value):
             raise ValueError(f"Expected an object, got {_kind(value)}")
         return inner(value, cls)
+
+    return structure
+
+
+def _typed_dict_hook(cls: type[Any], converter: cattrs.Converter) -> Hook:
+    """Return the function that checks a dictionary and makes its values.
+
+    cattrs has one, but it asks `__required_keys__`, which is wrong of a module with `from __future__ import
+    annotations`.
+    """
+    fields = {field.name: field for field in schema.fields_of(cls)}
+
+    def structure(value: Raw, _: Any) -> Raw:
+        made: Raw = {}
+        errors: list[Exception] = []
+        for name, field in fields.items():
+            try:
+                if name in value:
+                    made[name] = converter.structure(value[name], field.annotation)
+                elif field.is_required:
+                    raise KeyError(name)
+            except Exception as error:  # noqa: BLE001 - as in hooks of cattrs, also of the class itself
+                error.add_note(cattrs.AttributeValidationNote("", name, field.annotation))
+                errors.append(error)
+        if unknown := value.keys() - fields.keys():
+            errors.append(cattrs.ForbiddenExtraKeysError("", cls, unknown))
+        if errors:
+            raise cattrs.ClassValidationError("", errors, cls)
+        return made
 
     return structure
 
@@ -282,14 +317,8 @@ class _Shape:
 
     @classmethod
     def of(cls, of: type[Any], converter: cattrs.Converter) -> _Shape:
-        fields = schema.fields_of(of)
-        return cls(
-            of,
-            converter.structure,  # looked up late: it may speak of itself
-            schema.tags_of(of),
-            frozenset(field.name for field in fields if field.is_required),
-            frozenset(field.name for field in fields),
-        )
+        # The hook is looked up late, since the class may refer to itself.
+        return cls(of, converter.structure, schema.tags_of(of), *schema.keys_of(of))
 
     def is_tagged(self, value: Raw) -> bool:
         return all(

@@ -1,4 +1,6 @@
-"""From a class made by attrs to the strict JSON schema of what a model shall answer.
+"""From a class to the strict JSON schema of what a model shall answer.
+
+The class may be made by attrs, or be a dataclass, a `TypedDict` or a pydantic model, and may contain any of the others.
 
 OpenAI's strict mode takes a part of JSON Schema: every object lists all of its properties as required and allows no
 other, what may be left out is "or null", there are no defaults, and the root is an object. What a class can say beyond
@@ -26,6 +28,8 @@ from typing import Annotated, Any, Literal, NewType, TypeGuard
 
 import attrs
 
+from .models import is_model, keys_of_model, strict_model, tags_of_model
+
 JSONSchema = dict[str, Any]
 
 _PLAIN = (str, int, float, bool, types.NoneType, None)
@@ -37,7 +41,8 @@ _FORMATS = {  # by their names: nothing here imports what can read a clock
     "uuid.UUID": "uuid",
 }
 _WELCOME = (
-    "a class made by attrs.define, str, int, float, bool, Literal, an Enum of strings or of whole numbers, datetime, "
+    "a class made by attrs.define, a dataclass, a TypedDict, a pydantic model, str, int, float, bool, "
+    "Literal, an Enum of strings or of whole numbers, datetime, "
     "date, time, timedelta, UUID, list[...], tuple[..., ...], a union of these, or None"
 )
 _TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", types.NoneType: "null"}
@@ -54,17 +59,29 @@ class Field:
 
 
 def is_fielded(annotation: Any) -> TypeGuard[type[Any]]:
-    """Return whether this is an attrs class or a dataclass."""
-    return isinstance(annotation, type) and (attrs.has(annotation) or dataclasses.is_dataclass(annotation))
+    """Return whether this is an attrs class, a dataclass, a `TypedDict` or a pydantic model."""
+    return isinstance(annotation, type) and (
+        attrs.has(annotation)
+        or dataclasses.is_dataclass(annotation)
+        or is_typed_dict(annotation)
+        or is_model(annotation)
+    )
+
+
+def is_typed_dict(annotation: Any) -> bool:
+    """Return whether this is a `TypedDict`, of `typing` or of `typing_extensions`."""
+    return isinstance(annotation, type) and issubclass(annotation, dict) and hasattr(annotation, "__total__")
 
 
 def fields_of(cls: type[Any]) -> list[Field]:
-    """Return the fields that the `__init__` of the class takes.
+    """Return the fields that the `__init__` of the class takes, or the keys of a `TypedDict`.
 
     Raises:
         TypeError: an annotation is missing, or a name in one is unknown.
     """
     hints = _hints(cls)
+    if is_typed_dict(cls):
+        return [_key(cls, name, hint) for name, hint in hints.items()]
     fields: list[Field] = []
     for field in attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls):
         if not field.init:
@@ -75,6 +92,24 @@ def fields_of(cls: type[Any]) -> list[Field]:
         description = field.metadata.get("description") or remark_of(annotation)
         fields.append(Field(field.name, annotation, description, not _has_default(field)))
     return fields
+
+
+def _key(cls: Any, name: str, hint: Any) -> Field:
+    """Return a key of a `TypedDict`. The hint decides: `__required_keys__` cannot read a hint that was text."""
+    is_required: bool = name in cls.__required_keys__
+    remarks: list[Any] = []
+    while typing.get_origin(hint) is Annotated or _qualifier(hint) is not None:
+        is_required = {"Required": True, "NotRequired": False}.get(_qualifier(hint) or "", is_required)
+        hint, *more = typing.get_args(hint)
+        remarks = [*more, *remarks]
+    annotation = Annotated[hint, *remarks] if remarks else hint
+    return Field(name, annotation, remark_of(annotation), is_required)
+
+
+def _qualifier(hint: Any) -> str | None:
+    """Return the name of a qualifier of a key, such as `NotRequired`."""
+    name = str(typing.get_origin(hint)).rpartition(".")[2]
+    return name if name in ("Required", "NotRequired", "ReadOnly") else None
 
 
 def _has_default(field: Any) -> bool:
@@ -154,6 +189,8 @@ def words_of(annotation: Any) -> str:
 
 def tags_of(cls: type[Any]) -> dict[str, set[tuple[type, object]]]:
     """Return the fields of a class that allow only certain values, with these values in JSON."""
+    if is_model(cls):
+        return tags_of_model(cls)
     tags: dict[str, set[tuple[type, object]]] = {}
     for field in fields_of(cls):
         bare, _ = plain(field.annotation)
@@ -169,13 +206,16 @@ def _differ(one: type[Any], other: type[Any]) -> bool:
     tags, others = tags_of(one), tags_of(other)
     if any(values.isdisjoint(others.get(name, values)) for name, values in tags.items()):
         return True
-    fields, other_fields = fields_of(one), fields_of(other)
-    return _needs_another(fields, other_fields) or _needs_another(other_fields, fields)
+    (required, known), (others_required, others_known) = keys_of(one), keys_of(other)
+    return bool(required - others_known or others_required - known)
 
 
-def _needs_another(fields: Iterable[Field], others: Iterable[Field]) -> bool:
-    names = {field.name for field in others}
-    return any(field.is_required and field.name not in names for field in fields)
+def keys_of(cls: type[Any]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names in JSON of the fields that a class requires, and of all its fields."""
+    if is_model(cls):
+        return keys_of_model(cls)
+    fields = fields_of(cls)
+    return frozenset(field.name for field in fields if field.is_required), frozenset(field.name for field in fields)
 
 
 # ---------------------------------------------------------------------------------------------------------- the schema
@@ -215,12 +255,23 @@ class _Schemas:
     def ref(self, cls: type[Any]) -> JSONSchema:
         """Return a reference to the schema of a class, which is made on first use."""
         if cls not in self.names:
-            stem = schema_name(cls)
-            tries = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
-            self.names[cls] = name = next(name for name in tries if name not in self.definitions)
-            self.definitions[name] = {}  # it may speak of itself
-            self.definitions[name].update(self._object(cls))
+            self.names[cls] = name = self._new_name(schema_name(cls))  # before the schema: it may refer to itself
+            self.definitions[name].update(self._model(cls, name) if is_model(cls) else self._object(cls))
         return {"$ref": f"#/$defs/{self.names[cls]}"}
+
+    def _new_name(self, stem: str) -> str:
+        """Return a name for a definition, and reserve it."""
+        tries = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+        name = next(name for name in tries if name not in self.definitions)
+        self.definitions[name] = {}
+        return name
+
+    def _model(self, cls: type[Any], name: str) -> JSONSchema:
+        """Return the schema of a model, and add the definitions that it refers to."""
+        schema, definitions = strict_model(cls, name, lambda own: self._new_name(_allowed(own)))
+        for own, definition in definitions.items():
+            self.definitions[own].update(definition)
+        return schema
 
     def with_definitions(self, root: JSONSchema) -> JSONSchema:
         """Return a schema together with the definitions that it refers to."""
@@ -329,11 +380,17 @@ def _described(text: str | None) -> JSONSchema:
 
 def _docstring(cls: type[Any]) -> str | None:
     text = cls.__doc__
-    if not text or (dataclasses.is_dataclass(cls) and text.startswith(f"{cls.__name__}(")):  # which Python wrote
+    if (
+        not text or text == dict.__doc__ or (dataclasses.is_dataclass(cls) and text.startswith(f"{cls.__name__}("))
+    ):  # which Python wrote
         return None
     return inspect.cleandoc(text)
 
 
 def schema_name(cls: type[Any]) -> str:
     """Return the name of a class in the form that the API accepts."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", cls.__name__)[:64]
+    return _allowed(cls.__name__)
+
+
+def _allowed(name: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64]
