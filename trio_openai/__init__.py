@@ -112,7 +112,12 @@ if TYPE_CHECKING:
         ToolRunError as ToolRunError,
         UnprocessableEntityError as UnprocessableEntityError,
     )
-    from .types import NamedEvent as NamedEvent, UnknownEvent as UnknownEvent, Unparsed as Unparsed
+    from .types import (
+        AnswerAttempt as AnswerAttempt,
+        NamedEvent as NamedEvent,
+        UnknownEvent as UnknownEvent,
+        Unparsed as Unparsed,
+    )
 
 # The module of each public name. The imports above say the same to type checkers, and a test compares the two.
 _NAMES = {
@@ -147,7 +152,7 @@ _NAMES = {
         "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
         "UnprocessableEntityError"
     ),
-    "types": "NamedEvent UnknownEvent Unparsed",
+    "types": "AnswerAttempt NamedEvent UnknownEvent Unparsed",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = ("errors", "types")

@@ -64,6 +64,7 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
     _asks_for_stream: ClassVar[Mapping[str, Any]] = {"stream": True}
     _stream_class: MakeStream[StreamT]
     _answer: type[WholeT]
+    _format_name: ClassVar[str | None] = None  # the parameter that may be a class; then there is `ask_again`
 
     # An endpoint overrides these if its stream or its result depends on the parameters.
 
@@ -90,6 +91,9 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
             TypeError, ValueError: A parameter cannot be sent.
         """
         session = self._session
+        if self._format_name and params.pop("ask_again", None):
+            hide_headers(params)
+            raise TypeError("ask_again needs a whole answer: call create(...) without stream=True")
         path, checked = self._check(where, params)
         resume = self._resumes(checked)
         make_stream, make_protocol = self._makers(checked)
@@ -120,9 +124,26 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
             from trio_openai._request.raw_response import raw_stream
 
             return cast("StreamT", raw_stream(opened))
+        again = params.pop("ask_again", None) if self._format_name else None
         path, checked = self._check(where, params)
-        decode = self._decode(checked)
+        if again:
+            return await self._ask_again(again, path, checked)
+        return await self._ask(path, checked, self._decode(checked))
+
+    async def _ask(self, path: str, checked: Params, decode: Decode[WholeT]) -> WholeT:
         return await Exchange(self._session, self._prepare(path, checked, stream=False)).answer(decode)
+
+    async def _ask_again(self, times: object, path: str, checked: Params) -> WholeT:
+        """Send requests until an answer fits the class. `_ask_again.py` has the rules."""
+        hide_headers(checked)
+        from ._ask_again import ask_until_valid, check_times, follow_up
+
+        assert self._format_name is not None
+        most = check_times(times, checked, self._format_name)
+        decode = self._decode(checked)
+        return await ask_until_valid(
+            lambda params: self._ask(path, params, decode), checked, follow_up, most, is_raw=self._session.is_raw
+        )
 
     if not TYPE_CHECKING:  # each endpoint declares the types of its doors
 
@@ -194,7 +215,8 @@ class CreatingEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
             Args:
                 where: The id in the path, for endpoints that have one.
                 stream: Whether to return a stream.
-                params: The API's parameters.
+                params: The API's parameters. With a class as the format of the result, there is also `ask_again`:
+                    the number of further requests if an answer does not fit the class. See `docs/structured.md`.
 
             Raises:
                 TypeError, ValueError: A parameter cannot be sent.

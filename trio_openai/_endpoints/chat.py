@@ -62,6 +62,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
     _parameters = Parameters(ChatCompletionParams, unchecked=("response_format",), items={"tools": chat_tool})
     _stream_class = ChatCompletionStream
     _answer = ChatCompletion
+    _format_name = "response_format"
 
     def _makers(self, params: Params) -> tuple[MakeStream[ChatCompletionStream], MakeProtocol]:
         # A stream without a final [DONE] is complete when as many choices as requested have a finish reason.
@@ -198,6 +199,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
             *,
             stream: Literal[False] | None = None,
             response_format: type[T],
+            ask_again: int = 0,
             **params: Unpack[ChatCompletionParsedParams],
         ) -> ParsedChatCompletion[T]: ...
         @overload

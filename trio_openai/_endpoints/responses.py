@@ -58,6 +58,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
     _parameters = Parameters(ResponseParsedParams, unchecked=("text_format",), items={"tools": response_tool})
     _stream_class = ResponseStream
     _answer = Response
+    _format_name = "text_format"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -212,7 +213,12 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         ) -> ParsedResponseStream[T]: ...
         @overload
         async def _create(
-            self, *, stream: Literal[False] | None = None, text_format: type[T], **params: Unpack[ResponseParams]
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            text_format: type[T],
+            ask_again: int = 0,
+            **params: Unpack[ResponseParams],
         ) -> ParsedResponse[T]: ...
         @overload
         async def _create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> ResponseStream: ...

@@ -91,6 +91,7 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
             *,
             stream: Literal[False] | None = None,
             response_format: type[_T],
+            ask_again: int = 0,
             **params: Unpack[ChatCompletionParsedParams],
         ) -> ParsedChatCompletion[_T]: ...
         @overload
@@ -161,7 +162,12 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
         ) -> SyncParsedResponseStream[_T]: ...
         @overload
         def _create(
-            self, *, stream: Literal[False] | None = None, text_format: type[_T], **params: Unpack[ResponseParams]
+            self,
+            *,
+            stream: Literal[False] | None = None,
+            text_format: type[_T],
+            ask_again: int = 0,
+            **params: Unpack[ResponseParams],
         ) -> ParsedResponse[_T]: ...
         @overload
         def _create(self, *, stream: Literal[True], **params: Unpack[ResponseStreamParams]) -> SyncResponseStream: ...

@@ -46,7 +46,7 @@ NAMES = {
         "CallKind ContentDelta ContentDone Delta PartDelta PartDone ReasoningDelta ReasoningDone RefusalDelta "
         "RefusalDone ToolCallArgumentsDelta ToolCallDone"
     ),
-    "parsed": "ParsedChatCompletion ParsedResponse Unparsed",
+    "parsed": "AnswerAttempt ParsedChatCompletion ParsedChatCompletionMessage ParsedChoice ParsedResponse Unparsed",
     "audio": (
         "Speech SpeechAudioDeltaEvent SpeechAudioDoneEvent SpeechStreamEvent SpeechUsage Transcription "
         "TranscriptionDiarized TranscriptionDiarizedSegment TranscriptionLanguage TranscriptionSegment "

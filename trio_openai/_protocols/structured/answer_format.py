@@ -24,7 +24,7 @@ from trio_openai.types._raw import Raw
 from trio_openai.types.parsed import Said, Unparsed
 
 from . import schema
-from .models import is_model, model_hook
+from .models import is_model, model_hook, validation_error
 from .schema import JSONSchema
 
 T = TypeVar("T")
@@ -257,7 +257,7 @@ def _typed_dict_hook(cls: type[Any], converter: cattrs.Converter) -> Hook:
         if unknown := value.keys() - fields.keys():
             errors.append(cattrs.ForbiddenExtraKeysError("", cls, unknown))
         if errors:
-            raise cattrs.ClassValidationError("", errors, cls)
+            raise validation_error(errors, cls)
         return made
 
     return structure

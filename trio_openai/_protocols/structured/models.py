@@ -203,10 +203,17 @@ def _as_group(error: Exception, cls: type[Any]) -> Exception:
     """Return the error of a model in the form of cattrs, which has a path for each problem."""
     list_problems = getattr(error, "errors", None)
     if not isinstance(error, ValueError) or not callable(list_problems):  # of the program's own validators
-        return cattrs.ClassValidationError("", [error], cls)
+        return validation_error([error], cls)
     found = cast("list[dict[str, Any]]", list_problems())
     problems = [_at(problem.get("loc", ()), ValueError(_sentence(problem)), cls) for problem in found]
-    return cattrs.ClassValidationError("", problems, cls)
+    return validation_error(problems, cls)
+
+
+def validation_error(errors: list[Exception], cls: type[Any], *, in_list: bool = False) -> Exception:
+    """Return an error of cattrs for the problems of an object, or of a list in it."""
+    group: Any = cattrs.IterableValidationError if in_list else cattrs.ClassValidationError
+    made: Exception = group("", errors, cls)
+    return made
 
 
 def _sentence(problem: dict[str, Any]) -> str:
@@ -220,8 +227,8 @@ def _at(path: tuple[object, ...], error: Exception, cls: type[Any]) -> Exception
     if not path:
         return error
     place, rest = path[0], path[1:]
-    group = cattrs.IterableValidationError if rest and isinstance(rest[0], int) else cattrs.ClassValidationError
-    noted = group("", [_at(rest, error, cls)], cls) if rest else error
+    in_list = bool(rest) and isinstance(rest[0], int)
+    noted = validation_error([_at(rest, error, cls)], cls, in_list=in_list) if rest else error
     if isinstance(place, int):
         noted.add_note(cattrs.IterableValidationNote("", place, Any))
     else:

@@ -24,7 +24,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, NewType, TypeGuard
+from typing import Annotated, Any, Literal, NewType, TypeGuard, cast
 
 import attrs
 
@@ -70,7 +70,8 @@ def is_fielded(annotation: Any) -> TypeGuard[type[Any]]:
 
 def is_typed_dict(annotation: Any) -> bool:
     """Return whether this is a `TypedDict`, of `typing` or of `typing_extensions`."""
-    return isinstance(annotation, type) and issubclass(annotation, dict) and hasattr(annotation, "__total__")
+    cls: Any = annotation
+    return isinstance(cls, type) and issubclass(cls, dict) and hasattr(cast("Any", cls), "__total__")
 
 
 def fields_of(cls: type[Any]) -> list[Field]:
@@ -280,9 +281,9 @@ class _Schemas:
     def is_used(self, ref: JSONSchema, *, by: object) -> bool:
         """Return whether a value contains a reference."""
         if isinstance(by, dict):
-            parts: Iterable[object] = typing.cast("dict[str, object]", by).values()
+            parts: Iterable[object] = cast("dict[str, object]", by).values()
             return by == ref or any(self.is_used(ref, by=part) for part in parts)
-        return isinstance(by, list) and any(self.is_used(ref, by=part) for part in typing.cast("list[object]", by))
+        return isinstance(by, list) and any(self.is_used(ref, by=part) for part in cast("list[object]", by))
 
     def _object(self, cls: type[Any]) -> JSONSchema:
         if getattr(cls, "__parameters__", ()):
