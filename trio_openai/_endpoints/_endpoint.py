@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 import attrs
 
 from ._parameters import by_name_only
+from ._signatures import sign_methods
 
 if TYPE_CHECKING:
     from trio_openai._request.raw_response import RawResponse
@@ -55,6 +56,10 @@ class Endpoint(Generic[ReturnsT]):
 
     def __init__(self, session: Any) -> None:
         self._session = session
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        sign_methods(cls)
 
     if not TYPE_CHECKING:  # each endpoint's class declares the type of its `with_raw_response`
 

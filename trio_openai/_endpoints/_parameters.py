@@ -74,7 +74,7 @@ class Parameters:
         unchecked: Collection[str] = (),
         items: Mapping[str, Callable[[object], object]] = _NO_ITEMS,
     ) -> None:
-        self._typed_dict = typed_dict
+        self.typed_dict = typed_dict
         self._items = items
         self._unchecked = _EVERY_CALL.union(unchecked)
         self._required: frozenset[str] = typed_dict.__required_keys__
@@ -118,7 +118,7 @@ class Parameters:
     @cached_property
     def _accepted(self) -> dict[str, _Accepted | None]:
         # Evaluating the annotations takes milliseconds, so it waits until a program uses the endpoint.
-        hints = typing.get_type_hints(self._typed_dict, localns=_annotation_names())
+        hints = typing.get_type_hints(self.typed_dict, localns=_annotation_names())
         return {name: None if name in self._unchecked else _accepted_by(hint) for name, hint in hints.items()}
 
 

@@ -22,7 +22,7 @@ from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ChatCompletionStream
 from trio_openai._stream.stream import StreamCall, StreamManager
 from trio_openai.types import ChatCompletion
-from trio_openai.types.params import ChatCompletionParams, ChatCompletionParsedParams
+from trio_openai.types.params import ChatCompletionEveryParams, ChatCompletionParams, ChatCompletionParsedParams
 
 from ._doors import DEFAULT_BUFFER, CreatingEndpoint, MakeProtocol, MakeStream
 from ._endpoint import Endpoint, RawResponses, ReturnsT
@@ -59,7 +59,7 @@ class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompl
 
     with_raw_response: ChatCompletions[RawResponses]
     _path = "/chat/completions"
-    _parameters = Parameters(ChatCompletionParams, unchecked=("response_format",), items={"tools": chat_tool})
+    _parameters = Parameters(ChatCompletionEveryParams, unchecked=("response_format",), items={"tools": chat_tool})
     _stream_class = ChatCompletionStream
     _answer = ChatCompletion
     _format_name = "response_format"

@@ -56,6 +56,7 @@ from .kinds import (
     SyncTranscriptionStream,
 )
 from .portal import Portal, Portals
+from .signatures import counterpart
 from .stream import SyncByteStream
 
 _P = ParamSpec("_P")
@@ -296,7 +297,27 @@ class SyncEndpoint(Endpoint[ReturnsT]):
     _session: SyncSession
 
 
-class Streamed(Generic[_P, SyncT]):
+class _Counterpart:
+    """A descriptor of a method with an async counterpart, whose name, docstring and signature it gets.
+
+    Args:
+        find: Returns the counterpart.
+    """
+
+    def __init__(self, find: Callable[[TrioOpenAI], Any]) -> None:
+        self._find = find
+        self._counterpart: Any = None
+
+    def _described(self, call: Callable[_P, _T], endpoint: object) -> Callable[_P, _T]:
+        if self._counterpart is None:
+            self._counterpart = counterpart(self._find)
+        method, described = self._counterpart, cast("Any", call)
+        described.__name__, described.__qualname__, described.__doc__ = method.name, method.qualname, method.doc
+        described.__signature__ = method.bound if endpoint is not None else method.unbound
+        return call
+
+
+class Streamed(_Counterpart, Generic[_P, SyncT]):
     """A method that returns the context manager of a stream.
 
     Args:
@@ -309,7 +330,8 @@ class Streamed(Generic[_P, SyncT]):
         find: Callable[[TrioOpenAI], Callable[_P, StreamManager[OpenableT]]],
         wrap: Wrap[OpenableT, SyncT] | None = None,
     ) -> None:
-        self._find, self._wrap = find, wrap
+        super().__init__(find)
+        self._wrap = wrap
 
     def __get__(self, endpoint: SyncEndpoint[Any], owner: object) -> Callable[_P, SyncStreamManager[SyncT]]:
         def call(*args: _P.args, **params: _P.kwargs) -> SyncStreamManager[SyncT]:
@@ -318,14 +340,14 @@ class Streamed(Generic[_P, SyncT]):
                 lambda client: self._find(client)(*args, **params), self._wrap
             )
 
-        return call
+        return self._described(call, endpoint)
 
 
-class _Awaited(Generic[_P, _T]):
+class _Awaited(_Counterpart, Generic[_P, _T]):
     """A method that waits for its counterpart. `_T` is the type of its result in a thread."""
 
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[Any]]]) -> None:
-        self._find = find
+        super().__init__(find)
 
     @overload
     def __get__(self, endpoint: SyncEndpoint[Objects], owner: object) -> Callable[_P, _T]: ...
@@ -338,7 +360,7 @@ class _Awaited(Generic[_P, _T]):
                 lambda client: self._find(client)(*args, **params)
             )
 
-        return call
+        return self._described(call, endpoint)
 
 
 class Plain(_Awaited[_P, _T]):

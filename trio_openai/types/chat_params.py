@@ -34,7 +34,7 @@ class ChatCompletionContentPartTextParam(TypedDict, total=False):
 
 
 class ImageURL(TypedDict, total=False):
-    """Where an image is: a URL, or a `data:` URL that contains it."""
+    """The place of an image: a URL, or a `data:` URL that contains it."""
 
     url: Required[str]
     detail: Literal["auto", "low", "high", "original"]
@@ -357,7 +357,7 @@ ResponseFormat: TypeAlias = (
 
 
 class ChatCompletionStreamOptionsParam(TypedDict, total=False):
-    """What a stream contains beside the answer. With `include_usage`, its last chunk has the usage."""
+    """Options of a stream. With `include_usage`, its last chunk has the usage."""
 
     include_obfuscation: bool
     include_usage: bool
@@ -377,7 +377,7 @@ class ChatCompletionAudioParam(TypedDict, total=False):
 
 
 class ChatCompletionPredictionContentParam(TypedDict, total=False):
-    """What most of the answer will be, which makes it faster."""
+    """A prediction of most of the answer, which makes it faster."""
 
     content: Required[str | Iterable[ChatCompletionContentPartTextParam]]
     type: Required[Literal["content"]]
@@ -393,14 +393,14 @@ class WebSearchOptionsUserLocationApproximate(TypedDict, total=False):
 
 
 class WebSearchOptionsUserLocation(TypedDict, total=False):
-    """Where the user is, approximately."""
+    """The approximate place of the user."""
 
     approximate: Required[WebSearchOptionsUserLocationApproximate]
     type: Required[Literal["approximate"]]
 
 
 class WebSearchOptions(TypedDict, total=False):
-    """How much of the web is searched, and from where."""
+    """Options of a search of the web: how much is searched, and from where."""
 
     search_context_size: Literal["low", "medium", "high"]
     user_location: WebSearchOptionsUserLocation | None

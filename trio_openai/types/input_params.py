@@ -199,7 +199,7 @@ class ResponseComputerToolCallParam(TypedDict, total=False):
 
 
 class ComputerCallOutput(TypedDict, total=False):
-    """What the screen shows after a use of the computer."""
+    """The screen after a use of the computer."""
 
     call_id: Required[str | None]
     output: Required[ResponseComputerToolCallOutputScreenshotParam]
@@ -220,7 +220,7 @@ class LocalShellCallParam(TypedDict, total=False):
 
 
 class LocalShellCallOutputParam(TypedDict, total=False):
-    """What a command has printed, as JSON text."""
+    """The output of a command, as JSON text."""
 
     id: Required[str | None]
     output: Required[str]
@@ -249,7 +249,7 @@ class ShellCallParam(TypedDict, total=False):
 
 
 class ResponseFunctionShellCallOutputContentParam(TypedDict, total=False):
-    """What a command has printed, and how it ended."""
+    """The output of a command, and how the command ended."""
 
     outcome: Required[_Object]
     stderr: Required[str]
@@ -280,7 +280,7 @@ class ApplyPatchCallParam(TypedDict, total=False):
 
 
 class ApplyPatchCallOutputParam(TypedDict, total=False):
-    """Whether a change of a file has succeeded."""
+    """The outcome of a change of a file."""
 
     call_id: Required[str | None]
     status: Required[Literal["completed", "failed"]]

@@ -108,6 +108,12 @@ class ChatCompletionParams(ChatCompletionParsedParams, total=False):
     response_format: "ResponseFormat"
 
 
+class ChatCompletionEveryParams(ChatCompletionParsedParams, total=False):
+    """Those of `chat.completions`, at run time: type checkers tell the two kinds of `response_format` apart."""
+
+    response_format: "ResponseFormat | type[Any]"
+
+
 class CompletionParams(CallParams, total=False):
     """The parameters of `completions`, the endpoint without a chat."""
 

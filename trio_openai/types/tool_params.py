@@ -80,7 +80,7 @@ class RankingOptionsHybridSearch(TypedDict, total=False):
 
 
 class RankingOptions(TypedDict, total=False):
-    """How the results of a search are ranked."""
+    """Options for the ranking of the results of a search."""
 
     hybrid_search: RankingOptionsHybridSearch
     ranker: str
@@ -119,7 +119,7 @@ class WebSearchToolFilters(TypedDict, total=False):
 
 
 class WebSearchToolUserLocation(TypedDict, total=False):
-    """Where the user is, approximately."""
+    """The approximate place of the user."""
 
     city: str | None
     country: str | None
@@ -187,7 +187,7 @@ class NetworkPolicyDomainSecret(TypedDict, total=False):
 
 
 class ContainerNetworkPolicyParam(TypedDict, total=False):
-    """What a container may reach: nothing, or the domains of a list."""
+    """The domains that a container may reach: none, or those of a list."""
 
     type: Required[Literal["disabled", "allowlist"]]
     allowed_domains: Sequence[str]
@@ -424,7 +424,7 @@ class ResponseTextConfigParam(TypedDict, total=False):
 
 
 class Reasoning(TypedDict, total=False):
-    """How much the model thinks, and what it tells about that."""
+    """Options of reasoning: how much the model thinks, and what it tells about that."""
 
     context: Literal["auto", "current_turn", "all_turns"] | None
     effort: str | None

@@ -1,0 +1,133 @@
+"""Signatures of the endpoints' methods for people: in `help()`, in IPython and in editors that look at living objects.
+
+At run time a method takes `**params`, which `Parameters` checks. `inspect.signature` shows what that means: every
+parameter of the endpoint with its type and default, `model` and `messages` first. It is made when somebody looks.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+_FIRST = ("model", "messages", "input")
+_EVERY_CALL = ("extra_headers", "extra_query", "extra_body", "timeout")
+_NAMED = inspect.Parameter.KEYWORD_ONLY
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_UNPACKED = re.compile(r"Unpack\[(\w+)\]")
+
+
+class LazySignature(inspect.Signature):
+    """A signature that is made when it is first looked at.
+
+    Args:
+        make: Returns the signature.
+    """
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], inspect.Signature]) -> None:
+        self._make = make  # `Signature.__init__` would need the parameters
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("_parameters", "_return_annotation"):
+            raise AttributeError(name)
+        made: Any = self._make()
+        own: Any = self
+        own._parameters, own._return_annotation = made._parameters, made._return_annotation
+        return getattr(self, name)
+
+    def replace(self, **changes: Any) -> inspect.Signature:  # type: ignore[override]
+        """Return a plain signature with changes."""
+        given = {"parameters": list(self.parameters.values()), "return_annotation": self.return_annotation, **changes}
+        return inspect.Signature(**given)
+
+
+def with_signature(function: Any, typed_dict: object, places: tuple[str, ...] = (), returns: str | None = None) -> None:
+    """Give a function the signature that shows its parameters.
+
+    Args:
+        function: A function that takes `**params`.
+        typed_dict: The `TypedDict` of these parameters, unless the annotation of `params` names another one.
+        places: The names of the arguments in the path, for functions that take them as `*where`.
+        returns: The type of the result, if it differs from the annotation.
+    """
+    function.__signature__ = LazySignature(lambda: _signature(function, typed_dict, places, returns))
+
+
+def _signature(function: Any, typed_dict: object, places: tuple[str, ...], returns: str | None) -> inspect.Signature:
+    own = inspect.Signature.from_callable(_bare(function))
+    declared = _UNPACKED.search(str(own.parameters["params"].annotation))
+    shape = inspect.unwrap(function).__globals__[declared[1]] if declared else typed_dict
+    positional = [one for one in own.parameters.values() if one.kind is _POSITIONAL]
+    positional += [inspect.Parameter(name, _POSITIONAL, annotation=str) for name in places]
+    given = {name: one for name, one in own.parameters.items() if one.kind is _NAMED}
+    others = {name: one for name, one in _parameters(shape) if name not in given}
+    given = {**given, **others}
+    required = [name for name, one in given.items() if one.default is one.empty]
+    first = [name for name in _FIRST if name in given]
+    last = [name for name in _EVERY_CALL if name in given]
+    order = dict.fromkeys([*first, *required, *(name for name in given if name not in last), *last])
+    named = [given[name] for name in order]
+    return inspect.Signature([*positional, *named], return_annotation=returns or own.return_annotation)
+
+
+def _bare(function: Any) -> Any:
+    """Return the function that was written, without our `__signature__`."""
+    plain = cast("types.FunctionType", inspect.unwrap(function))
+    bare = types.FunctionType(plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__)
+    bare.__kwdefaults__, bare.__annotations__ = plain.__kwdefaults__, plain.__annotations__
+    return bare
+
+
+def _parameters(typed_dict: Any) -> Iterator[tuple[str, inspect.Parameter]]:
+    for name, annotation in typed_dict.__annotations__.items():
+        is_required = name in typed_dict.__required_keys__
+        kind = _shown(annotation, is_required=is_required)
+        default = inspect.Parameter.empty if is_required else None
+        yield name, inspect.Parameter(name, _NAMED, default=default, annotation=kind)
+
+
+def _shown(annotation: Any, *, is_required: bool) -> Any:
+    """Return an annotation as it is shown. One that was written as a string stays one, because it is shorter."""
+    if typing.get_origin(annotation) is typing.Required:
+        annotation = annotation.__args__[0]
+    if isinstance(annotation, typing.ForwardRef):
+        text = annotation.__forward_arg__
+        return text if is_required or text.endswith("| None") else f"{text} | None"
+    return annotation if is_required or types.NoneType in typing.get_args(annotation) else annotation | None
+
+
+# ------------------------------------------------------------------------------------------------------- classes
+
+_DOORS = ("stream", "start_stream", "call", "create", "__call__")
+
+
+def sign_methods(cls: Any) -> None:
+    """Give the methods of an endpoint's class their signatures. They are copied from the base if they are inherited."""
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, types.FunctionType) and "params" in value.__code__.co_varnames and name[0] != "_":
+            with_signature(value, getattr(getattr(cls, "_parameters", None), "typed_dict", None))
+    if not hasattr(cls, "_parameters"):
+        return
+    path: str = cls._path
+    places = tuple(part[1:-1] for part in path.split("/") if part.startswith("{"))
+    for name in _DOORS:
+        door = getattr(cls, name, None)
+        if isinstance(door, types.FunctionType) and name not in vars(cls):
+            copy = _bare(door)
+            copy.__doc__, copy.__module__ = door.__doc__, cls.__module__
+            copy.__qualname__ = f"{cls.__qualname__}.{name}"
+            with_signature(copy, cls._parameters.typed_dict, places, _result(cls, name))
+            setattr(cls, name, copy)
+
+
+def _result(cls: Any, door: str) -> str | None:
+    stream: str = cls._stream_class.__name__
+    if door in ("create", "__call__"):
+        answer = getattr(cls, "_answer", None)
+        return f"{answer.__name__} | {stream}" if isinstance(answer, type) else None
+    return {"stream": f"StreamManager[{stream}]", "call": f"StreamCall[{stream}]"}.get(door, stream)
