@@ -17,7 +17,7 @@ _STREAM = re.compile(r"\b(\w*Stream\b|StreamManager\b|Page\b)")
 
 @attrs.frozen(eq=False)
 class Description:
-    """What `help()` shows of a blocking method.
+    """The description that `help()` shows of a blocking method.
 
     Attributes:
         name: The name of the method.

@@ -109,7 +109,7 @@ class ChatCompletionParams(ChatCompletionParsedParams, total=False):
 
 
 class ChatCompletionEveryParams(ChatCompletionParsedParams, total=False):
-    """Those of `chat.completions`, at run time: type checkers tell the two kinds of `response_format` apart."""
+    """Parameters of `chat.completions` at run time. Type checkers tell the two kinds of `response_format` apart."""
 
     response_format: "ResponseFormat | type[Any]"
 
