@@ -22,7 +22,8 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import attrs
-import httpx
+
+from trio_openai._httpx import httpx
 
 from ._client import TrioOpenAI
 from ._http.secrets import shown_text

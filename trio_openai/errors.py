@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import httpx
+    from trio_openai._httpx import httpx
 
 
 class OpenAIError(Exception):

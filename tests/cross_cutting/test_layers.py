@@ -38,7 +38,7 @@ LAYERS = [
     ["_wire"],
     ["types"],
     ["errors"],
-    ["_deadlines", "_lazy_names", "_mistakes", "_statistics", "_version"],
+    ["_deadlines", "_httpx", "_lazy_names", "_mistakes", "_statistics", "_version"],
 ]
 SANS_IO_FOLDERS = ("_deadlines", "_protocols", "_wire", "types", "errors")
 SANS_IO_FILES = (
@@ -161,7 +161,7 @@ def test_no_two_classes_have_the_same_name() -> None:
 def test_core_imports_no_io_no_clock_and_no_randomness() -> None:
     core = [path for path in MODULES if name_of(path).partition(".")[0] in SANS_IO_FOLDERS]
     for path in [*core, *(NAMES[name] for name in SANS_IO_FILES)]:
-        used = {name.partition(".")[0] for name in imports(path, typing=False)}
+        used = {name.removeprefix("trio_openai._").partition(".")[0] for name in imports(path, typing=False)}
         assert used.isdisjoint(FORBIDDEN), f"{name_of(path)} imports {used & FORBIDDEN}"
 
 
@@ -182,7 +182,7 @@ def test_every_folder_documents_its_purpose_and_imports() -> None:
 
 def test_only_the_outer_layers_import_httpx() -> None:
     """Allow it in `_stream` only for the type of `response`."""
-    users = {name for name, path in NAMES.items() if "httpx" in imports(path, typing=False)}
+    users = {name for name, path in NAMES.items() if "trio_openai._httpx" in imports(path, typing=False)}
     others = {name for name in users if name.partition(".")[0] not in ("_http", "_request", "_cli", "testing", "local")}
     assert others <= {
         "sync",
@@ -192,6 +192,24 @@ def test_only_the_outer_layers_import_httpx() -> None:
         "_sync.calls",
         "_sync.stream",
     }
+
+
+def test_only_one_module_imports_httpx_or_httpx2() -> None:
+    """Include imports inside functions and under `TYPE_CHECKING`. Either package is then enough at run time."""
+    users = {name for name, path in NAMES.items() if {"httpx", "httpx2"} & imports(path)}
+    assert users == {"_httpx"}
+
+
+def test_library_runs_with_httpx2_alone() -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys({missing}))\n"
+        "try: from trio_openai import TrioOpenAI; client = TrioOpenAI(api_key='none')\n"
+        "except ImportError as error: print(error)\n"
+        "else: print(type(client._session.http).__module__, type(client._session.options.url).__module__)"
+    )
+    assert run(program.format(missing="['httpx']")) == "httpx2 httpx2"
+    assert run(program.format(missing="['httpx2']")) == "httpx httpx"
+    assert run(program.format(missing="['httpx', 'httpx2']")).startswith("trio_openai needs httpx or httpx2")
 
 
 def test_only_one_module_imports_a_json_library() -> None:

@@ -13,11 +13,13 @@ clients that the program brings, see `foreign_body.py`), and the decompressing b
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
-import httpx
 import trio
+
+from trio_openai._httpx import error_of, httpx
 
 from .connection import Connection
 from .slots import within
@@ -53,7 +55,12 @@ class Body(httpx.AsyncByteStream):
         connection: the connection to read.
         release: called once, with `park=`, to give back the connection and the slot.
         read_timeout: seconds that httpx may wait for the next bytes. `read` ignores it.
+
+    Attributes:
+        package: the package, httpx or httpx2, whose exceptions iterating raises. `read` always raises those of httpx.
     """
+
+    package: ClassVar[Any] = httpx
 
     def __init__(self, connection: Connection, release: Callable[..., None], read_timeout: float | None) -> None:
         self._connection: Connection | None = connection  # None once it has been given back
@@ -116,10 +123,25 @@ class Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         """Return the next bytes for httpx, which iterates over a body, under the request's `read` timeout."""
         await trio.lowlevel.checkpoint()
-        data = await within(self._read_timeout, httpx.ReadTimeout, self.read)
-        if not data:
-            raise StopAsyncIteration
-        return data
+        try:
+            data = await within(self._read_timeout, httpx.ReadTimeout, self.read)
+        except httpx.TransportError as error:
+            if self.package is httpx:
+                raise
+            failed = error_of(self.package, error)
+        else:
+            if not data:
+                raise StopAsyncIteration
+            return data
+        raise failed
+
+
+@functools.cache
+def body_class(package: Any) -> type[Body]:
+    """Return the class of bodies for the clients of httpx or httpx2. Each accepts only its own byte streams."""
+    if package is httpx:
+        return Body
+    return type("Body", (Body, package.AsyncByteStream), {"package": package})
 
 
 def body_of(response: httpx.Response) -> ReadableBody:

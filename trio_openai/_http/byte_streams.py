@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 from urllib.parse import unquote
 
-import httpx
 import trio
+
+from trio_openai._httpx import httpx
 
 StreamOpener = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """An async function that opens a byte stream to a host and port. TLS, if needed, is added on top of it."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 import codecs
 import zlib
 
-import httpx
 import trio
 
+from trio_openai._httpx import httpx
 from trio_openai.errors import APIResponseValidationError
 
 from .body import ReadableBody

@@ -23,12 +23,13 @@ import contextlib
 import functools
 import re
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
-import httpx
 import trio
+
+from trio_openai._httpx import httpx, is_in_memory
 
 from .background_read import BackgroundRead
 from .byte_streams import Origin, close_now, reader_of, reason_of
@@ -117,13 +118,13 @@ class Connection:
             headers = _without_zone_in_host(headers)
         head = memoryview(serialize(request.method, target, headers))  # a memoryview's repr does not show the key
         body = request.stream
-        content = b"".join(body) if isinstance(body, httpx.ByteStream) else b""
+        content = b"".join(cast("Iterable[bytes]", body)) if (is_bytes := is_in_memory(request)) else b""
         if len(content) <= _SMALL_BODY:
             await stream.send_all(memoryview(b"".join((head, content))))  # one system call and one packet
         else:
             await stream.send_all(head)
             await stream.send_all(memoryview(content))
-        if not isinstance(body, httpx.ByteStream):
+        if not is_bytes:
             await _send_chunks(request, cast("httpx.AsyncByteStream", body), stream)
 
     def may_block(self, request: httpx.Request) -> bool:
@@ -132,8 +133,7 @@ class Connection:
         This also decides whether to watch for an early response. A short request is never watched, because the watching
         read is cancelled afterwards, and a stream that a program brings may lose bytes when a read is cancelled.
         """
-        body = request.stream
-        return not (isinstance(body, httpx.ByteStream) and sum(map(len, body)) <= _SMALL_BODY)
+        return not (is_in_memory(request) and sum(map(len, cast("Iterable[bytes]", request.stream))) <= _SMALL_BODY)
 
     def check(self) -> None:
         """Raise an error if the response is not HTTP, or if the connection ended before the response did.

@@ -17,8 +17,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import httpx
 import trio
+
+from trio_openai._httpx import httpx
 
 from .background_read import BackgroundRead
 

@@ -32,8 +32,9 @@ from collections.abc import Callable, Generator
 from typing import Any, Self, TypeAlias
 
 import attrs
-import httpx
 import trio
+
+from trio_openai._httpx import httpx, is_url
 
 from .byte_streams import (
     StreamOpener,
@@ -140,8 +141,8 @@ class Proxy:
 
     def _take(self, given: Any) -> None:
         """Take apart a URL or an `httpx.Proxy`."""
-        if isinstance(given, str | httpx.URL):
-            url = _parsed(given)
+        if isinstance(given, str) or is_url(given):
+            url = _parsed(str(given))
             login = (url.username, url.password) if url.userinfo else None
         elif hasattr(given, "raw_auth"):
             url, login, self._context = _parsed(str(given.url)), given.auth, given.ssl_context
@@ -284,10 +285,10 @@ def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _parsed(given: str | httpx.URL) -> httpx.URL:
+def _parsed(given: str) -> httpx.URL:
     """Parse a proxy's URL. The error does not repeat the URL, because it may contain a password."""
     try:
-        url = httpx.URL(given.strip() if isinstance(given, str) else given)
+        url = httpx.URL(given.strip())
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in _PORTS or not url.host or not has_port(url):

@@ -17,8 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, cast
 
-import httpx
-
+from trio_openai._httpx import httpx
 from trio_openai._wire.json import is_array, is_object
 from trio_openai.errors import APIError
 

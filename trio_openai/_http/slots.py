@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import httpx
 import trio
+
+from trio_openai._httpx import httpx
 
 _T = TypeVar("_T")
 

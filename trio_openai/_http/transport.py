@@ -23,7 +23,8 @@ The rules:
   begins or the next response ends.
 * When the process runs out of file descriptors, a request waits for one of our own connections instead of failing. See
   `_connect_or_wait`.
-* Errors are httpx exceptions, so the transport also works in a plain `httpx.AsyncClient`. The timeouts are httpx's:
+* Errors are httpx exceptions, or those of httpx2 if the request is one of httpx2. So the transport also works in a
+  plain `httpx.AsyncClient` or `httpx2.AsyncClient`. The timeouts are httpx's:
   `connect`, `pool`, `write` and `read`. Here `read` bounds the wait for the entire head of a response.
 
 HTTP/2 is not supported. To cancel one HTTP/2 stream, a client has to send `RST_STREAM`, and the available
@@ -38,12 +39,13 @@ import contextlib
 import functools
 import math
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-import httpx
 import trio
 
-from .body import BODY, Body
+from trio_openai._httpx import error_of, httpx, is_in_memory, package_of
+
+from .body import BODY, body_class
 from .byte_streams import (
     Origin,
     OutOfFilesError,
@@ -87,6 +89,8 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 class TrioTransport(httpx.AsyncBaseTransport):
     """An `httpx.AsyncBaseTransport` that runs on trio and keeps a pool of HTTP/1.1 connections.
+
+    It also works in an `httpx2.AsyncClient`, whose requests then get responses and exceptions of httpx2.
 
     Args:
         max_connections: the number of requests that may hold a connection at a time. Further requests wait, first come
@@ -163,6 +167,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read the head of its response. The caller reads the body and must close it.
 
+        The request may be one of httpx or httpx2. The response and the exceptions are of the same package.
+
         If this fails or is cancelled, the connection is closed and the slot is free.
 
         Raises:
@@ -170,6 +176,17 @@ class TrioTransport(httpx.AsyncBaseTransport):
             ValueError: a header contains a character that HTTP forbids. Nothing was sent.
             trio.ClosedResourceError: the transport was closed, before this call or while it waited.
         """
+        package = package_of(request)
+        try:
+            return await self._respond(request, package)
+        except httpx.TransportError as error:
+            if package is httpx:
+                raise
+            failed = error_of(package, error)
+        raise failed  # outside of `except`, so that its context is not the same error of the other package
+
+    async def _respond(self, request: httpx.Request, package: Any) -> httpx.Response:
+        """Return the response as an object of `package`."""
         url = request.url
         if url.scheme not in ("http", "https") or not url.host or not has_port(url):
             raise httpx.UnsupportedProtocol(f"cannot send a request to {url!r}: use http:// or https:// and a host")
@@ -180,14 +197,17 @@ class TrioTransport(httpx.AsyncBaseTransport):
             timeouts = await self._slots.take(slot, request)
             undo.callback(self._slots.release, slot)
             connection = await self._exchange(request, timeouts, undo)
-            body = Body(connection, functools.partial(self._release, connection, slot), timeouts.get("read"))
+            body = body_class(package)(
+                connection, functools.partial(self._release, connection, slot), timeouts.get("read")
+            )
             undo.pop_all()  # from here on the body owns the slot and the connection
         parser = connection.parser
         assert parser.status is not None  # `_exchange` returns only when the head is complete
         extensions: dict[str, object] = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
         if connection.is_forwarded:
             extensions[FORWARDER] = connection.via
-        return httpx.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
+        response = package.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
+        return cast("httpx.Response", response)
 
     async def aclose(self) -> None:
         """Close every connection, including those in use: their readers get `trio.ClosedResourceError`."""
@@ -207,7 +227,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
         Whatever must be released if the request fails is registered in `undo`.
         """
-        is_replayable = isinstance(request.stream, httpx.ByteStream)
+        is_replayable = is_in_memory(request)
         is_queued = bool(self._waiting_for_files)  # a new request must not overtake the ones that wait already
         connection = None if is_queued else await self._take_idle(_origin(request), undo)
         if connection is not None:

@@ -21,7 +21,7 @@ from trio_openai.errors import APIError, APIStatusError
 from .limiter import Attempt, Limiter, Outcome, Permit
 
 if TYPE_CHECKING:
-    import httpx
+    from trio_openai._httpx import httpx
 
 
 class Permits:

@@ -11,8 +11,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
-import httpx
 import trio
+
+from trio_openai._httpx import httpx
 
 KeyProvider: TypeAlias = Callable[[], Awaitable[str]]
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import trio
 
 from trio_openai._http.body import body_of
 from trio_openai._http.secrets import Secrets, bare_request, secrets_of
 from trio_openai._http.slots import ONE_BUDGET
 from trio_openai._http.transport import FORWARDER
+from trio_openai._httpx import httpx
 from trio_openai._wire.failures import api_error, decode_body
 from trio_openai.errors import APIConnectionError, APIError, APIStatusError, status_error_class
 

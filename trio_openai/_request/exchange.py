@@ -25,13 +25,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import attrs
-import httpx
 import trio
 
 from trio_openai._deadlines import Clocks
 from trio_openai._http.body import body_of
 from trio_openai._http.connection import UnprovenEndError
 from trio_openai._http.tracebacks import clear_tracebacks
+from trio_openai._httpx import httpx
 from trio_openai._mistakes import check_in_trio
 from trio_openai._protocols.plain_answers import Decode
 from trio_openai._wire.failures import decode_body

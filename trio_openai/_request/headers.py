@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import httpx
-
 from trio_openai._http.http1 import check_headers
+from trio_openai._httpx import httpx
 
 _FRAMING = frozenset({"content-length", "transfer-encoding"})  # another value would split the request in two
 

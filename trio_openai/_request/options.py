@@ -19,11 +19,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import attrs
-import httpx
 
 from trio_openai._deadlines import DEFAULT_DEADLINES, NOT_GIVEN, Deadlines, NotGiven
 from trio_openai._http.byte_streams import has_port, host_for_os, is_loopback
 from trio_openai._http.secrets import shown_text
+from trio_openai._httpx import httpx, is_url
 from trio_openai._mistakes import check_http_client, check_limiter
 from trio_openai._version import __version__
 from trio_openai._wire.sse import DEFAULT_LIMIT
@@ -247,12 +247,12 @@ def checked_url(given: str | httpx.URL, name: str) -> httpx.URL:
     Raises:
         TypeError, ValueError: It is not a URL of a server. The error shows it without its password.
     """
-    if not isinstance(given, str | httpx.URL):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not (isinstance(given, str) or is_url(given)):
         raise TypeError(f"{name} takes a URL, such as {DEFAULT_BASE_URL!r}, not {type(given).__name__}")
     shown = repr(shown_text(str(given)))
     url, why = None, ""
     try:
-        url = httpx.URL(given)
+        url = httpx.URL(str(given))
     except httpx.InvalidURL as error:
         why = str(error)
     if url is None:  # raised here, the error does not lead to httpx's, whose traceback holds the URL

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
-import httpx
 import trio
 
+from trio_openai._httpx import httpx
 from trio_openai._protocols.plain_answers import Decode
 from trio_openai._wire.json import decode_json
 from trio_openai.errors import APIError

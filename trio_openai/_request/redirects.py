@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import httpx
+
+from trio_openai._httpx import httpx
 
 _MOST = 20
 _DESCRIBES_THE_REQUEST = frozenset(

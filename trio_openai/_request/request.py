@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
-import httpx
 
 from trio_openai._deadlines import Deadlines
 from trio_openai._http.codings import ACCEPTED_CODINGS
+from trio_openai._httpx import httpx
 from trio_openai._wire.json import is_array
 from trio_openai._wire.text import printable
 

@@ -13,13 +13,13 @@ import math
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import trio
 
 from trio_openai._http.body import BODY, body_of
 from trio_openai._http.codings import decoded
 from trio_openai._http.foreign_body import CLOSE_SECONDS, ForeignBody
 from trio_openai._http.transport import NATIVE
+from trio_openai._httpx import httpx
 
 from .session import Session
 

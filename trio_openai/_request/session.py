@@ -15,12 +15,12 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 
 from trio_openai._deadlines import NOT_GIVEN, Deadlines, NotGiven
 from trio_openai._http.lifetime import Lifetime
 from trio_openai._http.slots import Slots
 from trio_openai._http.transport import TrioTransport
+from trio_openai._httpx import httpx
 from trio_openai._wire.encode import encode_json
 from trio_openai._wire.text import printable, printable_values, quoted_path
 

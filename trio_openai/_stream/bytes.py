@@ -25,7 +25,7 @@ from trio_openai.errors import APIError, APITimeoutError, StreamTruncatedError
 if TYPE_CHECKING:
     import os
 
-    import httpx
+    from trio_openai._httpx import httpx
 
 
 class ByteStream(BodyOwner):

@@ -28,11 +28,11 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 import attrs
-import httpx
 import trio
 
 from trio_openai._http.body import body_of
 from trio_openai._http.lifetime import BodyOwner
+from trio_openai._httpx import httpx
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.translate import is_final
 from trio_openai._wire.decoder import Decoder

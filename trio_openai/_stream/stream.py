@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 import attrs
-import httpx
 import trio
 
+from trio_openai._httpx import httpx
 from trio_openai._mistakes import EntersAsync, IteratedAsync
 from trio_openai._wire.lifecycle import Verdict
 from trio_openai._wire.text import Printable

@@ -33,9 +33,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-import httpx
 import trio
 
+from trio_openai._httpx import httpx
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.stream import Stream, source_of
 from trio_openai._stream.timings import Timings

@@ -243,9 +243,8 @@ class ScriptedServer:
         await _ServerConnection(stream, self._ledger, self._choose).serve()
 
     def _memory_http_client(self, max_connections: int) -> Any:
-        import httpx
-
         from trio_openai import TrioTransport
+        from trio_openai._httpx import httpx
 
         transport = TrioTransport(max_connections=max_connections, open_stream=self.open_stream)
         return httpx.AsyncClient(transport=transport, trust_env=False)  # a proxy would need a socket

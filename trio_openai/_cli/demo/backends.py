@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
-import httpx
 import trio
 
 from trio_openai import OpenAIError, TrioOpenAI, TrioTransport
 from trio_openai._http.secrets import shown_url
+from trio_openai._httpx import httpx
 from trio_openai.local import LocalServer
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer, auto_reply
 
