@@ -103,6 +103,7 @@ if TYPE_CHECKING:
         BadRequestError as BadRequestError,
         ConflictError as ConflictError,
         InternalServerError as InternalServerError,
+        InvalidWebhookSignatureError as InvalidWebhookSignatureError,
         NotFoundError as NotFoundError,
         OpenAIError as OpenAIError,
         PermissionDeniedError as PermissionDeniedError,
@@ -148,7 +149,8 @@ _NAMES = {
     "azure": "AzureOpenAI",
     "errors": (
         "APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError "
-        "AuthenticationError BadRequestError ConflictError InternalServerError NotFoundError OpenAIError "
+        "AuthenticationError BadRequestError ConflictError InternalServerError InvalidWebhookSignatureError "
+        "NotFoundError OpenAIError "
         "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
         "UnprocessableEntityError"
     ),

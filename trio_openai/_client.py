@@ -49,6 +49,7 @@ class TrioOpenAI(Endpoints[Objects]):
         base_url: The URL before the paths of the endpoints. By default `OPENAI_BASE_URL`, else OpenAI's.
         organization: By default `OPENAI_ORG_ID`.
         project: By default `OPENAI_PROJECT_ID`.
+        webhook_secret: The secret of `client.webhooks`. By default `OPENAI_WEBHOOK_SECRET`.
         timeout: The seconds to wait for a connection, for the headers, and between two events; or a `Deadlines`; or
             None to wait forever. By default 5 s for a connection and ten minutes for the headers. There is no default
             limit for the stream itself: use a cancel scope. An `httpx.Timeout` works as in openai-python.
@@ -112,6 +113,10 @@ class TrioOpenAI(Endpoints[Objects]):
         await self._close()  # noqa: ASYNC102 - it is shielded and bounded
         if exc is None:  # else a cancellation here would replace the exception of the block
             await trio.lowlevel.checkpoint()  # noqa: ASYNC102
+
+    def is_closed(self) -> bool:
+        """Return whether the client has been closed. A closed client makes no requests."""
+        return self._session.lifetime.is_closed
 
     async def aclose(self) -> None:
         """Close every stream and connection, all at the same time. Idempotent.

@@ -2,6 +2,7 @@
 
 ```text
 OpenAIError                           the client cannot be created, for example without an API key
+├── InvalidWebhookSignatureError      a webhook does not come from OpenAI, or is too old (also a `ValueError`)
 └── APIError                          a request failed, or the server reported an error inside a stream
     │                                 .message .code .type .param .body .request_id .partial
     ├── APIConnectionError            the server was not reached, or the connection broke     .is_final
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 
 class OpenAIError(Exception):
     """The base class of this library's errors."""
+
+
+class InvalidWebhookSignatureError(OpenAIError, ValueError):
+    """A webhook was not signed with the secret, or is too old. Do not act on it."""
 
 
 class APIError(OpenAIError):

@@ -17,7 +17,7 @@ import functools
 import operator
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import attrs
 
@@ -44,6 +44,9 @@ from ._sync.kinds import (
 from ._sync.portal import Portals
 from ._sync.stream import SyncByteStream, SyncStream
 from .azure import AzureOpenAI, AzureOptions
+
+if TYPE_CHECKING:
+    from ._endpoints.webhooks import Webhooks
 
 __all__ = [
     "SyncAzureOpenAI",
@@ -112,6 +115,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         base_url: As for `TrioOpenAI`.
         organization: As for `TrioOpenAI`.
         project: As for `TrioOpenAI`.
+        webhook_secret: As for `TrioOpenAI`.
         timeout: As for `TrioOpenAI`: seconds, a `Deadlines`, or None.
         max_retries: As for `TrioOpenAI`.
         max_connections: The number of requests at the same time, in each event loop.
@@ -168,6 +172,15 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Checks of the webhooks that a program receives."""
+        return self._like.webhooks
+
+    def is_closed(self) -> bool:
+        """Return whether the client has been closed. A closed client makes no requests."""
+        return self._session.portals.is_closed
 
     def close(self) -> None:
         """Close every stream and connection, and end the client's thread. Idempotent.

@@ -32,7 +32,11 @@ def public(thing: object) -> set[str]:
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
-PLACES = [*NAMES, "models", "embeddings", "images", "audio", "responses.input_items"]
+STORED = [
+    *("responses.input_tokens", "chat.completions.messages", "audio.translations", "moderations", "batches"),
+    *("files", "files.content", "conversations", "conversations.items"),
+]
+PLACES = [*NAMES, "models", "embeddings", "images", "audio", "responses.input_items", *STORED]
 
 
 @pytest.mark.parametrize("place", PLACES)

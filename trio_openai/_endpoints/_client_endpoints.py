@@ -13,9 +13,12 @@ from .chat import Chat
 if TYPE_CHECKING:
     from .audio import AudioEndpoints
     from .completions import Completions
+    from .conversations import Conversations
+    from .files import Batches, Files
     from .images import Images
-    from .others import Embeddings, Models
+    from .others import Embeddings, Models, Moderations
     from .responses import Responses
+    from .webhooks import Webhooks
 
 
 class Endpoints(Generic[ReturnsT]):
@@ -55,7 +58,7 @@ class Endpoints(Generic[ReturnsT]):
 
     @cached_property
     def audio(self) -> AudioEndpoints[ReturnsT]:
-        """Transcription and speech."""
+        """Transcription, translation and speech."""
         from .audio import AudioEndpoints
 
         return AudioEndpoints(self._session)
@@ -73,6 +76,41 @@ class Endpoints(Generic[ReturnsT]):
         from .others import Embeddings
 
         return Embeddings(self._session)
+
+    @cached_property
+    def moderations(self) -> Moderations[ReturnsT]:
+        """Judgements of texts and images: whether they are harmful."""
+        from .others import Moderations
+
+        return Moderations(self._session)
+
+    @cached_property
+    def files(self) -> Files[ReturnsT]:
+        """Files that the server stores."""
+        from .files import Files
+
+        return Files(self._session)
+
+    @cached_property
+    def batches(self) -> Batches[ReturnsT]:
+        """Batches of requests."""
+        from .files import Batches
+
+        return Batches(self._session)
+
+    @cached_property
+    def conversations(self) -> Conversations[ReturnsT]:
+        """Conversations that the server stores."""
+        from .conversations import Conversations
+
+        return Conversations(self._session)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Checks of the webhooks that a program receives."""
+        from .webhooks import Webhooks
+
+        return Webhooks(self._session)
 
 
 class RawEndpoints(Endpoints[RawResponses]):

@@ -13,7 +13,7 @@ import attrs
 from trio_openai._protocols.plain_answers import Decode
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.headers import hide_headers
-from trio_openai._request.request import PreparedRequest
+from trio_openai._request.request import PreparedRequest, as_mapping, query_of_params
 from trio_openai._request.session import Session
 from trio_openai._wire.text import path_segment
 
@@ -32,12 +32,18 @@ class Operation(Generic[ResultT]):
         path: The path after the `base_url`, with places in braces.
         parameters: The parameters that it takes beside those in the path.
         decode: Makes the result of the response's body.
+        files: The names of parameters that are files. If there are any, the body is a form.
+        in_url: The names of parameters that are sent in the URL although there is a body.
+        binary: Whether the response is bytes instead of JSON.
     """
 
     method: str
     path: str
     parameters: Parameters
     decode: Decode[ResultT]
+    files: tuple[str, ...] = ()
+    in_url: tuple[str, ...] = ()
+    binary: bool = False
 
     async def __call__(self, session: Session, where: tuple[str, ...], params: Params) -> ResultT:
         """Send a request and return its result.
@@ -61,7 +67,15 @@ class Operation(Generic[ResultT]):
         """
         hide_headers(params)
         path, params = fill_path(self.path, where, params)
-        return session.prepare(self.method, path, self.parameters.check(params), stream=False)
+        checked = self.parameters.check(params)
+        if in_url := {name: checked.pop(name) for name in self.in_url if name in checked}:
+            more = as_mapping(checked.get("extra_query"), "extra_query")
+            checked["extra_query"] = {**query_of_params(in_url), **more}
+        # Where parameters are expected, `{}` is sent if there are none.
+        always: Params | None = {} if self.parameters.are_expected else None
+        return session.prepare(
+            self.method, path, checked, stream=False, always=always, files=self.files, binary=self.binary
+        )
 
 
 def fill_path(path: str, where: tuple[str, ...], params: Params) -> tuple[str, Params]:

@@ -78,6 +78,7 @@ class Parameters:
         self._items = items
         self._unchecked = _EVERY_CALL.union(unchecked)
         self._required: frozenset[str] = typed_dict.__required_keys__
+        self.are_expected = typed_dict is not CallParams
 
     def check(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters as they are sent. Other iterables have become lists.

@@ -16,7 +16,7 @@ from ._doors import StreamingEndpoint, without_stream
 from ._operations import Params
 
 if TYPE_CHECKING:
-    from trio_openai._tools.conversation import Conversation
+    from trio_openai._tools.conversation import ToolConversation
     from trio_openai._tools.hooks import Approve, OnError
     from trio_openai._tools.run import RunT
     from trio_openai._tools.tool import Tool
@@ -51,7 +51,7 @@ def response_tool(given: object) -> object:
 def start_run(
     endpoint: StreamingEndpoint[Any, Any, Any],
     run_class: type[RunT],
-    converse: Callable[[Params], Conversation[Any]],
+    converse: Callable[[Params], ToolConversation[Any]],
     params: Params,
     *,
     max_rounds: int,

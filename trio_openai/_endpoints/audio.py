@@ -1,4 +1,4 @@
-"""The endpoints for audio: transcription and speech."""
+"""The endpoints for audio: transcription, translation and speech."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from trio_openai._request.session import Session
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.kinds import SpeechStream, TranscriptionStream
 from trio_openai._stream.stream import StreamCall, StreamManager
-from trio_openai.types import Transcription, TranscriptionDiarized, TranscriptionVerbose
+from trio_openai.types import (
+    Transcription,
+    TranscriptionDiarized,
+    TranscriptionVerbose,
+    Translation,
+    TranslationVerbose,
+)
 from trio_openai.types.params import SpeechParams, TranscriptionParams, TranscriptionStreamParams
+from trio_openai.types.stored_params import TranslationCreateParams, TranslationParams
 
 from ._doors import DEFAULT_BUFFER, CreatingEndpoint
 from ._endpoint import Endpoint, RawResponses, ReturnsT
-from ._operations import Params
+from ._operations import Operation, Params
 from ._parameters import Parameters, by_name_only
 
 if TYPE_CHECKING:
@@ -31,13 +38,14 @@ AnyTranscription = Transcription | TranscriptionVerbose | TranscriptionDiarized 
 
 
 class AudioEndpoints(Endpoint[ReturnsT]):
-    """The endpoints below `client.audio`: `transcriptions` and `speech`."""
+    """The endpoints below `client.audio`: `transcriptions`, `translations` and `speech`."""
 
     with_raw_response: AudioEndpoints[RawResponses]
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.transcriptions: Transcriptions[ReturnsT] = Transcriptions(session)
+        self.translations: Translations[ReturnsT] = Translations(session)
         self.speech: SpeechEndpoint[ReturnsT] = SpeechEndpoint(session)
 
 
@@ -111,6 +119,54 @@ class Transcriptions(CreatingEndpoint[ReturnsT, TranscriptionStream, AnyTranscri
 
         _direct, _raw = direct(_create), raw(_create)
         create = Method(_direct, _raw)
+
+
+class Translations(Endpoint[ReturnsT]):
+    """The text of an uploaded recording in English. `client.audio.translations`."""
+
+    with_raw_response: Translations[RawResponses]
+
+    if TYPE_CHECKING:
+
+        @overload
+        async def _create(
+            self, *, response_format: Literal["text", "srt", "vtt"], **params: Unpack[TranslationParams]
+        ) -> str: ...
+        @overload
+        async def _create(
+            self, *, response_format: Literal["verbose_json"], **params: Unpack[TranslationParams]
+        ) -> TranslationVerbose: ...
+        @overload
+        async def _create(
+            self, *, response_format: Literal["json"] = "json", **params: Unpack[TranslationParams]
+        ) -> Translation: ...
+        async def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), raw(_create)
+        create = Method(_direct, _raw)
+    else:
+
+        @by_name_only
+        async def create(self, **params: Unpack[TranslationCreateParams]) -> Translation | TranslationVerbose | str:
+            """Return the text of a recording, translated to English. The file is read while it is sent.
+
+            Args:
+                params: The API's parameters. `response_format` decides the class of the result.
+
+            Raises:
+                TypeError, ValueError: A parameter cannot be sent.
+                APIError: The request failed.
+            """
+            decode = _TRANSLATION_FORMATS.get(params.get("response_format"), as_object(Translation))
+            operation = Operation("POST", "/audio/translations", _TRANSLATION, decode, files=("file",))
+            return await operation(self._session, (), params)
+
+
+_TRANSLATION = Parameters(TranslationCreateParams, unchecked=("file",))
+_TRANSLATION_FORMATS: dict[object, Decode[Any]] = {
+    **dict.fromkeys(("text", "srt", "vtt"), as_text),
+    "verbose_json": as_object(TranslationVerbose),
+}
 
 
 class SpeechEndpoint(CreatingEndpoint[ReturnsT, SpeechStream, bytes]):

@@ -29,6 +29,7 @@ from ._endpoint import Endpoint, RawResponses, ReturnsT
 from ._formats import as_parsed, chat_format
 from ._operations import Params
 from ._parameters import Parameters, by_name_only
+from ._stored_chats import StoredChatCompletions
 from ._tool_params import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, chat_tool, start_run
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class Chat(Endpoint[ReturnsT]):
         self.completions: ChatCompletions[ReturnsT] = ChatCompletions(session)
 
 
-class ChatCompletions(CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompletion]):
+class ChatCompletions(
+    StoredChatCompletions[ReturnsT], CreatingEndpoint[ReturnsT, ChatCompletionStream, ChatCompletion]
+):
     """Chat Completions: the next message of a conversation. `client.chat.completions`."""
 
     with_raw_response: ChatCompletions[RawResponses]

@@ -1,4 +1,4 @@
-"""The endpoints that never stream (models and embeddings), and `stream_request` for endpoints without a class here."""
+"""The endpoints for models, embeddings and moderations, and `stream_request` for endpoints without a class here."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ from trio_openai._request.session import Session
 from trio_openai._stream.source import EventSource
 from trio_openai._stream.stream import Stream, StreamManager
 from trio_openai.errors import APIResponseValidationError
-from trio_openai.types import CreateEmbeddingResponse, Model, ModelList, WireObject
+from trio_openai.types import (
+    CreateEmbeddingResponse,
+    Model,
+    ModelDeleted,
+    ModelList,
+    ModerationCreateResponse,
+    WireObject,
+)
 from trio_openai.types.params import CallParams, EmbeddingParams
+from trio_openai.types.stored_params import ModerationCreateParams
 
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._operations import Operation, Params
@@ -27,6 +35,8 @@ from ._parameters import Parameters
 _NO_PARAMETERS = Parameters(CallParams)
 _LIST_MODELS = Operation("GET", "/models", _NO_PARAMETERS, as_object(ModelList))
 _RETRIEVE_MODEL = Operation("GET", "/models/{model}", _NO_PARAMETERS, as_object(Model))
+_DELETE_MODEL = Operation("DELETE", "/models/{model}", _NO_PARAMETERS, as_object(ModelDeleted))
+_MODERATE = Operation("POST", "/moderations", Parameters(ModerationCreateParams), as_object(ModerationCreateResponse))
 _EMBEDDING = Parameters(EmbeddingParams)
 
 
@@ -64,6 +74,39 @@ class Models(Endpoint[ReturnsT]):
             APIError: The request failed.
         """
         return await _RETRIEVE_MODEL(self._session, (model,), cast("Params", params))
+
+    @returns_object
+    async def delete(self, model: str, **params: Unpack[CallParams]) -> ModelDeleted:
+        """Delete a fine-tuned model.
+
+        Args:
+            model: The model's id.
+            params: Options of the request, such as `timeout` and `extra_headers`.
+
+        Raises:
+            TypeError, ValueError: The id is not a string, or is empty.
+            APIError: The request failed.
+        """
+        return await _DELETE_MODEL(self._session, (model,), cast("Params", params))
+
+
+class Moderations(Endpoint[ReturnsT]):
+    """Judgements of texts and images: whether they are harmful. `client.moderations`."""
+
+    with_raw_response: Moderations[RawResponses]
+
+    @returns_object
+    async def create(self, **params: Unpack[ModerationCreateParams]) -> ModerationCreateResponse:
+        """Return whether texts or images are harmful, and in which categories.
+
+        Args:
+            params: The API's parameters.
+
+        Raises:
+            TypeError, ValueError: A parameter cannot be sent.
+            APIError: The request failed.
+        """
+        return await _MODERATE(self._session, (), cast("Params", params))
 
 
 class Embeddings(Endpoint[ReturnsT]):

@@ -12,7 +12,13 @@ from trio_openai._request.headers import hide_headers
 from trio_openai._request.session import Session
 from trio_openai._stream.kinds import ResponseStream
 from trio_openai._stream.stream import StreamCall, StreamManager
-from trio_openai.types import Response, ResponseItem, ResponseItemList
+from trio_openai.types import (
+    CompactedResponse,
+    InputTokenCountResponse,
+    Response,
+    ResponseItem,
+    ResponseItemList,
+)
 from trio_openai.types.params import (
     CallParams,
     InputItemListParams,
@@ -21,6 +27,7 @@ from trio_openai.types.params import (
     ResponseRetrieveParams,
     ResponseStreamParams,
 )
+from trio_openai.types.stored_params import InputTokenCountParams, ResponseCompactParams
 
 from ._doors import DEFAULT_BUFFER, CalledEndpoint, CreatingEndpoint, MakeProtocol, MakeStream
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
@@ -45,6 +52,13 @@ T = TypeVar("T")
 _NO_PARAMETERS = Parameters(CallParams)
 _CANCEL = Operation("POST", "/responses/{response_id}/cancel", _NO_PARAMETERS, as_object(Response))
 _DELETE = Operation("DELETE", "/responses/{response_id}", _NO_PARAMETERS, as_nothing)
+_COMPACT = Operation("POST", "/responses/compact", Parameters(ResponseCompactParams), as_object(CompactedResponse))
+_COUNT_INPUT = Operation(
+    "POST",
+    "/responses/input_tokens",
+    Parameters(InputTokenCountParams, items={"tools": response_tool}),
+    as_object(InputTokenCountResponse),
+)
 _LIST_INPUT_ITEMS = Operation(
     "GET", "/responses/{response_id}/input_items", Parameters(InputItemListParams), as_object(ResponseItemList)
 )
@@ -64,6 +78,7 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         super().__init__(session)
         self.retrieve: RetrieveResponse[ReturnsT] = RetrieveResponse(session)
         self.input_items: InputItems[ReturnsT] = InputItems(session)
+        self.input_tokens: InputTokens[ReturnsT] = InputTokens(session)
 
     def _makers(self, params: Params) -> tuple[MakeStream[ResponseStream], MakeProtocol]:
         wanted = text_format(params)
@@ -177,6 +192,19 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
         """
         return await _DELETE(self._session, (response_id,), cast("Params", params))
 
+    @returns_object
+    async def compact(self, **params: Unpack[ResponseCompactParams]) -> CompactedResponse:
+        """Return a conversation in fewer tokens. Its `output` is the beginning of the next `input`.
+
+        Args:
+            params: The API's parameters.
+
+        Raises:
+            TypeError, ValueError: A parameter cannot be sent.
+            APIError: The request failed.
+        """
+        return await _COMPACT(self._session, (), cast("Params", params))
+
     if TYPE_CHECKING:
 
         @overload
@@ -276,6 +304,25 @@ class RetrieveResponse(CalledEndpoint[ReturnsT, ResponseStream, Response]):
 
         _direct, _raw = direct(_call), raw(_call)
         __call__ = Method(_direct, _raw)
+
+
+class InputTokens(Endpoint[ReturnsT]):
+    """The size of an input in tokens. `client.responses.input_tokens`."""
+
+    with_raw_response: InputTokens[RawResponses]
+
+    @returns_object
+    async def count(self, **params: Unpack[InputTokenCountParams]) -> InputTokenCountResponse:
+        """Return how many tokens an input has, without asking the model.
+
+        Args:
+            params: The API's parameters: those of `responses.create` that the model would read.
+
+        Raises:
+            TypeError, ValueError: A parameter cannot be sent.
+            APIError: The request failed.
+        """
+        return await _COUNT_INPUT(self._session, (), cast("Params", params))
 
 
 class InputItems(Endpoint[ReturnsT]):

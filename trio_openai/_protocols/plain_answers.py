@@ -7,7 +7,7 @@ Compatible servers leave out many fields. So only the essential fields are requi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, get_args
 
 from trio_openai._wire.failures import TEXTS, api_error, decode_body, has_failed, is_error
 from trio_openai._wire.json import decode_json, is_array, is_object, objects_in
@@ -89,7 +89,11 @@ def _problem(cls: type[object], raw: Raw) -> str | None:
 
 
 def _answer_of(cls: type[object]) -> str:
-    """Return which of the endpoints' answers this is, perhaps a subclass of it; empty for any other class."""
+    """Return which of the endpoints' answers this is, perhaps a subclass of it; empty for any other class.
+
+    The members of a union, such as `ConversationItem`, are answers of one kind.
+    """
+    cls = (get_args(cls) or (cls,))[0]
     return next((base.__name__ for base in cls.__mro__ if base.__name__ in _CHECKS), "")
 
 
@@ -166,6 +170,22 @@ def _list(raw: Raw) -> str | None:
     return None if is_empty else _data(raw)
 
 
+def _compacted(raw: Raw) -> str | None:
+    return _array_of_objects(raw, "output")
+
+
+def _results(raw: Raw) -> str | None:
+    return _array_of_objects(raw, "results")
+
+
+def _count(raw: Raw) -> str | None:
+    return None if isinstance(raw.get("input_tokens"), int) else _wrong(raw, "input_tokens", "a number")
+
+
+def _deleted(raw: Raw) -> str | None:
+    return None if isinstance(raw.get("deleted"), bool) else _string("id")(raw)
+
+
 def _string(name: str, otherwise: Collection[str] = ()) -> Check:
     def check(raw: Raw) -> str | None:
         if isinstance(raw.get(name), str) or any(is_array(raw.get(other)) for other in otherwise):
@@ -176,8 +196,17 @@ def _string(name: str, otherwise: Collection[str] = ()) -> Check:
 
 
 _CHECKS: dict[str, Check] = {  # by the names of the classes, which are only imported when somebody uses them
+    "Batch": _string("id"),
     "ChatCompletion": _choices,
+    "CompactedResponse": _compacted,
     "Completion": _texts,
+    "Conversation": _string("id"),
+    "Deleted": _deleted,
+    "FileObject": _string("id"),
+    "InputTokenCountResponse": _count,
+    "ListPage": _list,
+    "ModerationCreateResponse": _results,
+    "OutputItem": _string("type"),
     "Response": _response,
     "CreateEmbeddingResponse": _vectors,
     "ImagesResponse": _data,
@@ -187,6 +216,8 @@ _CHECKS: dict[str, Check] = {  # by the names of the classes, which are only imp
     "Transcription": _string("text"),
     "TranscriptionVerbose": _string("text", ("segments",)),
     "TranscriptionDiarized": _string("text", ("segments",)),
+    "Translation": _string("text"),
+    "TranslationVerbose": _string("text", ("segments",)),
 }
 
 

@@ -79,6 +79,28 @@ def _proxy(given: str | httpx.URL | httpx.Proxy | Proxy | None) -> Proxy | None:
     return Proxy.of(given)
 
 
+class Hidden:
+    """A secret text that no `repr` shows."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    @classmethod
+    def of(cls, given: str | Hidden | None) -> Hidden | None:
+        """Return a given secret; None if there is none."""
+        return given if isinstance(given, Hidden) else cls(given) if given else None
+
+    def value(self, name: str) -> str:
+        """Return the text. Raise `TypeError`, which mentions the parameter's name, if it is something else."""
+        if not isinstance(self._value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{name} takes a string, not {type(self._value).__name__}")
+        return self._value
+
+
+def _secret(given: str | Hidden | None) -> Hidden | None:
+    return Hidden.of(given)
+
+
 # Validators.
 
 
@@ -99,6 +121,11 @@ def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]
 def _is_http_client(_: object, __: object, value: Any) -> None:
     if value is not None:
         check_http_client(value)
+
+
+def _is_secret_text(_: object, field: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None:
+        value.value(field.name)
 
 
 def _is_limiter(_: object, __: object, value: Any) -> None:
@@ -123,6 +150,9 @@ class ClientOptions:
     base_url: httpx.URL | None = attrs.field(default=None, converter=as_url)
     organization: str | None = None
     project: str | None = None
+    webhook_secret: Hidden | None = attrs.field(
+        default=None, converter=_secret, validator=_is_secret_text, metadata=SECRET_OPTION
+    )
     timeout: Deadlines = attrs.field(default=cast("Any", NOT_GIVEN), converter=_deadlines)
     max_retries: int = attrs.field(default=2, validator=_at_least(0))
     max_connections: int | None = attrs.field(default=None, validator=_at_least(1))

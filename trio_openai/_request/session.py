@@ -129,7 +129,8 @@ class Session:
         query = {**self.options.default_query, **as_mapping(body.pop("extra_query", None), "extra_query")}
         body |= as_mapping(body.pop("extra_body", None), "extra_body")
         body |= always or {}
-        path = self.options.path(path, body)
+        if method == "POST":  # a deployment of Azure runs models, and has no lists
+            path = self.options.path(path, body)
         check_target(method, path)
         deadlines = self.options.timeout if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         content: bytes | Form | None = None
@@ -137,7 +138,7 @@ class Session:
             query |= query_of_params(body)
         elif files:
             content = form_of_params(body, files)
-        elif body:
+        elif body or always is not None:
             content = encode_json(body)
         # The headers come last: if one of the steps above raises, a traceback must not show them among the locals.
         headers = self.options.headers.copy()

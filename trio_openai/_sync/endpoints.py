@@ -21,6 +21,8 @@ from trio_openai.types import (
     Transcription,
     TranscriptionDiarized,
     TranscriptionVerbose,
+    Translation,
+    TranslationVerbose,
 )
 from trio_openai.types.params import (
     ChatCompletionParams,
@@ -35,6 +37,7 @@ from trio_openai.types.params import (
     TranscriptionParams,
     TranscriptionStreamParams,
 )
+from trio_openai.types.stored_params import TranslationParams
 
 from .calls import Paged, Plain, Streamed, SyncEndpoint, SyncSession, SyncStreamManager
 from .kinds import (
@@ -47,6 +50,7 @@ from .kinds import (
     SyncSpeechStream,
     SyncTranscriptionStream,
 )
+from .stored import SyncBatches, SyncConversations, SyncFiles, SyncModerations
 from .stream import SyncByteStream
 
 if TYPE_CHECKING:
@@ -67,10 +71,26 @@ class SyncChat(SyncEndpoint[ReturnsT]):
         self.completions: SyncChatCompletions[ReturnsT] = SyncChatCompletions(session)
 
 
+class SyncStoredMessages(SyncEndpoint[ReturnsT]):
+    """The messages that a stored completion answers. `client.chat.completions.messages`."""
+
+    with_raw_response: SyncStoredMessages[RawResponses]
+    list = Paged(lambda client: client.chat.completions.messages.list)
+
+
 class SyncChatCompletions(SyncEndpoint[ReturnsT]):
     """Chat Completions: the next message of a conversation. `client.chat.completions`."""
 
     with_raw_response: SyncChatCompletions[RawResponses]
+
+    retrieve = Plain(lambda client: client.chat.completions.retrieve)
+    update = Plain(lambda client: client.chat.completions.update)
+    list = Paged(lambda client: client.chat.completions.list)
+    delete = Plain(lambda client: client.chat.completions.delete)
+
+    def __init__(self, session: SyncSession) -> None:
+        super().__init__(session)
+        self.messages: SyncStoredMessages[ReturnsT] = SyncStoredMessages(session)
 
     if TYPE_CHECKING:
 
@@ -141,11 +161,13 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
 
     cancel = Plain(lambda client: client.responses.cancel)
     delete = Plain(lambda client: client.responses.delete)
+    compact = Plain(lambda client: client.responses.compact)
 
     def __init__(self, session: SyncSession) -> None:
         super().__init__(session)
         self.retrieve: SyncRetrieveResponse[ReturnsT] = SyncRetrieveResponse(session)
         self.input_items: SyncInputItems[ReturnsT] = SyncInputItems(session)
+        self.input_tokens: SyncInputTokens[ReturnsT] = SyncInputTokens(session)
 
     if TYPE_CHECKING:
 
@@ -214,6 +236,13 @@ class SyncInputItems(SyncEndpoint[ReturnsT]):
     list = Paged(lambda client: client.responses.input_items.list)
 
 
+class SyncInputTokens(SyncEndpoint[ReturnsT]):
+    """The size of an input in tokens. `client.responses.input_tokens`."""
+
+    with_raw_response: SyncInputTokens[RawResponses]
+    count = Plain(lambda client: client.responses.input_tokens.count)
+
+
 class SyncImages(SyncEndpoint[ReturnsT]):
     """The endpoints below `client.images`: `generate` and `edit`."""
 
@@ -272,13 +301,14 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
 
 
 class SyncAudio(SyncEndpoint[ReturnsT]):
-    """The endpoints below `client.audio`: `transcriptions` and `speech`."""
+    """The endpoints below `client.audio`: `transcriptions`, `translations` and `speech`."""
 
     with_raw_response: SyncAudio[RawResponses]
 
     def __init__(self, session: SyncSession) -> None:
         super().__init__(session)
         self.transcriptions: SyncTranscriptions[ReturnsT] = SyncTranscriptions(session)
+        self.translations: SyncTranslations[ReturnsT] = SyncTranslations(session)
         self.speech: SyncSpeech[ReturnsT] = SyncSpeech(session)
 
 
@@ -335,6 +365,33 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
         create = Plain(lambda client: client.audio.transcriptions.create)
 
 
+class SyncTranslations(SyncEndpoint[ReturnsT]):
+    """The text of an uploaded recording in English. `client.audio.translations`."""
+
+    with_raw_response: SyncTranslations[RawResponses]
+
+    if TYPE_CHECKING:
+
+        @overload
+        def _create(
+            self, *, response_format: Literal["text", "srt", "vtt"], **params: Unpack[TranslationParams]
+        ) -> str: ...
+        @overload
+        def _create(
+            self, *, response_format: Literal["verbose_json"], **params: Unpack[TranslationParams]
+        ) -> TranslationVerbose: ...
+        @overload
+        def _create(
+            self, *, response_format: Literal["json"] = "json", **params: Unpack[TranslationParams]
+        ) -> Translation: ...
+        def _create(self, **params: Any) -> Any: ...
+
+        _direct, _raw = direct(_create), sync_raw(_create)
+        create = Method(_direct, _raw)
+    else:
+        create = Plain(lambda client: client.audio.translations.create)
+
+
 class SyncSpeech(SyncEndpoint[ReturnsT]):
     """Spoken text. `client.audio.speech`."""
 
@@ -363,6 +420,7 @@ class SyncModels(SyncEndpoint[ReturnsT]):
     with_raw_response: SyncModels[RawResponses]
     list = Paged(lambda client: client.models.list)
     retrieve = Plain(lambda client: client.models.retrieve)
+    delete = Plain(lambda client: client.models.delete)
 
 
 class SyncEmbeddings(SyncEndpoint[ReturnsT]):
@@ -383,3 +441,7 @@ class SyncEndpoints(Generic[ReturnsT]):
         self.audio: SyncAudio[ReturnsT] = SyncAudio(session)
         self.models: SyncModels[ReturnsT] = SyncModels(session)
         self.embeddings: SyncEmbeddings[ReturnsT] = SyncEmbeddings(session)
+        self.moderations: SyncModerations[ReturnsT] = SyncModerations(session)
+        self.files: SyncFiles[ReturnsT] = SyncFiles(session)
+        self.batches: SyncBatches[ReturnsT] = SyncBatches(session)
+        self.conversations: SyncConversations[ReturnsT] = SyncConversations(session)

@@ -383,7 +383,7 @@ class Portals(Generic[ClientT]):
         self._lock = threading.Lock()
         self._portals: list[Portal[ClientT]] = []
         self._own: Portal[ClientT] | None = None  # the portal whose thread we started
-        self._closed = False
+        self.is_closed = False
         self._when_forgotten = weakref.finalize(self, _stop_all, self._portals)
         self._when_forgotten.atexit = False  # at exit, `_end_threads` does more: it also waits
 
@@ -447,7 +447,7 @@ class Portals(Generic[ClientT]):
         Raises:
             trio.ClosedResourceError: The client is closed.
         """
-        if self._closed:
+        if self.is_closed:
             raise trio.ClosedResourceError("this client has been closed")
         self._portals[:] = [portal for portal in self._portals if not portal.ended.is_set()]
         return self._portals
@@ -466,7 +466,7 @@ class Portals(Generic[ClientT]):
             Exception: Closing a client failed. Everything is closed all the same.
         """
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             portals = list(self._portals)
         _stop_all(portals)
         if trio.lowlevel.in_trio_run() or _runs_asyncio():

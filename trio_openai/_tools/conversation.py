@@ -32,7 +32,7 @@ _CUT_OFF = ("length", "content_filter")  # finish reasons of an answer that may 
 _FORCING = ("function", "custom")  # types of a `tool_choice` that demands one tool
 
 
-class Conversation(Protocol, Generic[WholeT]):
+class ToolConversation(Protocol, Generic[WholeT]):
     """A conversation with a model that calls tools, over either API."""
 
     messages: list[Any]

@@ -9,7 +9,7 @@ import attrs
 
 from trio_openai._stream.stream import Stream
 
-from .conversation import Conversation
+from .conversation import ToolConversation
 from .hooks import Approve, OnError
 from .tool import Tool
 
@@ -56,7 +56,7 @@ class Plan(Generic[WholeT]):
         in_threads: whether sync functions run in worker threads.
     """
 
-    conversation: Conversation[WholeT]
+    conversation: ToolConversation[WholeT]
     opening: Callable[[dict[str, Any]], Callable[[], Stream[Any, WholeT]]]
     first: Callable[[], Stream[Any, WholeT]]
     tools: Mapping[str, Tool]

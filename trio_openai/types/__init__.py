@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from .deltas import *
     from .images import *
     from .input_params import *
+    from .moderations import *
     from .others import *
     from .params import *
     from .parsed import *
     from .response_items import *
     from .responses import *
+    from .stored import *
+    from .stored_params import *
     from .tool_params import *
+    from .webhooks import *
 
 # Where each public name is. It is imported when it is first asked for.
 NAMES = {
@@ -52,7 +56,7 @@ NAMES = {
         "TranscriptionDiarized TranscriptionDiarizedSegment TranscriptionLanguage TranscriptionSegment "
         "TranscriptionStreamEvent TranscriptionTextDeltaEvent TranscriptionTextDoneEvent "
         "TranscriptionTokenDetails TranscriptionUsage TranscriptionUsageDuration TranscriptionUsageTokens "
-        "TranscriptionVerbose TranscriptionWord"
+        "TranscriptionVerbose TranscriptionWord Translation TranslationVerbose"
     ),
     "images": (
         "Image ImageEditCompletedEvent ImageEditPartialImageEvent ImageEvent ImageGenCompletedEvent "
@@ -166,6 +170,30 @@ NAMES = {
         "ResponseShellCallOutputContentDoneEvent ResponseStreamEvent ResponseSummaryEvent "
         "ResponseTextDeltaEvent ResponseTextDoneEvent ResponseUsage ResponseWebSearchCallCompletedEvent "
         "ResponseWebSearchCallInProgressEvent ResponseWebSearchCallSearchingEvent ShellOutputDelta"
+    ),
+    "moderations": "Categories CategoryAppliedInputTypes CategoryScores Moderation ModerationCreateResponse",
+    "stored": (
+        "Batch BatchError BatchErrors BatchList BatchRequestCounts BatchUsage BinaryContent "
+        "ChatCompletionDeleted ChatCompletionList ChatCompletionStoreMessage ChatCompletionStoreMessageList "
+        "CompactedResponse ComputerScreenshotContent Conversation ConversationContent "
+        "ConversationDeletedResource ConversationItem ConversationItemList Deleted FileDeleted FileList "
+        "FileObject InputTokenCountResponse ListPage Message ModelDeleted SummaryTextContent TextContent"
+    ),
+    "stored_params": (
+        "BatchCreateParams BatchListParams ChatCompletionListParams ChatCompletionUpdateParams "
+        "ConversationCreateParams ConversationItemCreateParams ConversationItemListParams "
+        "ConversationItemRetrieveParams ConversationUpdateParams FileCreateParams FileListParams "
+        "InputTokenCountParams ModerationCreateParams ResponseCompactParams TranslationCreateParams "
+        "TranslationParams"
+    ),
+    "webhooks": (
+        "BatchCancelledWebhookEvent BatchCompletedWebhookEvent BatchExpiredWebhookEvent "
+        "BatchFailedWebhookEvent EvalRunCanceledWebhookEvent EvalRunFailedWebhookEvent "
+        "EvalRunSucceededWebhookEvent FineTuningJobCancelledWebhookEvent FineTuningJobFailedWebhookEvent "
+        "FineTuningJobSucceededWebhookEvent RealtimeCallData RealtimeCallIncomingWebhookEvent "
+        "ResponseCancelledWebhookEvent ResponseCompletedWebhookEvent ResponseFailedWebhookEvent "
+        "ResponseIncompleteWebhookEvent SipHeader UnknownWebhookEvent UnwrapWebhookEvent WebhookData "
+        "WebhookEvent"
     ),
 }
 SHAPES = frozenset({"chat_params", "input_params", "tool_params"})

@@ -45,6 +45,11 @@ _NOTHING = cast("tuple[str, ...]", ())
 _NO_READERS = cast("Mapping[str, Callable[[Raw], Any]]", {})
 
 
+def json_name(name: str) -> dict[str, str]:
+    """Return the metadata of a field whose JSON name is not a Python name, such as `self-harm`."""
+    return {"json": name}
+
+
 @dataclass_transform(field_specifiers=(attrs.field,))
 def wire(cls: type[_T]) -> type[_T]:
     """Decorate a wire class: give it slots, and an `__init__` that only assigns.

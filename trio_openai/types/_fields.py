@@ -98,7 +98,7 @@ class _Readers(dict[str, Callable[[Raw], Any]]):
 
 def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], Any]:
     """Return the function that finds one field in a JSON object."""
-    name: str = field.name
+    name: str = field.metadata.get("json", field.name)
     kind, part = _read(annotation)
     factory = getattr(field.default, "factory", None)
     missing: Callable[[], Any] = factory or (lambda: field.default)

@@ -23,11 +23,11 @@ from ._raw import Raw, is_array
 
 def current(wire: Any) -> Raw:
     """Return the JSON object that a wire object stands for now. Nothing in it is copied that did not change."""
-    raw = wire.raw
+    raw, names = wire.raw, _json_names(type(wire))
     if not raw and _was_constructed(wire):
-        return {name: now for name, value in _slots(wire) if _is_set(value, now := _plain(value))}
+        return {names[name]: now for name, value in _slots(wire) if _is_set(value, now := _plain(value))}
     edits = _edits(wire)
-    return {**raw, **{name: _plain(value) for name, value in edits}} if edits else raw
+    return {**raw, **{names[name]: _plain(value) for name, value in edits}} if edits else raw
 
 
 def _was_constructed(wire: Any) -> bool:
@@ -56,6 +56,13 @@ def _read_field_names(cls: type[Any]) -> tuple[str, ...]:
 
 
 field_names = cast("Callable[[type[Any]], tuple[str, ...]]", functools.cache(_read_field_names))
+
+
+def _read_json_names(cls: type[Any]) -> dict[str, str]:
+    return {field.name: field.metadata.get("json", field.name) for field in attrs.fields(cls)}
+
+
+_json_names = cast("Callable[[type[Any]], dict[str, str]]", functools.cache(_read_json_names))
 
 
 def _edits(wire: Any) -> list[tuple[str, Any]]:

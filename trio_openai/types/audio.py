@@ -125,6 +125,23 @@ class TranscriptionDiarized(WireObject):
 
 
 @wire
+class Translation(WireObject):
+    """The text of a recording in English."""
+
+    text: str = ""
+
+
+@wire
+class TranslationVerbose(WireObject):
+    """The text of a recording in English, with its segments: `response_format="verbose_json"`."""
+
+    duration: float | None = None
+    language: str | None = None
+    text: str = ""
+    segments: list[TranscriptionSegment] | None = None
+
+
+@wire
 class TranscriptionTextDeltaEvent(WireObject):
     """A piece of the text."""
 
