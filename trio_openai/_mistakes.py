@@ -16,7 +16,6 @@ _INSTEAD = {
     "close": "use `await client.aclose()`, or `async with`",
     "copy": "use with_options(...)",
     "parse": "give create(...) or stream(...) the class as response_format=, or as text_format= for responses",
-    "run_tools": "only TrioOpenAI has it; here, iterate `stream.tool_calls` and call the functions yourself",
     "with_streaming_response": "use `response`, `raw_bytes` or `messages` of a stream, or with_raw_response",
 }
 

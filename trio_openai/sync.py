@@ -43,6 +43,7 @@ from ._sync.kinds import (
 )
 from ._sync.portal import Portals
 from ._sync.stream import SyncByteStream, SyncStream
+from ._sync.tools import SyncChatToolRun, SyncResponseToolRun, SyncToolRun, SyncToolRunManager
 from .azure import AzureOpenAI, AzureOptions
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ __all__ = [
     "SyncAzureOpenAI",
     "SyncByteStream",
     "SyncChatCompletionStream",
+    "SyncChatToolRun",
     "SyncCompletionStream",
     "SyncImageStream",
     "SyncOpenAI",
@@ -60,9 +62,12 @@ __all__ = [
     "SyncParsedResponseStream",
     "SyncRawResponse",
     "SyncResponseStream",
+    "SyncResponseToolRun",
     "SyncSpeechStream",
     "SyncStream",
     "SyncStreamManager",
+    "SyncToolRun",
+    "SyncToolRunManager",
     "SyncTranscriptionStream",
 ]
 

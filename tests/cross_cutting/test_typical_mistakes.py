@@ -61,8 +61,6 @@ def test_wrong_options_of_the_blocking_client_raise_at_once() -> None:
     client: Any = SyncOpenAI(base_url=LOCAL)
     with pytest.raises(AttributeError, match="response_format="):
         _ = client.chat.completions.parse
-    with pytest.raises(AttributeError, match=r"stream\.tool_calls"):
-        _ = client.responses.run_tools
 
 
 async def stream(client: TrioOpenAI) -> None:

@@ -302,6 +302,7 @@ SCRIPTS: dict[str, Script] = {
     "structured": Reply.chat(RECIPE),
     "structured_outcomes": cities,
     "tools": two_temperatures,
+    "sync_tools": two_temperatures,
     "tools_outcomes": stock_and_query,
     "tools_approval": stock_and_query,
     "deltas": thought_and_call,

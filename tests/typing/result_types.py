@@ -6,15 +6,18 @@ from typing import assert_type
 
 from trio_openai import (
     ChatCompletionStream,
+    ChatToolRun,
     ImageStream,
     Page,
     ParsedChatCompletionStream,
     RawResponse,
     ResponseStream,
+    ToolRequest,
     TrioOpenAI,
 )
 from trio_openai.sync import (
     SyncChatCompletionStream,
+    SyncChatToolRun,
     SyncImageStream,
     SyncOpenAI,
     SyncPage,
@@ -31,6 +34,7 @@ from trio_openai.types import (
     ParsedChatCompletion,
     ParsedResponse,
     Response,
+    ToolCallDone,
     TranscriptionVerbose,
 )
 
@@ -93,3 +97,42 @@ def raw_responses_of_the_blocking_client(client: SyncOpenAI) -> None:
     assert_type(raw.models.list(), SyncRawResponse[SyncPage[Model]])
     assert_type(client.models.with_raw_response.retrieve("m"), SyncRawResponse[Model])
     raw.models.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def runs_of_the_async_client(client: TrioOpenAI) -> None:
+    run_tools = client.chat.completions.run_tools
+    async with run_tools(model="m", messages=[], tools=[now], approve=approve, on_error=explain) as run:
+        assert_type(run, ChatToolRun[ChatCompletion])
+        assert_type(await run.get_final_completion(), ChatCompletion)
+    async with run_tools(model="m", messages=[], tools=[now], response_format=Answer) as parsed:
+        assert_type(await parsed.get_final_completion(), ParsedChatCompletion[Answer])
+    async with client.responses.run_tools(model="m", input="Hi", tools=[now]) as response_run:
+        assert_type(await response_run.get_final_response(), Response)
+
+
+def runs_of_the_blocking_client(client: SyncOpenAI) -> None:
+    run_tools = client.chat.completions.run_tools
+    with run_tools(model="m", messages=[], tools=[now], approve=approve_at_once, on_error="raise") as run:
+        assert_type(run, SyncChatToolRun[ChatCompletion])
+        assert_type(run.get_final_completion(), ChatCompletion)
+    with run_tools(model="m", messages=[], tools=[now], response_format=Answer) as parsed:
+        assert_type(parsed.get_final_completion(), ParsedChatCompletion[Answer])
+    with client.responses.run_tools(model="m", input="Hi", tools=[now], text_format=Answer) as response_run:
+        assert_type(response_run.get_final_response(), ParsedResponse[Answer])
+
+
+def now() -> str:
+    """Return the time."""
+    return "noon"
+
+
+async def approve(request: ToolRequest) -> bool | str:
+    return request.name == "now" or "no"
+
+
+def approve_at_once(request: ToolRequest) -> bool:
+    return bool(request.arguments)
+
+
+def explain(call: ToolCallDone, error: Exception) -> str:
+    return f"{call.name}: {error}"

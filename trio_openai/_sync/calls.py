@@ -291,6 +291,11 @@ _BLOCKING_CLASSES: dict[type[Any], Callable[[Any, Portal[Any], object], Any]] = 
 }
 
 
+def blocking(made: Any, portal: Portal[Any], owner: object) -> Any:
+    """Return the blocking form of a stream, a page or a raw response."""
+    return _BLOCKING_CLASSES[made.__class__](made, portal, owner)
+
+
 class SyncEndpoint(Endpoint[ReturnsT]):
     """The base of the blocking client's endpoints. Its `session` is a `SyncSession`."""
 

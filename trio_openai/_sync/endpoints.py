@@ -52,9 +52,11 @@ from .kinds import (
 )
 from .stored import SyncBatches, SyncConversations, SyncFiles, SyncModerations
 from .stream import SyncByteStream
+from .tools import SyncChatToolRun, SyncResponseToolRun, SyncToolRunManager, ToolRuns
 
 if TYPE_CHECKING:
     from trio_openai._endpoints._endpoint import Method, direct
+    from trio_openai._tools.hooks import Approve, OnError
 
     from .calls import sync_raw
 
@@ -124,10 +126,34 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
         ) -> ChatCompletion: ...
         def _create(self, **params: Any) -> Any: ...
 
+        @overload
+        def run_tools(
+            self,
+            *,
+            response_format: type[_T],
+            max_rounds: int = ...,
+            max_concurrent: int = ...,
+            on_error: OnError = ...,
+            approve: Approve | None = ...,
+            **params: Unpack[ChatCompletionParsedParams],
+        ) -> SyncToolRunManager[SyncChatToolRun[ParsedChatCompletion[_T]]]: ...
+        @overload
+        def run_tools(
+            self,
+            *,
+            max_rounds: int = ...,
+            max_concurrent: int = ...,
+            on_error: OnError = ...,
+            approve: Approve | None = ...,
+            **params: Unpack[ChatCompletionParams],
+        ) -> SyncToolRunManager[SyncChatToolRun[ChatCompletion]]: ...
+        def run_tools(self, **params: Any) -> Any: ...
+
         _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.chat.completions.stream)
+        run_tools = ToolRuns(lambda client: client.chat.completions.run_tools, SyncChatToolRun)
         create = Plain(lambda client: client.chat.completions.create)
 
 
@@ -197,10 +223,34 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
         def _create(self, *, stream: Literal[False] | None = None, **params: Unpack[ResponseParams]) -> Response: ...
         def _create(self, **params: Any) -> Any: ...
 
+        @overload
+        def run_tools(
+            self,
+            *,
+            text_format: type[_T],
+            max_rounds: int = ...,
+            max_concurrent: int = ...,
+            on_error: OnError = ...,
+            approve: Approve | None = ...,
+            **params: Unpack[ResponseStreamParams],
+        ) -> SyncToolRunManager[SyncResponseToolRun[ParsedResponse[_T]]]: ...
+        @overload
+        def run_tools(
+            self,
+            *,
+            max_rounds: int = ...,
+            max_concurrent: int = ...,
+            on_error: OnError = ...,
+            approve: Approve | None = ...,
+            **params: Unpack[ResponseStreamParams],
+        ) -> SyncToolRunManager[SyncResponseToolRun[Response]]: ...
+        def run_tools(self, **params: Any) -> Any: ...
+
         _direct, _raw = direct(_create), sync_raw(_create)
         create = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.responses.stream)
+        run_tools = ToolRuns(lambda client: client.responses.run_tools, SyncResponseToolRun)
         create = Plain(lambda client: client.responses.create)
 
 
