@@ -191,12 +191,13 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         self._session.portals.close()
 
     def statistics(self) -> ClientStatistics:
-        """Return the number of open streams and the state of the pools, added up over all event loops."""
+        """Return the open streams, the state of the pools and the tokens used, added up over all event loops."""
         each = [client.statistics() for client in self._session.portals.clients() or [self._like]]
         pools = [attrs.astuple(one.transport) for one in each if one.transport is not None]
         return ClientStatistics(
             open_streams=sum(one.open_streams for one in each),
             transport=TransportStatistics(*map(sum, zip(*pools, strict=True))) if pools else None,
+            usage=functools.reduce(operator.add, [one.usage for one in each]),
         )
 
     stream_request = _blocking(TrioOpenAI.stream_request)

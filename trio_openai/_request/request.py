@@ -8,7 +8,7 @@ some of them are files; with GET and DELETE they become the query. Names in a qu
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -39,6 +39,8 @@ class PreparedRequest:
         headers: All headers, except the one for the API key, which is added to each attempt.
         query: The parameters of the URL, beside those of the `base_url`.
         deadlines: The deadlines of the call.
+        without_usage: Makes the same request without the parameter that requests the usage; None if `usage=True` was
+            not given.
     """
 
     method: str
@@ -47,6 +49,7 @@ class PreparedRequest:
     headers: httpx.Headers = attrs.field(factory=httpx.Headers)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
+    without_usage: Callable[[], PreparedRequest] | None = None
 
 
 _METHOD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")

@@ -36,6 +36,7 @@ from .request import (
     form_of_params,
     query_of_params,
 )
+from .used import Used
 
 if TYPE_CHECKING:
     from trio_openai._http.multipart import Form
@@ -57,6 +58,7 @@ class Session:
         errors: The exceptions that `http` raises if a request fails.
         cookies: The cookies that the program has set on its HTTP client.
         lifetime: The open streams and waiting calls, and whether the client has been closed.
+        used: The tokens that the requests have used.
         is_raw: Whether methods return a `RawResponse`.
     """
 
@@ -67,6 +69,7 @@ class Session:
     errors: tuple[type[Exception], ...]
     cookies: Any = None
     lifetime: Lifetime = attrs.field(factory=Lifetime)
+    used: Used = attrs.field(factory=Used)
     is_raw: bool = False
 
     @classmethod
