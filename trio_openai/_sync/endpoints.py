@@ -8,7 +8,7 @@ the counterpart has overloads that return a stream, declare them under `if TYPE_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from trio_openai._endpoints._endpoint import RawResponses, ReturnsT
 from trio_openai.types import (
@@ -39,6 +39,7 @@ from trio_openai.types.params import (
 )
 from trio_openai.types.stored_params import TranslationParams
 
+from .any_methods import SyncAnyMethods
 from .calls import Paged, Plain, Streamed, SyncEndpoint, SyncSession, SyncStreamManager
 from .kinds import (
     SyncChatCompletionStream,
@@ -430,7 +431,7 @@ class SyncEmbeddings(SyncEndpoint[ReturnsT]):
     create = Plain(lambda client: client.embeddings.create)
 
 
-class SyncEndpoints(Generic[ReturnsT]):
+class SyncEndpoints(SyncAnyMethods[ReturnsT]):
     """The endpoints of a blocking client, or those below its `with_raw_response`."""
 
     def _add_endpoints(self, session: SyncSession) -> None:
