@@ -13,6 +13,7 @@ from trio_openai._request.headers import hide_headers
 from trio_openai.types.params import CallParams, FileInput
 
 from ._endpoint import Declaring, ReturnsT
+from ._signatures import sign_methods
 
 if TYPE_CHECKING:
     from ._endpoint import Method, direct, raw
@@ -248,4 +249,5 @@ class AnyMethods(Declaring[ReturnsT]):
             hide_headers(params)
             return await self.request("DELETE", path, cast_to=cast_to, body=body, files=files, query=query, **params)
 
-        sign_methods(locals())
+
+sign_methods(AnyMethods)
