@@ -300,6 +300,7 @@ SCRIPTS: dict[str, Script] = {
     "nursery_door": tea_and_sky,
     "settle": Reply.chat(TEA),
     "structured": Reply.chat(RECIPE),
+    "ask_until_valid": [Reply.chat(f'{{"name": "Oslo", "people": {n}}}', stream=False) for n in (717, 717710)],
     "structured_outcomes": cities,
     "tools": two_temperatures,
     "tools_outcomes": stock_and_query,
