@@ -103,8 +103,9 @@ class _ManyRun:
             raise ValueError("max_concurrent must be an integer of at least 1")
         self._function = "stream_many" if events else "run_many"
         check_calls(self._function, calls)
+        total = _total_of(calls) if total is None else check_total(total)
         self._counters = _Counters()
-        self._counters.total = _total_of(calls) if total is None else check_total(total)
+        self._counters.total = total
         self.statistics = self._counters.statistics
         self._calls = calls
         self._with_events = events

@@ -33,7 +33,7 @@ class Used:
         An answer whose id is in the request's path describes an object that was made, and counted, before.
         """
         usage, made = usage_of_answer(content)
-        if usage is not None and not (isinstance(made, str) and made and made in path):
+        if usage is not None and made not in path.split("/"):
             self.total.add(usage)
 
 
