@@ -29,7 +29,7 @@ from trio_openai._request.request import (
 from trio_openai._request.session import Session
 from trio_openai._request.target import target_of
 from trio_openai._wire.encode import encode_json
-from trio_openai._wire.json import is_array
+from trio_openai._wire.json import is_array, is_object
 from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import WireObject
 from trio_openai.types.params import CallParams
@@ -89,35 +89,38 @@ def send(
 # What it sends.
 
 
-def _with_extra(body: Any, extra: Any) -> Any:
-    """Return the body with `extra_body` added."""
-    if hasattr(type(body), "__attrs_attrs__") and not isinstance(body, WireObject):
+def _with_extra(body: object, extra: object) -> object:
+    """Return the body as plain JSON, with `extra_body` added."""
+    cls: type[object] = body.__class__
+    if isinstance(body, WireObject):
+        body = body.to_dict()
+    elif hasattr(cls, "__attrs_attrs__"):
         import cattrs  # few programs send such objects
 
         body = cattrs.unstructure(body)
-    if isinstance(body, WireObject):
-        body = body.to_dict()
     if not extra:
         return body
     if not isinstance(body, Mapping | None):
-        raise TypeError(f"extra_body is added to a body that is a dictionary, and this one is {type(body).__name__}")
-    return {**(body or {}), **as_mapping(extra, "extra_body")}
+        raise TypeError(f"extra_body is added to a body that is a dictionary, and this one is {cls.__name__}")
+    return {**as_mapping(body, "body"), **as_mapping(extra, "extra_body")}
 
 
-def _content(body: Any, files: Any, headers: HiddenHeaders) -> tuple[bytes | Form | None, HiddenHeaders]:
+def _content(body: object, files: Any, headers: HiddenHeaders) -> tuple[bytes | Form | None, HiddenHeaders]:
     """Encode the body, and return it with the call's headers."""
     if files:
         if not isinstance(body, Mapping | None):
             raise TypeError(f"with files, body takes a dictionary of the form's fields, not {type(body).__name__}")
-        return form_of_parts(body or {}, _parts(files)), headers
+        return form_of_parts(as_mapping(body, "body"), _parts(files)), headers
     if body is None:
         return None, headers
     if isinstance(body, bytes | bytearray):
         is_said = any(name.lower() == "content-type" for name in headers)
         kind = {} if is_said else {"Content-Type": "application/octet-stream"}
         return bytes(body), HiddenHeaders({**kind, **headers})
-    if isinstance(body, Mapping | list | tuple):
-        return encode_json(list(cast("Any", body)) if isinstance(body, tuple) else body), headers
+    if isinstance(body, Mapping):
+        return encode_json(as_mapping(body, "body")), headers
+    if isinstance(body, list | tuple):
+        return encode_json([*cast("Iterable[Any]", body)]), headers
     raise TypeError(
         f"body takes a dictionary, a list, an object of attrs or of trio_openai.types, or bytes, not "
         f"{type(body).__name__}"
@@ -127,9 +130,10 @@ def _content(body: Any, files: Any, headers: HiddenHeaders) -> tuple[bytes | For
 def _parts(files: Any) -> list[tuple[str, Any]]:
     """Return the names and files of a form. Several files of one name are sent as `name[]`."""
     if isinstance(files, Mapping):
-        named = cast("Mapping[str, Any]", files).items()
+        named = as_mapping(files, "files").items()
         return [part for name, given in named for part in _named(name, given)]
-    parts: list[Any] = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
+    is_listed = isinstance(files, Iterable) and not isinstance(files, str | bytes)
+    parts: list[Any] = [*cast("Iterable[Any]", files)] if is_listed else [None]
     for part in parts:
         if not (isinstance(part, tuple) and len(cast("Any", part)) == 2 and isinstance(part[0], str)):
             raise TypeError('files takes a dictionary such as {"file": Path("data.jsonl")}, or (name, file) pairs')
@@ -179,7 +183,9 @@ class _Pages:
 
         def decode(content: bytes) -> Page[Any]:
             raw = decoded_object(content)
-            data = [] if raw.get("object") == "list" and raw.get("data", ()) is None else raw.get("data")
+            data: object = raw.get("data")
+            if data is None and raw.get("object") == "list" and "data" in raw:
+                data = list[Any]()  # Ollama sends null if there is nothing
             if not is_array(data):
                 raise APIResponseValidationError("the answer is not a page: it has no list 'data'", body=raw)
             items = [made(self._make, self._item_class, item, content) for item in data]
@@ -188,8 +194,8 @@ class _Pages:
         return decode
 
 
-def _last_id(raw: Params, data: list[Any]) -> str | None:
+def _last_id(page: Params, items: list[Any]) -> str | None:
     """Return the id after which the next page begins, or None for an empty page."""
-    of_item = data[-1].get("id") if data and isinstance(data[-1], dict) else None
-    found = raw.get("last_id") or of_item
-    return found if data and isinstance(found, str) else None
+    last: object = items[-1] if items else None
+    found: object = page.get("last_id") or (last.get("id") if is_object(last) else None)
+    return found if items and isinstance(found, str) else None

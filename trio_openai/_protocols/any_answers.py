@@ -209,15 +209,17 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     for cls in (str, int, float, bool):
         converter.register_structure_hook(cls, _plain_hook(cls))
+    made_by: Any = converter  # cattrs types its generators only partly
     # The last one that fits counts, and classes of ours are classes of attrs, too.
-    for predicate, factory in (
+    factories: list[tuple[Callable[[Any], bool], Callable[[Any], Hook]]] = [
         (_has_fields, lambda cls: _checked(is_object, "an object", make_dict_structure_fn(cls, converter))),
-        (_is_typed_dict, lambda cls: _checked(is_object, "an object", converter.gen_structure_typeddict(cls))),
-        (_is_mapping, lambda cls: _checked(is_object, "an object", converter.gen_structure_mapping(cls))),
+        (_is_typed_dict, lambda cls: _checked(is_object, "an object", made_by.gen_structure_typeddict(cls))),
+        (_is_mapping, lambda cls: _checked(is_object, "an object", made_by.gen_structure_mapping(cls))),
         (_is_list, lambda cls: _checked(is_array, "a list", list_structure_factory(_list_of(cls), converter))),
         (_is_ours, lambda cls: _checked(is_object, "an object", hook_for(cls))),
         (_is_pydantic, lambda cls: lambda value, _: cls.model_validate(value)),
-    ):
+    ]
+    for predicate, factory in factories:
         converter.register_structure_hook_factory(predicate, factory)
     configure_union_passthrough(str | int | float | bool | None, converter)
     return converter
