@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 import attrs
 import trio
 
+from ._deadlines import Deadlines
 from ._endpoints._client_endpoints import Endpoints, RawEndpoints
 from ._endpoints._endpoint import Objects
 from ._http.secrets import shown_url
+from ._httpx import httpx
 from ._mistakes import check_in_trio, no_attribute
 from ._request.options import ClientOptions, takes_options
 from ._request.session import Session
@@ -85,9 +87,9 @@ class TrioOpenAI(Endpoints[Objects]):
     def _set_up(self, options: ClientOptions, session: Session) -> None:
         self._options = options
         self._session = session
-        self.base_url = options.url
-        self.timeout = options.timeout
-        self.max_retries = options.max_retries
+        self.base_url: httpx.URL = options.url
+        self.timeout: Deadlines = options.timeout
+        self.max_retries: int = options.max_retries
 
     @property
     def with_raw_response(self) -> RawEndpoints:

@@ -17,13 +17,15 @@ import functools
 import operator
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
 
 import attrs
 
 from ._client import TrioOpenAI, client_of, keep_attributes
+from ._deadlines import Deadlines
 from ._endpoints._endpoint import Objects, RawResponses
 from ._http.secrets import shown_url
+from ._httpx import httpx
 from ._request.api_key import Key, KeyProvider, key_that_may_block
 from ._request.headers import hide_headers
 from ._request.options import SECRET_OPTION, ClientOptions, hide_secrets, takes_options
@@ -148,9 +150,9 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         """Copy the options of an async client, and create the endpoints."""
         self._like = like
         self._session = session
-        self.base_url = like.base_url
-        self.timeout = like.timeout
-        self.max_retries = like.max_retries
+        self.base_url: httpx.URL = like.base_url
+        self.timeout: Deadlines = like.timeout
+        self.max_retries: int = like.max_retries
         self._add_endpoints(session)
 
     @property
@@ -200,7 +202,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
             usage=functools.reduce(operator.add, [one.usage for one in each]),
         )
 
-    stream_request = _blocking(TrioOpenAI.stream_request)
+    stream_request: Final = _blocking(TrioOpenAI.stream_request)
 
     def with_options(self, **options: Any) -> Self:
         """Return a client with other options that shares the connections of this one. Closing either closes them.

@@ -46,6 +46,7 @@ from .translate import timed_out
 from .used import refuses_usage
 
 if TYPE_CHECKING:
+    from trio_openai._http.lifetime import Lifetime
     from trio_openai._limits.permits import Permits
 
 log = logging.getLogger("trio_openai")
@@ -67,12 +68,12 @@ class Exchange:
 
     def __init__(self, session: Session, request: PreparedRequest) -> None:
         check_in_trio()
-        self.request = request
-        self.policy = RetryPolicy(session.options.max_retries)
-        self.clocks = Clocks(request.deadlines)
-        self.errors = session.errors
-        self.lifetime = session.lifetime
-        self.max_event_bytes = session.options.max_event_bytes
+        self.request: PreparedRequest = request
+        self.policy: RetryPolicy = RetryPolicy(session.options.max_retries)
+        self.clocks: Clocks = Clocks(request.deadlines)
+        self.errors: tuple[type[Exception], ...] = session.errors
+        self.lifetime: Lifetime = session.lifetime
+        self.max_event_bytes: int = session.options.max_event_bytes
         self._session = session
         if request.without_usage is not None and self._url in session.used.refusing:
             self.request = request.without_usage()

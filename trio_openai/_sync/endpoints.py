@@ -8,7 +8,7 @@ the counterpart has overloads that return a stream, declare them under `if TYPE_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
 from trio_openai._endpoints._endpoint import RawResponses, ReturnsT
 from trio_openai.types import (
@@ -76,7 +76,7 @@ class SyncStoredMessages(SyncEndpoint[ReturnsT]):
     """The messages that a stored completion answers. `client.chat.completions.messages`."""
 
     with_raw_response: SyncStoredMessages[RawResponses]
-    list = Paged(lambda client: client.chat.completions.messages.list)
+    list: Final = Paged(lambda client: client.chat.completions.messages.list)
 
 
 class SyncChatCompletions(SyncEndpoint[ReturnsT]):
@@ -84,10 +84,10 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncChatCompletions[RawResponses]
 
-    retrieve = Plain(lambda client: client.chat.completions.retrieve)
-    update = Plain(lambda client: client.chat.completions.update)
-    list = Paged(lambda client: client.chat.completions.list)
-    delete = Plain(lambda client: client.chat.completions.delete)
+    retrieve: Final = Plain(lambda client: client.chat.completions.retrieve)
+    update: Final = Plain(lambda client: client.chat.completions.update)
+    list: Final = Paged(lambda client: client.chat.completions.list)
+    delete: Final = Plain(lambda client: client.chat.completions.delete)
 
     def __init__(self, session: SyncSession) -> None:
         super().__init__(session)
@@ -126,7 +126,7 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.chat.completions.stream)
         create = Plain(lambda client: client.chat.completions.create)
@@ -137,7 +137,7 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncCompletions[RawResponses]
 
-    stream = Streamed(lambda client: client.completions.stream, SyncCompletionStream)
+    stream: Final = Streamed(lambda client: client.completions.stream, SyncCompletionStream)
 
     if TYPE_CHECKING:
 
@@ -150,7 +150,7 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.completions.create)
 
@@ -160,9 +160,9 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncResponses[RawResponses]
 
-    cancel = Plain(lambda client: client.responses.cancel)
-    delete = Plain(lambda client: client.responses.delete)
-    compact = Plain(lambda client: client.responses.compact)
+    cancel: Final = Plain(lambda client: client.responses.cancel)
+    delete: Final = Plain(lambda client: client.responses.delete)
+    compact: Final = Plain(lambda client: client.responses.compact)
 
     def __init__(self, session: SyncSession) -> None:
         super().__init__(session)
@@ -199,7 +199,7 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.responses.stream)
         create = Plain(lambda client: client.responses.create)
@@ -210,7 +210,7 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncRetrieveResponse[RawResponses]
 
-    stream = Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
+    stream: Final = Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
 
     if TYPE_CHECKING:
 
@@ -225,7 +225,7 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
         def _call(self, response_id: str, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_call), sync_raw(_call)
-        __call__ = Method(_direct, _raw)
+        __call__: Final = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.responses.retrieve)
 
@@ -234,14 +234,14 @@ class SyncInputItems(SyncEndpoint[ReturnsT]):
     """The input of a stored response. `client.responses.input_items`."""
 
     with_raw_response: SyncInputItems[RawResponses]
-    list = Paged(lambda client: client.responses.input_items.list)
+    list: Final = Paged(lambda client: client.responses.input_items.list)
 
 
 class SyncInputTokens(SyncEndpoint[ReturnsT]):
     """The size of an input in tokens. `client.responses.input_tokens`."""
 
     with_raw_response: SyncInputTokens[RawResponses]
-    count = Plain(lambda client: client.responses.input_tokens.count)
+    count: Final = Plain(lambda client: client.responses.input_tokens.count)
 
 
 class SyncImages(SyncEndpoint[ReturnsT]):
@@ -260,7 +260,7 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncGenerateImages[RawResponses]
 
-    stream = Streamed(lambda client: client.images.generate.stream, SyncImageStream)
+    stream: Final = Streamed(lambda client: client.images.generate.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
@@ -273,7 +273,7 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
         def _call(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_call), sync_raw(_call)
-        __call__ = Method(_direct, _raw)
+        __call__: Final = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.images.generate)
 
@@ -283,7 +283,7 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncEditImages[RawResponses]
 
-    stream = Streamed(lambda client: client.images.edit.stream, SyncImageStream)
+    stream: Final = Streamed(lambda client: client.images.edit.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
@@ -296,7 +296,7 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
         def _call(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_call), sync_raw(_call)
-        __call__ = Method(_direct, _raw)
+        __call__: Final = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.images.edit)
 
@@ -318,7 +318,7 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncTranscriptions[RawResponses]
 
-    stream = Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
+    stream: Final = Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
 
     if TYPE_CHECKING:
 
@@ -361,7 +361,7 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.transcriptions.create)
 
@@ -388,7 +388,7 @@ class SyncTranslations(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.translations.create)
 
@@ -398,8 +398,8 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncSpeech[RawResponses]
 
-    stream = Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
-    stream_bytes = Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
+    stream: Final = Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
+    stream_bytes: Final = Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
 
     if TYPE_CHECKING:
 
@@ -410,7 +410,7 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.speech.create)
 
@@ -419,16 +419,16 @@ class SyncModels(SyncEndpoint[ReturnsT]):
     """The models that the server offers. `client.models`."""
 
     with_raw_response: SyncModels[RawResponses]
-    list = Paged(lambda client: client.models.list)
-    retrieve = Plain(lambda client: client.models.retrieve)
-    delete = Plain(lambda client: client.models.delete)
+    list: Final = Paged(lambda client: client.models.list)
+    retrieve: Final = Plain(lambda client: client.models.retrieve)
+    delete: Final = Plain(lambda client: client.models.delete)
 
 
 class SyncEmbeddings(SyncEndpoint[ReturnsT]):
     """Embedding vectors of texts. `client.embeddings`."""
 
     with_raw_response: SyncEmbeddings[RawResponses]
-    create = Plain(lambda client: client.embeddings.create)
+    create: Final = Plain(lambda client: client.embeddings.create)
 
 
 class SyncEndpoints(SyncAnyMethods[ReturnsT]):
