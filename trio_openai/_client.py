@@ -19,7 +19,6 @@ from ._deadlines import Deadlines
 from ._endpoints._client_endpoints import Endpoints, RawEndpoints
 from ._endpoints._endpoint import Objects
 from ._http.secrets import shown_url
-from ._httpx import httpx
 from ._mistakes import check_in_trio, no_attribute
 from ._request.options import ClientOptions, takes_options
 from ._request.session import Session
@@ -29,6 +28,7 @@ from .types.params import CallParams
 
 if TYPE_CHECKING:
     from ._concurrent.race import Race
+    from ._httpx import httpx
     from ._statistics import ClientStatistics
     from ._stream.results import EmptyLists, GivesItems, GivesResults
 

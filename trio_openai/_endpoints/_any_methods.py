@@ -7,7 +7,7 @@ signatures. `_endpoint.py` explains how those of `with_raw_response` follow from
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Unpack, overload
 
 from trio_openai._request.headers import hide_headers
 from trio_openai.types.params import CallParams, FileInput
@@ -141,9 +141,12 @@ class AnyMethods(Declaring[ReturnsT]):
         _direct_request, _raw_request = direct(_request), raw(_request)
         _direct_get, _raw_get = direct(_get), raw(_get)
         _direct_send, _raw_send = direct(_send), raw(_send)
-        request = Method(_direct_request, _raw_request)
-        get = Method(_direct_get, _raw_get)
-        post = put = patch = delete = Method(_direct_send, _raw_send)
+        request: Final = Method(_direct_request, _raw_request)
+        get: Final = Method(_direct_get, _raw_get)
+        post: Final = Method(_direct_send, _raw_send)
+        put: Final = Method(_direct_send, _raw_send)
+        patch: Final = Method(_direct_send, _raw_send)
+        delete: Final = Method(_direct_send, _raw_send)
     else:
 
         async def request(

@@ -24,7 +24,7 @@ class Used:
     """
 
     def __init__(self) -> None:
-        self.total = UsageTotal()
+        self.total: UsageTotal = UsageTotal()
         self.refusing: set[str] = set()
 
     def add_answer(self, content: bytes, path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from trio_openai._endpoints._any_methods import Files
 from trio_openai._endpoints._endpoint import Declaring, ReturnsT
@@ -118,9 +118,12 @@ class SyncAnyMethods(Declaring[ReturnsT]):
         _direct_request, _raw_request = direct(_request), sync_raw(_request)
         _direct_get, _raw_get = direct(_get), sync_raw(_get)
         _direct_send, _raw_send = direct(_send), sync_raw(_send)
-        request = Method(_direct_request, _raw_request)
-        get = Method(_direct_get, _raw_get)
-        post = put = patch = delete = Method(_direct_send, _raw_send)
+        request: Final = Method(_direct_request, _raw_request)
+        get: Final = Method(_direct_get, _raw_get)
+        post: Final = Method(_direct_send, _raw_send)
+        put: Final = Method(_direct_send, _raw_send)
+        patch: Final = Method(_direct_send, _raw_send)
+        delete: Final = Method(_direct_send, _raw_send)
     else:
         request = Plain(lambda client: client.request)
         get = Plain(lambda client: client.get)
