@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._stream.results import EmptyLists, GivesItems, GivesResults
 
 WireT = TypeVar("WireT", bound=WireObject)
-_ManyT = TypeVar("_ManyT")
+ManagerT = TypeVar("ManagerT")
 _ClientT = TypeVar("_ClientT", bound="TrioOpenAI")
 
 DEFAULT_CONCURRENT = 100
@@ -206,12 +206,12 @@ class TrioOpenAI(Endpoints[Objects]):
 
     def stream_many(
         self,
-        calls: Iterable[GivesItems[_ManyT]] | AsyncIterable[GivesItems[_ManyT]] | EmptyLists,
+        calls: Iterable[GivesItems[ManagerT]] | AsyncIterable[GivesItems[ManagerT]] | EmptyLists,
         *,
         max_concurrent: int = DEFAULT_CONCURRENT,
         fail_fast: bool = False,
         total: int | None = None,
-    ) -> _ManyT:
+    ) -> ManagerT:
         """Run many calls at the same time, and receive their events as they arrive.
 
         Args:
@@ -232,17 +232,17 @@ class TrioOpenAI(Endpoints[Objects]):
         from ._concurrent.many import stream_many
 
         many: Any = stream_many(cast("Any", calls), max_concurrent, self._session, total=total, fail_fast=fail_fast)
-        return cast("_ManyT", many)
+        return cast("ManagerT", many)
 
     def run_many(
         self,
-        calls: Iterable[GivesResults[_ManyT]] | AsyncIterable[GivesResults[_ManyT]] | EmptyLists,
+        calls: Iterable[GivesResults[ManagerT]] | AsyncIterable[GivesResults[ManagerT]] | EmptyLists,
         *,
         max_concurrent: int = DEFAULT_CONCURRENT,
         ordered: bool = False,
         fail_fast: bool = False,
         total: int | None = None,
-    ) -> _ManyT:
+    ) -> ManagerT:
         """Run many calls at the same time, and receive only their results.
 
         Args:
@@ -263,7 +263,7 @@ class TrioOpenAI(Endpoints[Objects]):
         many: Any = run_many(
             cast("Any", calls), max_concurrent, self._session, total=total, ordered=ordered, fail_fast=fail_fast
         )
-        return cast("_ManyT", many)
+        return cast("ManagerT", many)
 
     def race(self, calls: Iterable[StreamCall[StreamT]], *, stagger: float = 0.0) -> Race[StreamT]:
         """Start several calls and keep the first stream that has content. The others are closed.
