@@ -35,7 +35,6 @@ from ._lazy_names import import_name
 
 if TYPE_CHECKING:
     from ._client import TrioOpenAI as TrioOpenAI
-    from ._concurrent.many import Item as Item, Items as Items, ManyStatistics as ManyStatistics, Result as Result
     from ._deadlines import Deadlines as Deadlines
     from ._endpoints._pages import Listing as Listing, Page as Page
     from ._http.transport import TrioTransport as TrioTransport
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
         ClientStatistics as ClientStatistics,
         SubscriptionStatistics as SubscriptionStatistics,
         TransportStatistics as TransportStatistics,
+        Usage as Usage,
     )
     from ._stream.bytes import ByteStream as ByteStream
     from ._stream.fanout import Subscription as Subscription
@@ -68,6 +68,13 @@ if TYPE_CHECKING:
         ResponseStream as ResponseStream,
         SpeechStream as SpeechStream,
         TranscriptionStream as TranscriptionStream,
+    )
+    from ._stream.results import (
+        Item as Item,
+        Items as Items,
+        ItemsManager as ItemsManager,
+        ManyStatistics as ManyStatistics,
+        Result as Result,
     )
     from ._stream.stream import Stream as Stream, StreamCall as StreamCall
     from ._stream.timings import Timings as Timings
@@ -123,18 +130,18 @@ if TYPE_CHECKING:
 # The module of each public name. The imports above say the same to type checkers, and a test compares the two.
 _NAMES = {
     "_client": "TrioOpenAI",
-    "_concurrent.many": "Item Items ManyStatistics Result",
     "_endpoints._pages": "Listing Page",
     "_http.transport": "TrioTransport",
     "_limits.limiter": "AdaptiveLimiter AdaptiveStatistics Attempt Limiter Outcome Permit RateLimiter RateStatistics",
     "_request.raw_response": "RawResponse",
-    "_statistics": "ClientStatistics SubscriptionStatistics TransportStatistics",
+    "_statistics": "ClientStatistics SubscriptionStatistics TransportStatistics Usage",
     "_stream.bytes": "ByteStream",
     "_stream.fanout": "Subscription",
     "_stream.parsed": "ParsedChatCompletionStream ParsedResponseStream",
     "_stream.kinds": (
         "ChatCompletionStream CompletionStream ImageStream ResponseStream SpeechStream TranscriptionStream"
     ),
+    "_stream.results": "Item Items ItemsManager ManyStatistics Result",
     "_stream.stream": "Stream StreamCall",
     "_stream.timings": "Timings",
     "_tools.events": "RoundDone RoundEvent RoundStarted RunEvent ToolDone ToolFailed ToolRefused ToolStarted",

@@ -7,8 +7,7 @@ client share are in its `Session` (`_request/session.py`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 import attrs
 import trio
 
+from ._deadlines import Deadlines
 from ._endpoints._client_endpoints import Endpoints, RawEndpoints
 from ._endpoints._endpoint import Objects
 from ._http.secrets import shown_url
@@ -27,11 +27,13 @@ from .types import NamedEvent, WireObject
 from .types.params import CallParams
 
 if TYPE_CHECKING:
-    from ._concurrent.many import Calls, Items
     from ._concurrent.race import Race
+    from ._httpx import httpx
     from ._statistics import ClientStatistics
+    from ._stream.results import EmptyLists, GivesItems, GivesResults
 
 WireT = TypeVar("WireT", bound=WireObject)
+ManagerT = TypeVar("ManagerT")
 _ClientT = TypeVar("_ClientT", bound="TrioOpenAI")
 
 DEFAULT_CONCURRENT = 100
@@ -85,9 +87,9 @@ class TrioOpenAI(Endpoints[Objects]):
     def _set_up(self, options: ClientOptions, session: Session) -> None:
         self._options = options
         self._session = session
-        self.base_url = options.url
-        self.timeout = options.timeout
-        self.max_retries = options.max_retries
+        self.base_url: httpx.URL = options.url
+        self.timeout: Deadlines = options.timeout
+        self.max_retries: int = options.max_retries
 
     @property
     def with_raw_response(self) -> RawEndpoints:
@@ -136,13 +138,14 @@ class TrioOpenAI(Endpoints[Objects]):
         await self._session.close()
 
     def statistics(self) -> ClientStatistics:
-        """Return how many streams are open, and the state of the connection pool."""
+        """Return how many streams are open, the state of the connection pool, and the tokens used so far."""
         from ._statistics import ClientStatistics
 
         session = self._session
         return ClientStatistics(
             open_streams=len(session.lifetime.streams),
             transport=session.transport.statistics() if session.transport else None,
+            usage=session.used.total.usage(),
         )
 
     @overload
@@ -202,36 +205,44 @@ class TrioOpenAI(Endpoints[Objects]):
         return stream_request(self._session, method, path, json, event_type, end, cast("dict[str, Any]", params))
 
     def stream_many(
-        self, calls: Calls, *, max_concurrent: int = DEFAULT_CONCURRENT, fail_fast: bool = False
-    ) -> AbstractAsyncContextManager[Items]:
+        self,
+        calls: Iterable[GivesItems[ManagerT]] | AsyncIterable[GivesItems[ManagerT]] | EmptyLists,
+        *,
+        max_concurrent: int = DEFAULT_CONCURRENT,
+        fail_fast: bool = False,
+        total: int | None = None,
+    ) -> ManagerT:
         """Run many calls at the same time, and receive their events as they arrive.
 
         Args:
             calls: An iterable or async iterable of calls, each made by an endpoint's `call(...)`. It is read lazily.
             max_concurrent: The number of streams at the same time.
             fail_fast: Whether the first call that fails ends all of them.
+            total: The number of calls, for `statistics()`, if `calls` has no length.
 
         Returns:
             A context manager for `async with`. It gives a `trio.abc.ReceiveChannel` of `Item`s. The last item of each
             key has the `result`: the value, or the error with its `partial`. Leaving the block closes every stream.
 
         Raises:
-            ValueError: `max_concurrent` is not a number above zero.
+            ValueError: `max_concurrent` is not a number above zero, or `total` is not a number of calls.
             APIError: While receiving, with `fail_fast`.
             Exception: While receiving: `calls` raised it. The results of the calls before it come first.
         """
         from ._concurrent.many import stream_many
 
-        return stream_many(calls, max_concurrent, self._session, fail_fast=fail_fast)
+        many: Any = stream_many(cast("Any", calls), max_concurrent, self._session, total=total, fail_fast=fail_fast)
+        return cast("ManagerT", many)
 
     def run_many(
         self,
-        calls: Calls,
+        calls: Iterable[GivesResults[ManagerT]] | AsyncIterable[GivesResults[ManagerT]] | EmptyLists,
         *,
         max_concurrent: int = DEFAULT_CONCURRENT,
         ordered: bool = False,
         fail_fast: bool = False,
-    ) -> AbstractAsyncContextManager[Items]:
+        total: int | None = None,
+    ) -> ManagerT:
         """Run many calls at the same time, and receive only their results.
 
         Args:
@@ -240,6 +251,7 @@ class TrioOpenAI(Endpoints[Objects]):
             ordered: Whether the results come in the order of the calls. Then up to twice `max_concurrent` calls are
                 running or have a result that waits for its turn.
             fail_fast: Whether the first call that fails ends all of them.
+            total: The number of calls, for `statistics()`, if `calls` has no length.
 
         Returns:
             A context manager for `async with`. It gives a `trio.abc.ReceiveChannel` of `Result`s.
@@ -248,7 +260,10 @@ class TrioOpenAI(Endpoints[Objects]):
         """
         from ._concurrent.many import run_many
 
-        return run_many(calls, max_concurrent, self._session, ordered=ordered, fail_fast=fail_fast)
+        many: Any = run_many(
+            cast("Any", calls), max_concurrent, self._session, total=total, ordered=ordered, fail_fast=fail_fast
+        )
+        return cast("ManagerT", many)
 
     def race(self, calls: Iterable[StreamCall[StreamT]], *, stagger: float = 0.0) -> Race[StreamT]:
         """Start several calls and keep the first stream that has content. The others are closed.

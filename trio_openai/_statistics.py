@@ -6,16 +6,44 @@ import attrs
 
 
 @attrs.frozen
+class Usage:
+    """Tokens, as far as the servers report them. Usages can be added with `+`.
+
+    Attributes:
+        input_tokens: The tokens of the prompts, including those in `cached_tokens`.
+        output_tokens: The tokens of the answers, including those in `reasoning_tokens`.
+        cached_tokens: The tokens of the prompts that the server had in its cache.
+        reasoning_tokens: The tokens that the models used to reason.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """The input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*map(sum, zip(attrs.astuple(self), attrs.astuple(other), strict=True)))
+
+
+@attrs.frozen
 class ClientStatistics:
-    """The streams and connections of a client.
+    """The streams and connections of a client, and the tokens that it has used.
 
     Attributes:
         open_streams: the number of streams that have neither ended nor been closed.
         transport: the client's own transport, or None if the client was given an `http_client`.
+        usage: the tokens of all answers so far, as far as the servers report them. A stream that ends before its usage
+            has come is not counted.
     """
 
     open_streams: int
     transport: TransportStatistics | None
+    usage: Usage = attrs.field(factory=Usage)
 
 
 @attrs.frozen

@@ -127,8 +127,9 @@ class RaceError(APIError):
         words = "; ".join(str(error) for error in errors)
         partial = next((error.partial for error in errors if error.partial is not None), None)
         super().__init__(f"all {len(errors)} calls of the race failed: {words}", partial=partial)
-        self.errors = tuple(errors)
-        self.__cause__ = ExceptionGroup("the calls of the race", list(errors))  # shows every traceback
+        self.errors: tuple[APIError, ...] = tuple(errors)
+        # An exception group shows every traceback.
+        self.__cause__: BaseException | None = ExceptionGroup("the calls of the race", list(errors))
 
     def __reduce__(self) -> tuple[type[RaceError], tuple[tuple[APIError, ...]]]:
         # Exception.__reduce__ would call the class with the message, which is not what __init__ takes.

@@ -17,13 +17,15 @@ import functools
 import operator
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
 
 import attrs
 
 from ._client import TrioOpenAI, client_of, keep_attributes
+from ._deadlines import Deadlines
 from ._endpoints._endpoint import Objects, RawResponses
 from ._http.secrets import shown_url
+from ._httpx import httpx
 from ._request.api_key import Key, KeyProvider, key_that_may_block
 from ._request.headers import hide_headers
 from ._request.options import SECRET_OPTION, ClientOptions, hide_secrets, takes_options
@@ -153,9 +155,9 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         """Copy the options of an async client, and create the endpoints."""
         self._like = like
         self._session = session
-        self.base_url = like.base_url
-        self.timeout = like.timeout
-        self.max_retries = like.max_retries
+        self.base_url: httpx.URL = like.base_url
+        self.timeout: Deadlines = like.timeout
+        self.max_retries: int = like.max_retries
         self._add_endpoints(session)
 
     @property
@@ -196,15 +198,16 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         self._session.portals.close()
 
     def statistics(self) -> ClientStatistics:
-        """Return the number of open streams and the state of the pools, added up over all event loops."""
+        """Return the open streams, the state of the pools and the tokens used, added up over all event loops."""
         each = [client.statistics() for client in self._session.portals.clients() or [self._like]]
         pools = [attrs.astuple(one.transport) for one in each if one.transport is not None]
         return ClientStatistics(
             open_streams=sum(one.open_streams for one in each),
             transport=TransportStatistics(*map(sum, zip(*pools, strict=True))) if pools else None,
+            usage=functools.reduce(operator.add, [one.usage for one in each]),
         )
 
-    stream_request = _blocking(TrioOpenAI.stream_request)
+    stream_request: Final = _blocking(TrioOpenAI.stream_request)
 
     def with_options(self, **options: Any) -> Self:
         """Return a client with other options that shares the connections of this one. Closing either closes them.

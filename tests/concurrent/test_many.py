@@ -47,7 +47,7 @@ def call_of(client: TrioOpenAI, prompt: str, key: object = None) -> Any:
     return client.chat.completions.call(key=key or prompt, model="m", messages=messages)
 
 
-def text_of(result: Result) -> str:
+def text_of(result: Result[Any]) -> str:
     return str(result.value.choices[0].message.content)
 
 
@@ -82,7 +82,7 @@ async def test_stream_many_yields_all_events_and_a_result_for_each_call(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     client, _ = client_over(await serve(nursery, echo))
-    seen: dict[str, list[Item]] = {}
+    seen: dict[str, list[Item[Any, Any]]] = {}
     async with client, client.stream_many(calls_of(client, "a", "fail", "cut"), max_concurrent=2) as items:
         async for item in items:
             seen.setdefault(item.key, []).append(item)
@@ -246,7 +246,7 @@ async def test_items_that_are_not_calls_are_refused(nursery: trio.Nursery, autoj
     client, _ = client_over(await serve(nursery, echo))
     async with client:
         with pytest.raises(TypeError, match=r"call\(\.\.\.\)"):
-            async with client.run_many([CHAT]) as results:  # type: ignore[list-item]
+            async with client.run_many([CHAT]) as results:  # type: ignore[arg-type]
                 await results.receive()
         for bad in (0, -1, 1.5, None):
             with pytest.raises(ValueError, match="max_concurrent"):
@@ -258,7 +258,7 @@ async def test_items_that_are_not_calls_are_refused(nursery: trio.Nursery, autoj
 async def test_statistics_show_the_progress(nursery: trio.Nursery, autojump_clock: object) -> None:
     client, _ = client_over(await serve(nursery, echo))
     async with client, client.run_many(calls_of(client, "2", "4", "fail"), max_concurrent=2) as results:
-        got: list[Result] = []
+        got: list[Result[Any]] = []
 
         async def take() -> None:
             async for result in results:

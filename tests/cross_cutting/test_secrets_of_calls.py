@@ -95,3 +95,26 @@ async def test_key_repeated_in_a_raw_response_is_hidden_in_the_error(
         raw.parse()
     assert_hidden(caught.value)
     assert SECRET in raw.text, "what the server sent can be looked at as it is"
+
+
+async def test_refused_call_of_an_unknown_endpoint_shows_no_header(nursery: trio.Nursery) -> None:
+    server = await serve(nursery, Reply.error(400, f"no {SECRET}"))
+    client, _ = client_over(server, api_key=SECRET)
+    hidden = {"extra_headers": {"api-key": SECRET}}
+    mistakes: list[dict[str, Any]] = [
+        {"top_k": 1},
+        {"timeout": "x"},
+        {"query": 3},
+        {"cast_to": 3},
+        {"extra_query": 3},
+    ]
+    async with client:
+        for method in (client.get, client.post, client.with_raw_response.delete):
+            for more in ({}, *mistakes):
+                error = await outcome(method, "/things", **more, **hidden)
+                assert isinstance(error, APIError if not more else TypeError)
+                assert_hidden(error)
+        for path in (f"https://me:{SECRET}@example.com/x", f"//{SECRET}@example.com/x?key={SECRET}"):
+            error = await outcome(client.get, path, **hidden)
+            assert isinstance(error, ValueError)
+            assert SECRET not in str(error)

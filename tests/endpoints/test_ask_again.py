@@ -69,11 +69,12 @@ async def test_each_attempt_is_visible_with_its_answer_and_error(nursery: trio.N
     async with client:
         completion = await client.chat.completions.create(**ASKED)
     first, second, third = completion.attempts
-    assert first.error == Unparsed("invalid", BAD, problems=(PROBLEM,))
+    assert first.error == f"the answer does not fit the class: {PROBLEM}"
+    assert first.answer.parsed == Unparsed("invalid", BAD, problems=(PROBLEM,))
     assert first.answer.text == BAD
     assert first.answer.attempts == (first,)
     assert second.error is not None
-    assert second.error.problems[0].startswith("it is not JSON: ")
+    assert second.error.startswith("the answer does not fit the class: it is not JSON: ")
     assert third == AnswerAttempt(completion, None)
     assert third.answer is completion
 

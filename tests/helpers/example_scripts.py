@@ -211,6 +211,18 @@ def plain_answers(request: RecordedRequest) -> Reply:
     return Reply.json({"data": [{"id": "msg_1", **message}], "has_more": "after=" not in request.target})
 
 
+def vector_stores(request: RecordedRequest) -> Reply:
+    if request.path.endswith("/files"):
+        return Reply.json({"id": "file_1", "filename": "any_endpoint.py"})
+    if request.method == "DELETE":
+        return Reply.json({"id": "vs_2", "deleted": True})
+    if request.method == "POST":
+        return Reply.json({"id": "vs_2", "object": "vector_store", **request.json()})
+    is_last = "after=vs_2" in request.target
+    store = {"id": "vs_1", "name": "handbook"} if is_last else {"id": "vs_2", "name": "examples"}
+    return Reply.json({"data": [store], "has_more": not is_last})
+
+
 def painted(kind: str, size: int, **more: Any) -> dict[str, Any]:
     return {"type": f"image_generation.{kind}", "b64_json": base64.b64encode(bytes(size)).decode(), **more}
 
@@ -272,6 +284,7 @@ SCRIPTS: dict[str, Script] = {
     ),
     "speak": Reply(headers={"content-type": "audio/mpeg"}, body=[bytes(4000)] * 5),
     "plain_answers": plain_answers,
+    "any_endpoint": vector_stores,
     "other_endpoint": Reply.sse(
         {"content": " three,", "stop": False},
         {"content": " four.", "stop": False},
@@ -300,6 +313,7 @@ SCRIPTS: dict[str, Script] = {
     "nursery_door": tea_and_sky,
     "settle": Reply.chat(TEA),
     "structured": Reply.chat(RECIPE),
+    "ask_until_valid": [Reply.chat(f'{{"name": "Oslo", "people": {n}}}', stream=False) for n in (717, 717710)],
     "structured_outcomes": cities,
     "tools": two_temperatures,
     "sync_tools": two_temperatures,

@@ -11,7 +11,7 @@ import trio
 from net_helpers import CHAT, no_environment, outcome, serve
 from proxy_helpers import ToyProxy
 
-from trio_openai import APIConnectionError, StreamTruncatedError, TrioOpenAI, TrioTransport
+from trio_openai import APIConnectionError, Deadlines, StreamTruncatedError, TrioOpenAI, TrioTransport
 from trio_openai.testing import Pause, Reply, ScriptedServer, Stall
 
 httpx2: Any = pytest.importorskip("httpx2")
@@ -147,6 +147,28 @@ async def test_client_over_our_transport_keeps_the_promises(nursery: trio.Nurser
             async with client.chat.completions.stream(**CHAT) as stream:
                 await stream.until_done()
         assert transport.statistics().active == 0
+
+
+@packages
+async def test_redirect_to_an_invalid_address_is_an_error(nursery: trio.Nursery, package: Any) -> None:
+    reply = Reply.json({}, status=307, headers={"location": "http://api.test:port/"})
+    server, http, transport = await connect(nursery, reply, package)
+    async with server.client(http_client=http) as client:
+        error = await outcome(client.chat.completions.create, **CHAT)
+        assert type(error) is APIConnectionError
+        assert transport.statistics().active == 0
+    assert len(server.requests) == 1, "another attempt would get the same redirect"
+
+
+async def test_stock_httpx2_by_a_proxy_applies_no_timeout_to_gaps_in_a_stream(nursery: trio.Nursery) -> None:
+    pieces = [piece for piece in HELLO.body if isinstance(piece, bytes)]
+    reply = Reply(200, {"content-type": "text/event-stream"}, [*pieces[:3], Pause(0.3), *pieces[3:]])
+    server = await serve(nursery, reply, memory=False)  # it is handed the requests, like a proxy
+    http = httpx2.AsyncClient(proxy=server.base_url.removesuffix("/v1"), trust_env=False)
+    timeout = Deadlines(headers=0.1)
+    async with server.client(base_url="http://api.test/v1", http_client=http, timeout=timeout) as client:
+        async with client.chat.completions.stream(**CHAT) as stream:
+            assert "".join([text async for text in stream.text_deltas]) == "Hello there, you."
 
 
 @packages

@@ -97,7 +97,7 @@ def test_whatever_is_in_the_events_nothing_raises_and_no_earlier_snapshot_change
         said += following.add(event)
         snapshot = protocol.snapshot()
         snapshots.append((snapshot, json.dumps(snapshot.raw)))
-        assert repr((snapshot, snapshot.output, snapshot.output_text, protocol.text, protocol.tokens))
+        assert repr((snapshot, snapshot.output, snapshot.output_text, protocol.text, protocol.usage))
         assert protocol.deltas().end() is not None
         assert (protocol.resume_path() or "").isascii()
     said += following.end()

@@ -125,7 +125,7 @@ def public(thing: object) -> set[str]:
 def test_blocking_classes_have_the_same_public_names(ours: object, its: object) -> None:
     """Check all names but those of methods that take a nursery: here, programs use threads instead."""
     internal = {"open", "source", "text", "pump_in", "read_ahead", "caller"}
-    nursery = {"start_stream", "subscribe", "call", "stream_many", "run_many", "race"}
+    nursery = {"start_stream", "subscribe", "call", "stream_many", "run_many", "race", "key"}
     there = {"close" if name == "aclose" else name for name in public(its)}
     assert public(ours) - internal == there - internal - nursery
 

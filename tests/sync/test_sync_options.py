@@ -23,9 +23,10 @@ from trio_openai import (
     BadRequestError,
     OpenAIError,
     TrioTransport,
+    Usage,
 )
 from trio_openai.sync import SyncOpenAI
-from trio_openai.testing import Reply, Stall
+from trio_openai.testing import RecordedRequest, Reply, Stall
 
 HELLO = Reply.chat("Hello there, friend!")
 
@@ -193,3 +194,21 @@ def test_api_errors_are_raised_as_is() -> None:
         with pytest.raises(BadRequestError) as caught:
             client.chat.completions.create(**CHAT)
         assert (caught.value.code, caught.value.request_id) == ("bad", "req_scripted")
+
+
+def test_blocking_client_asks_for_the_usage_falls_back_and_adds_it_up() -> None:
+    def script(request: RecordedRequest) -> Reply:
+        if "stream_options" in request.json():
+            return Reply.error(400, "unknown parameter: stream_options")
+        usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+        done = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+        return Reply.sse({**done, "usage": usage})
+
+    with served(script) as server, server.client(max_retries=0) as client:
+        assert client.statistics().usage == Usage()
+        for _ in range(2):
+            with client.chat.completions.stream(**CHAT, usage=True) as stream:
+                assert stream.get_final_completion().text == "hi"
+        assert client.statistics().usage == Usage(input_tokens=10, output_tokens=6)
+        asked = ["stream_options" in request.json() for request in server.server.requests]
+        assert asked == [True, False, False]

@@ -64,7 +64,7 @@ async def responses_of_each_kind(client: TrioOpenAI) -> None:
     response = await create(model="m", text_format=Model, ask_again=1)
     assert_type(response.output_parsed, Model | None)
     assert_type(response.attempts[0].answer, ParsedResponse[Model])
-    assert_type(response.attempts[0].error, Unparsed | None)
+    assert_type(response.attempts[0].error, str | None)
     raw = await client.responses.with_raw_response.create(model="m", text_format=Model, ask_again=1)
     assert_type(raw, RawResponse[ParsedResponse[Model]])
 

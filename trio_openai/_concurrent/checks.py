@@ -45,6 +45,17 @@ def check_calls(function: str, given: object) -> None:
         )
 
 
+def check_total(given: object) -> int:
+    """Return `total=` if it is a number of calls.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if type(given) is not int or given < 0:
+        raise ValueError(f"total takes the number of calls, zero or more, not {given!r}")
+    return given
+
+
 def _advice(given: object) -> str:
     call = "client.chat.completions.call(...)"  # stands for the call(...) of any endpoint
     if inspect.iscoroutine(given):

@@ -30,22 +30,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sized
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
-import attrs
 import trio
 
 from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
 from trio_openai._http.transport import TrioTransport
 from trio_openai._request.session import Session
-from trio_openai._stream.stream import Stream, StreamCall, open_stream
-from trio_openai._stream.timings import Timings
-from trio_openai._wire.usage import count_of
+from trio_openai._stream.results import Item, Items, ManyStatistics, Result
+from trio_openai._stream.stream import Stream, StreamCall, open_stream, source_of, stream_of
+from trio_openai._wire.usage import UsageTotal, count_of
 from trio_openai.errors import APIError
 
-from .checks import check_call, check_calls
+from .checks import check_call, check_calls, check_total
 
 Calls: TypeAlias = Iterable[StreamCall[Any]] | AsyncIterable[StreamCall[Any]]
 
@@ -54,73 +53,18 @@ _RATE_SECONDS = 5.0  # `events_per_second` is an average over this window
 _CLEANUP_SECONDS = 5.0  # how long an async generator of calls may take to close
 
 
-@attrs.frozen
-class Result:
-    """The outcome of one call.
-
-    Attributes:
-        key: the call's key.
-        value: the complete `ChatCompletion` or `Response`; None if the call failed.
-        error: why the call failed; None if it succeeded. Its `partial` holds what had arrived.
-        timings: when the request was sent, when the first content arrived, and so on.
-    """
-
-    key: Any
-    value: Any = None
-    error: APIError | None = None
-    timings: Timings = attrs.field(factory=Timings, repr=False)
-
-
-@attrs.frozen
-class Item:
-    """One event of one stream or, as the last item of its call, the call's result.
-
-    Attributes:
-        key: the call's key.
-        event: the event; None if this item is a result.
-        result: the result; None if this item is an event.
-    """
-
-    key: Any
-    event: Any = None
-    result: Result | None = None
-
-
-@attrs.frozen
-class ManyStatistics:
-    """The progress of `run_many` or `stream_many`.
-
-    Attributes:
-        queued: calls taken from the iterable whose response has not begun: they wait for a connection, a limiter, the
-            server, or the pause before a retry.
-        running: streams that are being read.
-        done: calls that completed.
-        failed: calls that ended with an error.
-        tokens: total tokens of the completed calls, as far as their servers report usage.
-        events: events received so far.
-        events_per_second: the rate over about the last five seconds.
-        seconds: time since the start.
-    """
-
-    queued: int
-    running: int
-    done: int
-    failed: int
-    tokens: int
-    events: int
-    events_per_second: float
-    seconds: float
-
-
 class _Counters:
     """The mutable counters behind `ManyStatistics`."""
 
     def __init__(self) -> None:
-        self.queued = self.running = self.done = self.failed = self.tokens = self.events = 0
+        self.total: int | None = None
+        self.taken = self.queued = self.running = self.done = self.failed = self.tokens = self.events = 0
+        self.usage = UsageTotal()
         self._began = trio.current_time()
         self._samples = deque([(self._began, 0)])  # (time, events) pairs, taken when somebody polls
 
     def statistics(self) -> ManyStatistics:
+        """Return the counters as of now."""
         now = trio.current_time()
         while len(self._samples) > 1 and self._samples[1][0] <= now - _RATE_SECONDS:
             self._samples.popleft()
@@ -136,51 +80,33 @@ class _Counters:
             events=self.events,
             events_per_second=(self.events - count) / (now - since) if now > since else 0.0,
             seconds=now - self._began,
+            total=None if self.total is None else max(self.total, self.taken),
+            usage=self.usage.usage(),
         )
-
-
-class Items(trio.abc.ReceiveChannel[Any]):
-    """The `Item`s of `stream_many` or the `Result`s of `run_many`. It ends after the last call."""
-
-    def __init__(self, channel: trio.MemoryReceiveChannel[Any], run: _ManyRun) -> None:
-        self._channel = channel
-        self._run = run
-
-    async def receive(self) -> Any:
-        """Return the next item or result.
-
-        Raises:
-            trio.EndOfChannel: all calls are done.
-            APIError: a call failed and `fail_fast` is set. All other streams have been closed.
-            Exception: the iterable of calls raised it. The results of the calls before it have been received.
-        """
-        try:
-            return await self._channel.receive()
-        except trio.EndOfChannel:
-            self._run.raise_failure()
-            raise
-
-    async def aclose(self) -> None:
-        """Close all streams. Idempotent."""
-        self._run.cancel()
-        await self._channel.aclose()
-
-    def statistics(self) -> ManyStatistics:
-        """Return the progress so far. Cheap enough to poll."""
-        return self._run.counters.statistics()
 
 
 class _ManyRun:
     """One `stream_many` or `run_many`: its tasks, its channel, and the error that ended it."""
 
     def __init__(
-        self, calls: Calls, max_concurrent: int, session: Session, *, events: bool, ordered: bool, fail_fast: bool
+        self,
+        calls: Calls,
+        max_concurrent: int,
+        session: Session,
+        *,
+        total: int | None,
+        events: bool,
+        ordered: bool,
+        fail_fast: bool,
     ) -> None:
         if type(max_concurrent) is not int or max_concurrent < 1:
             raise ValueError("max_concurrent must be an integer of at least 1")
         self._function = "stream_many" if events else "run_many"
         check_calls(self._function, calls)
-        self.counters = _Counters()
+        total = _total_of(calls) if total is None else check_total(total)
+        self._counters = _Counters()
+        self._counters.total = total
+        self.statistics = self._counters.statistics
         self._calls = calls
         self._with_events = events
         self._fail_fast = fail_fast
@@ -188,7 +114,7 @@ class _ManyRun:
         # Calls beyond the pool's size could only wait for a connection, so do not start them.
         self._room = trio.Semaphore(int(min(max_concurrent, _pool_size(session))))
         self._send, receive = trio.open_memory_channel[Any](0)
-        self.items = Items(receive, self)
+        self.items: Items[Any] = Items(receive, self)
         self._scope = trio.CancelScope()
         self._failure: BaseException | None = None
         self.cleanup_error: BaseException | None = None  # raised by the user's async generator while closing
@@ -233,9 +159,11 @@ class _ManyRun:
                 await self._room.acquire()
                 call = await source.take()
                 check_call(self._function, call)
+                self._counters.taken += 1
                 nursery.start_soon(self._run_call, call, number)
                 number += 1
         except StopAsyncIteration:
+            self._counters.total = self._counters.taken
             await trio.lowlevel.checkpoint()
         except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's error; the receiver gets it after the running calls
             cancelled, rest = split_cancelled(error)
@@ -273,15 +201,15 @@ class _ManyRun:
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
 
-    async def _send_result(self, result: Result) -> None:
+    async def _send_result(self, result: Result[Any]) -> None:
         await self._send.send(Item(result.key, result=result) if self._with_events else result)
 
-    async def _result(self, call: StreamCall[Any]) -> Result:
+    async def _result(self, call: StreamCall[Any]) -> Result[Any]:
         """Read one call's stream to its end and return the outcome."""
-        counters = self.counters
+        counters = self._counters
         counters.queued += 1
         try:
-            stream: Stream[Any, Any] = call.make()
+            stream: Stream[Any, Any] = stream_of(call)
             await open_stream(stream)
         except APIError as error:
             counters.failed += 1
@@ -296,6 +224,7 @@ class _ManyRun:
             return Result(call.key, error=error, timings=stream.timings)
         finally:
             counters.running -= 1
+            counters.usage.add(source_of(stream).protocol.usage)
             await stream.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
         counters.done += 1
         value = stream.snapshot
@@ -304,9 +233,14 @@ class _ManyRun:
 
     async def _read(self, key: object, stream: Stream[Any, Any]) -> None:
         async for event in stream:
-            self.counters.events += 1
+            self._counters.events += 1
             if self._with_events:
                 await self._send.send(Item(key, event))
+
+
+def _total_of(calls: object) -> int | None:
+    """Return the number of calls if their iterable has a length."""
+    return len(calls) if isinstance(calls, Sized) else None
 
 
 def _pool_size(session: Session) -> float:
@@ -375,7 +309,7 @@ class _CallSource:
 
 
 @asynccontextmanager
-async def _opened(run: _ManyRun) -> AsyncGenerator[Items]:
+async def _opened(run: _ManyRun) -> AsyncGenerator[Items[Any]]:
     """Run all calls while the block runs. An exception of the block is raised bare."""
     errors: list[BaseException] = []
     try:
@@ -393,14 +327,16 @@ async def _opened(run: _ManyRun) -> AsyncGenerator[Items]:
 
 
 def stream_many(
-    calls: Calls, max_concurrent: int, session: Session, *, fail_fast: bool
-) -> AbstractAsyncContextManager[Items]:
+    calls: Calls, max_concurrent: int, session: Session, *, total: int | None, fail_fast: bool
+) -> AbstractAsyncContextManager[Items[Any]]:
     """Return a context manager for the events of all calls, as they arrive, and their results."""
-    return _opened(_ManyRun(calls, max_concurrent, session, events=True, ordered=False, fail_fast=fail_fast))
+    run = _ManyRun(calls, max_concurrent, session, total=total, events=True, ordered=False, fail_fast=fail_fast)
+    return _opened(run)
 
 
 def run_many(
-    calls: Calls, max_concurrent: int, session: Session, *, ordered: bool, fail_fast: bool
-) -> AbstractAsyncContextManager[Items]:
+    calls: Calls, max_concurrent: int, session: Session, *, total: int | None, ordered: bool, fail_fast: bool
+) -> AbstractAsyncContextManager[Items[Any]]:
     """Return a context manager for the results of all calls, as they complete or in order."""
-    return _opened(_ManyRun(calls, max_concurrent, session, events=False, ordered=ordered, fail_fast=fail_fast))
+    run = _ManyRun(calls, max_concurrent, session, total=total, events=False, ordered=ordered, fail_fast=fail_fast)
+    return _opened(run)

@@ -29,7 +29,7 @@ import trio
 
 from trio_openai._http.nursery import bare_nursery, raise_all, split_cancelled
 from trio_openai._mistakes import EntersAsync
-from trio_openai._stream.stream import StreamCall, StreamT, open_stream, source_of
+from trio_openai._stream.stream import StreamCall, StreamT, open_stream, source_of, stream_of
 from trio_openai.errors import APIError, RaceError
 
 from .checks import check_call
@@ -112,7 +112,7 @@ class Race(EntersAsync, Generic[StreamT]):
 
     async def _run_call(self, call: StreamCall[StreamT], number: int, everyone: trio.CancelScope) -> None:  # noqa: ASYNC910
         """Read one stream until it has content, then end the race."""
-        stream: StreamT = call.make()
+        stream = stream_of(call)
         try:
             await open_stream(stream)
             has_content = await source_of(stream).read_ahead()

@@ -78,7 +78,7 @@ async def ask_until_valid(
         parsed = whole.parsed
         if not isinstance(parsed, Unparsed) or parsed.reason != "invalid" or len(earlier) == times:
             return answer
-        earlier = (*earlier, AnswerAttempt(whole, parsed))
+        earlier = (*earlier, AnswerAttempt(whole, str(parsed)))
         params = follow_up(params, whole, _words(parsed))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from trio_openai._request.session import Session
 
+from ._any_methods import AnyMethods
 from ._endpoint import RawResponses, ReturnsT
 from .chat import Chat
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .webhooks import Webhooks
 
 
-class Endpoints(Generic[ReturnsT]):
+class Endpoints(AnyMethods[ReturnsT]):
     """The endpoints of a client, or those below its `with_raw_response`.
 
     Only `chat` is imported with the client. The classes of the others take milliseconds to create, so each is imported

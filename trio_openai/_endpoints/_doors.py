@@ -20,9 +20,11 @@ types of `with_raw_response` follow from them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+import attrs
 import trio
 
 from trio_openai._protocols.plain_answers import Decode, as_object
@@ -97,7 +99,7 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
         path, checked = self._check(where, params)
         resume = self._resumes(checked)
         make_stream, make_protocol = self._makers(checked)
-        request = self._prepare(path, checked, stream=True)
+        request = self._prepare_stream(path, checked)
         return lambda: make_stream(EventSource(Exchange(session, request), make_protocol, resume=resume))
 
     # All endpoints share the rest.
@@ -111,6 +113,17 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
     def _prepare(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         always = self._asks_for_stream if stream else None
         return self._session.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
+
+    def _prepare_stream(self, path: str, checked: Params) -> PreparedRequest:
+        """Prepare the request of a stream. With `usage=True`, it has a second form that does not ask for the usage."""
+        if not checked.pop("usage", None):
+            return self._prepare(path, checked, stream=True)
+        options = dict(checked.pop("stream_options", None) or {})
+        asking = {**checked, "stream_options": {**options, "include_usage": True}}
+        options.pop("include_usage", None)
+        silent = {**checked, "stream_options": options} if options else checked
+        without = functools.partial(self._prepare, path, silent, stream=True)
+        return attrs.evolve(self._prepare(path, asking, stream=True), without_usage=without)
 
     async def _create_or_stream(self, where: tuple[str, ...], stream: object, params: Params) -> StreamT | WholeT:
         hide_headers(params)
@@ -126,6 +139,7 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
             return cast("StreamT", raw_stream(opened))
         again = params.pop("ask_again", None) if self._format_name else None
         path, checked = self._check(where, params)
+        checked.pop("usage", None)  # a whole result always has it
         if again:
             return await self._ask_again(again, path, checked)
         return await self._ask(path, checked, self._decode(checked))

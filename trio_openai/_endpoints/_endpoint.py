@@ -47,7 +47,11 @@ class RawResponses:
     """Marks the type of an endpoint below `with_raw_response`: its methods return a `RawResponse`."""
 
 
-class Endpoint(Generic[ReturnsT]):
+class Declaring(Generic[ReturnsT]):
+    """The base of every class whose methods are declared with `Method`. It has nothing but the type of the results."""
+
+
+class Endpoint(Declaring[ReturnsT]):
     """The base of all endpoints: an attribute of the client, with methods or further endpoints.
 
     Args:
@@ -86,9 +90,9 @@ if TYPE_CHECKING:
 
         def __init__(self, direct: DirectT, raw: RawT) -> None: ...
         @overload
-        def __get__(self, endpoint: Endpoint[Objects], owner: object) -> DirectT: ...
+        def __get__(self, endpoint: Declaring[Objects], owner: object) -> DirectT: ...
         @overload
-        def __get__(self, endpoint: Endpoint[RawResponses], owner: object) -> RawT: ...
+        def __get__(self, endpoint: Declaring[RawResponses], owner: object) -> RawT: ...
         def __get__(self, endpoint: Any, owner: object) -> Any: ...
 
     def direct(method: Callable[Concatenate[Any, _P], _T]) -> Callable[_P, _T]:

@@ -109,7 +109,11 @@ _DOORS = ("stream", "start_stream", "call", "create", "__call__")
 def sign_methods(cls: Any) -> None:
     """Give the methods of an endpoint's class their signatures. They are copied from the base if they are inherited."""
     for name, value in list(vars(cls).items()):
-        if isinstance(value, types.FunctionType) and "params" in value.__code__.co_varnames and name[0] != "_":
+        if (
+            isinstance(value, types.FunctionType)
+            and "params" in value.__code__.co_varnames
+            and (name[0] != "_" or name in _DOORS)
+        ):
             with_signature(value, getattr(getattr(cls, "_parameters", None), "typed_dict", None))
     if not hasattr(cls, "_parameters"):
         return

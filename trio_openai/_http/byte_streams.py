@@ -76,6 +76,8 @@ class CertificatesError(httpx.ConnectError):
 def default_tls(*, trust_env: bool) -> ssl.SSLContext:
     """Return TLS settings that verify certificates against `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's list.
 
+    Where only httpx2 is installed, the system's list takes the place of certifi's.
+
     Raises:
         CertificatesError: the environment variable names a missing file, or one that contains no certificates.
     """

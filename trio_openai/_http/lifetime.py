@@ -54,7 +54,7 @@ class Lifetime:
     """
 
     def __init__(self) -> None:
-        self.is_closed = False
+        self.is_closed: bool = False
         self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
         self._calls: set[trio.CancelScope] = set()
 

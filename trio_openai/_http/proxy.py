@@ -106,7 +106,7 @@ class Proxy:
     """
 
     def __init__(self, given: str | httpx.URL | httpx.Proxy, parameter: str = "proxy") -> None:
-        self.name = "the proxy"
+        self.name: str = "the proxy"
         self._scheme = ""
         self._problem: Exception | None = None
         self._context: ssl.SSLContext | None = None

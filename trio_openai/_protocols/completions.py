@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable
 from trio_openai._wire.json import is_array, is_object, objects_in
 from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai._wire.text import join_text
-from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._fields import hook_for
 from trio_openai.types._raw import Raw
@@ -113,8 +112,8 @@ class CompletionProtocol:
         return self._choices[min(self._choices)].finish_reason if self._choices else None
 
     @property
-    def tokens(self) -> int | None:
-        return used_tokens(self._usage)
+    def usage(self) -> object:
+        return self._usage
 
     def failure(self) -> APIError | None:
         return None

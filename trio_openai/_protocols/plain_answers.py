@@ -88,6 +88,11 @@ def _problem(cls: type[object], raw: Raw) -> str | None:
     return _CHECKS[name](raw) if name else None
 
 
+def has_required_fields(cls: type[object]) -> bool:
+    """Return whether an answer of this class is checked for the fields that its endpoint always sends."""
+    return bool(_answer_of(cls))
+
+
 def _answer_of(cls: type[object]) -> str:
     """Return which of the endpoints' answers this is, perhaps a subclass of it; empty for any other class.
 

@@ -16,7 +16,6 @@ from trio_openai._wire.failures import api_error
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import join_text
-from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError, APIResponseValidationError
 from trio_openai.types._base import NamedEvent, Unknown
 from trio_openai.types._fields import hook_for
@@ -113,8 +112,8 @@ class TypedEventProtocol(ABC, Generic[EventT, WholeT]):
         return self._reason
 
     @property
-    def tokens(self) -> int | None:
-        return used_tokens(self._usage)
+    def usage(self) -> object:
+        return self._usage
 
     def failure(self) -> APIError | None:
         return None

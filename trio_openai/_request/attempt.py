@@ -72,6 +72,9 @@ class RequestAttempt:
                 if problem := redirects.problem(response):
                     raise await self._redirect_error(response, problem)
                 response = await self._follow(response, has_left=redirects.have_left)
+            if response.has_redirect_location:  # httpx raises this error itself, httpx2 leaves out the next request
+                await body_of(response).aclose()
+                raise httpx.RemoteProtocolError("the server redirects to an invalid address")
             response.request = bare_request(response.request, keep_headers=True)
             if response.status_code < 300:
                 return response

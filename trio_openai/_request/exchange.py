@@ -43,8 +43,10 @@ from .attempt import RequestAttempt
 from .request import PreparedRequest
 from .session import Session
 from .translate import timed_out
+from .used import refuses_usage
 
 if TYPE_CHECKING:
+    from trio_openai._http.lifetime import Lifetime
     from trio_openai._limits.permits import Permits
 
 log = logging.getLogger("trio_openai")
@@ -66,13 +68,16 @@ class Exchange:
 
     def __init__(self, session: Session, request: PreparedRequest) -> None:
         check_in_trio()
-        self.request = request
-        self.policy = RetryPolicy(session.options.max_retries)
-        self.clocks = Clocks(request.deadlines)
-        self.errors = session.errors
-        self.lifetime = session.lifetime
-        self.max_event_bytes = session.options.max_event_bytes
+        self.request: PreparedRequest = request
+        self.policy: RetryPolicy = RetryPolicy(session.options.max_retries)
+        self.clocks: Clocks = Clocks(request.deadlines)
+        self.errors: tuple[type[Exception], ...] = session.errors
+        self.lifetime: Lifetime = session.lifetime
+        self.max_event_bytes: int = session.options.max_event_bytes
         self._session = session
+        if request.without_usage is not None and self._url in session.used.refusing:
+            self.request = request.without_usage()
+        self._counts_usage = request.method == "POST"  # an answer to GET was made, and counted, before
         self._attempt = RequestAttempt(session, request)
         self._next_at: float | None = None  # when the next attempt may begin, on trio's clock
         self._permits: Permits | None = None  # None without a limiter
@@ -115,6 +120,8 @@ class Exchange:
         """
         started = trio.current_time()
         response, content = await self.fetch()
+        if self._counts_usage:
+            self._session.used.add_answer(content, self.request.path)
         if self._session.is_raw:
             from .raw_response import raw_answer
 
@@ -137,6 +144,8 @@ class Exchange:
             try:
                 return await attempt()
             except APIError as error:
+                if self._asks_without_usage(error):
+                    continue
                 now = time.time()  # servers say in Unix time when to come back
                 if not self.policy.allows(self.cleaned(error), now):
                     raise error
@@ -199,6 +208,25 @@ class Exchange:
         """Get ready for another attempt: stop the clocks that belong to the failed one."""
         self.clocks.stop("first_event", "first_content", "idle")
         log.debug("attempt %d failed (%s); retrying in %.2f s", self.policy.retries, type(error).__name__, seconds)
+
+    # The usage of tokens.
+
+    def add_usage(self, usage: object) -> None:
+        """Add the usage that an attempt has reported to that of the client."""
+        if self._counts_usage:
+            self._session.used.total.add(usage)
+
+    def _asks_without_usage(self, error: APIError) -> bool:
+        """Leave the parameter that requests the usage out of further attempts, if this error refuses it."""
+        if self.request.without_usage is None or not refuses_usage(error):
+            return False
+        self._session.used.refusing.add(self._url)
+        self.request = self.request.without_usage()
+        return True
+
+    @property
+    def _url(self) -> str:
+        return self._session.url(self.request.path, {})
 
     # Waiting.
 

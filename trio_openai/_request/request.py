@@ -8,7 +8,7 @@ some of them are files; with GET and DELETE they become the query. Names in a qu
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -34,11 +34,13 @@ class PreparedRequest:
 
     Attributes:
         method: The HTTP method.
-        path: The path after the client's `base_url`.
+        path: The path after the client's `base_url`, or a whole URL at the same server.
         content: The body: JSON, or a form, or None.
         headers: All headers, except the one for the API key, which is added to each attempt.
         query: The parameters of the URL, beside those of the `base_url`.
         deadlines: The deadlines of the call.
+        without_usage: Makes the same request without the parameter that requests the usage; None if `usage=True` was
+            not given.
     """
 
     method: str
@@ -47,6 +49,7 @@ class PreparedRequest:
     headers: httpx.Headers = attrs.field(factory=httpx.Headers)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
+    without_usage: Callable[[], PreparedRequest] | None = None
 
 
 _METHOD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
@@ -102,6 +105,13 @@ def form_of_params(params: Mapping[str, Any], files: Collection[str]) -> Form:
         else:
             uploads.append((name, Upload.of(name, given)))
     return Form(_pairs({name: value for name, value in params.items() if name not in files}), uploads)
+
+
+def form_of_parts(fields: Mapping[str, Any], files: Iterable[tuple[str, Any]]) -> Form:
+    """Return a form with fields and files. Unlike `form_of_params`, it sends the names of the files as they are."""
+    from trio_openai._http.multipart import Form, Upload  # few programs send files
+
+    return Form(_pairs(fields), [(name, Upload.of(name, file)) for name, file in files])
 
 
 def _pairs(params: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -100,7 +100,7 @@ async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Res
         within = trio.CancelScope()
         if (slots := session.slots) is not None:
             slot = object()
-            request.extensions["timeout"] = await slots.take(slot, request)
+            request.extensions["timeout"] = dict(await slots.take(slot, request))
             undo.callback(slots.release, slot)
             _limit_headers(within, request)
             undo.callback(_lift, within)
@@ -114,8 +114,9 @@ async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Res
         is_decoded = response.is_stream_consumed  # mocks decode the body at once
         if BODY not in response.extensions:
             if response.next_request is None:  # the next request of a redirect inherits the timeouts
-                # httpx would apply its read timeout to every gap in the body, where our own deadlines count.
-                request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
+                # httpx would apply its read timeout to every gap in the body, where our own deadlines count. The
+                # dictionary is changed and not replaced: through a proxy, httpx2 reads a copy of the extensions.
+                request.extensions.setdefault("timeout", {})["read"] = None
             response.extensions[BODY] = ForeignBody(response, undo.pop_all(), session.errors)
     if "content-encoding" in response.headers and not is_decoded:
         header = response.headers["content-encoding"]

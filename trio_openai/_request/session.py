@@ -24,7 +24,7 @@ from trio_openai._httpx import httpx
 from trio_openai._wire.encode import encode_json
 from trio_openai._wire.text import printable, printable_values, quoted_path
 
-from .headers import add_headers
+from .headers import HiddenHeaders, add_headers
 from .options import ClientOptions
 from .request import (
     BYTES_HEADERS,
@@ -36,6 +36,7 @@ from .request import (
     form_of_params,
     query_of_params,
 )
+from .used import Used
 
 if TYPE_CHECKING:
     from trio_openai._http.multipart import Form
@@ -57,6 +58,7 @@ class Session:
         errors: The exceptions that `http` raises if a request fails.
         cookies: The cookies that the program has set on its HTTP client.
         lifetime: The open streams and waiting calls, and whether the client has been closed.
+        used: The tokens that the requests have used.
         is_raw: Whether methods return a `RawResponse`.
     """
 
@@ -67,6 +69,7 @@ class Session:
     errors: tuple[type[Exception], ...]
     cookies: Any = None
     lifetime: Lifetime = attrs.field(factory=Lifetime)
+    used: Used = attrs.field(factory=Used)
     is_raw: bool = False
 
     @classmethod
@@ -126,23 +129,54 @@ class Session:
         """
         body = dict(params)
         extra_headers, timeout = body.pop("extra_headers"), body.pop("timeout", NOT_GIVEN)
-        query = {**self.options.default_query, **as_mapping(body.pop("extra_query", None), "extra_query")}
+        query = as_mapping(body.pop("extra_query", None), "extra_query")
         body |= as_mapping(body.pop("extra_body", None), "extra_body")
         body |= always or {}
         if method == "POST":  # a deployment of Azure runs models, and has no lists
             path = self.options.path(path, body)
-        check_target(method, path)
-        deadlines = self.options.timeout if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         content: bytes | Form | None = None
         if method in ("GET", "DELETE"):
-            query |= query_of_params(body)
+            query = {**query, **query_of_params(body)}
         elif files:
             content = form_of_params(body, files)
         elif body or always is not None:
             content = encode_json(body)
+        accept = STREAM_HEADERS if stream else BYTES_HEADERS if binary else JSON_HEADERS
+        return self.request(method, path, query, content, accept, extra_headers, timeout, stream=stream)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        content: bytes | Form | None,
+        accept: Mapping[str, str],
+        extra_headers: HiddenHeaders,
+        timeout: Any = NOT_GIVEN,
+        *,
+        stream: bool = False,
+    ) -> PreparedRequest:
+        """Prepare a request whose body has been encoded. Nothing is sent.
+
+        Args:
+            method: The HTTP method.
+            path: The path after the `base_url`, or a whole URL at the same server.
+            query: Parameters of the URL. They win over the client's.
+            content: The body: JSON as bytes, a form, or None. Give bytes of another kind with their `Content-Type`.
+            accept: The headers that say what the answer may be.
+            extra_headers: The call's own headers, which win over all others.
+            timeout: The call's own `timeout`. By default the client's.
+            stream: Whether the answer is a stream of events.
+
+        Raises:
+            TypeError: The timeout or a header has the wrong type.
+            ValueError: The path or a header has a character that HTTP forbids.
+        """
+        check_target(method, path)
+        deadlines = self.options.timeout if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         # The headers come last: if one of the steps above raises, a traceback must not show them among the locals.
         headers = self.options.headers.copy()
-        headers.update(STREAM_HEADERS if stream else BYTES_HEADERS if binary else JSON_HEADERS)
+        headers.update(accept)
         if isinstance(content, bytes):
             headers["Content-Type"] = "application/json"
         add_headers(headers, extra_headers)
@@ -151,7 +185,7 @@ class Session:
             path=path,
             content=content,
             headers=headers,
-            query=query,
+            query={**self.options.default_query, **query},
             deadlines=deadlines if stream else deadlines.for_plain_answers(),
         )
 
@@ -161,6 +195,8 @@ class Session:
         It is text, since the program's HTTP client may be of another library than the `base_url`.
         """
         base = self.options.url
+        if not path.startswith("/"):  # a whole URL, which `target.py` has compared with the `base_url`
+            return str(httpx.URL(path).copy_merge_params(base.params).copy_merge_params(printable_values(query)))
         if not query and not base.query:
             return self._prefix + printable(path)  # saves a quarter of the CPU time of a short call
         start, _, own = base.raw_path.partition(b"?")

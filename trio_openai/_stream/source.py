@@ -40,6 +40,7 @@ from trio_openai._wire.decoder_raw import NoEventYet
 from trio_openai._wire.lifecycle import Decision, Lifecycle, State
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.replay import Replay
+from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 
 from .fanout import Hub, Overflow, Subscription
@@ -274,9 +275,10 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
             self._record = Record()
 
     def _settle_attempt(self) -> None:
-        """Tell the limiter how the attempt ended and what it used. A resumed stream was paid for by another attempt."""
+        """Record how the attempt ended and what it used. A limiter counted a resumed stream with another attempt."""
+        self._exchange.add_usage(self.protocol.usage)
         if self._exchange.is_limited:
-            tokens = None if self.lifecycle.resumes else self.protocol.tokens
+            tokens = None if self.lifecycle.resumes else used_tokens(self.protocol.usage)
             self._exchange.settle(tokens, self.lifecycle.error or self.protocol.failure())
 
     # The end.
@@ -340,7 +342,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
 
     def _abandoned(self) -> Callable[[], None]:
         self._exchange.lifetime.streams.discard(self)
-        return functools.partial(_give_up, self._exchange, self.hub, self.protocol.tokens)
+        return functools.partial(_give_up, self._exchange, self.hub, self.protocol.usage)
 
     # Reading in other ways.
 
@@ -474,8 +476,9 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         return self._make_protocol(), Replay(self.lifecycle.decoder, self._make_protocol(), record, count)
 
 
-def _give_up(exchange: Exchange, hub: Hub[Any] | None, tokens: int | None) -> None:
+def _give_up(exchange: Exchange, hub: Hub[Any] | None, usage: object) -> None:
     """End the subscriptions of an abandoned stream, and settle its attempt."""
     if hub is not None:
         hub.end(False, None)
-    exchange.settle(tokens)
+    exchange.add_usage(usage)
+    exchange.settle(used_tokens(usage))

@@ -33,6 +33,9 @@ from .timings import Timings
 
 if TYPE_CHECKING:
     from trio_openai._wire.sse import ServerSentEvent
+
+    from .results import GivesBoth, Item, Items, ItemsManager, NoCalls, Result
+
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
 PartT = TypeVar("PartT")
@@ -54,6 +57,7 @@ class Openable(Protocol):
 OpenableT = TypeVar("OpenableT", bound=Openable)
 OpenableT_co = TypeVar("OpenableT_co", bound=Openable, covariant=True)
 WholeT_co = TypeVar("WholeT_co", covariant=True)
+StreamT_co = TypeVar("StreamT_co", covariant=True)
 
 
 class Stream(Generic[EventT, WholeT]):
@@ -64,6 +68,8 @@ class Stream(Generic[EventT, WholeT]):
 
     Every `async for` step is a checkpoint. A step that is cancelled loses nothing: the next one continues.
     """
+
+    _call: StreamCall[Self] | None = None
 
     def __init__(self, source: EventSource[EventT, WholeT]) -> None:
         self._source = source
@@ -91,6 +97,16 @@ class Stream(Generic[EventT, WholeT]):
     def response(self) -> httpx.Response:
         """The HTTP response: its status and headers."""
         return self._source.response
+
+    @property
+    def call(self) -> StreamCall[Self] | None:
+        """The call that this stream was made from, by `race`; None for a stream that was opened in another way."""
+        return self._call
+
+    @property
+    def key(self) -> Any:
+        """The key of the call that this stream was made from, by `race`; None for any other stream."""
+        return self._call.key if self._call is not None else None
 
     @property
     def request_id(self) -> str | None:
@@ -300,16 +316,25 @@ class DerivedIterator(IteratedAsync, Generic[PartT]):
 
 
 @attrs.frozen(eq=False)
-class StreamCall(Generic[StreamT]):
+class StreamCall(Generic[StreamT_co]):
     """A call that has not been made yet, for `stream_many`, `run_many` and `race`. It can be made more than once.
 
     Attributes:
-        key: identifies the call in its results.
-        make: makes a stream that has not been opened.
+        key: Identifies the call in its results.
+        make: Makes a stream that has not been opened.
     """
 
     key: Any
-    make: Callable[[], StreamT] = attrs.field(repr=False)
+    make: Callable[[], StreamT_co] = attrs.field(repr=False)
+
+    if TYPE_CHECKING:  # the types of the results; see `results.py`
+
+        @property
+        def _results(self: StreamCall[GivesBoth[Any, WholeT]]) -> ItemsManager[Items[Result[WholeT]]] | NoCalls: ...
+        @property
+        def _items(
+            self: StreamCall[GivesBoth[EventT, WholeT]],
+        ) -> ItemsManager[Items[Item[EventT, WholeT]]] | NoCalls: ...
 
 
 async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int) -> StreamT:
@@ -416,6 +441,13 @@ async def open_stream(stream: Openable) -> None:
         APIError: the request failed.
     """
     await stream._open()
+
+
+def stream_of(call: StreamCall[StreamT]) -> StreamT:
+    """Make the stream of a call. The stream knows its call."""
+    stream = call.make()
+    stream._call = call
+    return stream
 
 
 def source_of(stream: Stream[EventT, WholeT]) -> EventSource[EventT, WholeT]:

@@ -220,8 +220,8 @@ class SyncPage(Generic[_T]):
     """
 
     def __init__(self, page: Page[_T], portal: Portal[Any], owner: object) -> None:
-        self.data = page.data
-        self.has_more = page.has_more
+        self.data: list[_T] = page.data
+        self.has_more: bool = page.has_more
         self._page, self._portal, self._owner = page, portal, owner
 
     def __repr__(self) -> str:

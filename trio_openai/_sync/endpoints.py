@@ -8,7 +8,7 @@ the counterpart has overloads that return a stream, declare them under `if TYPE_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
 from trio_openai._endpoints._endpoint import RawResponses, ReturnsT
 from trio_openai.types import (
@@ -39,6 +39,7 @@ from trio_openai.types.params import (
 )
 from trio_openai.types.stored_params import TranslationParams
 
+from .any_methods import SyncAnyMethods
 from .calls import Paged, Plain, Streamed, SyncEndpoint, SyncSession, SyncStreamManager
 from .kinds import (
     SyncChatCompletionStream,
@@ -77,7 +78,7 @@ class SyncStoredMessages(SyncEndpoint[ReturnsT]):
     """The messages that a stored completion answers. `client.chat.completions.messages`."""
 
     with_raw_response: SyncStoredMessages[RawResponses]
-    list = Paged(lambda client: client.chat.completions.messages.list)
+    list: Final = Paged(lambda client: client.chat.completions.messages.list)
 
 
 class SyncChatCompletions(SyncEndpoint[ReturnsT]):
@@ -85,10 +86,10 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncChatCompletions[RawResponses]
 
-    retrieve = Plain(lambda client: client.chat.completions.retrieve)
-    update = Plain(lambda client: client.chat.completions.update)
-    list = Paged(lambda client: client.chat.completions.list)
-    delete = Plain(lambda client: client.chat.completions.delete)
+    retrieve: Final = Plain(lambda client: client.chat.completions.retrieve)
+    update: Final = Plain(lambda client: client.chat.completions.update)
+    list: Final = Paged(lambda client: client.chat.completions.list)
+    delete: Final = Plain(lambda client: client.chat.completions.delete)
 
     def __init__(self, session: SyncSession) -> None:
         super().__init__(session)
@@ -150,7 +151,7 @@ class SyncChatCompletions(SyncEndpoint[ReturnsT]):
         def run_tools(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.chat.completions.stream)
         run_tools = ToolRuns(lambda client: client.chat.completions.run_tools, SyncChatToolRun)
@@ -162,7 +163,7 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncCompletions[RawResponses]
 
-    stream = Streamed(lambda client: client.completions.stream, SyncCompletionStream)
+    stream: Final = Streamed(lambda client: client.completions.stream, SyncCompletionStream)
 
     if TYPE_CHECKING:
 
@@ -175,7 +176,7 @@ class SyncCompletions(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.completions.create)
 
@@ -185,9 +186,9 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncResponses[RawResponses]
 
-    cancel = Plain(lambda client: client.responses.cancel)
-    delete = Plain(lambda client: client.responses.delete)
-    compact = Plain(lambda client: client.responses.compact)
+    cancel: Final = Plain(lambda client: client.responses.cancel)
+    delete: Final = Plain(lambda client: client.responses.delete)
+    compact: Final = Plain(lambda client: client.responses.compact)
 
     def __init__(self, session: SyncSession) -> None:
         super().__init__(session)
@@ -247,7 +248,7 @@ class SyncResponses(SyncEndpoint[ReturnsT]):
         def run_tools(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         stream = Streamed(lambda client: client.responses.stream)
         run_tools = ToolRuns(lambda client: client.responses.run_tools, SyncResponseToolRun)
@@ -259,7 +260,7 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncRetrieveResponse[RawResponses]
 
-    stream = Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
+    stream: Final = Streamed(lambda client: client.responses.retrieve.stream, SyncResponseStream)
 
     if TYPE_CHECKING:
 
@@ -274,7 +275,7 @@ class SyncRetrieveResponse(SyncEndpoint[ReturnsT]):
         def _call(self, response_id: str, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_call), sync_raw(_call)
-        __call__ = Method(_direct, _raw)
+        __call__: Final = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.responses.retrieve)
 
@@ -283,14 +284,14 @@ class SyncInputItems(SyncEndpoint[ReturnsT]):
     """The input of a stored response. `client.responses.input_items`."""
 
     with_raw_response: SyncInputItems[RawResponses]
-    list = Paged(lambda client: client.responses.input_items.list)
+    list: Final = Paged(lambda client: client.responses.input_items.list)
 
 
 class SyncInputTokens(SyncEndpoint[ReturnsT]):
     """The size of an input in tokens. `client.responses.input_tokens`."""
 
     with_raw_response: SyncInputTokens[RawResponses]
-    count = Plain(lambda client: client.responses.input_tokens.count)
+    count: Final = Plain(lambda client: client.responses.input_tokens.count)
 
 
 class SyncImages(SyncEndpoint[ReturnsT]):
@@ -309,7 +310,7 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncGenerateImages[RawResponses]
 
-    stream = Streamed(lambda client: client.images.generate.stream, SyncImageStream)
+    stream: Final = Streamed(lambda client: client.images.generate.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
@@ -322,7 +323,7 @@ class SyncGenerateImages(SyncEndpoint[ReturnsT]):
         def _call(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_call), sync_raw(_call)
-        __call__ = Method(_direct, _raw)
+        __call__: Final = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.images.generate)
 
@@ -332,7 +333,7 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncEditImages[RawResponses]
 
-    stream = Streamed(lambda client: client.images.edit.stream, SyncImageStream)
+    stream: Final = Streamed(lambda client: client.images.edit.stream, SyncImageStream)
 
     if TYPE_CHECKING:
 
@@ -345,7 +346,7 @@ class SyncEditImages(SyncEndpoint[ReturnsT]):
         def _call(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_call), sync_raw(_call)
-        __call__ = Method(_direct, _raw)
+        __call__: Final = Method(_direct, _raw)
     else:
         __call__ = Plain(lambda client: client.images.edit)
 
@@ -367,7 +368,7 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncTranscriptions[RawResponses]
 
-    stream = Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
+    stream: Final = Streamed(lambda client: client.audio.transcriptions.stream, SyncTranscriptionStream)
 
     if TYPE_CHECKING:
 
@@ -410,7 +411,7 @@ class SyncTranscriptions(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.transcriptions.create)
 
@@ -437,7 +438,7 @@ class SyncTranslations(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.translations.create)
 
@@ -447,8 +448,8 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
 
     with_raw_response: SyncSpeech[RawResponses]
 
-    stream = Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
-    stream_bytes = Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
+    stream: Final = Streamed(lambda client: client.audio.speech.stream, SyncSpeechStream)
+    stream_bytes: Final = Streamed(lambda client: client.audio.speech.stream_bytes, SyncByteStream)
 
     if TYPE_CHECKING:
 
@@ -459,7 +460,7 @@ class SyncSpeech(SyncEndpoint[ReturnsT]):
         def _create(self, **params: Any) -> Any: ...
 
         _direct, _raw = direct(_create), sync_raw(_create)
-        create = Method(_direct, _raw)
+        create: Final = Method(_direct, _raw)
     else:
         create = Plain(lambda client: client.audio.speech.create)
 
@@ -468,19 +469,19 @@ class SyncModels(SyncEndpoint[ReturnsT]):
     """The models that the server offers. `client.models`."""
 
     with_raw_response: SyncModels[RawResponses]
-    list = Paged(lambda client: client.models.list)
-    retrieve = Plain(lambda client: client.models.retrieve)
-    delete = Plain(lambda client: client.models.delete)
+    list: Final = Paged(lambda client: client.models.list)
+    retrieve: Final = Plain(lambda client: client.models.retrieve)
+    delete: Final = Plain(lambda client: client.models.delete)
 
 
 class SyncEmbeddings(SyncEndpoint[ReturnsT]):
     """Embedding vectors of texts. `client.embeddings`."""
 
     with_raw_response: SyncEmbeddings[RawResponses]
-    create = Plain(lambda client: client.embeddings.create)
+    create: Final = Plain(lambda client: client.embeddings.create)
 
 
-class SyncEndpoints(Generic[ReturnsT]):
+class SyncEndpoints(SyncAnyMethods[ReturnsT]):
     """The endpoints of a blocking client, or those below its `with_raw_response`."""
 
     def _add_endpoints(self, session: SyncSession) -> None:

@@ -183,8 +183,8 @@ class Portal(Generic[ClientT]):
     def __init__(self, client: ClientT, *, for_workers: bool) -> None:
         self.client = client
         self.token: trio.lowlevel.TrioToken | None = None
-        self.ended = threading.Event()
-        self.failure = _ErrorKeeper()
+        self.ended: threading.Event = threading.Event()
+        self.failure: _ErrorKeeper = _ErrorKeeper()
         self.is_exiting = False
         self._for_workers = for_workers
         self._ready = threading.Event()
@@ -383,7 +383,7 @@ class Portals(Generic[ClientT]):
         self._lock = threading.Lock()
         self._portals: list[Portal[ClientT]] = []
         self._own: Portal[ClientT] | None = None  # the portal whose thread we started
-        self.is_closed = False
+        self.is_closed: bool = False
         self._when_forgotten = weakref.finalize(self, _stop_all, self._portals)
         self._when_forgotten.atexit = False  # at exit, `_end_threads` does more: it also waits
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from trio_openai._statistics import Usage
 from trio_openai._stream.stream import Stream
 
 from .conversation import ToolConversation
@@ -29,6 +30,7 @@ class ToolRunStatistics:
         failed: tools that have raised, and calls whose arguments or name were wrong.
         cancelled: tools that had started and were cancelled.
         refused: calls that `approve` refused, so their tools never started.
+        usage: the tokens of all rounds so far, as far as the server reports them.
     """
 
     rounds: int
@@ -38,6 +40,7 @@ class ToolRunStatistics:
     failed: int
     cancelled: int = attrs.field(default=0, repr=False)  # nearly always 0, so it would only make the repr longer
     refused: int = attrs.field(default=0, repr=False)
+    usage: Usage = attrs.field(factory=Usage, repr=False)
 
 
 @attrs.frozen

@@ -40,6 +40,7 @@ from trio_openai._http.nursery import nursery_around_block
 from trio_openai._protocols.deltas import DeltaMaker, HasDeltas
 from trio_openai._stream.stream import Stream, open_stream, source_of
 from trio_openai._wire.text import Printable
+from trio_openai._wire.usage import UsageTotal
 from trio_openai.errors import APIError, ToolRunError
 from trio_openai.types import ChatCompletion, Response
 from trio_openai.types.deltas import Delta, ToolCallDone
@@ -71,6 +72,7 @@ class ToolRun(Generic[WholeT]):
         self._step: Callable[[], Awaitable[None]] | None = self._open_round
         self._make = plan.first
         self._stream: Stream[Any, WholeT] | None = None
+        self._earlier_rounds = UsageTotal()  # without that of `_stream`
         self._parts: DeltaMaker | None = None  # finds the tool calls in the events of `_stream`
         self._printable = Printable()
         self._answer: WholeT | None = None
@@ -110,7 +112,14 @@ class ToolRun(Generic[WholeT]):
             failed=self._calls.failed,
             cancelled=self._calls.cancelled,
             refused=self._calls.refused,
+            usage=self._earlier_rounds.usage() + self._usage_of_round().usage(),
         )
+
+    def _usage_of_round(self) -> UsageTotal:
+        total = UsageTotal()
+        if self._stream is not None:
+            total.add(source_of(self._stream).protocol.usage)
+        return total
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.statistics()}>"
@@ -215,6 +224,8 @@ class ToolRun(Generic[WholeT]):
         if self._failure is not None:  # another task closed the run meanwhile
             await stream.aclose()
             return
+        if self._stream is not None:
+            self._earlier_rounds.add(source_of(self._stream).protocol.usage)
         self._rounds += 1
         self._stream, self._parts = stream, cast("HasDeltas", source_of(stream).protocol).deltas()
         self._printable = Printable()

@@ -95,8 +95,8 @@ class Decoder(Generic[EventT]):
         self._ready: list[EventT] = []  # decoded, not pulled out yet; the next one is at the end of the list
         self._ending: Ending[EventT] | None = None  # decoded; it comes after the events that are ready
         self._to_add: list[EventT] = []  # pulled out, not added up yet
-        self.events = 0
-        self.is_over = False
+        self.events: int = 0
+        self.is_over: bool = False
         self.error: APIError | None = None
         self.ended_by: str | None = None
         self._reported: APIError | None = None  # an error that the server reported, to be raised at the next pull

@@ -24,19 +24,19 @@ _FROM_ANSWERS = ("messages", "input")
 """Parameters that may contain objects of an earlier answer."""
 
 
-def encode_json(params: Mapping[str, Any]) -> bytes:
+def encode_json(params: Mapping[str, Any] | list[Any]) -> bytes:
     """Encode a request's body.
 
     Raises:
         TypeError: a value cannot be sent as JSON.
     """
     body = _encode(params)
-    if b'"raw":{' not in body:
+    if b'"raw":{' not in body or isinstance(params, list):
         return body
     return _encode({name: without_raw(value) if name in _FROM_ANSWERS else value for name, value in params.items()})
 
 
-def _encode(params: Mapping[str, Any]) -> bytes:
+def _encode(params: Mapping[str, Any] | list[Any]) -> bytes:
     try:
         return encode_fast(params, _default)
     except TypeError:
@@ -49,7 +49,7 @@ def _default(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _encode_slowly(params: Mapping[str, Any]) -> bytes:
+def _encode_slowly(params: Mapping[str, Any] | list[Any]) -> bytes:
     """Encode a value that the fast encoder refuses: lone surrogate halves, integers over 64 bits, deep nesting.
 
     A lone half is sent as the replacement character, because servers refuse requests that contain one.

@@ -40,7 +40,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -63,7 +63,7 @@ class InternalError(RuntimeError):
 class _Names(Enum):
     """An enumeration whose members are hashed by identity: before Python 3.12, an enumeration's own hash is a call."""
 
-    __hash__ = object.__hash__
+    __hash__: ClassVar[Any] = object.__hash__
 
     def __repr__(self) -> str:
         return self.name
@@ -254,14 +254,14 @@ class Lifecycle(Generic[EventT, WholeT]):
         limit: int = DEFAULT_LIMIT,
         resume: bool = False,
     ) -> None:
-        self.state = _CONNECTING
+        self.state: State = _CONNECTING
         self.error: APIError | None = None
-        self.has_connection = False
-        self.is_shared = False
+        self.has_connection: bool = False
+        self.is_shared: bool = False
         self.held: deque[tuple[EventT, str | None]] = deque()
-        self.retry_at = 0.0
+        self.retry_at: float = 0.0
         self.resume_request: tuple[str, int] | None = None
-        self.resumes = 0
+        self.resumes: int = 0
         self._make_protocol = make_protocol
         self._policy = policy or RetryPolicy(0)
         self._limit = limit

@@ -103,8 +103,8 @@ class StreamProtocol(Protocol[EventT, WholeT]):
         ...
 
     @property
-    def tokens(self) -> int | None:
-        """The number of tokens used, or None if the stream has not said it."""
+    def usage(self) -> object:
+        """The `usage` object that the stream has brought, as it was sent; None if there is none yet."""
         ...
 
     def failure(self) -> APIError | None:

@@ -50,7 +50,7 @@ class RetryPolicy:
     __slots__ = ("_failed", "_max_retries", "retries")
 
     def __init__(self, max_retries: int) -> None:
-        self.retries = 0
+        self.retries: int = 0
         self._max_retries = max_retries
         self._failed = 0  # since the last success
 

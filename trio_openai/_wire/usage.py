@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .json import decode_json, is_array, is_object
+
+if TYPE_CHECKING:
+    from trio_openai._statistics import Usage
+    from trio_openai.types._raw import Raw
 
 _CHARACTERS_A_TOKEN = 4
 _MOST_TOKENS = 100_000_000  # that one request can use; the largest context windows hold a tenth of that
@@ -66,8 +71,52 @@ def used_tokens(usage: object) -> int | None:
 
 def tokens_of_answer(content: bytes) -> int | None:
     """Return the tokens that a plain answer says were used, or None."""
+    return used_tokens(usage_of_answer(content)[0])
+
+
+def usage_of_answer(content: bytes) -> tuple[object, object]:
+    """Return the `usage` and the `id` of a plain answer, as it has them."""
+    if b'"usage"' not in content:  # saves decoding large answers
+        return None, None
     try:
         answer = decode_json(content)
     except ValueError:
-        return None
-    return used_tokens(answer.get("usage")) if is_object(answer) else None
+        return None, None
+    return (answer.get("usage"), answer.get("id")) if is_object(answer) else (None, None)
+
+
+class UsageTotal:
+    """The sum of `usage` objects of any endpoints."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts = [0, 0, 0, 0]
+
+    def add(self, usage: object) -> None:
+        """Add a `usage` object as it was sent. What is missing or no plausible count is left out."""
+        if not is_object(usage):
+            return
+        given = (
+            _count(usage, "input_tokens", "prompt_tokens"),
+            _count(usage, "output_tokens", "completion_tokens"),
+            _count(_details(usage, "input_tokens_details", "prompt_tokens_details"), "cached_tokens"),
+            _count(_details(usage, "output_tokens_details", "completion_tokens_details"), "reasoning_tokens"),
+        )
+        self._counts = [old + new for old, new in zip(self._counts, given, strict=True)]
+
+    def usage(self) -> Usage:
+        """Return the sum so far."""
+        from trio_openai._statistics import Usage
+
+        return Usage(*self._counts)
+
+
+def _count(usage: object, *names: str) -> int:
+    """Return the first of the counts that is given, or 0."""
+    given = (count_of(usage.get(name)) for name in names) if is_object(usage) else ()
+    return next(filter(None, given), 0)
+
+
+def _details(usage: Raw, *names: str) -> object:
+    return next(filter(is_object, map(usage.get, names)), None)

@@ -125,7 +125,7 @@ class ScriptedServer:
                 500; or a function that takes the request and returns its reply. An exception in that function ends the
                 server and is raised by the nursery that it was started in, so a failing assertion fails the test.
         """
-        self.base_url = ""
+        self.base_url: str = ""
         self._choose = _chooser(script)
         self._ledger = Ledger()
         self._nursery: trio.Nursery | None = None

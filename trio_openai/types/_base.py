@@ -75,8 +75,12 @@ class WireObject:
 
     raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
 
-    __usual__ = _NOTHING  # fields that most programs read: setting them right away is cheaper
-    __readers__ = _NO_READERS  # a function for each field that reads it from `raw`; set by `_fields.py`
+    __usual__: ClassVar[tuple[str, ...]] = (
+        _NOTHING  # fields that most programs read: setting them right away is cheaper
+    )
+    __readers__: ClassVar[Mapping[str, Callable[[Raw], Any]]] = (
+        _NO_READERS  # a function for each field that reads it from `raw`; set by `_fields.py`
+    )
     __unknown__: ClassVar[Any]  # the class for a `type` that no class of a union has; set below
 
     def _read_field(self, name: str) -> Any:
@@ -117,7 +121,7 @@ class WireObject:
         """Equality by fields."""
         return isinstance(other, WireObject) and other.__class__ is self.__class__ and self._fields() == other._fields()
 
-    __hash__ = None  # type: ignore[assignment]  # the objects are mutable
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]  # the objects are mutable
 
     def __repr__(self) -> str:
         """Return the fields that are set, shortened."""
@@ -220,7 +224,7 @@ class NamedEvent(dict[str, Any]):
 
     def __init__(self, raw: Raw, name: str) -> None:
         super().__init__(raw)
-        self.name = name
+        self.name: str = name
 
     def to_dict(self) -> Raw:
         """Return the JSON object, as a copy."""

@@ -6,7 +6,7 @@ Field names are the API's. Fields that only compatible servers send and that pro
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -150,7 +150,7 @@ class ChoiceDelta(WireObject):
     `content` is text; Mistral's reasoning models send a list of parts instead, which is then what stands here.
     """
 
-    __usual__ = ("content",)
+    __usual__: ClassVar[tuple[str, ...]] = ("content",)
 
     role: str | None = None
     content: str | None = None
@@ -171,7 +171,7 @@ class ChunkChoice(WireObject):
     The content filter's fields are Azure's: what it found, by category, and where.
     """
 
-    __usual__ = ("delta",)
+    __usual__: ClassVar[tuple[str, ...]] = ("delta",)
 
     index: int | None = None
     delta: ChoiceDelta = attrs.field(factory=ChoiceDelta)

@@ -97,6 +97,7 @@ class ChatCompletionParsedParams(CallParams, total=False):
     tools: "Iterable[ChatCompletionToolUnionParam | Callable[..., Any]]"
     top_logprobs: int | None
     top_p: float | None
+    usage: bool
     user: str
     verbosity: str | None
     web_search_options: "WebSearchOptions"
@@ -133,6 +134,7 @@ class CompletionParams(CallParams, total=False):
     suffix: str | None
     temperature: float | None
     top_p: float | None
+    usage: bool
     user: str
 
 

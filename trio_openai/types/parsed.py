@@ -77,11 +77,11 @@ class AnswerAttempt(Generic[AnswerT_co]):
 
     Attributes:
         answer: The complete answer, with its `usage`.
-        error: The reason why it has no object, or None if it has one.
+        error: The reason why it has no object, in words, or None if it has one. `answer.parsed` has the details.
     """
 
     answer: AnswerT_co
-    error: Unparsed | None
+    error: str | None
 
 
 class _Judged(Generic[T]):
@@ -110,7 +110,7 @@ class _Judged(Generic[T]):
     def attempts(self) -> tuple[AnswerAttempt[Self], ...]:
         """All answers to this call, the last of which is this one. There are several only with `ask_again`."""
         parsed = self.parsed
-        return *self._earlier, AnswerAttempt(self, parsed if isinstance(parsed, Unparsed) else None)
+        return *self._earlier, AnswerAttempt(self, str(parsed) if isinstance(parsed, Unparsed) else None)
 
     def asked_after(self, earlier: tuple[AnswerAttempt[Any], ...]) -> None:
         """Record the attempts before this answer. Internal."""

@@ -22,6 +22,7 @@ from trio_openai import (
     Subscription,
     TrioOpenAI,
 )
+from trio_openai.types import ChatCompletion
 
 from .backends import CALL, Backend
 from .display import Column, Display, Line, Table, animate, one_line, tail
@@ -294,7 +295,7 @@ async def show_many(client: TrioOpenAI, backend: Backend, display: Display) -> l
     return [OpenAIError(f"the prompts were not done after {PATIENCE:g} s")]
 
 
-async def _watch(results: Items, display: Display) -> list[APIError]:
+async def _watch(results: Items[Result[ChatCompletion]], display: Display) -> list[APIError]:
     """Receive the results while showing the counts."""
     errors: list[APIError] = []
     latest = ""
@@ -321,7 +322,7 @@ async def _watch(results: Items, display: Display) -> list[APIError]:
     return errors
 
 
-def _answer_of(result: Result) -> str:
+def _answer_of(result: Result[ChatCompletion]) -> str:
     choices = result.value.choices
     return one_line(choices[0].message.content or "")[:60] if choices else ""
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from trio_openai._wire import coalesce
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.protocol import Ending, ending_beside_choices
-from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._fields import hook_for
 from trio_openai.types._raw import Raw
@@ -77,8 +76,8 @@ class ChatProtocol:
         return self._snapshot.finish_reason
 
     @property
-    def tokens(self) -> int | None:
-        return used_tokens(self._snapshot.usage)
+    def usage(self) -> object:
+        return self._snapshot.usage
 
     def failure(self) -> APIError | None:
         return None

@@ -12,7 +12,6 @@ from trio_openai._wire import coalesce
 from trio_openai._wire.failures import api_error
 from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import path_segment
-from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 from trio_openai.types._fields import Hook, hook_for
 from trio_openai.types._raw import Raw
@@ -93,8 +92,8 @@ class ResponseProtocol:
         return self._reason
 
     @property
-    def tokens(self) -> int | None:
-        return used_tokens(self._snapshot.usage)
+    def usage(self) -> object:
+        return self._snapshot.usage
 
     def failure(self) -> APIError | None:
         if self._reason != "response.failed":
