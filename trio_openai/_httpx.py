@@ -39,7 +39,7 @@ def _packages() -> list[Any]:
 
 def package_of(request: httpx.Request) -> Any:
     """Return the package, httpx or httpx2, to which a request belongs."""
-    given: object = request
+    given = cast("object", request)  # type checkers know only httpx's class
     if isinstance(given, httpx.Request):
         return httpx
     return next((package for package in _packages() if isinstance(given, package.Request)), httpx)
@@ -59,7 +59,8 @@ def error_of(package: Any, error: httpx.TransportError) -> Exception:
     """Return an exception of httpx as the same exception of another package, with the same cause and traceback."""
     names = [cls.__name__ for cls in type(error).__mro__]
     same: Any = next(getattr(package, name) for name in names if hasattr(package, name))(str(error))
-    if hasattr(error, "is_final"):
-        same.is_final = error.is_final
+    is_final: bool | None = getattr(error, "is_final", None)  # only our own subclasses have it
+    if is_final is not None:
+        same.is_final = is_final
     same.__cause__ = error.__cause__
     return cast("Exception", same.with_traceback(error.__traceback__))
