@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +28,7 @@ from tool_helpers import (
     response_calling,
 )
 
-from trio_openai import BadRequestError, Tool, ToolDone, ToolFailed, ToolRequest, ToolStarted
+from trio_openai import BadRequestError, Tool, ToolDone, ToolFailed, ToolRequest, ToolStarted, TrioOpenAI
 from trio_openai.sync import SyncChatCompletionStream, SyncChatToolRun, SyncOpenAI, SyncResponseToolRun
 from trio_openai.testing import Reply, Stall
 
@@ -159,6 +160,12 @@ def test_invalid_parameters_raise_when_the_block_is_entered() -> None:
         with pytest.raises(RuntimeError, match="call run_tools"), manager:
             pass
     assert server.server.requests == []
+
+
+def test_signature_is_that_of_the_async_method() -> None:
+    ours, its = SyncOpenAI(api_key="k").responses.run_tools, TrioOpenAI(api_key="k").responses.run_tools
+    assert list(inspect.signature(ours).parameters) == list(inspect.signature(its).parameters)
+    assert inspect.signature(ours).return_annotation == "SyncToolRunManager[SyncResponseToolRun[Any]]"
 
 
 # Failures.

@@ -167,8 +167,9 @@ async def test_a_refusal_is_reported_to_the_model_with_its_reason(nursery: trio.
         "Error: this call was refused",
         "Error: this call was refused: numbers over 2 are secret",
     ]
-    assert [event.reason for event in events if isinstance(event, ToolRefused)] == ["", "numbers over 2 are secret"]
-    assert [(request.name, request.arguments) for request in asked] == [("add", {"a": n, "b": 0}) for n in (1, 2, 3)]
+    assert {event.reason for event in events if isinstance(event, ToolRefused)} == {"", "numbers over 2 are secret"}
+    assert {request.name for request in asked} == {"add"}
+    assert sorted(request.arguments["a"] for request in asked) == [1, 2, 3]  # type: ignore[index]
     statistics = run.statistics()
     assert (statistics.done, statistics.failed, statistics.refused) == (1, 0, 2)
 

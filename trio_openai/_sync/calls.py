@@ -302,7 +302,7 @@ class SyncEndpoint(Endpoint[ReturnsT]):
     _session: SyncSession
 
 
-class _Counterpart:
+class Counterpart:
     """A descriptor of a method with an async counterpart, whose name, docstring and signature it gets.
 
     Args:
@@ -322,7 +322,7 @@ class _Counterpart:
         return call
 
 
-class Streamed(_Counterpart, Generic[_P, SyncT]):
+class Streamed(Counterpart, Generic[_P, SyncT]):
     """A method that returns the context manager of a stream.
 
     Args:
@@ -348,7 +348,7 @@ class Streamed(_Counterpart, Generic[_P, SyncT]):
         return self._described(call, endpoint)
 
 
-class _Awaited(_Counterpart, Generic[_P, _T]):
+class _Awaited(Counterpart, Generic[_P, _T]):
     """A method that waits for its counterpart. `_T` is the type of its result in a thread."""
 
     def __init__(self, find: Callable[[TrioOpenAI], Callable[_P, Awaitable[Any]]]) -> None:

@@ -12,7 +12,7 @@ import attrs
 from trio_openai._client import TrioOpenAI
 from trio_openai._endpoints._signatures import LazySignature
 
-_STREAM = re.compile(r"\b(\w*Stream\b|StreamManager\b|Page\b)")
+_STREAM = re.compile(r"\b(\w*Stream\b|StreamManager\b|Page\b|\w+ToolRun\b|ToolRunManager\b)")
 
 
 @attrs.frozen(eq=False)
@@ -56,6 +56,7 @@ def counterpart(find: Callable[[TrioOpenAI], Any]) -> Description:
 def _signature(method: Any) -> inspect.Signature:
     signature = inspect.signature(method)
     returns = re.sub(r"\bListing\b", "Page", str(signature.return_annotation))
+    returns = returns.replace("AbstractAsyncContextManager[", "ToolRunManager[")  # only `run_tools` has this type
     return signature.replace(return_annotation=_STREAM.sub(r"Sync\1", returns))
 
 

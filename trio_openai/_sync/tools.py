@@ -30,7 +30,7 @@ from trio_openai._http.nursery import split_cancelled
 from trio_openai._request.headers import hide_headers
 from trio_openai.types import ChatCompletion, Response
 
-from .calls import SyncEndpoint, SyncSession, blocking
+from .calls import Counterpart, SyncEndpoint, SyncSession, blocking
 from .portal import Portal, is_worker
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class SyncToolRunManager(Generic[SyncRunT]):
                 self._portal.run(lambda: host.close(shield=shield))
 
 
-class ToolRuns(Generic[_P, SyncRunT]):
+class ToolRuns(Counterpart, Generic[_P, SyncRunT]):
     """A method that returns the context manager of a run.
 
     Args:
@@ -288,7 +288,8 @@ class ToolRuns(Generic[_P, SyncRunT]):
         find: Callable[[TrioOpenAI], Callable[_P, AbstractAsyncContextManager[Any]]],
         run_class: Callable[[ToolRun[Any], Portal[Any], object], SyncRunT],
     ) -> None:
-        self._find, self._run_class = find, run_class
+        super().__init__(find)
+        self._run_class = run_class
 
     def __get__(self, endpoint: SyncEndpoint[Any], owner: object) -> Callable[_P, SyncToolRunManager[SyncRunT]]:
         def run_tools(*args: _P.args, **params: _P.kwargs) -> SyncToolRunManager[SyncRunT]:
@@ -296,4 +297,4 @@ class ToolRuns(Generic[_P, SyncRunT]):
             session = endpoint._session  # pyright: ignore[reportPrivateUsage]
             return SyncToolRunManager(session, lambda client: self._find(client)(*args, **params), self._run_class)
 
-        return run_tools
+        return self._described(run_tools, endpoint)
