@@ -30,7 +30,7 @@ class Used:
 
     def add_answer(self, made: object, content: bytes, path: str) -> None:
         """Add the usage of a plain answer, from the object that was made of it, so that it is decoded only once."""
-        raw = made if isinstance(made, dict) else getattr(made, "raw", None)
+        raw: object = made if is_object(made) else getattr(made, "raw", None)
         if is_object(raw):
             self._add(raw, path)
         elif not isinstance(made, bytes | str):
