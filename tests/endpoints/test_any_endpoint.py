@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -50,6 +51,20 @@ class Plain:
 
 class Keys(TypedDict):
     id: str
+
+
+@attrs.define
+class Node:
+    name: str
+    tags: frozenset[str] = frozenset()
+    color: Color | None = None
+    value: str | int | None = None
+    rest: object = None
+    children: list[Node] = attrs.field(factory=list["Node"])
+
+
+class Color(enum.Enum):
+    red = "red"
 
 
 class Validating:
@@ -260,6 +275,40 @@ async def test_answer_has_the_class_that_was_asked_for(nursery: trio.Nursery) ->
     assert await ask(nursery, Reply.json({"a": JOB}), cast_to=dict[str, Job]) == {"a": job}
     assert await ask(nursery, Reply.json([1, "a"]), cast_to=object) == [1, "a"]
     assert await ask(nursery, Reply.json({"deleted": True}), cast_to=type(None)) is None
+
+
+async def test_class_may_refer_to_itself_and_to_other_classes(nursery: trio.Nursery) -> None:
+    leaf = {"name": "leaf", "tags": ["a"], "color": "red", "value": 1, "rest": [1]}
+    tree = await ask(nursery, Reply.json({"name": "root", "children": [leaf]}), cast_to=Node)
+    assert tree == Node("root", children=[Node("leaf", frozenset("a"), Color.red, 1, [1])])
+    for wrong, words in (
+        ({"name": 1}, r"\$.children\[0\].name: expected a string"),
+        ({"tags": "abc"}, "expected a list"),
+    ):
+        with pytest.raises(APIResponseValidationError, match=words):
+            await ask(nursery, Reply.json({"name": "root", "children": [{**leaf, **wrong}]}), cast_to=Node)
+
+
+async def test_class_that_cannot_be_made_of_json_is_refused_before_anything_is_sent(nursery: trio.Nursery) -> None:
+    @attrs.define
+    class Inner:
+        id: str
+
+    @attrs.define
+    class Outer:
+        inner: Inner
+
+    @attrs.define
+    class WithPath:
+        path: trio.CapacityLimiter
+
+    server = await serve(nursery, Reply.json({}))
+    client, _ = client_over(server)
+    async with client:
+        for cls in (Outer, WithPath):
+            with pytest.raises(TypeError, match=f"cast_to cannot be {cls.__name__}: .* (defined|Unsupported)"):
+                await client.get("/jobs", cast_to=cls)
+    assert server.requests == []
 
 
 async def test_bytes_and_text_are_returned_exactly_as_sent(nursery: trio.Nursery) -> None:

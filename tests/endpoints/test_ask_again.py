@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Any, TypedDict
@@ -12,7 +13,8 @@ import trio
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 from sync_helpers import served
 
-from trio_openai import AnswerAttempt, InternalServerError, Unparsed
+from trio_openai import AnswerAttempt, InternalServerError, TrioOpenAI, Unparsed
+from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import Reply
 from trio_openai.types import ParsedChatCompletionMessage
 
@@ -219,3 +221,11 @@ async def test_ask_again_is_refused_where_it_cannot_work(nursery: trio.Nursery) 
             with pytest.raises(TypeError, match="ask_again needs a whole answer"):
                 door(**ASKED)
     assert transport.statistics().opened == 0
+
+
+def test_only_create_shows_ask_again_in_its_signature() -> None:
+    for client in (TrioOpenAI(api_key="sk-test"), SyncOpenAI(api_key="sk-test")):
+        for endpoint in (client.chat.completions, client.responses):
+            assert "ask_again" in inspect.signature(endpoint.create).parameters
+            assert "ask_again" not in inspect.signature(endpoint.stream).parameters
+        assert "ask_again" not in inspect.signature(client.completions.create).parameters

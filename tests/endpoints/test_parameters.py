@@ -16,7 +16,7 @@ from net_helpers import CHAT, client_over, no_environment, outcome, serve
 from trio_openai import TrioOpenAI
 from trio_openai._endpoints._parameters import Parameters
 from trio_openai.testing import Reply
-from trio_openai.types import ChatCompletionMessage, params
+from trio_openai.types import ChatCompletionMessage, params, stored_params
 
 every_endpoint = pytest.mark.parametrize("case", CASES, ids=NAMES)
 
@@ -207,7 +207,8 @@ async def test_plain_methods_refuse_unknown_parameters() -> None:
             await client.embeddings.create()  # type: ignore[call-arg]
 
 
-DICTS = [value for name, value in vars(params).items() if name.endswith("Params")]
+EVERY = {**vars(params), **vars(stored_params)}
+DICTS = [value for name, value in EVERY.items() if name.endswith("Params")]
 
 
 @pytest.mark.parametrize("typed_dict", DICTS, ids=lambda typed_dict: typed_dict.__name__)
@@ -226,6 +227,8 @@ def test_parameters_include_all_of_openai_python() -> None:
     """Programs can be ported without renaming parameters. Skipped if openai-python is not installed."""
     openai = pytest.importorskip("openai.types")
     pytest.importorskip("openai.types.audio")
+    pytest.importorskip("openai.types.chat.completions")
+    conversations = pytest.importorskip("openai.types.conversations")
     theirs = {
         params.ChatCompletionParams: openai.chat.completion_create_params.CompletionCreateParamsBase,
         params.CompletionParams: openai.completion_create_params.CompletionCreateParamsBase,
@@ -236,6 +239,21 @@ def test_parameters_include_all_of_openai_python() -> None:
         params.ImageEditParams: openai.image_edit_params.ImageEditParamsBase,
         params.TranscriptionStreamParams: openai.audio.transcription_create_params.TranscriptionCreateParamsBase,
         params.EmbeddingParams: openai.embedding_create_params.EmbeddingCreateParams,
+        params.ChatCompletionListParams: openai.chat.completion_list_params.CompletionListParams,
+        params.ChatCompletionUpdateParams: openai.chat.completion_update_params.CompletionUpdateParams,
+        params.PageParams: openai.chat.completions.message_list_params.MessageListParams,
+        stored_params.BatchCreateParams: openai.batch_create_params.BatchCreateParams,
+        stored_params.BatchListParams: openai.batch_list_params.BatchListParams,
+        stored_params.FileCreateParams: openai.file_create_params.FileCreateParams,
+        stored_params.FileListParams: openai.file_list_params.FileListParams,
+        stored_params.ModerationCreateParams: openai.moderation_create_params.ModerationCreateParams,
+        stored_params.ResponseCompactParams: openai.responses.response_compact_params.ResponseCompactParams,
+        stored_params.InputTokenCountParams: openai.responses.input_token_count_params.InputTokenCountParams,
+        stored_params.TranslationCreateParams: openai.audio.translation_create_params.TranslationCreateParams,
+        stored_params.ConversationCreateParams: conversations.ConversationCreateParams,
+        stored_params.ConversationUpdateParams: conversations.ConversationUpdateParams,
+        stored_params.ConversationItemCreateParams: conversations.ItemCreateParams,
+        stored_params.ConversationItemListParams: conversations.ItemListParams,
     }
     for ours, other in theirs.items():
         assert ours.__annotations__.keys() - params.CallParams.__annotations__.keys() >= other.__annotations__.keys()

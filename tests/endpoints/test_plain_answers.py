@@ -37,6 +37,17 @@ ASK: dict[str, tuple[Callable[[Any], Any], str]] = {
     "transcriptions": (lambda c: c.audio.transcriptions.create(**RECORDING), "text"),
     "verbose": (lambda c: c.audio.transcriptions.create(**RECORDING, response_format="verbose_json"), "text"),
     "input_items": (lambda c: c.responses.input_items.list("r"), "data"),
+    "compact": (lambda c: c.responses.compact(model="m", input="Hi"), "output"),
+    "moderations": (lambda c: c.moderations.create(input="Hi"), "results"),
+    "file": (lambda c: c.files.retrieve("f"), "id"),
+    "files": (lambda c: c.files.list(), "data"),
+    "deleted file": (lambda c: c.files.delete("f"), "id"),
+    "batch": (lambda c: c.batches.cancel("b"), "id"),
+    "batches": (lambda c: c.batches.list(), "data"),
+    "conversation": (lambda c: c.conversations.create(), "id"),
+    "added items": (lambda c: c.conversations.items.create("c", items=MESSAGES), "data"),
+    "stored chats": (lambda c: c.chat.completions.list(), "data"),
+    "translations": (lambda c: c.audio.translations.create(**RECORDING), "text"),
 }
 # Methods whose result is not an object, so no field is required.
 WITHOUT_FIELDS: dict[str, Callable[[Any], Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from array import array
 from typing import Any
 
@@ -223,6 +224,23 @@ def vector_stores(request: RecordedRequest) -> Reply:
     return Reply.json({"data": [store], "has_more": not is_last})
 
 
+def batch(request: RecordedRequest) -> Reply:
+    """Answer an upload, a batch that takes a while, and a download."""
+    if request.path.endswith("/files"):
+        return Reply.json({"id": "file_1", "object": "file", "bytes": len(request.body)})
+    if request.path.endswith("/content"):
+        countries = {"Oslo": "Norway", "Lima": "Peru"}
+        lines = [
+            {"custom_id": city, "response": {"body": {"choices": [{"message": {"content": country}}]}}}
+            for city, country in countries.items()
+        ]
+        return Reply(body=[json.dumps(line).encode() + b"\n" for line in lines])
+    status = (
+        {"status": "completed", "output_file_id": "file_2"} if request.method == "GET" else {"status": "validating"}
+    )
+    return Reply.json({"id": "batch_1", "object": "batch", **status})
+
+
 def painted(kind: str, size: int, **more: Any) -> dict[str, Any]:
     return {"type": f"image_generation.{kind}", "b64_json": base64.b64encode(bytes(size)).decode(), **more}
 
@@ -285,6 +303,8 @@ SCRIPTS: dict[str, Script] = {
     "speak": Reply(headers={"content-type": "audio/mpeg"}, body=[bytes(4000)] * 5),
     "plain_answers": plain_answers,
     "any_endpoint": vector_stores,
+    "batch": batch,
+    "webhook": [],
     "other_endpoint": Reply.sse(
         {"content": " three,", "stop": False},
         {"content": " four.", "stop": False},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 from trio_openai import (
+    ByteStream,
     ChatCompletionStream,
     ChatToolRun,
     ImageStream,
@@ -15,7 +16,9 @@ from trio_openai import (
     ToolRequest,
     TrioOpenAI,
 )
+from trio_openai._stream.stream import StreamManager
 from trio_openai.sync import (
+    SyncByteStream,
     SyncChatCompletionStream,
     SyncChatToolRun,
     SyncImageStream,
@@ -27,8 +30,13 @@ from trio_openai.sync import (
     SyncStreamManager,
 )
 from trio_openai.types import (
+    Batch,
+    BinaryContent,
     ChatCompletion,
+    ChatCompletionStoreMessage,
+    ConversationItem,
     CreateEmbeddingResponse,
+    FileObject,
     ImagesResponse,
     Model,
     ParsedChatCompletion,
@@ -36,6 +44,8 @@ from trio_openai.types import (
     Response,
     ToolCallDone,
     TranscriptionVerbose,
+    Translation,
+    UnwrapWebhookEvent,
 )
 
 
@@ -55,6 +65,17 @@ async def objects_of_the_async_client(client: TrioOpenAI) -> None:
     assert_type(await client.responses.retrieve("resp_1", stream=True), ResponseStream)
     assert_type(await client.responses.delete("resp_1"), None)
     assert_type(await client.models.list(), Page[Model])
+    assert_type(await client.files.list(purpose="batch"), Page[FileObject])
+    assert_type([file async for file in client.files.list()], list[FileObject])
+    assert_type(await client.files.content("file_1"), BinaryContent)
+    assert_type(client.files.content.stream_bytes("file_1"), StreamManager[ByteStream])
+    assert_type(await client.conversations.items.retrieve("i", conversation_id="c"), ConversationItem)
+    assert_type(await client.chat.completions.list(), Page[ChatCompletion])
+    assert_type(await client.audio.translations.create(file=b"", model="m", response_format="srt"), str)
+    assert_type(client.webhooks.unwrap(b"", {}), UnwrapWebhookEvent)
+    compacted = await client.responses.compact(model="m", input="text")
+    await client.responses.create(model="m", input=compacted.output)
+    await client.files.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await create(model=1, messages=[])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
@@ -71,6 +92,9 @@ async def raw_responses_of_the_async_client(client: TrioOpenAI) -> None:
     assert_type(await raw.responses.retrieve("resp_1"), RawResponse[Response])
     assert_type(await raw.responses.delete("resp_1"), RawResponse[None])
     assert_type(await raw.models.list(), RawResponse[Page[Model]])
+    assert_type(await raw.batches.retrieve("batch_1"), RawResponse[Batch])
+    assert_type(await raw.files.content("file_1"), RawResponse[BinaryContent])
+    assert_type(await raw.audio.translations.create(file=b"", model="m"), RawResponse[Translation])
     assert_type(await raw.embeddings.create(model="m", input="text"), RawResponse[CreateEmbeddingResponse])
     await create(model=1, messages=[])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
@@ -85,6 +109,10 @@ def objects_of_the_blocking_client(client: SyncOpenAI) -> None:
     assert_type(client.responses.create(model="m", text_format=Answer), ParsedResponse[Answer])
     assert_type(client.images.generate.stream(prompt="a cat"), SyncStreamManager[SyncImageStream])
     assert_type(client.models.list(), SyncPage[Model])
+    assert_type(client.chat.completions.messages.list("c"), SyncPage[ChatCompletionStoreMessage])
+    assert_type(client.files.content("file_1"), BinaryContent)
+    assert_type(client.files.content.stream_bytes("file_1"), SyncStreamManager[SyncByteStream])
+    assert_type(client.conversations.items.list("c"), SyncPage[ConversationItem])
     client.models.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -95,6 +123,7 @@ def raw_responses_of_the_blocking_client(client: SyncOpenAI) -> None:
     verbose = raw.audio.transcriptions.create(model="m", file=b"", response_format="verbose_json")
     assert_type(verbose, SyncRawResponse[TranscriptionVerbose])
     assert_type(raw.models.list(), SyncRawResponse[SyncPage[Model]])
+    assert_type(raw.files.content("file_1"), SyncRawResponse[BinaryContent])
     assert_type(client.models.with_raw_response.retrieve("m"), SyncRawResponse[Model])
     raw.models.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -125,8 +125,24 @@ def sign_methods(cls: Any) -> None:
             copy = _bare(door)
             copy.__doc__, copy.__module__ = door.__doc__, cls.__module__
             copy.__qualname__ = f"{cls.__qualname__}.{name}"
-            with_signature(copy, cls._parameters.typed_dict, places, _result(cls, name))
+            shape = cls._parameters.typed_dict
+            if name == "create" and getattr(cls, "_format_name", None):
+                with_signature(copy, _WithAskAgain(shape), places, _result(cls, name))
+            else:
+                with_signature(copy, shape, places, _result(cls, name))
             setattr(cls, name, copy)
+
+
+class _WithAskAgain:
+    """The shape of parameters with `ask_again`, which only `create` takes. It is read when somebody looks."""
+
+    def __init__(self, typed_dict: Any) -> None:
+        self._typed_dict = typed_dict
+        self.__required_keys__ = typed_dict.__required_keys__
+
+    @property
+    def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
+        return {**self._typed_dict.__annotations__, "ask_again": int}
 
 
 def _result(cls: Any, door: str) -> str | None:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Unpack, cast
 from trio_openai import types
 from trio_openai._protocols.plain_answers import as_object
 from trio_openai.types import ChatCompletion
-from trio_openai.types.params import CallParams, PageParams
-from trio_openai.types.stored_params import ChatCompletionListParams, ChatCompletionUpdateParams
+from trio_openai.types.params import (
+    CallParams,
+    ChatCompletionListParams,
+    ChatCompletionUpdateParams,
+    PageParams,
+)
 
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._operations import Operation, Params

@@ -37,6 +37,7 @@ Hook = Callable[[Any, Any], Any]
 
 _UNFIT = (cattrs.BaseValidationError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _SHOWN = 200  # characters of a body
+_LONGEST_PROBLEM = 300  # characters; pydantic says much
 _OF_ERRORS = frozenset(
     {
         *("error", "errors", "detail", "code", "type", "param", "status", "status_code", "success", "object", "title"),
@@ -85,7 +86,13 @@ def maker_of(cls: Any) -> Maker:
         )
     if hasattr(cls, "model_validate"):  # a pydantic model, which validates by itself
         return cast("Maker", cls.model_validate)
-    hook: Hook = _converter().get_structure_hook(cls)
+    try:
+        hook: Hook = _converter().get_structure_hook(cls)
+    except (cattrs.StructureHandlerNotFoundError, NameError) as error:
+        raise TypeError(
+            f"cast_to cannot be {_name(cls)}: {error} (an annotation has to name a type that JSON can have, or a class "
+            "that is defined at the top level of its module)"
+        ) from error
     return lambda value: hook(value, cls)
 
 
@@ -107,10 +114,9 @@ def made(make: Maker, cls: Any, value: object, content: bytes) -> Any:
         from .structured.answer_format import problems  # few answers do not fit
 
         found = problems(error, "$")
-    name = getattr(cls, "__name__", str(cls))
     more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-    words = "; ".join(found[:3]) + more
-    raise APIResponseValidationError(f"the answer does not fit {name}: {words}: {_shown(content)}", body=value)
+    words = "; ".join(" ".join(problem.split())[:_LONGEST_PROBLEM] for problem in found[:3]) + more
+    raise APIResponseValidationError(f"the answer does not fit {_name(cls)}: {words}: {_shown(content)}", body=value)
 
 
 def decoded(content: bytes) -> object:
@@ -187,9 +193,13 @@ def _is_only_error(value: object) -> bool:
 # The classes of programs.
 
 
+def _name(cls: Any) -> str:
+    return cls.__name__ if isinstance(cls, type) else str(cls)
+
+
 def _is_usable(cls: Any) -> bool:
-    if typing.get_origin(cls) is not None or isinstance(cls, types.UnionType):
-        return True
+    if typing.get_origin(cls) is not None:
+        return typing.get_origin(cls) is not typing.Literal
     return isinstance(cls, type) and (cls in (str, int, float, bool, list, dict) or _has_fields(cls) or _is_other(cls))
 
 
@@ -215,7 +225,8 @@ def _converter() -> cattrs.Converter:
         (_has_fields, lambda cls: _checked(is_object, "an object", make_dict_structure_fn(cls, converter))),
         (_is_typed_dict, lambda cls: _checked(is_object, "an object", made_by.gen_structure_typeddict(cls))),
         (_is_mapping, lambda cls: _checked(is_object, "an object", made_by.gen_structure_mapping(cls))),
-        (_is_list, lambda cls: _checked(is_array, "a list", list_structure_factory(_list_of(cls), converter))),
+        (_is_collection, lambda cls: _checked(is_array, "a list", _collection_hook(cls, converter))),
+        (lambda cls: cls is object, lambda _: lambda value, _: value),
         (_is_ours, lambda cls: _checked(is_object, "an object", hook_for(cls))),
         (_is_pydantic, lambda cls: lambda value, _: cls.model_validate(value)),
     ]
@@ -233,13 +244,27 @@ def _is_mapping(cls: Any) -> bool:
     return cls is dict or typing.get_origin(cls) in (dict, Mapping, MutableMapping)
 
 
-def _is_list(cls: Any) -> bool:
-    return cls is list or typing.get_origin(cls) in (list, Sequence, MutableSequence)
+_COLLECTIONS: dict[Any, Callable[[list[Any]], Any]] = {
+    list: list,
+    Sequence: list,
+    MutableSequence: list,
+    tuple: tuple,
+    set: set,
+    frozenset: frozenset,
+}
 
 
-def _list_of(cls: Any) -> Any:
-    args = typing.get_args(cls)
-    return list[args[0]] if args else list[Any]  # type: ignore[valid-type]
+def _is_collection(cls: Any) -> bool:
+    """Return whether this is a list, a set, or a tuple whose items are all of one type."""
+    origin, args = typing.get_origin(cls), typing.get_args(cls)
+    return cls is list or (origin in _COLLECTIONS and (origin is not tuple or args[1:] == (...,)))
+
+
+def _collection_hook(cls: Any, converter: cattrs.Converter) -> Hook:
+    items: Any = list[(*typing.get_args(cls), Any)[0]]  # type: ignore[misc]
+    hook: Hook = list_structure_factory(items, converter)
+    make = _COLLECTIONS[typing.get_origin(cls) or list]
+    return lambda value, _: make(hook(value, items))
 
 
 def _is_ours(cls: Any) -> bool:

@@ -120,15 +120,18 @@ class Exchange:
         """
         started = trio.current_time()
         response, content = await self.fetch()
-        if self._counts_usage:
-            self._session.used.add_answer(content, self.request.path)
         if self._session.is_raw:
+            if self._counts_usage:
+                self._session.used.add_content(content, self.request.path)
             from .raw_response import raw_answer
 
             taken = trio.current_time() - started
             return cast("_T", raw_answer(response, content, self.hidden(content), decode, self.policy.retries, taken))
         try:
-            return decode(content)
+            made = decode(content)
+            if self._counts_usage:
+                self._session.used.add_answer(made, content, self.request.path)
+            return made
         except APIError as error:
             content = b""  # a traceback shows the locals
             error.request_id = response.headers.get("x-request-id")

@@ -8,8 +8,9 @@ client remembers the endpoint.
 from __future__ import annotations
 
 from trio_openai._wire.json import encode_text
-from trio_openai._wire.usage import UsageTotal, usage_of_answer
+from trio_openai._wire.usage import UsageTotal, decoded_with_usage
 from trio_openai.errors import APIError, APIStatusError
+from trio_openai.types._raw import Raw, is_object
 
 _STATUSES = (400, 422)
 _NAMES = ("stream_options", "include_usage")
@@ -27,14 +28,23 @@ class Used:
         self.total: UsageTotal = UsageTotal()
         self.refusing: set[str] = set()
 
-    def add_answer(self, content: bytes, path: str) -> None:
-        """Add the usage of a plain answer.
+    def add_answer(self, made: object, content: bytes, path: str) -> None:
+        """Add the usage of a plain answer, from the object that was made of it, so that it is decoded only once."""
+        raw: object = made if is_object(made) else getattr(made, "raw", None)
+        if is_object(raw):
+            self._add(raw, path)
+        elif not isinstance(made, bytes | str):
+            self.add_content(content, path)
 
-        An answer whose id is in the request's path describes an object that was made, and counted, before.
-        """
-        usage, made = usage_of_answer(content)
-        if usage is not None and made not in path.split("/"):
-            self.total.add(usage)
+    def add_content(self, content: bytes, path: str) -> None:
+        """Add the usage of a plain answer, from its body."""
+        if is_object(answer := decoded_with_usage(content)):
+            self._add(answer, path)
+
+    def _add(self, answer: Raw, path: str) -> None:
+        # An answer whose id is in the path describes an object that was made, and counted, before.
+        if answer.get("id") not in path.split("/"):
+            self.total.add(answer.get("usage"))
 
 
 def refuses_usage(error: APIError) -> bool:

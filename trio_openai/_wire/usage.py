@@ -71,18 +71,18 @@ def used_tokens(usage: object) -> int | None:
 
 def tokens_of_answer(content: bytes) -> int | None:
     """Return the tokens that a plain answer says were used, or None."""
-    return used_tokens(usage_of_answer(content)[0])
+    answer = decoded_with_usage(content)
+    return used_tokens(answer.get("usage")) if is_object(answer) else None
 
 
-def usage_of_answer(content: bytes) -> tuple[object, object]:
-    """Return the `usage` and the `id` of a plain answer, as it has them."""
+def decoded_with_usage(content: bytes) -> object:
+    """Return a plain answer as decoded JSON, or None if it is no JSON or has no usage."""
     if b'"usage"' not in content:  # saves decoding large answers
-        return None, None
+        return None
     try:
-        answer = decode_json(content)
+        return decode_json(content)
     except ValueError:
-        return None, None
-    return (answer.get("usage"), answer.get("id")) if is_object(answer) else (None, None)
+        return None
 
 
 class UsageTotal:

@@ -117,7 +117,8 @@ NAMES = {
         "WebSearchPreviewToolParam WebSearchToolFilters WebSearchToolParam WebSearchToolUserLocation"
     ),
     "params": (
-        "CallParams ChatCompletionParams CompletionParams EmbeddingParams FileContent FileInput "
+        "CallParams ChatCompletionListParams ChatCompletionParams ChatCompletionUpdateParams "
+        " CompletionParams EmbeddingParams FileContent FileInput "
         "ImageEditParams ImageGenerateParams InputItemListParams JSONObject PageParams ResponseParams "
         "ResponseRetrieveParams ResponseStreamParams SpeechParams TranscriptionParams "
         "TranscriptionStreamParams"
@@ -180,7 +181,7 @@ NAMES = {
         "FileObject InputTokenCountResponse ListPage Message ModelDeleted SummaryTextContent TextContent"
     ),
     "stored_params": (
-        "BatchCreateParams BatchListParams ChatCompletionListParams ChatCompletionUpdateParams "
+        "BatchCreateParams BatchListParams "
         "ConversationCreateParams ConversationItemCreateParams ConversationItemListParams "
         "ConversationItemRetrieveParams ConversationUpdateParams FileCreateParams FileListParams "
         "InputTokenCountParams ModerationCreateParams ResponseCompactParams TranslationCreateParams "

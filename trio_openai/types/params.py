@@ -227,6 +227,19 @@ class PageParams(CallParams, total=False):
     order: str
 
 
+class ChatCompletionListParams(PageParams, total=False):
+    """The parameters of `chat.completions.list`: only completions with this metadata and model are listed."""
+
+    metadata: Mapping[str, str] | None
+    model: str
+
+
+class ChatCompletionUpdateParams(CallParams, total=False):
+    """The parameters of `chat.completions.update`."""
+
+    metadata: Required[Mapping[str, str]]
+
+
 class InputItemListParams(PageParams, total=False):
     """The parameters of `responses.input_items.list`."""
 

@@ -78,22 +78,6 @@ class ConversationItemListParams(PageParams, total=False):
     include: Sequence[str]
 
 
-# ------------------------------------------------------------------------------------------ stored chat completions
-
-
-class ChatCompletionListParams(PageParams, total=False):
-    """The parameters of `chat.completions.list`: only completions with this metadata and model are listed."""
-
-    metadata: Mapping[str, str] | None
-    model: str
-
-
-class ChatCompletionUpdateParams(CallParams, total=False):
-    """The parameters of `chat.completions.update`."""
-
-    metadata: Required[Mapping[str, str]]
-
-
 # ---------------------------------------------------------------------------------------------------- files, batches
 
 
