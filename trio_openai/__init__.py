@@ -120,11 +120,13 @@ if TYPE_CHECKING:
         ToolRunError as ToolRunError,
         UnprocessableEntityError as UnprocessableEntityError,
     )
+    from .sync import SyncAzureOpenAI as SyncAzureOpenAI, SyncOpenAI as SyncOpenAI
     from .types import (
         AnswerAttempt as AnswerAttempt,
         NamedEvent as NamedEvent,
         UnknownEvent as UnknownEvent,
         Unparsed as Unparsed,
+        WireObject as WireObject,
     )
 
 # The module of each public name. The imports above say the same to type checkers, and a test compares the two.
@@ -161,7 +163,8 @@ _NAMES = {
         "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
         "UnprocessableEntityError"
     ),
-    "types": "AnswerAttempt NamedEvent UnknownEvent Unparsed",
+    "sync": "SyncAzureOpenAI SyncOpenAI",
+    "types": "AnswerAttempt NamedEvent UnknownEvent Unparsed WireObject",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = ("errors", "types")

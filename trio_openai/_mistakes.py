@@ -170,12 +170,10 @@ _MARKS_OF_FIELDS = ("__attrs_attrs__", "__dataclass_fields__", "model_json_schem
 
 _ELSEWHERE = {
     "AsyncOpenAI": "use TrioOpenAI: `from trio_openai import TrioOpenAI`",
-    "OpenAI": "use TrioOpenAI with trio; the blocking client is SyncOpenAI: `from trio_openai.sync import SyncOpenAI`",
+    "OpenAI": "use TrioOpenAI with trio; the blocking client is SyncOpenAI: `from trio_openai import SyncOpenAI`",
     "AsyncAzureOpenAI": "use AzureOpenAI: `from trio_openai import AzureOpenAI`",
     "AsyncClient": "use TrioOpenAI: `from trio_openai import TrioOpenAI`",
     "Client": "use TrioOpenAI: `from trio_openai import TrioOpenAI`",
-    "SyncOpenAI": "it is in the module trio_openai.sync: `from trio_openai.sync import SyncOpenAI`",
-    "SyncAzureOpenAI": "it is in the module trio_openai.sync: `from trio_openai.sync import SyncAzureOpenAI`",
     "AsyncStream": "use Stream: `from trio_openai import Stream`",
     "AsyncAPIResponse": "with_raw_response returns a RawResponse: `from trio_openai import RawResponse`",
     "APIResponse": "with_raw_response returns a RawResponse: `from trio_openai import RawResponse`",
