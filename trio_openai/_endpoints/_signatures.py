@@ -42,7 +42,11 @@ class LazySignature(inspect.Signature):
 
     def replace(self, **changes: Any) -> inspect.Signature:  # type: ignore[override]
         """Return a plain signature with changes."""
-        given = {"parameters": list(self.parameters.values()), "return_annotation": self.return_annotation, **changes}
+        given: dict[str, Any] = {
+            "parameters": list(self.parameters.values()),
+            "return_annotation": self.return_annotation,
+            **changes,
+        }
         return inspect.Signature(**given)
 
 
@@ -108,7 +112,8 @@ _DOORS = ("stream", "start_stream", "call", "create", "__call__")
 
 def sign_methods(cls: Any) -> None:
     """Give the methods of an endpoint's class their signatures. They are copied from the base if they are inherited."""
-    for name, value in list(vars(cls).items()):
+    members: dict[str, Any] = dict(vars(cls))
+    for name, value in members.items():
         if (
             isinstance(value, types.FunctionType)
             and "params" in value.__code__.co_varnames

@@ -40,7 +40,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -63,7 +63,8 @@ class InternalError(RuntimeError):
 class _Names(Enum):
     """An enumeration whose members are hashed by identity: before Python 3.12, an enumeration's own hash is a call."""
 
-    __hash__: ClassVar[Any] = object.__hash__
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return self.name
