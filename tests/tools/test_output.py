@@ -43,6 +43,21 @@ def test_only_content_parts_are_sent_as_parts(result: object, output: ToolOutput
     assert output_of(result) == output
 
 
+def test_a_pydantic_model_is_sent_as_json() -> None:
+    """Check a class of the same shape, since pydantic is not a dependency."""
+
+    class Model:
+        @classmethod
+        def model_json_schema(cls) -> dict[str, Any]:
+            return {}
+
+        def model_dump(self, mode: str) -> dict[str, str]:
+            return {"mode": mode}
+
+    assert output_of(Model()) == '{"mode":"json"}'
+    assert output_of([Model()]) == '[{"mode":"json"}]'
+
+
 def test_parts_of_chat_completions_are_translated_for_responses() -> None:
     file = {"type": "file", "file": {"file_id": "file_1", "filename": "a.pdf"}}
     assert response_parts([CHAT_TEXT, CHAT_IMAGE, file]) == [

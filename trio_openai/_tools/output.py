@@ -125,8 +125,13 @@ def _converter() -> Any:
 
     converter = make_converter()
     converter.register_unstructure_hook_func(is_wire, current)
+    converter.register_unstructure_hook_func(_is_pydantic, lambda model: model.model_dump(mode="json"))
     converter.register_unstructure_hook(bytes, _refuse_bytes)  # cattrs would encode them in base 85
     return converter
+
+
+def _is_pydantic(cls: object) -> bool:
+    return hasattr(cls, "model_json_schema") and hasattr(cls, "model_dump")
 
 
 def _refuse_bytes(_: bytes) -> str:
