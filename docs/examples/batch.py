@@ -30,6 +30,7 @@ async def main() -> None:
                 print("the batch is", batch.status)
                 await trio.sleep(0.1)  # in earnest, a minute
                 batch = await client.batches.retrieve(batch.id)
+            assert batch.output_file_id is not None
             async with client.files.content.stream_bytes(batch.output_file_id) as content:
                 await content.write_to_file(results)
         for line in results.read_text().splitlines():

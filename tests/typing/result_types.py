@@ -73,6 +73,11 @@ async def objects_of_the_async_client(client: TrioOpenAI) -> None:
     assert_type(await client.chat.completions.list(), Page[ChatCompletion])
     assert_type(await client.audio.translations.create(file=b"", model="m", response_format="srt"), str)
     assert_type(client.webhooks.unwrap(b"", {}), UnwrapWebhookEvent)
+    file = await client.files.create(file=b"", purpose="batch")
+    batch = await client.batches.create(input_file_id=file.id, endpoint="/v1/responses", completion_window="24h")
+    assert_type((await client.batches.retrieve(batch.id)).status, str)
+    conversation = await client.conversations.create()
+    await client.responses.create(model="m", input="text", conversation=conversation.id)
     compacted = await client.responses.compact(model="m", input="text")
     await client.responses.create(model="m", input=compacted.output)
     await client.files.retrieve(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -87,6 +87,6 @@ class Moderation(WireObject):
 class ModerationCreateResponse(WireObject):
     """The judgements of the inputs of one request, in their order."""
 
-    id: str | None = None
-    model: str | None = None
+    id: str = ""
+    model: str = ""
     results: list[Moderation] = attrs.field(factory=list[Moderation])

@@ -37,8 +37,8 @@ class ListPage(WireObject):
 class Deleted(WireObject):
     """The object that says that another one was deleted."""
 
-    id: str | None = None
-    deleted: bool | None = None
+    id: str = ""
+    deleted: bool = False
     object: str | None = None
 
 
@@ -49,14 +49,14 @@ class Deleted(WireObject):
 class FileObject(WireObject):
     """An uploaded file: its name, size and purpose, without its content."""
 
-    id: str | None = None
-    bytes: int | None = None
-    created_at: int | None = None
+    id: str = ""
+    bytes: int = 0
+    created_at: int = 0
     expires_at: int | None = None
-    filename: str | None = None
+    filename: str = ""
     object: str | None = None
-    purpose: str | None = None
-    status: str | None = None
+    purpose: str = ""
+    status: str = ""
     status_details: str | None = None
 
 
@@ -122,13 +122,13 @@ class BatchUsage(WireObject):
 class Batch(WireObject):
     """A batch of requests. Times are in Unix seconds, and None until they have come."""
 
-    id: str | None = None
+    id: str = ""
     cancelled_at: int | None = None
     cancelling_at: int | None = None
     completed_at: int | None = None
-    completion_window: str | None = None
-    created_at: int | None = None
-    endpoint: str | None = None
+    completion_window: str = ""
+    created_at: int = 0
+    endpoint: str = ""
     error_file_id: str | None = None
     errors: BatchErrors | None = None
     expired_at: int | None = None
@@ -136,13 +136,13 @@ class Batch(WireObject):
     failed_at: int | None = None
     finalizing_at: int | None = None
     in_progress_at: int | None = None
-    input_file_id: str | None = None
+    input_file_id: str = ""
     metadata: Raw | None = None
     model: str | None = None
     object: str | None = None
     output_file_id: str | None = None
     request_counts: BatchRequestCounts | None = None
-    status: str | None = None
+    status: str = ""
     usage: BatchUsage | None = None
 
 
@@ -160,8 +160,8 @@ class BatchList(ListPage):
 class Conversation(WireObject):
     """A conversation that the server stores. Its items are listed separately."""
 
-    id: str | None = None
-    created_at: int | None = None
+    id: str = ""
+    created_at: int = 0
     metadata: Raw | None = None
     object: str | None = None
 
@@ -241,8 +241,8 @@ class ConversationItemList(ListPage):
 class CompactedResponse(WireObject):
     """A conversation in fewer tokens. Use `output` as the beginning of the next `input`."""
 
-    id: str | None = None
-    created_at: int | None = None
+    id: str = ""
+    created_at: int = 0
     image: Raw | None = None
     object: str | None = None
     output: list[ResponseOutputItem] = attrs.field(factory=list[ResponseOutputItem])
@@ -276,7 +276,7 @@ class ChatCompletionDeleted(Deleted):
 class ChatCompletionStoreMessage(ChatCompletionMessage):
     """A message that a stored chat completion answers. `content_parts` has its images."""
 
-    id: str | None = None
+    id: str = ""
     content_parts: list[Raw] | None = None
 
 

@@ -13,22 +13,22 @@ from ._base import WireObject, wire
 class WebhookData(WireObject):
     """The object that an event is about."""
 
-    id: str | None = None
+    id: str = ""
 
 
 @wire
 class SipHeader(WireObject):
     """A header of a telephone call."""
 
-    name: str | None = None
-    value: str | None = None
+    name: str = ""
+    value: str = ""
 
 
 @wire
 class RealtimeCallData(WireObject):
     """A telephone call that waits to be accepted."""
 
-    call_id: str | None = None
+    call_id: str = ""
     sip_headers: list[SipHeader] = attrs.field(factory=list[SipHeader])
     sip_media_security: str | None = None
 
@@ -37,8 +37,8 @@ class RealtimeCallData(WireObject):
 class WebhookEvent(WireObject):
     """The base of the events: each has an id, a time in Unix seconds, and the object that it is about."""
 
-    id: str | None = None
-    created_at: int | None = None
+    id: str = ""
+    created_at: int = 0
     data: WebhookData = attrs.field(factory=WebhookData)
     object: str | None = None
 
@@ -125,8 +125,8 @@ class RealtimeCallIncomingWebhookEvent(WireObject):
     """Somebody calls by telephone."""
 
     type: Literal["realtime.call.incoming"] = "realtime.call.incoming"
-    id: str | None = None
-    created_at: int | None = None
+    id: str = ""
+    created_at: int = 0
     data: RealtimeCallData = attrs.field(factory=RealtimeCallData)
     object: str | None = None
 
