@@ -112,7 +112,7 @@ _DOORS = ("stream", "start_stream", "call", "create", "__call__")
 
 def sign_methods(cls: Any) -> None:
     """Give the methods of an endpoint's class their signatures. They are copied from the base if they are inherited."""
-    members: dict[str, Any] = dict(vars(cls))
+    members = dict(cast("type", cls).__dict__)
     for name, value in members.items():
         if (
             isinstance(value, types.FunctionType)
