@@ -31,7 +31,8 @@ def check_in_trio() -> None:
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
             "TrioOpenAI works only inside of trio.run(...), and trio is not running here (is it asyncio?); in a "
-            "program without an event loop, use trio_openai.sync.SyncOpenAI"
+            "program without an event loop, use trio_openai.sync.SyncOpenAI; in a notebook, use that too, or run "
+            "%autoawait trio first"
         )
 
 

@@ -193,7 +193,7 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         """Close every stream and connection, and end the client's thread. Idempotent.
 
         Calls that wait in other threads raise `trio.ClosedResourceError`. This returns when everything is closed. In a
-        thread that runs an event loop it returns at once, since it must not block that loop.
+        thread that runs a trio loop it returns at once, since it must not block that loop.
         """
         self._session.portals.close()
 

@@ -16,6 +16,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import CHAT, client_over, no_environment, serve
 
 from trio_openai import (
@@ -454,6 +455,6 @@ async def test_one_failing_stream_of_500_disconnects_all_of_them(nursery: trio.N
                     streams.start_soon(stream, number)
         held = transport.statistics()
         assert (held.active, held.waiting, held.idle, client.statistics().open_streams) == (0, 0, 0, 0)
-        await server.wait_disconnect(500)
+        await server.wait_disconnect(500, since=FROM_START)
         await server.wait_closed()
     assert server.statistics().disconnects == server.statistics().accepted == 500

@@ -16,9 +16,9 @@ from net_helpers import serve, watch
 from proxy_helpers import ToyProxy
 
 from trio_openai import TrioOpenAI, TrioTransport
-from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, Reset, ScriptedServer
-from trio_openai.testing._replies import Step
-from trio_openai.testing._server import Ledger, Script, _chooser
+from trio_openai.testing import Cut, Pause, RecordedRequest, Reply, Reset, ScriptedServer, ServerStatistics, Step
+from trio_openai.testing._script import Script, script_of
+from trio_openai.testing._server import Ledger
 
 ELSEWHERE = "http://api.test/v1"
 
@@ -29,7 +29,7 @@ class Server(Protocol):
     @property
     def requests(self) -> list[RecordedRequest]: ...
     async def wait_requests(self, count: int = 1) -> None: ...
-    async def wait_disconnect(self, count: int = 1) -> None: ...
+    async def wait_disconnect(self, count: int = 1, *, since: ServerStatistics | None = None) -> None: ...
     async def wait_idle(self) -> None: ...
 
 
@@ -37,7 +37,7 @@ class PlayedServer:
     """The replies of a script without HTTP, for a mock transport and an ASGI application."""
 
     def __init__(self, script: Script) -> None:
-        self._choose = _chooser(script)
+        self._script = script_of(script)
         self._ledger = Ledger()
 
     @property
@@ -47,8 +47,9 @@ class PlayedServer:
     async def wait_requests(self, count: int = 1) -> None:
         await self._ledger.wait_until(lambda: len(self._ledger.requests) >= count)
 
-    async def wait_disconnect(self, count: int = 1) -> None:
-        await self._ledger.wait_until(lambda: self._ledger.disconnects >= count)
+    async def wait_disconnect(self, count: int = 1, *, since: ServerStatistics | None = None) -> None:
+        before = self._ledger.disconnects if since is None else since.disconnects
+        await self._ledger.wait_until(lambda: self._ledger.disconnects - before >= count)
 
     async def wait_idle(self) -> None:
         await self._ledger.wait_until(lambda: self._ledger.replying == 0)
@@ -60,7 +61,7 @@ class PlayedServer:
     async def _begin(self, request: RecordedRequest) -> Reply:
         """Wait as long as the reply's delay says, and return the reply."""
         self._ledger.began(request)
-        reply = self._choose(request)
+        reply = self._script.reply_to(request)
         is_due = False
         try:
             await trio.sleep(reply.delay)

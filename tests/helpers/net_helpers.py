@@ -12,9 +12,8 @@ import trio
 import trio.testing
 
 from trio_openai import TrioOpenAI, TrioTransport
-from trio_openai.testing import ScriptedServer
+from trio_openai.testing import Script, ScriptedServer
 from trio_openai.testing._memory import MemoryStream
-from trio_openai.testing._server import Script
 
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}

@@ -9,14 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import trio
+from disconnect_helpers import FROM_START
 
 import trio_openai._sync.portal
 from trio_openai.sync import SyncOpenAI
-from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
-from trio_openai.testing._server import Script
+from trio_openai.testing import RecordedRequest, Reply, Script, ScriptedServer
 
 _T = TypeVar("_T")
 
@@ -34,7 +35,8 @@ class ThreadedServer:
         return SyncOpenAI(**{"api_key": "sk-scripted", "base_url": self.server.base_url, **options})
 
     def wait_disconnect(self, count: int = 1) -> None:
-        self.call(self.server.wait_disconnect, count)
+        """Wait for a number of disconnects in total, since this thread does not know when they happen."""
+        self.call(partial(self.server.wait_disconnect, count, since=FROM_START))
 
     def wait_closed(self) -> None:
         self.call(self.server.wait_closed)
@@ -57,14 +59,25 @@ def served(script: Script) -> Iterator[ThreadedServer]:
             await end.wait()
             nursery.cancel_scope.cancel()
 
-    thread = threading.Thread(target=trio.run, args=(serve,), name="server")
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            trio.run(serve)
+        except BaseException as error:  # noqa: BLE001 - raised below, in the thread of the test
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="server")
     thread.start()
     server = running.get()
     try:
         yield server
     finally:
-        server._token.run_sync_soon(end.set)
+        with contextlib.suppress(trio.RunFinishedError):
+            server._token.run_sync_soon(end.set)
         thread.join()
+        for failure in failures:
+            raise failure
 
 
 def loop_threads() -> list[threading.Thread]:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from every_client import Kind
 from net_helpers import CHAT, no_environment, outcome
 from tool_helpers import QUESTION, calling, end, nap, piece
@@ -113,7 +114,7 @@ async def test_leaving_the_block_during_a_read_leaves_no_task(nursery: trio.Nurs
         before = trio.lowlevel.current_statistics().tasks_living
         await leave()
         assert stage.slots_in_use(client) == 0
-        await stage.server.wait_disconnect(1)
+        await stage.server.wait_disconnect(1, since=FROM_START)
         await stage.server.wait_idle()
         await trio.testing.wait_all_tasks_blocked(0.005)
         assert (

@@ -176,8 +176,8 @@ async def test_closing_the_client_wakes_tasks_waiting_for_a_slot_or_a_retry(
     nursery: trio.Nursery, autojump_clock: object, call: Call
 ) -> None:
     slow = Reply.error(429, "slow down", headers={"retry-after": "30"})
-    for replies, others in (([slow], False), ([HELLO.stall_after(400)], True)):
-        client, transport = client_over(await serve(nursery, replies), max_connections=1, timeout=None)
+    for reply, others in ((slow, False), (HELLO.stall_after(400), True)):
+        client, transport = client_over(await serve(nursery, reply), max_connections=1, timeout=None)
         held = await client.chat.completions.create(**CHAT, stream=True) if others else None
         error = await close_while_it_waits(client, call)
         assert isinstance(error, trio.ClosedResourceError), repr(error)

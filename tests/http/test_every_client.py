@@ -23,6 +23,7 @@ import every_client
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from every_client import Kind
 from every_client_helpers import BUSY, HELLO, NEVER, TEXT, every, live, read_plain, read_stream
 from net_helpers import CHAT, cancel_everywhere, no_environment, open_sockets, outcome
@@ -219,7 +220,7 @@ async def test_stream_left_early_is_closed_at_once(nursery: trio.Nursery, clock:
                 async for _ in stream:
                     break
             assert stage.slots_in_use(client) == 0
-            await stage.server.wait_disconnect(number)
+            await stage.server.wait_disconnect(number, since=FROM_START)
             assert isinstance(await outcome(stream.__anext__), trio.ClosedResourceError)
     gc.collect()  # an abandoned generator warns here
 
@@ -282,7 +283,7 @@ async def test_cancelled_wait_frees_the_slot(nursery: trio.Nursery, clock: objec
                 await stage.server.wait_requests(number)
                 await trio.testing.wait_all_tasks_blocked(0.005)
                 reading.cancel_scope.cancel()
-            await stage.server.wait_disconnect(number)
+            await stage.server.wait_disconnect(number, since=FROM_START)
             assert stage.slots_in_use(client) == 0
         assert await read_plain(client) == TEXT
     gc.collect()
@@ -334,7 +335,7 @@ async def test_requests_cancelled_while_waiting_for_a_slot_lose_no_slot(
         assert len(stage.server.requests) == 2
         held.cancel_scope.cancel()
         with trio.CancelScope(shield=True), trio.fail_after(5):
-            await stage.server.wait_disconnect(2)
+            await stage.server.wait_disconnect(2, since=FROM_START)
             async with trio.open_nursery() as some:
                 for _ in range(5):
                     some.start_soon(read_plain, client)
@@ -360,7 +361,7 @@ async def test_aclose_in_another_task_raises_closed_resource_error_in_the_reader
                 await trio.testing.wait_all_tasks_blocked(0.005)
                 await stream.aclose()
             assert isinstance(results[0], trio.ClosedResourceError)
-            await stage.server.wait_disconnect(number)
+            await stage.server.wait_disconnect(number, since=FROM_START)
             assert stage.slots_in_use(client) == 0
     gc.collect()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from every_client import Kind, Stage
 from every_client_helpers import BUSY, HELLO, NEVER, TEXT, every, live, read_plain, read_stream, sockets
 from net_helpers import CHAT, no_environment, outcome
@@ -46,7 +47,7 @@ async def test_deadlines_before_the_response_head(nursery: trio.Nursery, clock: 
                 assert isinstance(error, APITimeoutError)
                 assert error.phase == phase
                 assert stage.slots_in_use(client) == 0
-    await stage.server.wait_disconnect(4)
+    await stage.server.wait_disconnect(4, since=FROM_START)
     gc.collect()
 
 
@@ -113,7 +114,7 @@ async def test_deadlines_inside_the_body(nursery: trio.Nursery, clock: object, k
             assert isinstance(error, APITimeoutError), number
             assert error.phase == phase
             assert stage.slots_in_use(client) == 0
-            await stage.server.wait_disconnect(1)
+            await stage.server.wait_disconnect(1, since=FROM_START)
     gc.collect()
 
 
@@ -133,7 +134,7 @@ async def test_run_many_is_bounded_and_keeps_the_order(nursery: trio.Nursery, cl
             await stage.server.wait_requests(14)
             await trio.testing.wait_all_tasks_blocked(0.005)
             assert len(stage.server.requests) == 14
-        await stage.server.wait_disconnect(2)
+        await stage.server.wait_disconnect(2, since=FROM_START)
         assert stage.slots_in_use(client) == 0
     gc.collect()
 
@@ -148,7 +149,7 @@ async def test_slow_reader_slows_down_the_server(nursery: trio.Nursery, clock: o
         async with client.chat.completions.stream(**CHAT) as stream:
             await anext(stream)
             await trio.testing.wait_all_tasks_blocked(0.005)
-        await stage.server.wait_disconnect(1)
+        await stage.server.wait_disconnect(1, since=FROM_START)
 
 
 # Uploads and byte streams.

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from every_client import certificates
 from net_helpers import CHAT, no_environment, outcome, serve, watch
 
@@ -165,7 +166,7 @@ async def test_compressed_stream_left_early_is_closed_at_once(nursery: trio.Nurs
         for number in (1, 2):
             async with client.chat.completions.stream(**CHAT) as stream:
                 await anext(stream)
-            await server.wait_disconnect(number)
+            await server.wait_disconnect(number, since=FROM_START)
             with trio.move_on_after(0.02):
                 await read_stream(client)
             assert slots_in_use(client) == 0

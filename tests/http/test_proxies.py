@@ -11,6 +11,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import CHAT, TLSFront, no_environment, open_sockets, outcome, serve
 from proxy_helpers import (
     HOST,
@@ -83,12 +84,12 @@ async def test_real_proxy(
             reused = client.statistics().transport.reused  # type: ignore[union-attr]
             assert reused == (0 if (kind, is_tls) == ("http", False) else 1), "tinyproxy closes after each http request"
             await leave_early(client)
-            await server.wait_disconnect(1)
+            await server.wait_disconnect(1, since=FROM_START)
             with trio.move_on_after(0.05):
                 await read_stream(client)
-            await server.wait_disconnect(2)
+            await server.wait_disconnect(2, since=FROM_START)
             assert isinstance(await outcome(read_stream, client.with_options(timeout=deadlines)), APITimeoutError)
-            await server.wait_disconnect(3)
+            await server.wait_disconnect(3, since=FROM_START)
             assert await read_stream(client) == "Hello there, you."
             assert client.statistics().transport.active == 0  # type: ignore[union-attr]
         await server.wait_closed()
@@ -135,7 +136,7 @@ async def test_real_proxy_killed_during_a_stream(
                 error = await outcome(stream.until_done)
             assert isinstance(error, StreamTruncatedError)
             assert proxy.address in str(error)
-            await server.wait_disconnect(1)
+            await server.wait_disconnect(1, since=FROM_START)
             error = await outcome(read_stream, client)
             assert type(error) is APIConnectionError
             assert f"cannot connect to {proxy.address}: Connection refused" in str(error)
@@ -231,7 +232,7 @@ async def test_sync_client_uses_a_real_proxy(
 
     async with running(kind, tmp_path, login=True) as proxy:
         assert await trio.to_thread.run_sync(use, proxy.login_url) == "Hello there, you."
-        await server.wait_disconnect(1)
+        await server.wait_disconnect(1, since=FROM_START)
         await server.wait_closed()
 
 
@@ -252,10 +253,10 @@ async def test_users_httpx_client_uses_a_real_proxy(
         async with client(proxy.login_url) as good:
             assert await read_stream(good) == "Hello there, you."
             await leave_early(good)
-            await server.wait_disconnect(1)
+            await server.wait_disconnect(1, since=FROM_START)
             with trio.move_on_after(0.05):
                 await read_stream(good)
-            await server.wait_disconnect(2)
+            await server.wait_disconnect(2, since=FROM_START)
             assert await read_stream(good) == "Hello there, you."
         if is_tls and kind == "http":  # httpcore leaves the socket to the garbage collector after a SOCKS refusal
             async with client(proxy.url) as bad:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import (
     client_over,
     http_client,
@@ -420,7 +421,7 @@ async def test_response_left_early_frees_its_slot(nursery: trio.Nursery) -> None
         assert await anext(aiter(response.stream))
         await response.aclose()
         assert transport.statistics().active == 0
-    await server.wait_disconnect(3)
+    await server.wait_disconnect(3, since=FROM_START)
 
 
 async def test_cancelled_read_of_a_body_loses_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:

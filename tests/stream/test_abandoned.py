@@ -12,6 +12,7 @@ import every_client
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from every_client import Kind
 from net_helpers import CHAT, client_over, no_environment, serve, watch
 
@@ -58,7 +59,7 @@ async def test_an_abandoned_stream_frees_its_slot_at_once(
             assert client.statistics().open_streams == 0
             assert limiter.statistics().in_flight == 0
             assert count_warnings() == number
-            await server.wait_disconnect(number)
+            await server.wait_disconnect(number, since=FROM_START)
 
 
 async def test_an_abandoned_raw_response_is_closed(nursery: trio.Nursery, count_warnings: Callable[[], int]) -> None:

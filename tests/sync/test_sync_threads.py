@@ -6,13 +6,23 @@ import asyncio
 import faulthandler
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import CHAT, no_environment
-from sync_helpers import ThreadedServer, in_thread, loop_threads, served, wait_until_waiting
+from sync_helpers import (
+    ThreadedServer,
+    answer,
+    in_thread,
+    loop_threads,
+    served,
+    signal_when_waiting,
+    wait_until_waiting,
+)
 
 from trio_openai.sync import SyncChatCompletionStream, SyncOpenAI
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer, Stall
@@ -151,7 +161,7 @@ async def test_cancelling_a_worker_cancels_its_call(nursery: trio.Nursery) -> No
             scope.cancel()
     assert scope.cancelled_caught
     assert len(came) == 1
-    await server.wait_disconnect()
+    await server.wait_disconnect(since=FROM_START)
     await trio.to_thread.run_sync(client.close)
 
 
@@ -277,18 +287,55 @@ async def test_blocking_call_in_a_trio_task_points_to_the_async_client() -> None
         assert all("TrioOpenAI" in text for text in blocked_by(client))
 
 
-def test_blocking_call_in_an_asyncio_task_points_to_a_thread() -> None:
-    with served(HELLO) as server:
+def test_blocking_calls_work_in_an_asyncio_task_as_in_a_notebook() -> None:
+    with served(answer) as server:
 
-        async def main() -> str | None:
+        async def cell() -> list[Any]:
             with server.client() as client:
-                assert all("asyncio.to_thread" in text for text in blocked_by(client))
-                return await asyncio.to_thread(final, client)
+                said: list[Any] = [client.chat.completions.create(**CHAT).text]
+                with client.chat.completions.stream(**CHAT) as stream:
+                    said.append("".join(stream.text_deltas))
+                return said
 
-        def final(client: SyncOpenAI) -> str | None:
-            with client.chat.completions.stream(**CHAT) as stream:
-                return stream.get_final_completion().choices[0].message.content
+        assert asyncio.run(cell()) == ["Hello there, friend!"] * 2
+        assert not loop_threads()  # `close` waited for the thread
 
-        assert asyncio.run(main()) == "Hello there, friend!"
-        for thread in loop_threads():  # in an event loop, `close` does not wait for the thread
-            thread.join()
+
+def test_client_can_be_used_in_one_notebook_cell_after_another() -> None:
+    with served(answer) as server, server.client() as client, asyncio.Runner() as kernel:
+
+        async def cell() -> str:
+            return client.chat.completions.create(**CHAT).text
+
+        assert [kernel.run(cell()) for _ in range(2)] == ["Hello there, friend!"] * 2
+
+
+def test_interrupt_in_an_asyncio_callback_closes_the_stream() -> None:
+    with served(Reply.chat("Hello").stall_after(300)) as server, server.client() as client:
+        caught: list[BaseException] = []
+
+        def cell() -> None:
+            with pytest.raises(KeyboardInterrupt) as info, client.chat.completions.stream(**CHAT) as stream:
+                stream.until_done()
+            caught.append(info.value)
+            loop.stop()
+
+        loop = asyncio.new_event_loop()
+        loop.call_soon(cell)
+        with signal_when_waiting():
+            loop.run_forever()
+        loop.close()
+        server.wait_disconnect()
+        assert len(caught) == 1
+
+
+def test_blocking_calls_work_in_threads_of_asyncio() -> None:
+    with served(answer) as server, server.client() as client:
+
+        def ask() -> str:
+            return client.chat.completions.create(**CHAT).text
+
+        async def main() -> list[str]:
+            return await asyncio.gather(*(asyncio.to_thread(ask) for _ in range(3)))
+
+        assert asyncio.run(main()) == ["Hello there, friend!"] * 3

@@ -1,8 +1,8 @@
 """Run async functions in a trio loop for threads that have none.
 
 The problem: the library is async, and a trio loop runs in one thread. A blocking client has many callers in many
-threads. Some of them are workers of a trio program, started by `trio.to_thread.run_sync`; for the others no loop is
-running at all. And a caller may be interrupted (Ctrl-C) at any moment while the loop goes on.
+threads. Some of them are workers of a trio program, started by `trio.to_thread.run_sync`; for the others no trio
+loop is running at all. And a caller may be interrupted (Ctrl-C) at any moment while the loop goes on.
 
 The idea: a `Portal` is the way into one loop. It owns the async client that lives there. `Portals` keeps one portal for
 each loop and finds the right one for the calling thread. The loop is either:
@@ -63,16 +63,15 @@ class HasAclose(Protocol):
 ClientT = TypeVar("ClientT", bound=HasAclose)
 
 
-def refuse_in_event_loop() -> None:
-    """Raise `RuntimeError` if this thread runs an event loop. A blocking call would stop the loop."""
+def refuse_in_trio() -> None:
+    """Raise `RuntimeError` if this thread runs a trio loop. A blocking call would stop it, and trio has `TrioOpenAI`.
+
+    A thread that runs an asyncio loop may call, as the cells of a notebook do.
+    """
     if trio.lowlevel.in_trio_run():
         raise RuntimeError(
             "a blocking call would stop the trio loop of this thread: use TrioOpenAI, or make the call in "
             "trio.to_thread.run_sync(...)"
-        )
-    if _runs_asyncio():
-        raise RuntimeError(
-            "a blocking call would stop the asyncio loop of this thread: make the call in asyncio.to_thread(...)"
         )
 
 
@@ -186,7 +185,7 @@ class Portal(Generic[ClientT]):
         self.ended: threading.Event = threading.Event()
         self.failure: _ErrorKeeper = _ErrorKeeper()
         self.is_exiting = False
-        self._for_workers = for_workers
+        self.for_workers = for_workers
         self._ready = threading.Event()
         self._stop_wanted = False  # `stop` may come before the loop runs
         self._stop = trio.Event()
@@ -286,12 +285,12 @@ class Portal(Generic[ClientT]):
         Raises:
             trio.ClosedResourceError: The portal was closed or its loop ended, before this call or while it waited.
             trio.Cancelled: This thread is a worker whose task was cancelled.
-            RuntimeError: This thread runs an event loop, the process was forked, or this worker belongs to another
+            RuntimeError: This thread runs a trio loop, the process was forked, or this worker belongs to another
                 loop. Nothing was run.
         """
-        refuse_in_event_loop()
+        refuse_in_trio()
         self._check_process()
-        if self._for_workers and is_worker():
+        if self.for_workers and is_worker():
             return in_host_task(lambda: self._perform_for_worker(function, *args))
         call = _ThreadCall(self, function, args)
         try:
@@ -324,7 +323,7 @@ class Portal(Generic[ClientT]):
 
     def check_cancelled(self) -> None:
         """Raise `trio.Cancelled` if this thread is a worker whose task was cancelled."""
-        if self._for_workers:
+        if self.for_workers:
             try:
                 trio.from_thread.check_cancelled()
             except RuntimeError:
@@ -398,7 +397,7 @@ class Portals(Generic[ClientT]):
             Exception: The client could not be created, or its loop could not be started. The next call tries again.
             trio.ClosedResourceError, trio.Cancelled, RuntimeError: See `Portal.run`.
         """
-        refuse_in_event_loop()
+        refuse_in_trio()
         if is_worker():  # look up the portal inside the task, because only the task knows its loop
 
             async def here() -> _T:
@@ -459,8 +458,9 @@ class Portals(Generic[ClientT]):
     def close(self) -> None:
         """Close every client, and end the thread that we started. Idempotent.
 
-        This waits until everything is closed. In a thread that runs an event loop it returns at once, because that
-        loop may be the one that has to close a client.
+        This waits until everything is closed. In a thread that runs a trio loop it returns at once, because that loop
+        may be the one that has to close a client. In a thread that runs an asyncio loop it waits only for the thread
+        that we started, because a trio loop may be a guest of this asyncio loop.
 
         Raises:
             Exception: Closing a client failed. Everything is closed all the same.
@@ -469,10 +469,11 @@ class Portals(Generic[ClientT]):
             self.is_closed = True
             portals = list(self._portals)
         _stop_all(portals)
-        if trio.lowlevel.in_trio_run() or _runs_asyncio():
+        if trio.lowlevel.in_trio_run():
             return
         for portal in portals:
-            portal.wait_ended()
+            if not (portal.for_workers and _runs_asyncio()):
+                portal.wait_ended()
         self._when_forgotten.detach()
         for portal in portals:
             error, portal.failure.error = portal.failure.error, None

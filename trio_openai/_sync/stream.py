@@ -81,11 +81,11 @@ class Held(Generic[HeldT]):
     def close(self) -> None:
         """Close the stream and its connection. Idempotent.
 
-        Any thread that runs no event loop may call this. If another thread is reading the stream, it gets
+        Any thread that runs no trio loop may call this. If another thread is reading the stream, it gets
         `trio.ClosedResourceError`.
 
         Raises:
-            RuntimeError: This thread runs an event loop. The stream stays open.
+            RuntimeError: This thread runs a trio loop. The stream stays open.
         """
         try:
             self._portal.run(self._stream.aclose)

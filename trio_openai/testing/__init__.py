@@ -10,17 +10,19 @@ The script is data: a `Reply` is a status, headers and a list of body steps, and
 `wait_disconnect`, `wait_idle` and `wait_closed` return as soon as the condition holds. `python -m trio_openai.testing`
 serves `auto_reply` on a port.
 
-Start reading in `_replies.py` (what the server answers), then `_server.py` (how it answers). `_http.py` parses requests
-and frames replies, `_memory.py` has connections without sockets, `_openai_objects.py` builds OpenAI's JSON objects, and
-`_auto.py` answers any prompt.
+Start reading in `_replies.py` (what the server answers), then `_server.py` (how it answers). `_script.py` chooses the
+replies, `_requests.py` records requests, `_http.py` parses them and frames replies, `_memory.py` has connections
+without sockets, `_openai_objects.py` builds OpenAI's JSON objects, and `_following.py` answers any prompt.
 """
 
 from __future__ import annotations
 
 from trio_openai.testing._auto import auto_reply
-from trio_openai.testing._http import RecordedRequest
-from trio_openai.testing._replies import Cut, Pause, Reply, Reset, Stall, Step, sse_event
-from trio_openai.testing._server import Script, ScriptedServer, ServerStatistics
+from trio_openai.testing._replies import Reply, sse_event
+from trio_openai.testing._requests import RecordedRequest
+from trio_openai.testing._script import Script
+from trio_openai.testing._server import ScriptedServer, ServerStatistics
+from trio_openai.testing._steps import Cut, Pause, Reset, Stall, Step
 
 __all__ = [
     "Cut",

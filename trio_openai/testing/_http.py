@@ -8,54 +8,20 @@ Writing: `wire_steps` turns a `Reply` into the steps that the server carries out
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
 
 import attrs
 import httptools
 
-from trio_openai.testing._replies import Framing, Pause, Reply, Step
+from trio_openai.testing._replies import Framing, Reply
+from trio_openai.testing._requests import RecordedRequest
+from trio_openai.testing._steps import Pause, Step
 
 MAX_HEADER = 100 * 1024
 MAX_BODY = 64 * 1024 * 1024
 _END_OF_CHUNKS = b"0\r\n\r\n"
-
-
-@attrs.frozen
-class RecordedRequest:
-    """A request as the server received it.
-
-    Attributes:
-        method: The method, such as "POST".
-        target: The path and query, as written.
-        headers: Name and value pairs in the order received, with names in lower case.
-        body: The body without its framing.
-    """
-
-    method: str
-    target: str
-    headers: list[tuple[str, str]]
-    body: bytes = b""
-
-    @property
-    def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
-
-    def json(self) -> Any:
-        """Decode the body as JSON.
-
-        Raises:
-            ValueError: The body is not JSON.
-        """
-        return json.loads(self.body)
-
-    def header(self, name: str) -> str | None:
-        """Return the first header with this name, ignoring case, or None."""
-        return next((value for key, value in self.headers if key == name.lower()), None)
 
 
 @attrs.frozen

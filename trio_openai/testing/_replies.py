@@ -2,53 +2,38 @@
 
 A reply does nothing by itself: the server carries out its steps. It is frozen, so one reply may answer any number of
 requests, and the methods that add a fault return a changed copy.
+
+Some replies follow the request: `Reply.chat` is a stream for one request and a single JSON object for another. Such a
+reply is made as the stream, and its `follow` makes the counterpart. The server sends `for_request(request)`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-from trio_openai.testing._openai_objects import chat_chunks, chat_completion, response_events, whole_response
+from trio_openai.testing._following import Auto
+from trio_openai.testing._openai_objects import (
+    Answer,
+    CallItem,
+    chat_chunks,
+    chat_completion,
+    made_calls,
+    response_events,
+    whole_response,
+)
+from trio_openai.testing._requests import RecordedRequest
+from trio_openai.testing._steps import Cut, Fault, Pause, Reset, Stall, Step, first_bytes, not_negative, sliced
 
 Framing: TypeAlias = Literal["chunked", "length", "close", "raw"]
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
-_not_negative = attrs.validators.ge(0.0)  # also refuses nan
 
-
-@attrs.frozen
-class Pause:
-    """Wait before the next step, by trio's clock (so `autojump_clock` skips it).
-
-    Attributes:
-        seconds: How long to wait. `math.inf` is the same as `Stall()`.
-    """
-
-    seconds: float = attrs.field(validator=_not_negative)
-
-
-@attrs.frozen
-class Stall:
-    """Stop writing and keep the connection open until the peer leaves."""
-
-
-@attrs.frozen
-class Cut:
-    """Close the connection here, before the end of the body (with `framing="close"` this *is* the end)."""
-
-
-@attrs.frozen
-class Reset:
-    """Reset the connection here (RST on a socket). The peer can read what was written, then gets an error."""
-
-
-Fault: TypeAlias = Stall | Cut | Reset
-Step: TypeAlias = bytes | Pause | Stall | Cut | Reset
 SSEItem: TypeAlias = Mapping[str, Any] | str | bytes | Pause | Stall | Cut | Reset
+_EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 def _json(value: object) -> bytes:
@@ -94,8 +79,11 @@ def _with_defaults(content_type: str, headers: Headers) -> tuple[tuple[str, str]
 class Reply:
     """One scripted HTTP response.
 
-    The constructors `sse`, `chat`, `response`, `json` and `error` add a content type and `x-request-id: req_scripted`,
-    unless `headers` has one of the same name. `Reply(...)` itself adds nothing but the framing.
+    `chat`, `response`, `tool_calls` and `auto` follow the request: they send a stream to a request that asks for one,
+    and a single JSON object to any other.
+
+    All constructors but `raw` add a content type and `x-request-id: req_scripted`, unless `headers` has one of the same
+    name. `Reply(...)` itself adds nothing but the framing.
 
     Attributes:
         status: The HTTP status code.
@@ -108,6 +96,8 @@ class Reply:
         delay: Seconds before the status line. `math.inf` never answers.
         close_after: Close the connection after this reply without announcing it in a header, as a server does when its
             keep-alive timeout expires.
+        follow: How to follow the request. None sends this reply to every request, and so does a replaced body
+            (`attrs.evolve(reply, body=...)`). Two replies that differ only here are equal.
     """
 
     status: int = 200
@@ -117,8 +107,9 @@ class Reply:
         default="chunked", validator=attrs.validators.in_(["chunked", "length", "close", "raw"])
     )
     content_length: int | None = attrs.field(default=None, kw_only=True)
-    delay: float = attrs.field(default=0.0, validator=_not_negative, kw_only=True)
+    delay: float = attrs.field(default=0.0, validator=not_negative, kw_only=True)
     close_after: bool = attrs.field(default=False, kw_only=True)
+    follow: Follow | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
     @classmethod
     def sse(
@@ -143,7 +134,7 @@ class Reply:
         """
         events = [_sse_step(item, named) for item in data] + ([sse_event("[DONE]")] if done else [])
         body = _paced(events, pace)
-        return cls(status, _with_defaults("text/event-stream; charset=utf-8", headers), tuple(body))
+        return cls(status, _with_defaults(_EVENT_STREAM, headers), tuple(body))
 
     @classmethod
     def chat(
@@ -152,22 +143,23 @@ class Reply:
         *,
         pace: float = 0.0,
         usage: bool = True,
-        stream: bool = True,
+        stream: bool | None = None,
         model: str = "gpt-4o-mini",
         finish_reason: str = "stop",
         prompt_tokens: int = 8,
         completion_id: str = "chatcmpl-scripted",
         headers: Headers = (),
     ) -> Reply:
-        """Make a chat completion with this text, as OpenAI streams it.
+        """Make a chat completion with this text: a stream if the request asks for one, otherwise JSON.
 
-        It has the role chunk, one chunk per word, the finish reason, the usage chunk and `[DONE]`. Each is one write.
+        The stream has the role chunk, one chunk per word, the finish reason, the usage chunk and `[DONE]`. Each is one
+        write.
 
         Args:
             text: The content of choice 0.
             pace: Seconds to wait before each chunk except the first.
             usage: Whether the stream has a usage chunk (and null usage on the chunks before it).
-            stream: False sends a single JSON `chat.completion` instead.
+            stream: True always sends the stream, and False always the JSON object.
             model: The model's name.
             finish_reason: The finish reason of choice 0.
             prompt_tokens: The prompt's tokens in the usage. Completion tokens are counted as words.
@@ -180,9 +172,11 @@ class Reply:
             "finish_reason": finish_reason,
             "prompt_tokens": prompt_tokens,
         }
-        if not stream:
-            return cls.json(chat_completion(text, **about), headers=headers)
-        return cls.sse(*chat_chunks(text, usage=usage, **about), pace=pace, headers=headers)
+        return _streamed_or_plain(
+            stream,
+            lambda: cls.sse(*chat_chunks(Answer(text), usage=usage, **about), pace=pace, headers=headers),
+            lambda: cls.json(chat_completion(Answer(text), **about), headers=headers),
+        )
 
     @classmethod
     def response(
@@ -190,27 +184,122 @@ class Reply:
         text: str,
         *,
         pace: float = 0.0,
-        stream: bool = True,
+        stream: bool | None = None,
         model: str = "gpt-4o-mini",
         prompt_tokens: int = 8,
         response_id: str = "resp_scripted",
         headers: Headers = (),
     ) -> Reply:
-        """Make a Response with this text, as the events that OpenAI sends. Each is one write, with its `event:` line.
+        """Make a Response with this text: a stream if the request asks for one, otherwise JSON.
+
+        The stream has the events that OpenAI sends. Each is one write, with its `event:` line.
 
         Args:
             text: The text of its only message.
             pace: Seconds to wait before each event except the first.
-            stream: False sends a single JSON Response instead.
+            stream: True always sends the stream, and False always the JSON object.
             model: The model's name.
             prompt_tokens: The prompt's tokens in the usage. Output tokens are counted as words.
             response_id: The `id`.
             headers: Additional headers, or replacements for the default ones.
         """
         about: Any = {"response_id": response_id, "model": model, "prompt_tokens": prompt_tokens}
-        if not stream:
-            return cls.json(whole_response(text, **about), headers=headers)
-        return cls.sse(*response_events(text, **about), done=False, named=True, pace=pace, headers=headers)
+        return _streamed_or_plain(
+            stream,
+            lambda: cls._events(Answer(text), pace, headers, **about),
+            lambda: cls._whole(Answer(text), headers, **about),
+        )
+
+    @classmethod
+    def tool_calls(
+        cls,
+        *calls: CallItem,
+        text: str = "",
+        pace: float = 0.0,
+        usage: bool = True,
+        stream: bool | None = None,
+        model: str = "gpt-4o-mini",
+        prompt_tokens: int = 8,
+        headers: Headers = (),
+    ) -> Reply:
+        """Make an answer that calls functions: a chat completion, or a Response if `/responses` is requested.
+
+        It is a stream if the request asks for one, otherwise JSON. The arguments are streamed a few characters at a
+        time. For example, `Reply.tool_calls(("add", {"a": 1, "b": 2}), ("now", {}))` makes two calls.
+
+        Args:
+            calls: The name and the arguments of each function. Arguments are a mapping, or text that is sent as it is
+                and need not be JSON. A third item is the call's id. Default: "call_1", "call_2" and so on.
+            text: A text in front of the calls.
+            pace: Seconds to wait before each event except the first.
+            usage: Whether a chat stream has a usage chunk.
+            stream: True always sends a stream, and False always a JSON object.
+            model: The model's name.
+            prompt_tokens: The prompt's tokens in the usage. Other tokens are counted as words.
+            headers: Additional headers, or replacements for the default ones.
+
+        Raises:
+            TypeError, ValueError: There is no call, or one has another form.
+        """
+        answer = Answer(text, made_calls(calls))
+        chat: Any = {
+            "completion_id": "chatcmpl-scripted",
+            "model": model,
+            "finish_reason": "tool_calls",
+            "prompt_tokens": prompt_tokens,
+        }
+        response: Any = {"response_id": "resp_scripted", "model": model, "prompt_tokens": prompt_tokens}
+
+        def make(is_response: bool, is_stream: bool) -> Reply:
+            if is_response:
+                return (
+                    cls._events(answer, pace, headers, **response)
+                    if is_stream
+                    else cls._whole(answer, headers, **response)
+                )
+            if is_stream:
+                return cls.sse(*chat_chunks(answer, usage=usage, **chat), pace=pace, headers=headers)
+            return cls.json(chat_completion(answer, **chat), headers=headers)
+
+        def follow(request: RecordedRequest) -> Reply:
+            return make(request.path.endswith("/responses"), request.wants_stream if stream is None else stream)
+
+        return _following(make(False, stream is not False), follow)
+
+    @classmethod
+    def auto(
+        cls,
+        text: str | None = None,
+        *,
+        pace: float = 0.0,
+        usage: bool | None = None,
+        model: str | None = None,
+        prompt_tokens: int | None = None,
+        headers: Headers = (),
+    ) -> Reply:
+        """Make a reply that follows the request: its API, streamed or not, its model, with usage if requested.
+
+        A request to `/chat/completions` or `/responses` gets an answer of that API. Another path gets error 404, and a
+        body without a model gets error 400.
+
+        Args:
+            text: The text of the answer. None is a paragraph that quotes the last user message, as in `auto_reply`.
+            pace: Seconds to wait before each event of a stream except the first.
+            usage: Whether a chat stream has a usage chunk. None follows `stream_options`.
+            model: The model's name. None repeats the one in the request.
+            prompt_tokens: The prompt's tokens in the usage. None counts the words of the last user message.
+            headers: Additional headers, or replacements for the default ones.
+        """
+        auto = Auto(cls, text, pace=pace, usage=usage, model=model, prompt_tokens=prompt_tokens, headers=headers)
+        return _following(cls.chat(text or "", stream=True, pace=pace, headers=headers), auto.reply)
+
+    @classmethod
+    def _events(cls, answer: Answer, pace: float, headers: Headers, **about: Any) -> Reply:
+        return cls.sse(*response_events(answer, **about), done=False, named=True, pace=pace, headers=headers)
+
+    @classmethod
+    def _whole(cls, answer: Answer, headers: Headers, **about: Any) -> Reply:
+        return cls.json(whole_response(answer, **about), headers=headers)
 
     @classmethod
     def json(cls, obj: object, status: int = 200, *, headers: Headers = ()) -> Reply:
@@ -257,31 +346,99 @@ class Reply:
 
         With `framing="length"`, Content-Length still announces the whole body. With "raw", all bytes count.
         """
-        return self._break_off(n, Cut())
+        return self._changed(lambda reply: reply._broken_off(n, Cut()))
 
     def stall_after(self, n: int) -> Reply:
         """Return a copy that stops writing after `n` bytes of the body and stays connected (see `cut_after`)."""
-        return self._break_off(n, Stall())
+        return self._changed(lambda reply: reply._broken_off(n, Stall()))
 
     def reset_after(self, n: int) -> Reply:
         """Return a copy that resets the connection after `n` bytes of the body (see `cut_after`)."""
-        return self._break_off(n, Reset())
+        return self._changed(lambda reply: reply._broken_off(n, Reset()))
 
     def sliced(self, k: int) -> Reply:
         """Return a copy that writes its body `k` bytes at a time, also inside events and characters. Waits stay."""
         if k < 1:
             raise ValueError(f"k must be at least 1 byte, not {k}")
-        return attrs.evolve(self, body=tuple(_sliced(self.body, k)))
+        return self._changed(lambda reply: attrs.evolve(reply, body=tuple(sliced(reply.body, k))))
 
     def length(self) -> int:
         """Return the number of bytes in `body`, including those after a fault."""
         return sum(len(step) for step in self.body if isinstance(step, bytes))
 
-    def _break_off(self, n: int, fault: Fault) -> Reply:
+    def for_request(self, request: RecordedRequest) -> Reply:
+        """Return the reply to send to a request: this one, or its counterpart with another body."""
+        follow = self._followed()
+        other = None if follow is None else follow(request)
+        if other is None:
+            return self
+        return attrs.evolve(
+            self,
+            status=self.status if other.status == 200 else other.status,
+            headers=_with_content_type_of(other.headers, self.headers),
+            body=other.body,
+            framing=other.framing if self.framing == "chunked" else self.framing,
+            content_length=other.content_length,
+            follow=None,
+        )
+
+    def _changed(self, change: Callable[[Reply], Reply]) -> Reply:
+        """Return a changed copy, whose counterparts for other requests are changed too."""
+        follow = self._followed()
+        if follow is None:
+            return change(self)
+
+        def follow_and_change(request: RecordedRequest) -> Reply | None:
+            other = follow(request)
+            return None if other is None else change(other)
+
+        return _following(change(self), follow_and_change)
+
+    def _followed(self) -> Counterpart | None:
+        """Return the function to follow, unless the body is no longer the one it belongs to."""
+        return self.follow.counterpart if self.follow is not None and self.follow.body is self.body else None
+
+    def _broken_off(self, n: int, fault: Fault) -> Reply:
         if n < 0:
             raise ValueError(f"n must be zero or more bytes, not {n}")
         length = self.length() if self.content_length is None else self.content_length
-        return attrs.evolve(self, body=(*_first_bytes(self.body, n), fault), content_length=length)
+        return attrs.evolve(self, body=(*first_bytes(self.body, n), fault), content_length=length)
+
+
+Counterpart: TypeAlias = Callable[[RecordedRequest], Reply | None]
+"""A function that returns the reply whose body is sent to a request, or None to send the reply that follows."""
+
+
+@attrs.frozen
+class Follow:
+    """The way a reply follows the request.
+
+    Attributes:
+        body: The body of the reply. If it has been replaced since, the reply follows no longer.
+        counterpart: Returns what to send instead.
+    """
+
+    body: tuple[Step, ...]
+    counterpart: Counterpart
+
+
+def _following(reply: Reply, counterpart: Counterpart) -> Reply:
+    return attrs.evolve(reply, follow=Follow(reply.body, counterpart))
+
+
+def _streamed_or_plain(stream: bool | None, streamed: Callable[[], Reply], plain: Callable[[], Reply]) -> Reply:
+    """Return the reply that `stream` demands, or one that follows the request if it is None."""
+    if stream is not None:
+        return streamed() if stream else plain()
+    return _following(streamed(), lambda request: None if request.wants_stream else plain())
+
+
+def _with_content_type_of(
+    source: tuple[tuple[str, str], ...], headers: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return headers with the content type of others, unless the script has set its own."""
+    kind = next((value for name, value in source if name == "content-type"), _EVENT_STREAM)
+    return tuple((name, kind if (name, value) == ("content-type", _EVENT_STREAM) else value) for name, value in headers)
 
 
 def _sse_step(item: SSEItem, named: bool) -> Step:
@@ -295,27 +452,3 @@ def _paced(steps: list[Step], pace: float) -> Iterator[Step]:
         if pace and number and isinstance(step, bytes):
             yield Pause(pace)
         yield step
-
-
-def _first_bytes(steps: tuple[Step, ...], n: int) -> Iterator[Step]:
-    """Yield the steps up to the n-th byte."""
-    for step in steps:
-        if n == 0:
-            return
-        piece = step[:n] if isinstance(step, bytes) else step
-        n -= len(piece) if isinstance(piece, bytes) else 0
-        yield piece
-
-
-def _sliced(steps: tuple[Step, ...], k: int) -> Iterator[Step]:
-    """Yield the steps, with every run of adjacent bytes cut into pieces of `k` bytes."""
-    run: list[bytes] = []
-    for step in (*steps, None):
-        if isinstance(step, bytes):
-            run.append(step)
-            continue
-        joined = b"".join(run)
-        yield from (joined[at : at + k] for at in range(0, len(joined), k))
-        run.clear()
-        if step is not None:
-            yield step

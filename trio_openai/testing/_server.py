@@ -11,6 +11,9 @@ Rules that hold it together:
 
 * Every change of a count wakes the tasks in `Ledger.wait_until`, so `wait_disconnect()` and the like need no polling.
 * Connections are closed without an await, so cancelling the server's nursery closes them all.
+* A list of replies that runs out ends the server with an `AssertionError`, since an error reply alone might be retried,
+  caught or expected, and the test would pass by accident. It is raised where the server's nursery ends, so it knows all
+  requests and is raised once.
 * An exception in the script (a failing assertion, say) is not caught. It leaves through the nursery that the server was
   started in, and so fails the test.
 * Nothing here imports the client at module level, so the server also tests other clients.
@@ -21,24 +24,25 @@ Where to look next: `_http.py` for the bytes, `_memory.py` for connections witho
 from __future__ import annotations
 
 import enum
-import inspect
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import trio
 
-from trio_openai.testing._http import Incoming, RecordedRequest, RequestParser, keeps_connection, wire_steps
+from trio_openai.testing._http import Incoming, RequestParser, keeps_connection, wire_steps
 from trio_openai.testing._memory import MemoryStream
-from trio_openai.testing._replies import Cut, Pause, Reply, Reset, Step
+from trio_openai.testing._replies import Reply
+from trio_openai.testing._requests import RecordedRequest
+from trio_openai.testing._script import Script, ScriptRunner, script_of
+from trio_openai.testing._steps import Cut, Pause, Reset, Step
 
 if TYPE_CHECKING:
     from trio_openai import TrioOpenAI
 
-Script: TypeAlias = Reply | Sequence[Reply] | Callable[[RecordedRequest], Reply]
 ServerStream: TypeAlias = trio.SocketStream | MemoryStream
 
 _HOST = "127.0.0.1"
@@ -121,12 +125,14 @@ class ScriptedServer:
         """Create a server. Nothing happens until `start`.
 
         Args:
-            script: One reply for every request; or a list of replies, sent one after the other and followed by an error
-                500; or a function that takes the request and returns its reply. An exception in that function ends the
-                server and is raised by the nursery that it was started in, so a failing assertion fails the test.
+            script: One reply for every request; or a list of replies, sent one after the other; or a function that
+                takes the request and returns its reply. An exception in that function ends the server and is raised by
+                the nursery that it was started in, so a failing assertion fails the test. A request after the last
+                reply of a list does the same: it gets error 410, which is not retried, and then the server ends with
+                an `AssertionError` that names all requests.
         """
         self.base_url: str = ""
-        self._choose = _chooser(script)
+        self._script = script_of(script)
         self._ledger = Ledger()
         self._nursery: trio.Nursery | None = None
         self._ended = trio.Event()
@@ -207,9 +213,18 @@ class ScriptedServer:
         """Wait until the server has read at least `count` complete requests in total. Their replies then begin."""
         await self._ledger.wait_until(lambda: len(self._ledger.requests) >= count)
 
-    async def wait_disconnect(self, count: int = 1) -> None:
-        """Wait until the peers of at least `count` replies in total have left before the end."""
-        await self._ledger.wait_until(lambda: self._ledger.disconnects >= count)
+    async def wait_disconnect(self, count: int = 1, *, since: ServerStatistics | None = None) -> None:
+        """Wait until the peers of at least `count` replies have left before the end.
+
+        Disconnects before this call do not count. If there may have been some already that should count, because other
+        tasks have run since, take `before = server.statistics()` in time and pass `since=before`.
+
+        Args:
+            count: The number of disconnects.
+            since: Count the disconnects after these statistics were taken. None counts from this call.
+        """
+        before = self._ledger.disconnects if since is None else since.disconnects
+        await self._ledger.wait_until(lambda: self._ledger.disconnects - before >= count)
 
     async def wait_idle(self) -> None:
         """Wait until no reply is being written. A request that has not been read yet does not count."""
@@ -233,6 +248,7 @@ class ScriptedServer:
             self._ended.set()
             for listener in listeners:
                 listener.socket.close()
+            self._script.check(self._ledger.requests)
 
     async def _accept(self, listeners: list[trio.SocketListener], nursery: trio.Nursery) -> None:
         if listeners:
@@ -240,7 +256,11 @@ class ScriptedServer:
         await trio.sleep_forever()
 
     async def _serve(self, stream: ServerStream) -> None:
-        await _ServerConnection(stream, self._ledger, self._choose).serve()
+        await _ServerConnection(stream, self._ledger, self._script, self._end).serve()
+
+    def _end(self) -> None:
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     def _memory_http_client(self, max_connections: int) -> Any:
         from trio_openai import TrioTransport
@@ -248,32 +268,6 @@ class ScriptedServer:
 
         transport = TrioTransport(max_connections=max_connections, open_stream=self.open_stream)
         return httpx.AsyncClient(transport=transport, trust_env=False)  # a proxy would need a socket
-
-
-def _chooser(script: Script) -> Callable[[RecordedRequest], Reply]:
-    if isinstance(script, Reply):
-        return lambda _: script
-    if callable(script):
-        return lambda request: _checked(script(request))
-    if isinstance(script, str | bytes | Mapping) or not isinstance(script, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(_NO_SCRIPT.format(what=type(script).__name__))
-    replies = iter([_checked(reply) for reply in script])
-    ended = Reply.error(500, "The script has ended.", code="script_ended", headers={"x-should-retry": "false"})
-    return lambda _: next(replies, ended)
-
-
-def _checked(given: Any) -> Reply:
-    if isinstance(given, Reply):
-        return given
-    if inspect.iscoroutine(given):
-        given.close()
-    raise TypeError(_NO_SCRIPT.format(what=type(given).__name__))
-
-
-_NO_SCRIPT = (
-    'ScriptedServer takes a Reply, such as Reply.chat("Hello"), a list of them, or a function from the request '
-    "to a Reply, not {what}"
-)
 
 
 class _ReplyEnding(enum.Enum):
@@ -290,7 +284,8 @@ class _ServerConnection:
 
     _stream: ServerStream
     _ledger: Ledger
-    _choose: Callable[[RecordedRequest], Reply]
+    _script: ScriptRunner
+    _end_server: Callable[[], None]
     _parser: RequestParser = attrs.field(factory=RequestParser)
     _early: bytearray = attrs.field(factory=bytearray)
 
@@ -331,11 +326,13 @@ class _ServerConnection:
         """Write the reply. Return whether the connection can carry another request."""
         self._ledger.began(incoming.request)
         try:
-            reply = self._choose(incoming.request)
+            reply = self._script.reply_to(incoming.request)
             ending = await self._play(wire_steps(reply, incoming))
             self._ledger.disconnects += ending is _ReplyEnding.PEER_LEFT
         finally:
             self._ledger.ended()
+        if self._script.has_ended_with(incoming.request):
+            self._end_server()
         return ending is _ReplyEnding.COMPLETE and keeps_connection(reply, incoming)
 
     async def _play(self, steps: Iterator[Step]) -> _ReplyEnding:

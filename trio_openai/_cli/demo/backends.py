@@ -101,12 +101,13 @@ async def _wait_for_slot(server: str, client: TrioOpenAI) -> int:
 async def from_script() -> AsyncGenerator[Backend]:
     """Run a scripted server, which needs no model, until the end of the block."""
     server = ScriptedServer(answer)
+    before = server.statistics()
     closed = 0
 
     async def freed(client: TrioOpenAI) -> str:  # noqa: ARG001 - the server counts disconnects itself
         nonlocal closed
         closed += 1
-        await server.wait_disconnect(closed)
+        await server.wait_disconnect(closed, since=before)
         return "the server saw it go"
 
     async with trio.open_nursery() as nursery:
