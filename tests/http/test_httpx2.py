@@ -15,7 +15,7 @@ from trio_openai import APIConnectionError, Deadlines, StreamTruncatedError, Tri
 from trio_openai.testing import Pause, Reply, ScriptedServer, Stall
 
 httpx2: Any = pytest.importorskip("httpx2")
-HELLO = Reply.chat("Hello there, you.")
+HELLO = Reply.chat("Hello there, you.", stream=True)
 PLAIN = Reply.raw(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
 PACKAGES = {"httpx": httpx, "httpx2": httpx2}
 packages = pytest.mark.parametrize("package", PACKAGES.values(), ids=PACKAGES)

@@ -59,7 +59,7 @@ async def test_request_after_the_last_reply_fails_the_test_even_if_the_error_is_
         await serve(ask_twice, Reply.chat("one"))
     (message,) = messages
     lines = message.splitlines()
-    assert lines[0] == "the script of this ScriptedServer has 1 reply, but 2 requests came:"
+    assert lines[0] == "the script of this server has 1 reply, but 2 requests came:"
     assert lines[1:3] == [
         "  1. POST /v1/chat/completions",
         "  2. POST /v1/chat/completions (no reply was left)",

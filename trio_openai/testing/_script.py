@@ -53,9 +53,9 @@ class ScriptRunner:
             lines[:-_MAX_LISTED] = ["  ..."]
         self._unanswered = []  # the server can be started again
         raise AssertionError(
-            f"the script of this ScriptedServer has {_counted(self._count, 'reply', 'replies')}, but "
+            f"the script of this server has {_counted(self._count, 'reply', 'replies')}, but "
             f"{_counted(len(requests), 'request', 'requests')} came:\n" + "\n".join(lines) + "\n"
-            "Add replies to the list, or pass a single Reply or a function, which answer any number of requests. "
+            "Add replies to the list, or pass a single reply or a function, which answer any number of requests. "
             "Retries are requests, too: max_retries=0 turns them off."
         )
 
