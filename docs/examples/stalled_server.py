@@ -28,9 +28,10 @@ async def test_headline_of_a_stalled_server() -> None:
     server = ScriptedServer(Reply.sse(chunk("Local man "), chunk("reads "), Stall()))
     async with trio.open_nursery() as nursery:
         await server.start(nursery, memory=True)
+        before = server.statistics()
         async with server.client() as client:
             assert await headline(client) == "Local man reads ..."
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=before)
         assert server.requests[0].json()["messages"][0]["content"] == "A headline, please."
         nursery.cancel_scope.cancel()
     print(f"{trio.current_time():.0f} seconds have passed by trio's clock")

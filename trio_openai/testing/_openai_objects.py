@@ -68,9 +68,10 @@ def made_calls(items: tuple[CallItem, ...]) -> tuple[ScriptedCall, ...]:
 
 
 def _made_call(number: int, item: Any) -> ScriptedCall:
-    if not isinstance(item, tuple) or len(item) not in (2, 3):
+    given: tuple[Any, ...] = item if isinstance(item, tuple) else ()
+    if len(given) not in (2, 3):
         raise TypeError(f"a call is a tuple of a name and arguments, {_CALL_EXAMPLE}, not {item!r}")
-    name, arguments, call_id = (*item, f"call_{number}")[:3]
+    name, arguments, call_id = (*given, f"call_{number}")[:3]
     if not isinstance(arguments, (str, Mapping)):
         raise TypeError(f"the arguments of a call are a mapping or text, {_CALL_EXAMPLE}, not {arguments!r}")
     return ScriptedCall(name, arguments if isinstance(arguments, str) else json.dumps(arguments), call_id)
