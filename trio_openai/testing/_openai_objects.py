@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -68,7 +68,7 @@ def made_calls(items: tuple[CallItem, ...]) -> tuple[ScriptedCall, ...]:
 
 
 def _made_call(number: int, item: Any) -> ScriptedCall:
-    given = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else ()
+    given: tuple[Any, ...] = item if isinstance(item, tuple) else ()  # pyright: ignore[reportUnknownVariableType]
     if len(given) not in (2, 3):
         raise TypeError(f"a call is a tuple of a name and arguments, {_CALL_EXAMPLE}, not {item!r}")
     name, arguments, call_id = (*given, f"call_{number}")[:3]
