@@ -11,6 +11,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from error_helpers import ask, chunk
 from net_helpers import CHAT, client_over, outcome, serve
 
@@ -440,7 +441,7 @@ async def test_user_exceptions_are_not_wrapped(
             caught = raised
         assert caught is error
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert stream.verdict.state == "closed"
 
 
@@ -469,4 +470,4 @@ async def test_snapshot_is_readable_after_a_cancellation(nursery: trio.Nursery, 
         assert stream.snapshot.choices[0].message.content == "one two "
         assert stream.verdict.state == "closed"
         assert stream.timings.first_event is not None
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)

@@ -22,6 +22,7 @@ from body_helpers import (
     manager,
     served,
 )
+from disconnect_helpers import FROM_START
 
 from trio_openai import (
     APIError,
@@ -50,7 +51,7 @@ async def test_ping_comments_do_not_hold_a_dead_stream_open(autojump_clock: trio
         assert info.value.partial.choices[0].message.content == "Hi"
         assert isinstance(info.value, TimeoutError)
         assert trio.current_time() - started == pytest.approx(5)
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         await server.aclose()
 
 
@@ -66,7 +67,7 @@ async def test_break_closes_the_connection_at_once(memory: bool) -> None:
             assert str(stream.verdict) == "closed"
             assert stream.snapshot.choices[0].message.content == "Hi"
             with trio.fail_after(5):
-                await server.wait_disconnect()
+                await server.wait_disconnect(since=FROM_START)
                 await server.wait_closed()
         await server.aclose()
 

@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from endpoint_helpers import CASES, NAMES, SPEECH, TRANSCRIPT, Case, image_events, text_piece
 from net_helpers import client_over, no_environment, outcome, serve
 
@@ -152,7 +153,7 @@ async def test_leaving_a_stream_frees_its_connection(nursery: trio.Nursery, case
     async with client:
         async with case.of(client).stream(*case.where, **case.params) as stream:
             await anext(stream)
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert transport.statistics().active == 0
         assert client.statistics().open_streams == 0
 

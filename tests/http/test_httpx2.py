@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from disconnect_helpers import FROM_START
 from net_helpers import CHAT, no_environment, outcome, serve
 from proxy_helpers import ToyProxy
 
@@ -54,7 +55,7 @@ async def test_body_left_early_releases_its_connection(nursery: trio.Nursery, pa
             assert await anext(aiter(response.stream._stream)) == b"one", "httpx's own generators warn if left early"
             assert transport.statistics().active == 1
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
 
 
 @packages
@@ -142,7 +143,7 @@ async def test_client_over_our_transport_keeps_the_promises(nursery: trio.Nurser
             await anext(stream)
             assert client._session.slots.borrowed_tokens == 0, "only the transport counts"
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         with pytest.raises(StreamTruncatedError):
             async with client.chat.completions.stream(**CHAT) as stream:
                 await stream.until_done()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import (
     CHAT,
     TLSFront,
@@ -53,7 +54,7 @@ async def test_cancelled_while_waiting_for_the_headers(nursery: trio.Nursery, au
         with trio.move_on_after(1):
             await read_plain(client)
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert await read_plain(client) == "Hello there, you."
 
 
@@ -74,7 +75,7 @@ async def test_server_notices_a_cancellation_inside_a_body_at_once(
             await trio.testing.wait_all_tasks_blocked(0.01)
             reading.cancel_scope.cancel()
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert await read(client) == "Hello there, you."
 
 
@@ -291,7 +292,7 @@ async def test_aclose_in_another_task_raises_closed_resource_error_in_the_reader
             await stream.aclose()
             assert transport.statistics().active == 0
         assert isinstance(results[0], trio.ClosedResourceError)
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert stream.snapshot.choices
         assert stream.verdict.state == "closed"
         assert isinstance(await outcome(stream.__anext__), trio.ClosedResourceError)
@@ -314,7 +315,7 @@ async def test_aclose_in_another_task_while_a_tls_stream_is_read(
             readers.start_soon(read)
             await trio.testing.wait_all_tasks_blocked(0.01)
             await stream.aclose()
-    await server.wait_disconnect()
+    await server.wait_disconnect(since=FROM_START)
     nursery.cancel_scope.cancel()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from disconnect_helpers import FROM_START
 from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import CHAT, client_over, no_environment, serve
 from plain_helpers import ITEMS, MODELS, embedded, items, vector
@@ -222,7 +223,7 @@ async def test_stream_of_a_raw_response_can_be_closed(nursery: trio.Nursery, aut
     async with client:
         raw = await client.chat.completions.with_raw_response.create(**CHAT, stream=True)
         await raw.aclose()
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert client.statistics().open_streams == 0
         await (await client.chat.completions.with_raw_response.create(**CHAT)).aclose()
 

@@ -14,6 +14,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import cancel_everywhere, client_over, no_environment, serve
 
 from trio_openai import APIConnectionError, APITimeoutError, BadRequestError, Deadlines, StreamTruncatedError
@@ -121,7 +122,7 @@ async def test_leaving_the_block_closes_the_connection(nursery: trio.Nursery, au
             async with client.audio.speech.stream_bytes(**SPEECH) as sound:
                 assert client.statistics().open_streams == 1
                 await sound.read()
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert transport.statistics().active == 0
         assert client.statistics().open_streams == 0
         with pytest.raises(trio.ClosedResourceError):

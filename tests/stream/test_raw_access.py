@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from disconnect_helpers import FROM_START
 from endpoint_helpers import CASES, NAMES, Case
 from net_helpers import CHAT, cancel_everywhere, client_over, no_environment, outcome, serve
 from raw_helpers import OVERLOADED, body, chunk
@@ -220,7 +221,7 @@ async def test_leaving_the_block_of_a_raw_stream_closes_the_connection(
             async for _ in getattr(stream, kind):
                 break
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         with pytest.raises(trio.ClosedResourceError):
             await anext(getattr(stream, kind))
         async with client.chat.completions.stream(**CHAT) as stream:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import CHAT, client_over, serve
 
 from trio_openai import BadRequestError, StreamTruncatedError
@@ -71,7 +72,7 @@ async def test_cancelling_the_nursery_closes_the_stream_at_once(nursery: trio.Nu
             assert (await anext(stream)).choices[0].delta.content == "a"
             streams.cancel_scope.cancel()
         assert transport.statistics().active == 0
-        await server.wait_disconnect()
+        await server.wait_disconnect(since=FROM_START)
         assert stream.verdict.state == "closed"
         assert stream.snapshot.choices[0].message.content == "a"
         with pytest.raises(trio.ClosedResourceError):

@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import cancel_everywhere, client_over, no_environment, outcome, serve
 from tool_helpers import (
     ANSWER,
@@ -206,7 +207,7 @@ async def test_leaving_the_block_cancels_the_tools_and_closes_the_stream(
                         break
             assert sorted(ended) == ["a", "b"]
             assert client.statistics().open_streams == 0
-            await server.wait_disconnect()
+            await server.wait_disconnect(since=FROM_START)
             assert transport.statistics().active == 0
             with pytest.raises(trio.ClosedResourceError):
                 await anext(run)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from disconnect_helpers import FROM_START
 from net_helpers import client_over, no_environment, outcome, serve
 from tool_helpers import (
     ANSWER,
@@ -76,7 +77,7 @@ async def test_on_error_raise_raises_a_tools_exception_bare_and_ends_the_run(
                     async for event in run:
                         events.append(event)
             assert client.statistics().open_streams == 0
-            await server.wait_disconnect()
+            await server.wait_disconnect(since=FROM_START)
         assert isinstance(events[-1], ToolFailed)
         nursery.cancel_scope.cancel()
 
