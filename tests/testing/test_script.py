@@ -26,7 +26,7 @@ def leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 async def fails() -> AsyncIterator[list[str]]:
     """Expect the block to fail with one `AssertionError`. Its message is in the list afterwards."""
     messages: list[str] = []
-    with trio.fail_after(5):
+    with trio.fail_after(5):  # noqa: ASYNC100 - the block of the test has the checkpoints
         try:
             yield messages
         except* AssertionError as errors:
