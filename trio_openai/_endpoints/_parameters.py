@@ -123,6 +123,10 @@ class Parameters:
         return {name: None if name in self._unchecked else _accepted_by(hint) for name, hint in hints.items()}
 
 
+NO_PARAMETERS = Parameters(CallParams)
+"""The parameters of an operation that has none of its own: only those that every call takes."""
+
+
 @functools.cache
 def _annotation_names() -> dict[str, object]:
     """Return the names that string annotations use. Any dictionary passes here for one of a certain shape."""

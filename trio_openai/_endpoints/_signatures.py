@@ -131,10 +131,8 @@ def sign_methods(cls: Any) -> None:
             copy.__doc__, copy.__module__ = door.__doc__, cls.__module__
             copy.__qualname__ = f"{cls.__qualname__}.{name}"
             shape = cls._parameters.typed_dict
-            if name == "create" and getattr(cls, "_format_name", None):
-                with_signature(copy, _WithAskAgain(shape), places, _result(cls, name))
-            else:
-                with_signature(copy, shape, places, _result(cls, name))
+            asks_again = name == "create" and getattr(cls, "_format_name", None)
+            with_signature(copy, _WithAskAgain(shape) if asks_again else shape, places, _result(cls, name))
             setattr(cls, name, copy)
 
 

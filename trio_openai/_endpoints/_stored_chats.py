@@ -21,7 +21,7 @@ from trio_openai.types.params import (
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
-from ._parameters import Parameters
+from ._parameters import NO_PARAMETERS, Parameters
 
 if TYPE_CHECKING:
     from trio_openai.types import (
@@ -45,10 +45,9 @@ def _as_deleted(body: bytes) -> ChatCompletionDeleted:
 
 
 _PATH = "/chat/completions/{completion_id}"
-_NO_PARAMETERS = Parameters(CallParams)
-_RETRIEVE = Operation("GET", _PATH, _NO_PARAMETERS, as_object(ChatCompletion))
+_RETRIEVE = Operation("GET", _PATH, NO_PARAMETERS, as_object(ChatCompletion))
 _UPDATE = Operation("POST", _PATH, Parameters(ChatCompletionUpdateParams), as_object(ChatCompletion))
-_DELETE = Operation("DELETE", _PATH, _NO_PARAMETERS, _as_deleted)
+_DELETE = Operation("DELETE", _PATH, NO_PARAMETERS, _as_deleted)
 _LIST = Operation("GET", "/chat/completions", Parameters(ChatCompletionListParams), _as_list)
 _LIST_MESSAGES = Operation("GET", f"{_PATH}/messages", Parameters(PageParams), _as_messages)
 

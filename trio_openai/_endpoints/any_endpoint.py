@@ -32,16 +32,14 @@ from trio_openai._wire.encode import encode_json
 from trio_openai._wire.json import is_array, is_object
 from trio_openai.errors import APIResponseValidationError
 from trio_openai.types import WireObject
-from trio_openai.types.params import CallParams
 
 from ._operations import Params
 from ._pages import Page
-from ._parameters import Parameters
+from ._parameters import NO_PARAMETERS
 
 if TYPE_CHECKING:
     from trio_openai._http.multipart import Form
 
-_PARAMETERS = Parameters(CallParams)
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _OTHER_NAMES = {
     "options": "give extra_headers=, query=, extra_body= and timeout= themselves",
@@ -72,7 +70,7 @@ def send(
     for name, instead in _OTHER_NAMES.items():
         if name in params:
             raise TypeError(f"there is no argument {name!r} here: {instead}")
-    checked = _PARAMETERS.check(params)
+    checked = NO_PARAMETERS.check(params)
     target, own_query = target_of(session.options.url, path)
     body = _with_extra(body, checked.pop("extra_body", None))
     if method in _WITHOUT_BODY and (body is not None or files):

@@ -19,17 +19,16 @@ from trio_openai.types.stored_params import (
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
-from ._parameters import Parameters
+from ._parameters import NO_PARAMETERS, Parameters
 
 _PATH = "/conversations/{conversation_id}"
-_NO_PARAMETERS = Parameters(CallParams)
 _as_conversation = as_object(Conversation)
 _as_item: Decode[ConversationItem] = as_object(cast("Any", ConversationItem))
 
 _CREATE = Operation("POST", "/conversations", Parameters(ConversationCreateParams), _as_conversation)
-_RETRIEVE = Operation("GET", _PATH, _NO_PARAMETERS, _as_conversation)
+_RETRIEVE = Operation("GET", _PATH, NO_PARAMETERS, _as_conversation)
 _UPDATE = Operation("POST", _PATH, Parameters(ConversationUpdateParams), _as_conversation)
-_DELETE = Operation("DELETE", _PATH, _NO_PARAMETERS, as_object(ConversationDeletedResource))
+_DELETE = Operation("DELETE", _PATH, NO_PARAMETERS, as_object(ConversationDeletedResource))
 _CREATE_ITEMS = Operation(
     "POST",
     f"{_PATH}/items",
@@ -41,7 +40,7 @@ _LIST_ITEMS = Operation(
     "GET", f"{_PATH}/items", Parameters(ConversationItemListParams), as_object(ConversationItemList)
 )
 _RETRIEVE_ITEM = Operation("GET", f"{_PATH}/items/{{item_id}}", Parameters(ConversationItemRetrieveParams), _as_item)
-_DELETE_ITEM = Operation("DELETE", f"{_PATH}/items/{{item_id}}", _NO_PARAMETERS, _as_conversation)
+_DELETE_ITEM = Operation("DELETE", f"{_PATH}/items/{{item_id}}", NO_PARAMETERS, _as_conversation)
 
 
 class Conversations(Endpoint[ReturnsT]):

@@ -16,22 +16,21 @@ from trio_openai.types.stored_params import BatchCreateParams, BatchListParams, 
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
-from ._parameters import Parameters, by_name_only
+from ._parameters import NO_PARAMETERS, Parameters, by_name_only
 
-_NO_PARAMETERS = Parameters(CallParams)
 _CREATE = Operation(
     "POST", "/files", Parameters(FileCreateParams, unchecked=("file",)), as_object(FileObject), files=("file",)
 )
-_RETRIEVE = Operation("GET", "/files/{file_id}", _NO_PARAMETERS, as_object(FileObject))
+_RETRIEVE = Operation("GET", "/files/{file_id}", NO_PARAMETERS, as_object(FileObject))
 _LIST = Operation("GET", "/files", Parameters(FileListParams), as_object(FileList))
-_DELETE = Operation("DELETE", "/files/{file_id}", _NO_PARAMETERS, as_object(FileDeleted))
+_DELETE = Operation("DELETE", "/files/{file_id}", NO_PARAMETERS, as_object(FileDeleted))
 # The content is never taken for a server's error: the file of a batch may well consist of one.
-_CONTENT = Operation("GET", "/files/{file_id}/content", _NO_PARAMETERS, BinaryContent, binary=True)
+_CONTENT = Operation("GET", "/files/{file_id}/content", NO_PARAMETERS, BinaryContent, binary=True)
 
 _CREATE_BATCH = Operation("POST", "/batches", Parameters(BatchCreateParams), as_object(Batch))
-_RETRIEVE_BATCH = Operation("GET", "/batches/{batch_id}", _NO_PARAMETERS, as_object(Batch))
+_RETRIEVE_BATCH = Operation("GET", "/batches/{batch_id}", NO_PARAMETERS, as_object(Batch))
 _LIST_BATCHES = Operation("GET", "/batches", Parameters(BatchListParams), as_object(BatchList))
-_CANCEL_BATCH = Operation("POST", "/batches/{batch_id}/cancel", _NO_PARAMETERS, as_object(Batch))
+_CANCEL_BATCH = Operation("POST", "/batches/{batch_id}/cancel", NO_PARAMETERS, as_object(Batch))
 
 
 class Files(Endpoint[ReturnsT]):

@@ -30,12 +30,11 @@ from trio_openai.types.stored_params import ModerationCreateParams
 from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
-from ._parameters import Parameters
+from ._parameters import NO_PARAMETERS, Parameters
 
-_NO_PARAMETERS = Parameters(CallParams)
-_LIST_MODELS = Operation("GET", "/models", _NO_PARAMETERS, as_object(ModelList))
-_RETRIEVE_MODEL = Operation("GET", "/models/{model}", _NO_PARAMETERS, as_object(Model))
-_DELETE_MODEL = Operation("DELETE", "/models/{model}", _NO_PARAMETERS, as_object(ModelDeleted))
+_LIST_MODELS = Operation("GET", "/models", NO_PARAMETERS, as_object(ModelList))
+_RETRIEVE_MODEL = Operation("GET", "/models/{model}", NO_PARAMETERS, as_object(Model))
+_DELETE_MODEL = Operation("DELETE", "/models/{model}", NO_PARAMETERS, as_object(ModelDeleted))
 _MODERATE = Operation("POST", "/moderations", Parameters(ModerationCreateParams), as_object(ModerationCreateResponse))
 _EMBEDDING = Parameters(EmbeddingParams)
 
@@ -200,7 +199,7 @@ def stream_request(
     ends = (end,) if isinstance(end, str) else end
     if ends is not None and not (isinstance(ends, Collection) and all(isinstance(name, str) for name in ends)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError("end takes the name or type of an event, several of them, or None")
-    checked = _NO_PARAMETERS.check(params)
+    checked = NO_PARAMETERS.check(params)
     request = session.prepare(method.upper(), path, checked, stream=True, always=cast("Params | None", json))
 
     def open_stream() -> Stream[Any, Any]:

@@ -34,7 +34,7 @@ from ._endpoint import Endpoint, RawResponses, ReturnsT, returns_object
 from ._formats import as_parsed, text_format
 from ._operations import Operation, Params
 from ._pages import Listing, listing, returns_pages
-from ._parameters import Parameters, by_name_only
+from ._parameters import NO_PARAMETERS, Parameters, by_name_only
 from ._tool_params import DEFAULT_ROUNDS, DEFAULT_TOOLS_AT_A_TIME, response_tool, start_run
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_PARAMETERS = Parameters(CallParams)
-_CANCEL = Operation("POST", "/responses/{response_id}/cancel", _NO_PARAMETERS, as_object(Response))
-_DELETE = Operation("DELETE", "/responses/{response_id}", _NO_PARAMETERS, as_nothing)
+_CANCEL = Operation("POST", "/responses/{response_id}/cancel", NO_PARAMETERS, as_object(Response))
+_DELETE = Operation("DELETE", "/responses/{response_id}", NO_PARAMETERS, as_nothing)
 _COMPACT = Operation("POST", "/responses/compact", Parameters(ResponseCompactParams), as_object(CompactedResponse))
 _COUNT_INPUT = Operation(
     "POST",

@@ -208,6 +208,12 @@ class Subscription(trio.abc.ReceiveChannel[EventT]):
         self._send.close()
 
 
+def check_buffer(buffer: object) -> None:
+    """Raise `ValueError` unless this is a number of events that may wait."""
+    if type(buffer) is not int or buffer < 0:
+        raise ValueError(f"buffer takes a number of events, zero or more, not {buffer!r}")
+
+
 class Hub(Generic[EventT]):
     """The subscribers of one stream."""
 
@@ -225,8 +231,7 @@ class Hub(Generic[EventT]):
         """
         if overflow not in get_args(Overflow):
             raise ValueError(f"overflow is one of {', '.join(map(repr, get_args(Overflow)))}, not {overflow!r}")
-        if type(buffer) is not int or buffer < 0:
-            raise ValueError(f"buffer takes a number of events, zero or more, not {buffer!r}")
+        check_buffer(buffer)
         subscription = Subscription(self, buffer, overflow, replay)
         self.subscriptions.append(subscription)
         return subscription

@@ -27,7 +27,7 @@ from trio_openai._wire.lifecycle import Verdict
 from trio_openai._wire.text import Printable
 
 from .background import BackgroundReader
-from .fanout import Overflow, Subscription
+from .fanout import Overflow, Subscription, check_buffer
 from .source import EventSource
 from .timings import Timings
 
@@ -345,8 +345,7 @@ async def start(make: Callable[[], StreamT], nursery: trio.Nursery, buffer: int)
         APIError: the request failed.
         RuntimeError: the nursery is closed. The stream is closed too.
     """
-    if type(buffer) is not int or buffer < 0:
-        raise ValueError(f"buffer takes a number of events, zero or more, not {buffer!r}")
+    check_buffer(buffer)
     stream = make()
     await stream._open()
     try:
