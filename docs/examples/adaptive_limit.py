@@ -27,16 +27,28 @@ async def main() -> None:
             client.chat.completions.call(
                 key=number,
                 model="gpt-4o-mini",
-                messages=[{"role": "user", "content": f"Write {number} in words."}],
+                messages=[
+                    {"role": "user", "content": f"Write {number} in words."}
+                ],
             )
             for number in NUMBERS
         )
-        async with client.run_many(calls, max_concurrent=30) as results, trio.open_nursery() as nursery:
+        async with (
+            client.run_many(calls, max_concurrent=30) as results,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(show, limiter)
-            errors = [result.error async for result in results if result.error is not None]
+            errors = [
+                result.error
+                async for result in results
+                if result.error is not None
+            ]
             nursery.cancel_scope.cancel()
     print(f"{len(NUMBERS) - len(errors)} answers, {len(errors)} errors")
-    print("at first it asked for more than the server takes:", limiter.statistics().throttled > 0)
+    print(
+        "at first it asked for more than the server takes:",
+        limiter.statistics().throttled > 0,
+    )
 
 
 trio.run(main)

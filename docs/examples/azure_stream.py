@@ -8,7 +8,9 @@ from trio_openai import AzureOpenAI
 async def main() -> None:
     async with AzureOpenAI() as client:
         messages = [{"role": "user", "content": "Say hello."}]
-        async with client.chat.completions.stream(model="my-deployment", messages=messages) as stream:
+        async with client.chat.completions.stream(
+            model="my-deployment", messages=messages
+        ) as stream:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
         whole = stream.snapshot

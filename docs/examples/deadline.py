@@ -7,8 +7,15 @@ from trio_openai import TrioOpenAI
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        messages = [{"role": "user", "content": "Tell a very long story about a lighthouse keeper."}]
-        manager = client.chat.completions.stream(model="gpt-4o-mini", messages=messages)
+        messages = [
+            {
+                "role": "user",
+                "content": "Tell a very long story about a lighthouse keeper.",
+            }
+        ]
+        manager = client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages
+        )
         with trio.move_on_after(1) as scope:
             async with manager as stream:
                 await stream.until_done()

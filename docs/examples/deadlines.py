@@ -9,9 +9,16 @@ PATIENCE = Deadlines(connect=5, headers=60, first_content=30, idle=1)
 
 async def main() -> None:
     async with TrioOpenAI(timeout=PATIENCE) as client:
-        messages = [{"role": "user", "content": "Describe a walk through a forest in autumn."}]
+        messages = [
+            {
+                "role": "user",
+                "content": "Describe a walk through a forest in autumn.",
+            }
+        ]
         try:
-            async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+            async with client.chat.completions.stream(
+                model="gpt-4o-mini", messages=messages
+            ) as stream:
                 async for text in stream.text_deltas:
                     print(text, end="", flush=True)
         except APITimeoutError as error:

@@ -6,11 +6,26 @@ from typing import Any
 import trio
 
 from trio_openai import TrioOpenAI
-from trio_openai.types import ContentDelta, ContentDone, Delta, ReasoningDone, ToolCallArgumentsDelta, ToolCallDone
+from trio_openai.types import (
+    ContentDelta,
+    ContentDone,
+    Delta,
+    ReasoningDone,
+    ToolCallArgumentsDelta,
+    ToolCallDone,
+)
 
 QUESTION = "What is the weather in Oslo?"
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-WEATHER: dict[str, Any] = {"name": "get_weather", "description": "The weather in a city.", "parameters": CITY}
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+}
+WEATHER: dict[str, Any] = {
+    "name": "get_weather",
+    "description": "The weather in a city.",
+    "parameters": CITY,
+}
 
 
 async def show(deltas: AsyncIterator[Delta]) -> None:
@@ -25,7 +40,9 @@ async def show(deltas: AsyncIterator[Delta]) -> None:
             case ToolCallArgumentsDelta():
                 print(f"{delta.name} {delta.snapshot} ...")
             case ToolCallDone():
-                print(f"call {delta.name} with {delta.arguments} for {delta.id}")
+                print(
+                    f"call {delta.name} with {delta.arguments} for {delta.id}"
+                )
 
 
 async def main() -> None:
@@ -38,7 +55,9 @@ async def main() -> None:
             await show(chat.deltas)
         print("---")
         async with client.responses.stream(
-            model="gpt-4o-mini", input=QUESTION, tools=[{"type": "function", **WEATHER}]
+            model="gpt-4o-mini",
+            input=QUESTION,
+            tools=[{"type": "function", **WEATHER}],
         ) as response:
             await show(response.deltas)
 

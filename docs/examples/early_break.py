@@ -7,9 +7,13 @@ from trio_openai import TrioOpenAI
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        messages = [{"role": "user", "content": "How do I make a good cup of tea?"}]
+        messages = [
+            {"role": "user", "content": "How do I make a good cup of tea?"}
+        ]
         answer = ""
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages
+        ) as stream:
             async for text in stream.text_deltas:
                 answer += text
                 if "." in answer:

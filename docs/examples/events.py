@@ -9,7 +9,9 @@ async def main() -> None:
     async with TrioOpenAI() as client:
         messages = [{"role": "user", "content": "Say hello in three words."}]
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages, stream_options={"include_usage": True}
+            model="gpt-4o-mini",
+            messages=messages,
+            stream_options={"include_usage": True},
         ) as stream:
             async for chunk in stream:
                 for choice in chunk.choices:

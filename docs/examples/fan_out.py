@@ -15,9 +15,13 @@ async def count_words(events: Subscription[ChatCompletionChunk]) -> None:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue? One sentence."}]
+    messages = [
+        {"role": "user", "content": "Why is the sky blue? One sentence."}
+    ]
     async with TrioOpenAI() as client:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages
+        ) as stream:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(count_words, stream.subscribe(buffer=16))
                 async for text in stream.text_deltas:

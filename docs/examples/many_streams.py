@@ -4,13 +4,21 @@ import trio
 
 from trio_openai import APIError, TrioOpenAI
 
-PROMPTS = ("What is a nursery?", "What is a cancel scope?", "What is a checkpoint?")
+PROMPTS = (
+    "What is a nursery?",
+    "What is a cancel scope?",
+    "What is a checkpoint?",
+)
 
 
-async def ask(client: TrioOpenAI, prompt: str, answers: dict[str, str]) -> None:
+async def ask(
+    client: TrioOpenAI, prompt: str, answers: dict[str, str]
+) -> None:
     messages = [{"role": "user", "content": prompt}]
     try:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages, max_tokens=60) as stream:
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages, max_tokens=60
+        ) as stream:
             completion = await stream.get_final_completion()
     except APIError as error:
         answers[prompt] = f"{type(error).__name__}: {error}"

@@ -4,14 +4,19 @@ import trio
 
 from trio_openai import TrioOpenAI
 
-PROMPTS = ("How do I make a good cup of tea?", "Why is the sky blue? One sentence.")
+PROMPTS = (
+    "How do I make a good cup of tea?",
+    "Why is the sky blue? One sentence.",
+)
 
 
 async def main() -> None:
     async with TrioOpenAI() as client, trio.open_nursery() as nursery:
         tea, sky = [
             await client.chat.completions.start_stream(
-                nursery, model="gpt-4o-mini", messages=[{"role": "user", "content": prompt}]
+                nursery,
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": prompt}],
             )
             for prompt in PROMPTS
         ]
@@ -21,7 +26,9 @@ async def main() -> None:
             answer += text
             if "." in answer:
                 break
-        await tea.aclose()  # otherwise the nursery would wait for the rest of the stream
+        await (
+            tea.aclose()
+        )  # otherwise the nursery would wait for the rest of the stream
     print(answer.partition(".")[0] + ".")
     print(f"[{tea.verdict}] [{sky.verdict}]")
 

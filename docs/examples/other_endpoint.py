@@ -8,10 +8,14 @@ from trio_openai import TrioOpenAI
 async def main() -> None:
     async with TrioOpenAI() as client:
         body = {"prompt": "One, two,", "stream": True}
-        async with client.stream_request("POST", "/completion", json=body, end=None) as stream:
+        async with client.stream_request(
+            "POST", "/completion", json=body, end=None
+        ) as stream:
             async for event in stream:
                 print(event["content"], end="")
-        print(f"\n[{stream.verdict}; {stream.snapshot['tokens_predicted']} tokens]")
+        print(
+            f"\n[{stream.verdict}; {stream.snapshot['tokens_predicted']} tokens]"
+        )
 
 
 trio.run(main)

@@ -7,16 +7,28 @@ from trio_openai import TrioOpenAI, TrioTransport
 
 
 async def log(response: httpx.Response) -> None:
-    print(response.request.method, response.request.url.path, response.status_code)
+    print(
+        response.request.method,
+        response.request.url.path,
+        response.status_code,
+    )
 
 
 async def main() -> None:
     transport = TrioTransport(max_connections=50, keepalive_expiry=5)
-    http = httpx.AsyncClient(transport=transport, event_hooks={"response": [log]})
+    http = httpx.AsyncClient(
+        transport=transport, event_hooks={"response": [log]}
+    )
     messages = [{"role": "user", "content": "Count to three."}]
     async with TrioOpenAI(http_client=http) as client:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
-            print((await stream.get_final_completion()).choices[0].message.content)
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages
+        ) as stream:
+            print(
+                (await stream.get_final_completion())
+                .choices[0]
+                .message.content
+            )
     print(transport.statistics())
 
 

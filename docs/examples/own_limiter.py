@@ -4,7 +4,11 @@ import trio
 
 from trio_openai import Attempt, Outcome, TrioOpenAI
 
-QUESTIONS = ["Which country is Oslo in?", "Which country is Rome in?", "Which country is Lima in?"]
+QUESTIONS = [
+    "Which country is Oslo in?",
+    "Which country is Rome in?",
+    "Which country is Lima in?",
+]
 
 
 class BudgetSpentError(Exception):
@@ -20,7 +24,9 @@ class Budget:
     async def acquire(self, attempt: Attempt) -> "Budget":
         await trio.lowlevel.checkpoint()
         if self.left <= 0:
-            raise BudgetSpentError(f"{attempt.model} would have to be paid for")
+            raise BudgetSpentError(
+                f"{attempt.model} would have to be paid for"
+            )
         return self
 
     def settle(self, outcome: Outcome) -> None:
@@ -33,9 +39,13 @@ async def main() -> None:
         try:
             for question in QUESTIONS:
                 completion = await client.chat.completions.create(
-                    model="gpt-4o-mini", messages=[{"role": "user", "content": question}]
+                    model="gpt-4o-mini",
+                    messages=[{"role": "user", "content": question}],
                 )
-                print(completion.choices[0].message.content, f"({budget.left} tokens left)")
+                print(
+                    completion.choices[0].message.content,
+                    f"({budget.left} tokens left)",
+                )
         except BudgetSpentError as error:
             print("stopped:", error)
 

@@ -7,9 +7,13 @@ from trio_openai import APIError, TrioOpenAI
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        messages = [{"role": "user", "content": "Write a short poem about the sea."}]
+        messages = [
+            {"role": "user", "content": "Write a short poem about the sea."}
+        ]
         try:
-            async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages, max_tokens=60) as stream:
+            async with client.chat.completions.stream(
+                model="gpt-4o-mini", messages=messages, max_tokens=60
+            ) as stream:
                 completion = await stream.get_final_completion()
         except APIError as error:
             print(f"{type(error).__name__}: {error}")

@@ -10,11 +10,17 @@ async def main() -> None:
         async for model in client.models.list():
             print(model.id, "by", model.owned_by)
 
-        answer = await client.embeddings.create(model="text-embedding-3-small", input=["sea", "ocean"], dimensions=2)
+        answer = await client.embeddings.create(
+            model="text-embedding-3-small",
+            input=["sea", "ocean"],
+            dimensions=2,
+        )
         for one in answer.data:
             print(one.index, one.embedding)
 
-        async for item in client.responses.input_items.list("resp_123", order="asc"):
+        async for item in client.responses.input_items.list(
+            "resp_123", order="asc"
+        ):
             print(item.role, [part.text for part in item.content])
 
 

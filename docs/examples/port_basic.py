@@ -10,7 +10,9 @@ async def main() -> None:
             messages=[{"role": "user", "content": "Count to three."}],
         ) as stream:
             async for chunk in stream:
-                print(chunk.choices[0].delta.content or "", end="", flush=True)
+                print(
+                    chunk.choices[0].delta.content or "", end="", flush=True
+                )
         print()
 
 

@@ -16,7 +16,9 @@ async def main() -> None:
                     print(f"{chunk.usage.total_tokens} tokens")
                 for choice in chunk.choices:
                     delta = choice.delta
-                    print(f"{chunk.model} {choice.index} {delta.role} {delta.content!r} {choice.finish_reason}")
+                    print(
+                        f"{chunk.model} {choice.index} {delta.role} {delta.content!r} {choice.finish_reason}"
+                    )
 
 
 trio.run(main)

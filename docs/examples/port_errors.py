@@ -1,6 +1,12 @@
 import trio
 
-from trio_openai import APIConnectionError, APIError, APIStatusError, RateLimitError, TrioOpenAI
+from trio_openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    RateLimitError,
+    TrioOpenAI,
+)
 
 
 async def main() -> None:
@@ -15,9 +21,13 @@ async def main() -> None:
             print(f"slow down: {error.code}, request {error.request_id}")
         except APIStatusError as error:
             print(f"the server answered {error.status_code}")
-        except APIConnectionError as error:  # also if a deadline passed or the stream was truncated
+        except (
+            APIConnectionError
+        ) as error:  # also if a deadline passed or the stream was truncated
             print(f"no answer, or not the whole of it: {error.partial}")
-        except APIError as error:  # an error event of the server, or an invalid response
+        except (
+            APIError
+        ) as error:  # an error event of the server, or an invalid response
             print(f"failed: {error.message}, after {error.partial}")
 
 

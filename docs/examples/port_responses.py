@@ -5,7 +5,9 @@ from trio_openai import TrioOpenAI
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        async with client.responses.stream(model="gpt-4o-mini", input="Count to three.") as stream:
+        async with client.responses.stream(
+            model="gpt-4o-mini", input="Count to three."
+        ) as stream:
             async for event in stream:
                 if event.type == "response.output_text.delta":
                     print(event.delta, end="", flush=True)

@@ -27,20 +27,30 @@ async def main() -> None:
             client.chat.completions.call(
                 key=number,
                 model="gpt-4o-mini",
-                messages=[{"role": "user", "content": f"Write {number} in words."}],
+                messages=[
+                    {"role": "user", "content": f"Write {number} in words."}
+                ],
                 usage=True,
             )
             for number in NUMBERS
         )
         async with (
-            client.run_many(calls, max_concurrent=8, total=len(NUMBERS)) as results,
+            client.run_many(
+                calls, max_concurrent=8, total=len(NUMBERS)
+            ) as results,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(show, results)
-            answers = {result.key: result.value async for result in results if result.error is None}
+            answers = {
+                result.key: result.value
+                async for result in results
+                if result.error is None
+            }
             nursery.cancel_scope.cancel()
     total = results.statistics()
-    print(f"{total.done} done, {total.failed} failed, {total.usage.total_tokens} tokens")
+    print(
+        f"{total.done} done, {total.failed} failed, {total.usage.total_tokens} tokens"
+    )
     for number, completion in sorted(answers.items())[:3]:
         print(number, completion.choices[0].message.content)
 

@@ -8,9 +8,16 @@ MODELS = ("gpt-4o", "gpt-4o-mini")
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue? One sentence."}]
+    messages = [
+        {"role": "user", "content": "Why is the sky blue? One sentence."}
+    ]
     async with TrioOpenAI() as client:
-        calls = [client.chat.completions.call(key=model, model=model, messages=messages) for model in MODELS]
+        calls = [
+            client.chat.completions.call(
+                key=model, model=model, messages=messages
+            )
+            for model in MODELS
+        ]
         async with client.race(calls, stagger=0.5) as stream:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)

@@ -14,14 +14,21 @@ async def main() -> None:
             client.chat.completions.call(
                 key=city,
                 model="gpt-4o-mini",
-                messages=[{"role": "user", "content": f"Which country is {city} in? One word."}],
+                messages=[
+                    {
+                        "role": "user",
+                        "content": f"Which country is {city} in? One word.",
+                    }
+                ],
                 max_tokens=20,
             )
             for city in CITIES
         ]
         async with client.run_many(calls, ordered=True) as results:
             async for result in results:
-                print(result.key, "-", result.value.choices[0].message.content)
+                print(
+                    result.key, "-", result.value.choices[0].message.content
+                )
 
 
 trio.run(main)

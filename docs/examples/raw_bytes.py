@@ -9,11 +9,15 @@ from trio_openai import TrioOpenAI
 async def pass_on(client: TrioOpenAI, sink: trio.abc.SendStream) -> None:
     messages = [{"role": "user", "content": "Count to three."}]
     options = {"include_usage": True}
-    async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages, stream_options=options) as stream:
+    async with client.chat.completions.stream(
+        model="gpt-4o-mini", messages=messages, stream_options=options
+    ) as stream:
         async for data in stream.raw_bytes:
             await sink.send_all(data)
     usage = stream.snapshot.usage
-    print(f"[{stream.verdict}; {usage.total_tokens if usage else 'unknown'} tokens]")
+    print(
+        f"[{stream.verdict}; {usage.total_tokens if usage else 'unknown'} tokens]"
+    )
 
 
 async def main() -> None:

@@ -14,11 +14,17 @@ async def print_all(events: Subscription[ChatCompletionChunk]) -> None:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue? One sentence."}]
+    messages = [
+        {"role": "user", "content": "Why is the sky blue? One sentence."}
+    ]
     async with TrioOpenAI() as client:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages
+        ) as stream:
             async for text in stream.text_deltas:
-                print(f"it begins with {text!r}; now somebody else wants to read it:")
+                print(
+                    f"it begins with {text!r}; now somebody else wants to read it:"
+                )
                 break
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(print_all, stream.subscribe(replay=True))

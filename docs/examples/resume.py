@@ -8,12 +8,17 @@ from trio_openai import TrioOpenAI
 async def main() -> None:
     async with TrioOpenAI() as client:
         async with client.responses.stream(
-            model="gpt-4o-mini", input="Tell a story about a lighthouse keeper.", background=True, resume=True
+            model="gpt-4o-mini",
+            input="Tell a story about a lighthouse keeper.",
+            background=True,
+            resume=True,
         ) as stream:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
             response = await stream.get_final_response()
-        print(f"\n[{response.status}, taken up again {stream.timings.resumes} time(s)]")
+        print(
+            f"\n[{response.status}, taken up again {stream.timings.resumes} time(s)]"
+        )
 
 
 trio.run(main)

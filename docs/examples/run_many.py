@@ -13,14 +13,25 @@ async def main() -> None:
             client.chat.completions.call(
                 key=city,
                 model="gpt-4o-mini",
-                messages=[{"role": "user", "content": f"Which country is {city} in? One word."}],
+                messages=[
+                    {
+                        "role": "user",
+                        "content": f"Which country is {city} in? One word.",
+                    }
+                ],
             )
             for city in CITIES
         )
-        async with client.run_many(calls, max_concurrent=3, ordered=True) as results:
+        async with client.run_many(
+            calls, max_concurrent=3, ordered=True
+        ) as results:
             async for result in results:
                 if result.error is None:
-                    print(result.key, "-", result.value.choices[0].message.content)
+                    print(
+                        result.key,
+                        "-",
+                        result.value.choices[0].message.content,
+                    )
                 else:
                     print(result.key, "-", result.error)
 

@@ -15,15 +15,23 @@ async def display(events: Subscription[ChatCompletionChunk]) -> None:
         await trio.sleep(0.2)
     now = events.statistics()
     print(text)
-    print(f"fewer drawings than events: {drawn < now.received + now.merged}, lost: {now.dropped}")
+    print(
+        f"fewer drawings than events: {drawn < now.received + now.merged}, lost: {now.dropped}"
+    )
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Write a short poem about the sea."}]
+    messages = [
+        {"role": "user", "content": "Write a short poem about the sea."}
+    ]
     async with TrioOpenAI() as client:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages
+        ) as stream:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(display, stream.subscribe(buffer=4, overflow="coalesce"))
+                nursery.start_soon(
+                    display, stream.subscribe(buffer=4, overflow="coalesce")
+                )
                 await stream.until_done()
 
 

@@ -12,7 +12,9 @@ async def headline(client: TrioOpenAI) -> str:
     messages = [{"role": "user", "content": "A headline, please."}]
     answer = ""
     try:
-        async with client.chat.completions.stream(model="gpt-4o-mini", messages=messages, timeout=600) as stream:
+        async with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=messages, timeout=600
+        ) as stream:
             async for text in stream.text_deltas:
                 answer += text
     except APITimeoutError:
@@ -21,21 +23,32 @@ async def headline(client: TrioOpenAI) -> str:
 
 
 def chunk(text: str) -> dict[str, object]:
-    return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
+    return {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": text}}],
+    }
 
 
 async def test_headline_of_a_stalled_server() -> None:
-    server = ScriptedServer(Reply.sse(chunk("Local man "), chunk("reads "), Stall()))
+    server = ScriptedServer(
+        Reply.sse(chunk("Local man "), chunk("reads "), Stall())
+    )
     async with trio.open_nursery() as nursery:
         await server.start(nursery, memory=True)
         before = server.statistics()
         async with server.client() as client:
             assert await headline(client) == "Local man reads ..."
         await server.wait_disconnect(since=before)
-        assert server.requests[0].json()["messages"][0]["content"] == "A headline, please."
+        assert (
+            server.requests[0].json()["messages"][0]["content"]
+            == "A headline, please."
+        )
         nursery.cancel_scope.cancel()
     print(f"{trio.current_time():.0f} seconds have passed by trio's clock")
 
 
 # With pytest-trio, pytest runs the test and passes the fixture `autojump_clock`.
-trio.run(test_headline_of_a_stalled_server, clock=trio.testing.MockClock(autojump_threshold=0))
+trio.run(
+    test_headline_of_a_stalled_server,
+    clock=trio.testing.MockClock(autojump_threshold=0),
+)

@@ -4,14 +4,22 @@ import trio
 
 from trio_openai import TrioOpenAI
 
-QUESTIONS = {"sky": "Why is the sky blue?", "grass": "Why is grass green?", "sea": "Why is the sea salty?"}
+QUESTIONS = {
+    "sky": "Why is the sky blue?",
+    "grass": "Why is grass green?",
+    "sea": "Why is the sea salty?",
+}
 
 
 async def main() -> None:
     texts = dict.fromkeys(QUESTIONS, "")
     async with TrioOpenAI() as client:
         calls = [
-            client.chat.completions.call(key=key, model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
+            client.chat.completions.call(
+                key=key,
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": question}],
+            )
             for key, question in QUESTIONS.items()
         ]
         async with client.stream_many(calls) as items:

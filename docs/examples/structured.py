@@ -13,7 +13,10 @@ from trio_openai import TrioOpenAI, Unparsed
 @attrs.define
 class Ingredient:
     name: str
-    grams: int | None = attrs.field(default=None, metadata={"description": "null if it is counted, not weighed"})
+    grams: int | None = attrs.field(
+        default=None,
+        metadata={"description": "null if it is counted, not weighed"},
+    )
 
 
 @attrs.define
@@ -29,7 +32,9 @@ async def main() -> None:
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=[{"role": "user", "content": "What shall we cook tonight?"}],
+            messages=[
+                {"role": "user", "content": "What shall we cook tonight?"}
+            ],
             response_format=Recipe,
         ) as stream:
             seen = 0
@@ -40,7 +45,9 @@ async def main() -> None:
                     print(f"{seen} so far")
         match stream.parsed:
             case Recipe(title, kind, ingredients):
-                print(f"{title} ({kind}): {', '.join(one.name for one in ingredients)}")
+                print(
+                    f"{title} ({kind}): {', '.join(one.name for one in ingredients)}"
+                )
             case Unparsed() as why:
                 print(why)
 

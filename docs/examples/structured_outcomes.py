@@ -15,16 +15,25 @@ class City:
 async def main() -> None:
     async with TrioOpenAI() as client:
         calls = (
-            client.responses.call(key=name, model="gpt-4o-mini", input=f"Tell me of {name}.", text_format=City)
+            client.responses.call(
+                key=name,
+                model="gpt-4o-mini",
+                input=f"Tell me of {name}.",
+                text_format=City,
+            )
             for name in ("Oslo", "Atlantis", "Rome", "Kyoto")
         )
-        async with client.run_many(calls, max_concurrent=2, ordered=True) as results:
+        async with client.run_many(
+            calls, max_concurrent=2, ordered=True
+        ) as results:
             async for result in results:
                 city = result.value.parsed
                 if city:
                     print(f"{city.name}: {city.people} thousand")
                 else:
-                    print(f"{result.key}: {city.reason}: {city.text or city.refusal}")
+                    print(
+                        f"{result.key}: {city.reason}: {city.text or city.refusal}"
+                    )
 
 
 trio.run(main)

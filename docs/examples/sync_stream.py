@@ -7,7 +7,9 @@ from trio_openai.sync import SyncOpenAI
 
 def count(client: SyncOpenAI) -> None:
     messages = [{"role": "user", "content": "Count to three."}]
-    with client.chat.completions.stream(model="gpt-4o-mini", messages=messages) as stream:
+    with client.chat.completions.stream(
+        model="gpt-4o-mini", messages=messages
+    ) as stream:
         for text in stream.text_deltas:
             print(text, end="", flush=True)
     print(f"\n[{stream.verdict}]")

@@ -18,7 +18,12 @@ def approve(request: ToolRequest) -> bool:
 with SyncOpenAI() as client:
     with client.chat.completions.run_tools(
         model="gpt-4o-mini",
-        messages=[{"role": "user", "content": "Where is it warmer, in Oslo or in Rome?"}],
+        messages=[
+            {
+                "role": "user",
+                "content": "Where is it warmer, in Oslo or in Rome?",
+            }
+        ],
         tools=[temperature],
         approve=approve,
         max_concurrent=1,

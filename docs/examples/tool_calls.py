@@ -12,7 +12,11 @@ WEATHER = {
     "function": {
         "name": "get_weather",
         "description": "The weather in a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -27,7 +31,12 @@ async def main() -> None:
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=[{"role": "user", "content": "What is the weather in Oslo and in Rome?"}],
+            messages=[
+                {
+                    "role": "user",
+                    "content": "What is the weather in Oslo and in Rome?",
+                }
+            ],
             tools=[WEATHER],
         ) as stream:
             async with trio.open_nursery() as tools:

@@ -11,7 +11,9 @@ from trio_openai import RoundEvent, ToolDone, ToolStarted, TrioOpenAI
 TEMPERATURES = {"Oslo": 4.0, "Rome": 21.0}
 
 
-async def temperature(city: str, unit: Literal["celsius", "fahrenheit"]) -> float:
+async def temperature(
+    city: str, unit: Literal["celsius", "fahrenheit"]
+) -> float:
     """Return the current temperature of a place.
 
     Args:
@@ -27,7 +29,12 @@ async def main() -> None:
     async with TrioOpenAI() as client:
         async with client.chat.completions.run_tools(
             model="gpt-4o-mini",
-            messages=[{"role": "user", "content": "Where is it warmer, in Oslo or in Rome?"}],
+            messages=[
+                {
+                    "role": "user",
+                    "content": "Where is it warmer, in Oslo or in Rome?",
+                }
+            ],
             tools=[temperature],
         ) as run:
             async for event in run:

@@ -18,11 +18,17 @@ async def run_query(text: str) -> str:
 
 async def approve(request: ToolRequest) -> bool | str:
     await trio.sleep(0.01)  # stands for a person who looks at it
-    return True if request.name == "stock" else "only an administrator may run SQL"
+    return (
+        True
+        if request.name == "stock"
+        else "only an administrator may run SQL"
+    )
 
 
 async def main() -> None:
-    query = Tool.custom(run_query, name="query", description="Runs any SQL.", approve=approve)
+    query = Tool.custom(
+        run_query, name="query", description="Runs any SQL.", approve=approve
+    )
     async with TrioOpenAI() as client:
         async with client.responses.run_tools(
             model="gpt-4o-mini",

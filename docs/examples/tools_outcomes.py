@@ -26,7 +26,10 @@ async def main() -> None:
         for on_error in ("tell_model", "raise"):
             try:
                 async with client.responses.run_tools(
-                    model="gpt-4o-mini", input="What do we have?", tools=[stock, query], on_error=on_error
+                    model="gpt-4o-mini",
+                    input="What do we have?",
+                    tools=[stock, query],
+                    on_error=on_error,
                 ) as run:
                     async for event in run:
                         if isinstance(event, ToolFailed):

@@ -20,7 +20,9 @@ async def main() -> None:
         recording = Path(folder) / "hello.wav"
         record(recording)
         async with TrioOpenAI() as client:
-            async with client.audio.transcriptions.stream(model="gpt-4o-transcribe", file=recording) as stream:
+            async with client.audio.transcriptions.stream(
+                model="gpt-4o-transcribe", file=recording
+            ) as stream:
                 async for text in stream.text_deltas:
                     print(text, end="", flush=True)
             print(f"\n[{stream.verdict}]")

@@ -15,9 +15,17 @@ SECRET = "whsec_" + base64.b64encode(b"shared with OpenAI").decode()
 def sent_by_openai(body: bytes) -> dict[str, str]:
     """Return the headers that OpenAI would send with a body."""
     sent_at = str(int(time.time()))
-    digest = hmac.new(b"shared with OpenAI", b"wh_1." + sent_at.encode() + b"." + body, hashlib.sha256).digest()
+    digest = hmac.new(
+        b"shared with OpenAI",
+        b"wh_1." + sent_at.encode() + b"." + body,
+        hashlib.sha256,
+    ).digest()
     signature = "v1," + base64.b64encode(digest).decode()
-    return {"webhook-id": "wh_1", "webhook-timestamp": sent_at, "webhook-signature": signature}
+    return {
+        "webhook-id": "wh_1",
+        "webhook-timestamp": sent_at,
+        "webhook-signature": signature,
+    }
 
 
 client = TrioOpenAI(webhook_secret=SECRET)
@@ -38,6 +46,8 @@ def handle(body: bytes, headers: dict[str, str]) -> int:
     return 200
 
 
-body = json.dumps({"type": "response.completed", "data": {"id": "resp_1"}}).encode()
+body = json.dumps(
+    {"type": "response.completed", "data": {"id": "resp_1"}}
+).encode()
 print(handle(body, sent_by_openai(body)))
 print(handle(body.replace(b"resp_1", b"resp_2"), sent_by_openai(body)))

@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,9 @@ EXAMPLES = ROOT / "docs" / "examples"
 OURS = sorted(EXAMPLES.glob("*.py"))
 OPENAI = sorted((EXAMPLES / "openai_python").glob("*.py"))
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
-TUTORIAL = re.findall(r'--8<-- "docs/examples/(\w+)\.py"', (ROOT / "docs" / "tutorial.md").read_text())
+EMBED = runpy.run_path(str(ROOT / "docs" / "embed.py"))
+"""What copies the examples into the pages."""
+TUTORIAL = re.findall(r"^<!-- docs/examples/(\w+)\.py -->$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE)
 
 
 def name_of(path: Path) -> str:
@@ -87,9 +90,23 @@ async def test_openai_example_prints_the_same(example: Path) -> None:
 
 
 def test_every_example_is_on_a_page() -> None:
-    shown = set(re.findall(r'--8<-- "docs/examples/([\w./]+)"', "\n".join(page.read_text() for page in PAGES)))
-    files = {str(path.relative_to(EXAMPLES)) for pattern in ("*.py", "*.out") for path in EXAMPLES.rglob(pattern)}
+    shown = {name for page in PAGES for name in EMBED["shown_on"](page.read_text())}
+    files = {str(path.relative_to(ROOT)) for pattern in ("*.py", "*.out") for path in EXAMPLES.rglob(pattern)}
     assert shown == files
+
+
+def test_pages_show_the_examples_as_they_are() -> None:
+    """If this fails, run `python docs/embed.py`."""
+    assert list(EMBED["out_of_date"]()) == []
+
+
+def test_code_on_a_page_is_at_most_78_columns_wide() -> None:
+    blocks = [
+        block
+        for page in PAGES
+        for block in re.findall(r"^```\w*\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 78] == []
 
 
 def test_every_server_script_belongs_to_an_example() -> None:

@@ -23,7 +23,9 @@ async def main() -> None:
     async with AsyncOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=[{"role": "user", "content": "What is the weather in Oslo?"}],
+            messages=[
+                {"role": "user", "content": "What is the weather in Oslo?"}
+            ],
             tools=[WEATHER],
         ) as stream:
             async for event in stream:

@@ -8,7 +8,11 @@ WEATHER = {
     "function": {
         "name": "get_weather",
         "description": "The weather in a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -17,7 +21,12 @@ async def main() -> None:
     client = AsyncOpenAI()
     stream = await client.chat.completions.create(
         model="gpt-4o-mini",
-        messages=[{"role": "user", "content": "What is the weather in Oslo and in Rome?"}],
+        messages=[
+            {
+                "role": "user",
+                "content": "What is the weather in Oslo and in Rome?",
+            }
+        ],
         tools=[WEATHER],
         stream=True,
     )
@@ -27,9 +36,13 @@ async def main() -> None:
             if piece.index not in calls:
                 calls[piece.index] = piece
             else:
-                calls[piece.index].function.arguments += piece.function.arguments
+                calls[
+                    piece.index
+                ].function.arguments += piece.function.arguments
     for call in calls.values():
-        print(call.id, call.function.name, json.loads(call.function.arguments))
+        print(
+            call.id, call.function.name, json.loads(call.function.arguments)
+        )
 
 
 trio.run(main)

@@ -14,7 +14,10 @@ async def main() -> None:
         print(role.choices[0].delta.role)
         first_word = await anext(stream)
         print(first_word.choices[0].delta.content)
-        print(stream.response.status_code, stream.response.headers["content-type"])
+        print(
+            stream.response.status_code,
+            stream.response.headers["content-type"],
+        )
     finally:
         await stream.close()
 
