@@ -1,7 +1,12 @@
-"""The cost of a call in this library, depending on the number of other calls and on who makes it. For `scale.py`."""
+"""The cost of a call in this library, depending on the number of other calls and on who makes it. For `scale.py`.
+
+python _calls.py CONTENDER PORT CPU CALLS       prints one line of JSON: the CPU seconds of the ways to make the calls
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -10,7 +15,7 @@ from typing import Any
 
 import trio
 from _contenders import CHAT_REQUEST
-from _machine import cores
+from _machine import cores, pin
 from _runner import say, server
 
 from trio_openai import TrioOpenAI
@@ -156,3 +161,14 @@ def measure_calls(calls: int) -> list[dict[str, Any]]:
     """Make short calls in each way, in alternating rounds."""
     with server("_answers.py", cores()[1]) as port:
         return trio.run(_time_calls, port, calls)
+
+
+def main(contender: str, port: str, cpu: str, calls: str) -> None:
+    """Run the command."""
+    pin(int(cpu))
+    by_hand, run_many = trio.run(_time_calls, int(port), int(calls))
+    print(json.dumps({"by hand": by_hand["cpu"], "run_many": run_many["cpu"]}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

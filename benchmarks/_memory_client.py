@@ -3,9 +3,9 @@
 It warms up with ten streams, so that imports and caches do not count. Then it opens three lots of the same number of
 streams. After each lot it waits until all opening events have arrived, and measures how much it has grown. The first
 lot also pays for the peak while opening so many streams at once: the allocator keeps that memory, and the second lot
-reuses it. The third lot is measured with tracemalloc.
+reuses it. The third lot is measured with tracemalloc. The objects are those that the garbage collector visits.
 
-    python _memory_client.py CONTENDER PORT CPU PATH       prints one line of JSON: bytes per stream
+    python _memory_client.py CONTENDER PORT CPU PATH       prints one line of JSON: bytes and objects per stream
 """
 
 from __future__ import annotations
@@ -59,15 +59,18 @@ async def _open(
 
 
 async def measure(contender: Contender, port: int, plan: Plan) -> dict[str, float]:
-    """Return the bytes per stream: the growth of the process, and what Python's allocators were asked for."""
+    """Return what a stream takes: the growth of the process, what Python's allocators were asked for, and objects."""
     streams = (plan.streams - WARM_UP) // LOTS
     async with trio.open_nursery() as nursery:
         await _open(nursery, contender, port, plan, WARM_UP)
         first, _ = await _open(nursery, contender, port, plan, streams)
+        before = len(gc.get_objects())
         next_, _ = await _open(nursery, contender, port, plan, streams)
+        objects = len(gc.get_objects()) - before
         _, allocated = await _open(nursery, contender, port, plan, streams, trace=True)
         nursery.cancel_scope.cancel()
-    return {"first": first / streams, "next": next_ / streams, "allocated": allocated / streams}
+    bytes_ = {"first": first / streams, "next": next_ / streams, "allocated": allocated / streams}
+    return {**bytes_, "objects": objects / streams}
 
 
 def main(name: str, port: str, cpu: str, path: str) -> None:

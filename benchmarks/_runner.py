@@ -96,19 +96,33 @@ class MeasurementError(Exception):
     """A contender failed or took too long. The message says why."""
 
 
-def measure_once(contender: str, plan: Plan, script: str = "_client.py") -> dict[str, float]:
+def measure_once(contender: str, plan: Plan, script: str = "_client.py", root: Path | None = None) -> dict[str, float]:
     """Run one client process and return its figures.
+
+    Args:
+        contender: the name of the contender.
+        plan: what the server sends.
+        script: the client's script.
+        root: the folder to import the package from, if it is not the installed one.
+
+    Raises:
+        MeasurementError: the process failed or took too long.
+    """
+    return measure_beside("_server.py", script, contender, plan.path, root)
+
+
+def measure_beside(server_script: str, script: str, contender: str, what: str, root: Path | None) -> dict[str, float]:
+    """Run a client script beside a server script, each on its own core. Return the figures that it prints.
 
     Raises:
         MeasurementError: the process failed or took too long.
     """
     client_cpu, server_cpu = cores()
-    with server("_server.py", server_cpu) as port:
-        command = python(script, contender, str(port), str(client_cpu), plan.path)
+    with server(server_script, server_cpu) as port:
+        command = python(script, contender, str(port), str(client_cpu), what)
+        variables = environment() | ({"PYTHONPATH": str(root)} if root is not None else {})
         try:
-            done = subprocess.run(
-                command, check=False, capture_output=True, text=True, timeout=_TIMEOUT, env=environment()
-            )
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT, env=variables)
         except subprocess.TimeoutExpired as error:
             raise MeasurementError(f"took longer than {_TIMEOUT:g} s") from error
     if done.returncode:

@@ -69,11 +69,12 @@ async def of_calls(calls: int) -> list[dict[str, Any]]:
 
 def streams_table(results: list[dict[str, Any]]) -> str:
     """Return a table with a row for each contender."""
-    rows = [["KiB a stream", "the first", "the next", "allocated by Python"]]
+    rows = [["KiB a stream", "the first", "the next", "allocated by Python", "objects"]]
     for result in results:
         name = f"{result['contender']}, {result['api']}"
         figures = [result.get(key) for key in ("first", "next", "allocated")]
-        rows.append([name, *(f"{figure / _KIB:.1f}" if figure is not None else "failed" for figure in figures)])
+        cells = [f"{figure / _KIB:.1f}" if figure is not None else "failed" for figure in figures]
+        rows.append([name, *cells, f"{result['objects']:.0f}" if "objects" in result else "failed"])
     return table(rows)
 
 

@@ -30,6 +30,7 @@ _RUNS = {
     "stream": ["stream.py"],
     "responses": ["stream.py", "--api", "responses"],
     "scale": ["scale.py"],
+    "opening": ["opening.py"],
     "latency": ["latency.py"],
     "fairness": ["fairness.py"],
     "long_streams": ["long_streams.py"],
