@@ -48,6 +48,23 @@ if TYPE_CHECKING:
         RateLimiter as RateLimiter,
         RateStatistics as RateStatistics,
     )
+    from ._observers.records import (
+        AttemptStarted as AttemptStarted,
+        CallEnded as CallEnded,
+        CallRecord as CallRecord,
+        CallStarted as CallStarted,
+        FirstContent as FirstContent,
+        FirstEvent as FirstEvent,
+        HeadersReceived as HeadersReceived,
+        LimiterWaited as LimiterWaited,
+        ManyEnded as ManyEnded,
+        Observer as Observer,
+        RaceEnded as RaceEnded,
+        RetryPlanned as RetryPlanned,
+        ToolCallEnded as ToolCallEnded,
+        ToolCallStarted as ToolCallStarted,
+        ToolRoundEnded as ToolRoundEnded,
+    )
     from ._request.raw_response import RawResponse as RawResponse
     from ._statistics import (
         ClientStatistics as ClientStatistics,
@@ -77,7 +94,6 @@ if TYPE_CHECKING:
         Result as Result,
     )
     from ._stream.stream import Stream as Stream, StreamCall as StreamCall
-    from ._stream.timings import Timings as Timings
     from ._tools.events import (
         RoundDone as RoundDone,
         RoundEvent as RoundEvent,
@@ -99,6 +115,7 @@ if TYPE_CHECKING:
     from ._version import __version__ as __version__
     from ._wire.lifecycle import Verdict as Verdict
     from ._wire.sse import ServerSentEvent as ServerSentEvent
+    from ._wire.timings import Timings as Timings
     from .azure import AzureOpenAI as AzureOpenAI
     from .errors import (
         APIConnectionError as APIConnectionError,
@@ -134,6 +151,10 @@ _NAMES = {
     "_client": "TrioOpenAI",
     "_endpoints._pages": "Listing Page",
     "_http.transport": "TrioTransport",
+    "_observers.records": (
+        "AttemptStarted CallEnded CallRecord CallStarted FirstContent FirstEvent HeadersReceived LimiterWaited "
+        "ManyEnded Observer RaceEnded RetryPlanned ToolCallEnded ToolCallStarted ToolRoundEnded"
+    ),
     "_limits.limiter": "AdaptiveLimiter AdaptiveStatistics Attempt Limiter Outcome Permit RateLimiter RateStatistics",
     "_request.raw_response": "RawResponse",
     "_statistics": "ClientStatistics SubscriptionStatistics TransportStatistics Usage",
@@ -145,7 +166,6 @@ _NAMES = {
     ),
     "_stream.results": "Item Items ItemsManager ManyStatistics Result",
     "_stream.stream": "Stream StreamCall",
-    "_stream.timings": "Timings",
     "_tools.events": "RoundDone RoundEvent RoundStarted RunEvent ToolDone ToolFailed ToolRefused ToolStarted",
     "_tools.hooks": "ToolRequest",
     "_tools.plan": "ToolRunStatistics",
@@ -155,6 +175,7 @@ _NAMES = {
     "_deadlines": "Deadlines",
     "_wire.lifecycle": "Verdict",
     "_wire.sse": "ServerSentEvent",
+    "_wire.timings": "Timings",
     "azure": "AzureOpenAI",
     "errors": (
         "APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError "

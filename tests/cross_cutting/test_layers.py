@@ -34,6 +34,7 @@ LAYERS = [
     ["_request"],
     ["_http"],
     ["_limits"],
+    ["_observers"],
     ["_protocols"],
     ["_wire"],
     ["types"],

@@ -112,7 +112,9 @@ class StreamingEndpoint(Endpoint[ReturnsT], Generic[ReturnsT, StreamT, WholeT]):
 
     def _prepare(self, path: str, checked: Params, *, stream: bool) -> PreparedRequest:
         always = self._asks_for_stream if stream else None
-        return self._session.prepare(self._method, path, checked, stream=stream, always=always, files=self._files)
+        return self._session.prepare(
+            self._method, path, checked, stream=stream, always=always, files=self._files, endpoint=self._path
+        )
 
     def _prepare_stream(self, path: str, checked: Params) -> PreparedRequest:
         """Prepare the request of a stream. With `usage=True`, it has a second form that does not ask for the usage."""
@@ -230,7 +232,8 @@ class CreatingEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
                 where: The id in the path, for endpoints that have one.
                 stream: Whether to return a stream.
                 params: The API's parameters. With a class as the format of the result, there is also `ask_again`:
-                    the number of further requests if an answer does not fit the class. See `docs/structured-outputs.md`.
+                    the number of further requests if an answer does not fit the class; see
+                    `docs/structured-outputs.md`.
 
             Raises:
                 TypeError, ValueError: A parameter cannot be sent.

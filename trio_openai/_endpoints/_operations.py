@@ -74,7 +74,14 @@ class Operation(Generic[ResultT]):
         # Where parameters are expected, `{}` is sent if there are none.
         always: Params | None = {} if self.parameters.are_expected else None
         return session.prepare(
-            self.method, path, checked, stream=False, always=always, files=self.files, binary=self.binary
+            self.method,
+            path,
+            checked,
+            stream=False,
+            always=always,
+            files=self.files,
+            binary=self.binary,
+            endpoint=self.path,
         )
 
 

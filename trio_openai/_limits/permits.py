@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import attrs
+import trio
 
 from trio_openai._wire.json import decode_json, is_object
 from trio_openai._wire.usage import estimated_tokens, tokens_of_answer
@@ -32,6 +33,9 @@ class Permits:
         method: the method of the call.
         path: the path of the call.
         content: the body of the request.
+
+    Attributes:
+        waited: the seconds that the limiter made the latest attempt wait.
     """
 
     def __init__(self, limiter: Limiter, method: str, path: str, content: object) -> None:
@@ -39,13 +43,16 @@ class Permits:
         self._about = _describe(method, path, content)
         self._permit: Permit | None = None  # the permit of the current attempt, until it is settled
         self._outcome = Outcome()
+        self.waited = 0.0
 
     async def attempt(self, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
         """Wait for a permit and make an attempt.
 
         A failed attempt is settled here. A successful one is settled by the caller, when its body is done.
         """
+        asked_at = trio.current_time()
         self._permit, self._outcome = await self._limiter.acquire(self._about), Outcome()
+        self.waited = trio.current_time() - asked_at
         try:
             response = await send()
         except APIStatusError as error:

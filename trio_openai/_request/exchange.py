@@ -22,7 +22,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 import trio
@@ -48,6 +48,9 @@ from .used import refuses_usage
 if TYPE_CHECKING:
     from trio_openai._http.lifetime import Lifetime
     from trio_openai._limits.permits import Permits
+    from trio_openai._observers.watch import Watch
+    from trio_openai._wire.lifecycle import Verdict
+    from trio_openai._wire.timings import Timings
 
 log = logging.getLogger("trio_openai")
 
@@ -64,6 +67,7 @@ class Exchange:
         errors: The exceptions of the HTTP client.
         lifetime: The lifetime of the client.
         max_event_bytes: The option of the client.
+        watch: Tells the observers about this call; None without observers.
     """
 
     def __init__(self, session: Session, request: PreparedRequest) -> None:
@@ -74,7 +78,12 @@ class Exchange:
         self.errors: tuple[type[Exception], ...] = session.errors
         self.lifetime: Lifetime = session.lifetime
         self.max_event_bytes: int = session.options.max_event_bytes
+        self.watch: Watch | None = None
         self._session = session
+        if session.options.observer or log.isEnabledFor(logging.INFO):
+            from .watched import watch_of  # most programs observe nothing
+
+            self.watch = watch_of(session, request)
         if request.without_usage is not None and self._url in session.used.refusing:
             self.request = request.without_usage()
         self._counts_usage = request.method == "POST"  # an answer to GET was made, and counted, before
@@ -96,6 +105,8 @@ class Exchange:
             APIConnectionError: The server could not be reached.
             trio.ClosedResourceError: The client is closed, before or while this waits.
         """
+        if self.watch is not None:
+            self.watch.start(self.request.content)
         response = await self.lifetime.run(lambda: self._retried(self._opened))
         if self.lifetime.is_closed:  # after the response came, and before this task was scheduled
             try:
@@ -118,6 +129,22 @@ class Exchange:
         Raises:
             APIError: The request failed; `APIResponseValidationError` if the answer is not what the API promises.
         """
+        if self.watch is None:
+            return await self._answer(decode)
+        self.watch.start(self.request.content)
+        state, made = "closed", None
+        error: BaseException | None = None
+        try:
+            made = await self._answer(decode)
+            state = "done"
+            return made
+        except BaseException as raised:
+            error, state = raised, "failed" if isinstance(raised, APIError) else "closed"
+            raise
+        finally:
+            self.tell_plain_end(state, error, lambda: made)
+
+    async def _answer(self, decode: Decode[_T]) -> _T:
         started = trio.current_time()
         response, content = await self.fetch()
         if self._session.is_raw:
@@ -162,15 +189,31 @@ class Exchange:
     async def _send(self) -> httpx.Response:
         """Make one attempt, once the limiter permits it."""
         self._attempt = RequestAttempt(self._session, self.request)
+        send = self._attempt.send if self.watch is None else self._send_watched
         if self._permits is None:
-            return await self._attempt.send()
-        return await self._permits.attempt(self._attempt.send)
+            return await send()
+        return await self._permits.attempt(send)
+
+    async def _send_watched(self) -> httpx.Response:
+        """Make the attempt, and tell the observers, who may add headers to it."""
+        assert self.watch is not None
+        if self._permits is not None:
+            self.watch.permitted(self._permits.waited)
+        if extra := self.watch.begin_attempt():
+            headers = self.request.headers.copy()
+            headers.update(extra)
+            self._attempt = RequestAttempt(self._session, attrs.evolve(self.request, headers=headers))
+        response = await self._attempt.send()
+        self.watch.receive_head(response.status_code, response.headers)
+        return response
 
     async def _fetched(self) -> tuple[httpx.Response, bytes]:
         response = await self._opened()
         read = None
         try:
             content = read = await self._read_all(response)
+            if self.watch is not None and self._counts_usage:
+                self.watch.receive_answer(content)
         except APIError as error:
             error.request_id = response.headers.get("x-request-id")
             raise
@@ -210,6 +253,8 @@ class Exchange:
     def expect_another(self, error: APIError, seconds: float) -> None:
         """Get ready for another attempt: stop the clocks that belong to the failed one."""
         self.clocks.stop("first_event", "first_content", "idle")
+        if self.watch is not None:
+            self.watch.plan_retry(error, seconds)
         log.debug("attempt %d failed (%s); retrying in %.2f s", self.policy.retries, type(error).__name__, seconds)
 
     # The usage of tokens.
@@ -218,6 +263,20 @@ class Exchange:
         """Add the usage that an attempt has reported to that of the client."""
         if self._counts_usage:
             self._session.used.total.add(usage)
+
+    def tell_plain_end(
+        self, state: str, error: BaseException | None = None, answer: Callable[[], object] = lambda: None
+    ) -> None:
+        """Tell the observers, if there are any, that a call without events has ended. See `Watch.end_plain`."""
+        if self.watch is not None:
+            self.watch.end_plain(state, self.policy.retries, error, answer)
+
+    def tell_end(self, verdict: Verdict, timings: Timings, **more: Any) -> None:
+        """Tell the observers, if there are any, that the call has ended. `Watch.end` describes the arguments."""
+        if self.watch is not None:
+            if not self._counts_usage:
+                more.pop("usage", None)
+            self.watch.end(verdict, timings=timings, **more)
 
     def _asks_without_usage(self, error: APIError) -> bool:
         """Leave the parameter that requests the usage out of further attempts, if this error refuses it."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
@@ -35,6 +35,7 @@ from .headers import HiddenHeaders, add_headers
 if TYPE_CHECKING:
     from trio_openai._http.proxy import Proxy
     from trio_openai._limits.limiter import Limiter
+    from trio_openai._observers.records import Observer
 
 _P = ParamSpec("_P")
 _ClientT = TypeVar("_ClientT")
@@ -77,6 +78,14 @@ def _proxy(given: str | httpx.URL | httpx.Proxy | Proxy | None) -> Proxy | None:
     from trio_openai._http.proxy import Proxy  # most programs have none
 
     return Proxy.of(given)
+
+
+def _observers(given: Observer | Sequence[Observer] | None) -> tuple[Observer, ...]:
+    if not given:
+        return ()
+    from trio_openai._observers.watch import as_observers  # most programs have none
+
+    return as_observers(given)
 
 
 class Hidden:
@@ -162,6 +171,7 @@ class ClientOptions:
     proxy: Proxy | None = attrs.field(default=None, converter=_proxy, metadata=SECRET_OPTION)
     trust_env: bool = True
     limiter: Limiter | None = attrs.field(default=None, validator=_is_limiter)
+    observer: tuple[Observer, ...] = attrs.field(default=None, converter=_observers)
     follow_cross_origin_redirects: bool = False
     max_event_bytes: int = attrs.field(default=DEFAULT_LIMIT, validator=_at_least(1))
 

@@ -39,6 +39,9 @@ class PreparedRequest:
         headers: All headers, except the one for the API key, which is added to each attempt.
         query: The parameters of the URL, beside those of the `base_url`.
         deadlines: The deadlines of the call.
+        endpoint: The path as the API documents it, such as `/responses/{response_id}`.
+        model: The model that the parameters name, or None.
+        is_stream: Whether the answer is a stream of events.
         without_usage: Makes the same request without the parameter that requests the usage; None if `usage=True` was
             not given.
     """
@@ -49,6 +52,9 @@ class PreparedRequest:
     headers: httpx.Headers = attrs.field(factory=httpx.Headers)
     query: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     deadlines: Deadlines
+    endpoint: str = ""
+    model: str | None = None
+    is_stream: bool = False
     without_usage: Callable[[], PreparedRequest] | None = None
 
 

@@ -111,6 +111,7 @@ class Session:
         always: Mapping[str, Any] | None = None,
         files: Collection[str] = (),
         binary: bool = False,
+        endpoint: str | None = None,
     ) -> PreparedRequest:
         """Prepare a request. Nothing is sent.
 
@@ -122,6 +123,7 @@ class Session:
             always: Parameters that `extra_body` does not override.
             files: The names of parameters that are files. If there are any, the body is a form.
             binary: Whether the answer is bytes instead of JSON.
+            endpoint: The path as the API documents it, with places in braces. By default `path`.
 
         Raises:
             TypeError: A parameter cannot be sent or has the wrong type.
@@ -132,6 +134,7 @@ class Session:
         query = as_mapping(body.pop("extra_query", None), "extra_query")
         body |= as_mapping(body.pop("extra_body", None), "extra_body")
         body |= always or {}
+        endpoint = endpoint or path
         if method == "POST":  # a deployment of Azure runs models, and has no lists
             path = self.options.path(path, body)
         content: bytes | Form | None = None
@@ -142,7 +145,10 @@ class Session:
         elif body or always is not None:
             content = encode_json(body)
         accept = STREAM_HEADERS if stream else BYTES_HEADERS if binary else JSON_HEADERS
-        return self.request(method, path, query, content, accept, extra_headers, timeout, stream=stream)
+        model: object = body.get("model")
+        return self.request(
+            method, path, query, content, accept, extra_headers, timeout, stream=stream, endpoint=endpoint, model=model
+        )
 
     def request(
         self,
@@ -155,6 +161,8 @@ class Session:
         timeout: Any = NOT_GIVEN,
         *,
         stream: bool = False,
+        endpoint: str | None = None,
+        model: object = None,
     ) -> PreparedRequest:
         """Prepare a request whose body has been encoded. Nothing is sent.
 
@@ -167,6 +175,8 @@ class Session:
             extra_headers: The call's own headers, which win over all others.
             timeout: The call's own `timeout`. By default the client's.
             stream: Whether the answer is a stream of events.
+            endpoint: The path as the API documents it. By default `path`.
+            model: The model that the parameters name.
 
         Raises:
             TypeError: The timeout or a header has the wrong type.
@@ -187,6 +197,9 @@ class Session:
             headers=headers,
             query={**self.options.default_query, **query},
             deadlines=deadlines if stream else deadlines.for_plain_answers(),
+            endpoint=endpoint or path,
+            model=model if isinstance(model, str) else None,
+            is_stream=stream,
         )
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:

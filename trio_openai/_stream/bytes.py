@@ -44,7 +44,11 @@ class ByteStream(BodyOwner):
         self._failure: APIError | None = None
 
     async def _open(self) -> None:
-        self.response = await self._exchange.open()
+        try:
+            self.response = await self._exchange.open()
+        except BaseException as error:
+            self._tell_end(error)
+            raise
         self._own_body(body_of(self.response))
         self._exchange.lifetime.streams.add(self)
 
@@ -135,7 +139,17 @@ class ByteStream(BodyOwner):
 
     def _abandoned(self) -> Callable[[], None]:
         self._exchange.lifetime.streams.discard(self)
-        return self._exchange.settle
+        return functools.partial(_give_up, self._exchange)
+
+    def _tell_end(self, error: BaseException | None) -> None:
+        """Tell the observers, if there are any, how the answer ended."""
+        if self._is_whole:
+            state = "done"
+        elif isinstance(error, StreamTruncatedError):
+            state = "truncated"
+        else:
+            state = "failed" if isinstance(error, APIError) else "closed"
+        self._exchange.tell_plain_end(state, error)
 
     async def aclose(self) -> None:
         """Close the stream and its connection, before anything is waited for. Idempotent, callable from any task."""
@@ -148,6 +162,13 @@ class ByteStream(BodyOwner):
                 await body.aclose()
             finally:
                 self._exchange.settle(error=self._failure)
+                self._tell_end(self._failure)
+
+
+def _give_up(exchange: Exchange) -> None:
+    """Settle the attempt of an abandoned stream, and tell the observers."""
+    exchange.settle()
+    exchange.tell_plain_end("closed")
 
 
 class WrittenFile:

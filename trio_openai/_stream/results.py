@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any, Generic, Never, Protocol, TypeAlias, Type
 import attrs
 import trio
 
+from trio_openai._wire.timings import Timings
 from trio_openai.errors import APIError
-
-from .timings import Timings
 
 if TYPE_CHECKING:
     from trio_openai._statistics import Usage

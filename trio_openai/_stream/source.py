@@ -37,15 +37,16 @@ from trio_openai._request.exchange import Exchange
 from trio_openai._request.translate import is_final
 from trio_openai._wire.decoder import Decoder
 from trio_openai._wire.decoder_raw import NoEventYet
-from trio_openai._wire.lifecycle import Decision, Lifecycle, State
+from trio_openai._wire.lifecycle import Decision, Lifecycle, State, Verdict
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.replay import Replay
+from trio_openai._wire.timings import Timings
 from trio_openai._wire.usage import used_tokens
 from trio_openai.errors import APIError
 
 from .fanout import Hub, Overflow, Subscription
 from .record import Record
-from .timings import Stopwatch, Timings
+from .timings import Stopwatch
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -108,9 +109,12 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         except APIError as error:
             self.lifecycle.fail(error)
             raise
-        except BaseException:
+        except BaseException as error:
             self.lifecycle.close()
+            self._tell_end(error)
             raise
+        finally:
+            self._tell_end()
 
     async def next_event(self) -> EventT:
         """Return the next event, after the subscribers have got it too.
@@ -205,6 +209,8 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         lifecycle, exchange, read = self.lifecycle, self._exchange, self._body.read
         lifecycle.decoder.add_up()
         self._stopwatch.note(lifecycle.decoder)
+        if exchange.watch is not None:
+            exchange.watch.note(self._stopwatch.timings)
         try:
             data = await (exchange.limited(read) if exchange.clocks.are_running else read())
         except exchange.errors as error:
@@ -265,6 +271,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
                 exchange.cleaned(lifecycle.error)
             if lifecycle.state is State.WAITING:
                 self._prepare_another(lifecycle.retry_at - now)
+            self._tell_end()
 
     def _prepare_another(self, seconds: float) -> None:
         assert self.lifecycle.error is not None
@@ -309,6 +316,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         if self.reading is not None:
             self.reading.cancel()
         self._end_subscriptions()
+        self._tell_end()
 
     async def settle(self, seconds: float) -> None:
         """Hand over nothing more, read on to the end for up to `seconds`, and close.
@@ -340,9 +348,17 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
             is_complete = self.lifecycle.verdict.state == "done" and len(self.lifecycle.held) <= self.hub.is_delivering
             self.hub.end(is_complete, self._failure)
 
+    def _tell_end(self, error: BaseException | None = None) -> None:
+        """Tell the observers how the stream ended, if it has. Only the first call is heard."""
+        if self._exchange.watch is None or self.lifecycle.is_open:
+            return
+        error = error or self._failure or self.lifecycle.error or self.protocol.failure()
+        verdict, answer = self.lifecycle.verdict, self.lifecycle.snapshot
+        self._exchange.tell_end(verdict, self.timings, usage=self.protocol.usage, error=error, answer=answer)
+
     def _abandoned(self) -> Callable[[], None]:
         self._exchange.lifetime.streams.discard(self)
-        return functools.partial(_give_up, self._exchange, self.hub, self.protocol.usage)
+        return functools.partial(_give_up, self._exchange, self.hub, self.protocol, self.timings)
 
     # Reading in other ways.
 
@@ -476,9 +492,11 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         return self._make_protocol(), Replay(self.lifecycle.decoder, self._make_protocol(), record, count)
 
 
-def _give_up(exchange: Exchange, hub: Hub[Any] | None, usage: object) -> None:
-    """End the subscriptions of an abandoned stream, and settle its attempt."""
+def _give_up(exchange: Exchange, hub: Hub[Any] | None, protocol: StreamProtocol[Any, Any], timings: Timings) -> None:
+    """End the subscriptions of an abandoned stream, settle its attempt, and tell the observers."""
+    usage = protocol.usage
     if hub is not None:
         hub.end(False, None)
     exchange.add_usage(usage)
     exchange.settle(used_tokens(usage))
+    exchange.tell_end(Verdict("closed"), timings, usage=usage, answer=protocol.snapshot)

@@ -25,11 +25,11 @@ from trio_openai._httpx import httpx
 from trio_openai._mistakes import EntersAsync, IteratedAsync
 from trio_openai._wire.lifecycle import Verdict
 from trio_openai._wire.text import Printable
+from trio_openai._wire.timings import Timings
 
 from .background import BackgroundReader
 from .fanout import Overflow, Subscription, check_buffer
 from .source import EventSource
-from .timings import Timings
 
 if TYPE_CHECKING:
     from trio_openai._wire.sse import ServerSentEvent

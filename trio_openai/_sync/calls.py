@@ -42,8 +42,8 @@ from trio_openai._stream.kinds import (
 )
 from trio_openai._stream.parsed import ParsedChatCompletionStream, ParsedResponseStream
 from trio_openai._stream.stream import OpenableT, StreamManager
-from trio_openai._stream.timings import Timings
 from trio_openai._wire.lifecycle import Verdict
+from trio_openai._wire.timings import Timings
 
 from .kinds import (
     SyncChatCompletionStream,

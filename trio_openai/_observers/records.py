@@ -1,0 +1,278 @@
+"""What an observer is told: one frozen record for each step of a call.
+
+An observer has some of the methods of `Observer`. They are called in the task that makes the call, between two of its
+checkpoints, so they must be quick and cannot wait. They are called per call and not per event, so a stream of a
+thousand events costs an observer no more than one of three.
+
+For each call the order is fixed: `started`; then for each attempt `limiter_wait` (with a limiter), `attempt`, and
+`headers` or `retry`; then `first_event` and `first_content` of a stream; and `ended`, exactly once, however the call
+ends. A stream may also have a `retry` after its `headers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import attrs
+
+from trio_openai._statistics import Usage
+from trio_openai._wire.lifecycle import Verdict
+from trio_openai._wire.timings import Timings
+from trio_openai.errors import APIError
+
+
+@attrs.frozen(kw_only=True)
+class CallRecord:
+    """A call at one moment. Every record of a call has these attributes.
+
+    Attributes:
+        call_id: a number that all records of one call share, and no other call of this process has.
+        method: the HTTP method, such as `POST`.
+        endpoint: the path of the endpoint as the API documents it: `/chat/completions`, `/responses/{response_id}`.
+        path: the path of the request after the `base_url`.
+        model: the model that the call asks for, or None.
+        server: the host and the port: `api.openai.com:443`.
+        is_stream: whether the call asks for a stream of events or bytes.
+        attempt: how many attempts have been sent so far.
+        request_id: the server's `x-request-id`, once it is known.
+        phases: the phases that are over: `limiter`, `headers`, `first_event`, `first_content`. Each has the time at
+            which it was over, in seconds since the call started.
+    """
+
+    call_id: int
+    method: str
+    endpoint: str
+    path: str
+    model: str | None
+    server: str
+    is_stream: bool
+    attempt: int
+    request_id: str | None
+    phases: Mapping[str, float]
+
+
+@attrs.frozen(kw_only=True)
+class CallStarted(CallRecord):
+    """A call has started. Nothing has been sent.
+
+    Attributes:
+        body: the body of the request: JSON as bytes, or None. It may hold private content.
+    """
+
+    body: bytes | None = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class LimiterWaited(CallRecord):
+    """The client's limiter has permitted an attempt.
+
+    Attributes:
+        seconds: how long the attempt waited for it.
+    """
+
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class AttemptStarted(CallRecord):
+    """An attempt is about to be sent.
+
+    Attributes:
+        extra_headers: headers that an observer may add to this attempt, such as `traceparent`.
+    """
+
+    extra_headers: MutableMapping[str, str] = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class HeadersReceived(CallRecord):
+    """The head of a successful response has arrived.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers of the response. Names are looked up in any case.
+    """
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class FirstEvent(CallRecord):
+    """The first event of a stream has arrived."""
+
+
+@attrs.frozen(kw_only=True)
+class FirstContent(CallRecord):
+    """The first text, reasoning, refusal, tool call or audio of a stream has arrived."""
+
+
+@attrs.frozen(kw_only=True)
+class RetryPlanned(CallRecord):
+    """An attempt has failed, and another will be made.
+
+    Attributes:
+        error: how the attempt failed.
+        seconds: how long the call waits before the next attempt.
+    """
+
+    error: APIError
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class CallEnded(CallRecord):
+    """A call has ended. This is the last record of the call.
+
+    Attributes:
+        verdict: how the call ended: `done`, `truncated`, `failed`, or `closed` if the program left it or was cancelled.
+        timings: when things happened.
+        usage: the tokens that the call used, or None if the server has not said it.
+        error: the error that the call raised, or that the events reported; None if there is none.
+    """
+
+    verdict: Verdict
+    timings: Timings
+    usage: Usage | None
+    error: BaseException | None
+    _answer: Callable[[], Any] = attrs.field(repr=False, eq=False)
+
+    @property
+    def answer(self) -> Any:
+        """What the call returned, or the snapshot of its stream; None if there is nothing. Computed when asked for."""
+        return self._answer()
+
+
+@attrs.frozen(kw_only=True)
+class RaceEnded:
+    """A race has a winner, or all of its calls have failed.
+
+    Attributes:
+        winner: the key of the call that won, or None. Without keys, it is the position of the call.
+        losers: the keys of the calls that were started and closed.
+        errors: the errors of the calls that failed, by key.
+        seconds: how long the race took.
+    """
+
+    winner: Any
+    losers: Sequence[Any]
+    errors: Mapping[Any, APIError]
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class ManyEnded:
+    """A `run_many` or `stream_many` has ended.
+
+    Attributes:
+        done: how many calls completed.
+        failed: how many calls failed.
+        usage: the tokens of all calls.
+        seconds: how long it took.
+        error: the exception that ended it early, or None.
+    """
+
+    done: int
+    failed: int
+    usage: Usage
+    seconds: float
+    error: BaseException | None
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallStarted:
+    """A tool is about to run.
+
+    Attributes:
+        name: the name of the tool.
+        tool_call_id: the id that the model gave the call.
+        round: the number of the round, from 1.
+        arguments: the arguments as the model wrote them. They may hold private content.
+    """
+
+    name: str
+    tool_call_id: str | None
+    round: int
+    arguments: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallEnded(ToolCallStarted):
+    """A tool has ended.
+
+    Attributes:
+        seconds: how long it ran.
+        error: the exception that it raised, also a cancellation; None if it returned.
+    """
+
+    seconds: float
+    error: BaseException | None
+
+
+@attrs.frozen(kw_only=True)
+class ToolRoundEnded:
+    """A round of `run_tools` has ended: one answer of the model, and the tools that it asked for.
+
+    Attributes:
+        round: the number of the round, from 1.
+        tools: the names of the tools that ran.
+        seconds: how long the round took.
+        error: the exception that ended the run in this round, or None.
+    """
+
+    round: int
+    tools: Sequence[str]
+    seconds: float
+    error: BaseException | None
+
+
+class Observer:
+    """The base class of what `TrioOpenAI(observer=...)` takes. Override the methods that you need.
+
+    The others do nothing.
+    An exception that a method raises is logged, and changes nothing else.
+    """
+
+    def started(self, record: CallStarted, /) -> None:
+        """Hear that a call has started."""
+
+    def limiter_wait(self, record: LimiterWaited, /) -> None:
+        """Hear how long the limiter made an attempt wait."""
+
+    def attempt(self, record: AttemptStarted, /) -> None:
+        """Hear that an attempt is about to be sent."""
+
+    def headers(self, record: HeadersReceived, /) -> None:
+        """Hear that the head of a successful response has arrived."""
+
+    def first_event(self, record: FirstEvent, /) -> None:
+        """Hear that the first event of a stream has arrived."""
+
+    def first_content(self, record: FirstContent, /) -> None:
+        """Hear that the first content of a stream has arrived."""
+
+    def retry(self, record: RetryPlanned, /) -> None:
+        """Hear that an attempt has failed and another will be made."""
+
+    def ended(self, record: CallEnded, /) -> None:
+        """Hear that a call has ended. This is called exactly once for each call that started."""
+
+    def race(self, record: RaceEnded, /) -> None:
+        """Hear who won a race, and who lost it."""
+
+    def many(self, record: ManyEnded, /) -> None:
+        """Hear that a `run_many` or `stream_many` has ended."""
+
+    def tool_started(self, record: ToolCallStarted, /) -> None:
+        """Hear that `run_tools` is about to run a tool."""
+
+    def tool_ended(self, record: ToolCallEnded, /) -> None:
+        """Hear that a tool has ended."""
+
+    def round(self, record: ToolRoundEnded, /) -> None:
+        """Hear that a round of `run_tools` has ended."""
+
+
+METHODS = tuple(name for name, value in vars(Observer).items() if callable(value) and not name.startswith("_"))
+"""The names of the methods that an observer may have."""

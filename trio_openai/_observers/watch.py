@@ -1,0 +1,190 @@
+"""Tell the observers of a client how one call goes.
+
+A call has a `Watch` only if somebody observes it. Without one, each place that would tell something costs one `if`.
+
+Rules that hold it together:
+
+* `ended` is told exactly once. Every place where a call may end tells it, and only the first of them is heard.
+* An observer cannot break a call. What it raises is logged, and the other observers are told all the same.
+* Nothing here waits, so a cancellation cannot hit between an end and its record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from trio_openai._statistics import Usage
+from trio_openai._wire.json import is_object
+from trio_openai._wire.lifecycle import Verdict
+from trio_openai._wire.timings import Timings
+from trio_openai._wire.usage import UsageTotal, decoded_with_usage
+from trio_openai.errors import APIError
+
+from .records import (
+    METHODS,
+    AttemptStarted,
+    CallEnded,
+    CallRecord,
+    CallStarted,
+    FirstContent,
+    FirstEvent,
+    HeadersReceived,
+    LimiterWaited,
+    Observer,
+    RetryPlanned,
+)
+
+log = logging.getLogger("trio_openai")
+_numbers = itertools.count(1)
+
+
+def as_observers(given: object) -> tuple[Observer, ...]:
+    """Return the observers that `observer=` was given: none, one, or several in a list or tuple.
+
+    Raises:
+        TypeError: One of them has none of the methods of `Observer`, or is a class.
+    """
+    if given is None:
+        return ()
+    several: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
+    for observer in several:
+        if isinstance(observer, type):
+            raise TypeError(f"observer takes an object, not a class: make one, as in {observer.__name__}()")
+        if not any(callable(getattr(observer, name, None)) for name in METHODS):
+            raise TypeError(
+                f"observer takes an object with methods such as `ended(record)`, which {type(observer).__name__} "
+                "has none of: subclass trio_openai.Observer"
+            )
+    return tuple(several)
+
+
+def tell(observers: Sequence[Observer], name: str, record: object) -> None:
+    """Call one method of every observer that has it. Log what one raises."""
+    for observer in observers:
+        if (method := getattr(observer, name, None)) is None:
+            continue
+        try:
+            method(record)
+        except Exception:  # a mistake of an observer must not end somebody's call
+            log.exception("%s.%s raised an exception", type(observer).__name__, name)
+
+
+class Watch:
+    """Tells the observers about one call.
+
+    Args:
+        observers: who is told.
+        clock: returns the time in seconds.
+        about: the attributes of `CallRecord` that never change.
+
+    Attributes:
+        timings: of a plain call: when its headers arrived.
+        usage: of a plain call: the `usage` object of its answer.
+    """
+
+    def __init__(self, observers: Sequence[Observer], clock: Callable[[], float], **about: Any) -> None:
+        self.timings = Timings()
+        self.usage: object = None
+        self._observers = observers
+        self._clock = clock
+        self._about = {**about, "call_id": next(_numbers)}
+        self._began: float | None = None
+        self._attempt = 0
+        self._request_id: str | None = None
+        self._phases: dict[str, float] = {}
+        self._has_ended = False
+
+    def start(self, body: object) -> None:
+        """Tell that the call starts. Idempotent: a stream that sends another attempt comes here again."""
+        if self._began is None:
+            self._began = self._clock()
+            self._tell("started", CallStarted, body=body if isinstance(body, bytes) else None)
+
+    def permitted(self, seconds: float) -> None:
+        """Tell that the limiter permits an attempt, after a wait of so many seconds."""
+        self._phases["limiter"] = self._now()
+        self._tell("limiter_wait", LimiterWaited, seconds=seconds)
+
+    def begin_attempt(self) -> Mapping[str, str]:
+        """Tell that an attempt is about to be sent. Return the headers that the observers add to it."""
+        self._attempt += 1
+        extra_headers: dict[str, str] = {}
+        self._tell("attempt", AttemptStarted, extra_headers=extra_headers)
+        return extra_headers
+
+    def receive_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Tell that the head of a response has arrived."""
+        self._request_id = headers.get("x-request-id")
+        self.timings.headers = self._phases["headers"] = self._now()
+        self._tell("headers", HeadersReceived, status=status, headers=headers)
+
+    def receive_answer(self, content: bytes) -> None:
+        """Take note of the body of a plain answer."""
+        answer = decoded_with_usage(content)
+        self.usage = answer.get("usage") if is_object(answer) else None
+
+    def note(self, timings: Timings) -> None:
+        """Tell of the first event and the first content, once the timings have them."""
+        if timings.first_event is not None and "first_event" not in self._phases:
+            self._phases["first_event"] = timings.first_event
+            self._tell("first_event", FirstEvent)
+        if timings.first_content is not None and "first_content" not in self._phases:
+            self._phases["first_content"] = timings.first_content
+            self._tell("first_content", FirstContent)
+
+    def plan_retry(self, error: APIError, seconds: float) -> None:
+        """Tell that an attempt has failed and another will be made."""
+        self._request_id = error.request_id or self._request_id
+        self._tell("retry", RetryPlanned, error=error, seconds=seconds)
+
+    def end(
+        self,
+        verdict: Verdict,
+        *,
+        timings: Timings,
+        usage: object = None,
+        error: BaseException | None = None,
+        answer: Callable[[], Any] = lambda: None,
+    ) -> None:
+        """Tell that the call has ended. Idempotent. A call that never started has no end.
+
+        Args:
+            verdict: how it ended.
+            timings: when things happened.
+            usage: the `usage` object of the answer, as it was sent.
+            error: how it failed, or None.
+            answer: returns what came of it.
+        """
+        if self._has_ended or self._began is None:
+            return
+        self._has_ended = True
+        self.note(timings)
+        self._request_id = getattr(error, "request_id", None) or self._request_id
+        ended = {"verdict": verdict, "timings": timings, "error": error, "answer": answer}
+        self._tell("ended", CallEnded, usage=_usage_of(self.usage if usage is None else usage), **ended)
+
+    def end_plain(self, state: str, retries: int, error: BaseException | None, answer: Callable[[], Any]) -> None:
+        """Tell that a call has ended whose answer is not a stream of events."""
+        verdict = Verdict(state, "end_of_body" if state == "done" else None)
+        self.end(verdict, timings=attrs.evolve(self.timings, retries=retries), error=error, answer=answer)
+
+    def _now(self) -> float:
+        return self._clock() - (self._began or 0.0)
+
+    def _tell(self, name: str, make: type[CallRecord], **more: Any) -> None:
+        state: dict[str, Any] = {"attempt": self._attempt, "request_id": self._request_id, "phases": dict(self._phases)}
+        tell(self._observers, name, make(**self._about, **state, **more))
+
+
+def _usage_of(given: object) -> Usage | None:
+    """Return the usage that an answer states, or None."""
+    if given is None:
+        return None
+    total = UsageTotal()
+    total.add(given)
+    return total.usage()
