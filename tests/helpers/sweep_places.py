@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 import httpx
@@ -15,7 +16,8 @@ import trio
 import trustme
 from net_helpers import CHAT, TLSFront, open_sockets
 
-from trio_openai import AdaptiveLimiter, RateLimiter, TransportStatistics, TrioTransport
+from trio_openai import AdaptiveLimiter, RateLimiter, TransportStatistics, TrioOpenAI, TrioTransport
+from trio_openai._request import session
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
 HELLO = Reply.chat("Hello there.", usage=False)
@@ -221,7 +223,7 @@ async def _in_memory(world: World) -> None:
 
 async def _on_sockets(world: World) -> None:
     await world.server.start(world.home)
-    _make_client(world)
+    _make_client(world, in_http_client=True)
 
 
 IN_MEMORY = Place(_in_memory)
@@ -257,12 +259,17 @@ def over_tls(*, sockets: bool) -> Place:
     return Place(build, sockets=2 if sockets else 0)
 
 
-def _make_client(world: World, base_url: str | None = None, **transport: Any) -> None:
+def _make_client(world: World, base_url: str | None = None, *, in_http_client: bool = False, **transport: Any) -> None:
+    """Make a client with a transport of its own, or one in the program's `http_client`: their requests differ."""
     world.transport = TrioTransport(max_connections=world.scenario.max_connections, **transport)
-    http = httpx.AsyncClient(transport=world.transport, trust_env=False)
-    options = {"base_url": base_url or world.server.base_url, **world.scenario.options}
     world.limiter = world.scenario.limiter()
-    world.client = world.server.client(http_client=http, limiter=world.limiter, **options)
+    options = {"base_url": base_url or world.server.base_url, "limiter": world.limiter, **world.scenario.options}
+    if in_http_client:
+        http = httpx.AsyncClient(transport=world.transport, trust_env=False)
+        world.client = world.server.client(http_client=http, **options)
+        return
+    with patch.object(session, "TrioTransport", lambda **_: world.transport):
+        world.client = TrioOpenAI(**{"api_key": "sk-scripted", **options})
 
 
 def through(library: Any) -> Place:

@@ -23,17 +23,18 @@ import contextlib
 import functools
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import trio
 
-from trio_openai._httpx import httpx, is_in_memory
+from trio_openai._httpx import httpx
 
 from .background_read import BackgroundRead
 from .byte_streams import Origin, close_now, reader_of, reason_of
 from .http1 import ConnectionEndedError, ProtocolError, ResponseParser, serialize
+from .raw_request import RawRequest, content_of
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -103,37 +104,42 @@ class Connection:
         else:
             self.parser.receive_eof()
 
-    async def send(self, request: httpx.Request) -> None:
+    async def send(self, request: httpx.Request | RawRequest) -> None:
         """Write a request.
 
         Raises:
             trio.BrokenResourceError: the connection broke.
             ValueError: a header contains a character that HTTP forbids. Nothing was sent.
         """
-        stream, proxy = self.stream, self.proxy
-        target, headers = request.url.raw_path, request.headers
-        if proxy is not None and self.is_forwarded:
-            target, headers = proxy.forwarded(request)
-        if b"%" in self.origin[1]:
-            headers = _without_zone_in_host(headers)
-        head = memoryview(serialize(request.method, target, headers))  # a memoryview's repr does not show the key
-        body = request.stream
-        content = b"".join(cast("Iterable[bytes]", body)) if (is_bytes := is_in_memory(request)) else b""
-        if len(content) <= _SMALL_BODY:
-            await stream.send_all(memoryview(b"".join((head, content))))  # one system call and one packet
+        stream = self.stream
+        # A memoryview's repr does not show the key.
+        head = request.serialized() if isinstance(request, RawRequest) else memoryview(self._serialized(request))
+        content = content_of(request)
+        if len(content or b"") <= _SMALL_BODY:
+            await stream.send_all(memoryview(b"".join((head, content or b""))))  # one system call and one packet
         else:
             await stream.send_all(head)
-            await stream.send_all(memoryview(content))
-        if not is_bytes:
-            await _send_chunks(request, cast("httpx.AsyncByteStream", body), stream)
+            await stream.send_all(memoryview(content or b""))
+        if content is None and not isinstance(request, RawRequest):
+            await _send_chunks(request, cast("httpx.AsyncByteStream", request.stream), stream)
 
-    def may_block(self, request: httpx.Request) -> bool:
+    def _serialized(self, request: httpx.Request) -> bytes:
+        """Return the head of a request as bytes."""
+        target, headers = request.url.raw_path, request.headers
+        if self.proxy is not None and self.is_forwarded:
+            target, headers = self.proxy.forwarded(request)
+        if b"%" in self.origin[1]:
+            headers = _without_zone_in_host(headers)
+        return serialize(request.method, target, headers)
+
+    def may_block(self, request: httpx.Request | RawRequest) -> bool:
         """Return whether sending may have to wait for the server to read. A short request fits into a socket's buffer.
 
         This also decides whether to watch for an early response. A short request is never watched, because the watching
         read is cancelled afterwards, and a stream that a program brings may lose bytes when a read is cancelled.
         """
-        return not (is_in_memory(request) and sum(map(len, cast("Iterable[bytes]", request.stream))) <= _SMALL_BODY)
+        content = content_of(request)
+        return content is None or len(content) > _SMALL_BODY
 
     def check(self) -> None:
         """Raise an error if the response is not HTTP, or if the connection ended before the response did.
@@ -183,7 +189,7 @@ _EARLY_SECONDS = 1.0  # how long to wait for the body of an early response
 _EARLY_READS = 16  # how many reads to spend on the body of an early response
 
 
-async def send_until_refused(connection: Connection, request: httpx.Request) -> None:
+async def send_until_refused(connection: Connection, request: httpx.Request | RawRequest) -> None:
     """Send a request, but stop if the server answers with an error before it has read the entire request.
 
     A server that refuses an upload (413, 401) may stop reading, and the rest could never be sent. After an early

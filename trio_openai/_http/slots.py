@@ -12,11 +12,14 @@ gets a slot is one: the program probably holds streams that it neither reads nor
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from trio_openai._httpx import httpx
+
+if TYPE_CHECKING:
+    from .raw_request import RawRequest
 
 _T = TypeVar("_T")
 
@@ -51,7 +54,7 @@ class Slots:
         """The number of tasks that wait for a slot."""
         return self._limiter.statistics().tasks_waiting
 
-    async def take(self, slot: object, request: httpx.Request) -> dict[str, float | None]:
+    async def take(self, slot: object, request: httpx.Request | RawRequest) -> dict[str, float | None]:
         """Wait for a free slot. Return the request's timeouts, less the time spent here if the request asks for that.
 
         Raises:

@@ -43,9 +43,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from trio_openai._httpx import error_of, httpx, is_in_memory, package_of
+from trio_openai._httpx import error_of, httpx, package_of
 
-from .body import BODY, body_class
+from .body import BODY, Body, body_class
 from .byte_streams import (
     Origin,
     OutOfFilesError,
@@ -65,6 +65,8 @@ from .byte_streams import (
 )
 from .connection import Connection, drain, read_head, send_until_refused
 from .http1 import MAX_HEADER_BYTES, ResponseParser
+from .raw_answer import RawAnswer
+from .raw_request import RawRequest, content_of, origin_of
 from .slots import Slots, within
 
 if TYPE_CHECKING:
@@ -192,15 +194,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             raise httpx.UnsupportedProtocol(f"cannot send a request to {url!r}: use http:// or https:// and a host")
         if (on_arrival := request.extensions.get(NATIVE)) is not None:
             on_arrival()
-        with contextlib.ExitStack() as undo:
-            slot = object()
-            timeouts = await self._slots.take(slot, request)
-            undo.callback(self._slots.release, slot)
-            connection = await self._exchange(request, timeouts, undo)
-            body = body_class(package)(
-                connection, functools.partial(self._release, connection, slot), timeouts.get("read")
-            )
-            undo.pop_all()  # from here on the body owns the slot and the connection
+        connection, body = await self._begin(request, body_class(package))
         parser = connection.parser
         assert parser.status is not None  # `_exchange` returns only when the head is complete
         extensions: dict[str, object] = {"http_version": b"HTTP/" + parser.http_version.encode(), BODY: body}
@@ -208,6 +202,17 @@ class TrioTransport(httpx.AsyncBaseTransport):
             extensions[FORWARDER] = connection.via
         response = package.Response(parser.status, headers=parser.take_headers(), stream=body, extensions=extensions)
         return cast("httpx.Response", response)
+
+    async def _begin(self, request: httpx.Request | RawRequest, make_body: type[Body]) -> tuple[Connection, Body]:
+        """Send a request and read the head of its response. Return the body, and the connection that it owns."""
+        with contextlib.ExitStack() as undo:
+            slot = object()
+            timeouts = await self._slots.take(slot, request)
+            undo.callback(self._slots.release, slot)
+            connection = await self._exchange(request, timeouts, undo)
+            body = make_body(connection, functools.partial(self._release, connection, slot), timeouts.get("read"))
+            undo.pop_all()  # from here on the body owns the slot and the connection
+            return connection, body
 
     async def aclose(self) -> None:
         """Close every connection, including those in use: their readers get `trio.ClosedResourceError`."""
@@ -221,15 +226,15 @@ class TrioTransport(httpx.AsyncBaseTransport):
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _exchange(
-        self, request: httpx.Request, timeouts: dict[str, float | None], undo: contextlib.ExitStack
+        self, request: httpx.Request | RawRequest, timeouts: dict[str, float | None], undo: contextlib.ExitStack
     ) -> Connection:
         """Send the request and read the head of its response.
 
         Whatever must be released if the request fails is registered in `undo`.
         """
-        is_replayable = is_in_memory(request)
+        is_replayable = content_of(request) is not None
         is_queued = bool(self._waiting_for_files)  # a new request must not overtake the ones that wait already
-        connection = None if is_queued else await self._take_idle(_origin(request), undo)
+        connection = None if is_queued else await self._take_idle(origin_of(request), undo)
         if connection is not None:
             try:
                 await self._talk(request, connection, timeouts)
@@ -244,7 +249,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         await self._talk(request, connection, timeouts)
         return connection
 
-    async def _connect(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
+    async def _connect(self, request: httpx.Request | RawRequest, undo: contextlib.ExitStack) -> Connection:
         """Open a connection, or wait for one if no file descriptor is left."""
         self._opening += 1
         try:
@@ -256,7 +261,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._opening -= 1
         return connection
 
-    async def _connect_or_wait(self, request: httpx.Request, undo: contextlib.ExitStack) -> Connection:
+    async def _connect_or_wait(self, request: httpx.Request | RawRequest, undo: contextlib.ExitStack) -> Connection:
         """Open a connection, reusing or closing idle ones when file descriptors have run out.
 
         A connection can only be opened when a descriptor is free. So a request that cannot open one parks itself, and
@@ -268,7 +273,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             if must_wait:
                 if not self._idle:
                     await self._wait_for_a_file()
-                if (idle := await self._take_idle(_origin(request), undo)) is not None:
+                if (idle := await self._take_idle(origin_of(request), undo)) is not None:
                     self._reused += 1
                     return idle
                 self._close_oldest()
@@ -314,7 +319,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection.close()
             self._wake_waiting()
 
-    async def _open(self, request: httpx.Request) -> Connection:
+    async def _open(self, request: httpx.Request | RawRequest) -> Connection:
         """Open a stream to the request's origin, through the proxy if there is one, and with TLS for `https`.
 
         Raises:
@@ -324,7 +329,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """
         self._check_open()
         self._make_room()
-        origin = _origin(request)
+        origin = origin_of(request)
         host = origin[1].decode("ascii")
         open_stream, proxy = self._open_stream, self._route(request.url) if self._route else None
         name = without_zone(host)
@@ -362,7 +367,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
-    async def _talk(self, request: httpx.Request, connection: Connection, timeouts: dict[str, float | None]) -> None:
+    async def _talk(
+        self, request: httpx.Request | RawRequest, connection: Connection, timeouts: dict[str, float | None]
+    ) -> None:
         """Send the request and read until the response's head is complete."""
         has_body = request.method != "HEAD"
         connection.parser.close()
@@ -475,7 +482,17 @@ def _without_password(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | Non
     return Proxy.of(proxy)
 
 
-def _origin(request: httpx.Request) -> Origin:
-    """Return the scheme, host and port that a request goes to."""
-    url = request.url
-    return url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
+# For the library's own requests, without the objects of httpx.
+
+
+def takes_raw(transport: TrioTransport) -> bool:
+    """Return whether a transport takes raw requests. A proxy needs an `httpx.Request`."""
+    return transport._route is None
+
+
+async def open_raw(transport: TrioTransport, request: RawRequest) -> RawAnswer:
+    """Do what `handle_async_request` does. Raises what that raises."""
+    connection, body = await transport._begin(request, Body)
+    parser = connection.parser
+    assert parser.status is not None
+    return RawAnswer(parser.status, parser.take_headers(), parser.http_version, body)

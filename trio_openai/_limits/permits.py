@@ -10,7 +10,7 @@ This module is imported by the first call that has a limiter.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 import trio
@@ -23,6 +23,18 @@ from .limiter import Attempt, Limiter, Outcome, Permit
 
 if TYPE_CHECKING:
     from trio_openai._httpx import httpx
+
+
+class _Answered(Protocol):
+    """A response, as far as a limiter hears of it."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def response(self) -> httpx.Response: ...
+
+
+_AnsweredT = TypeVar("_AnsweredT", bound=_Answered)
 
 
 class Permits:
@@ -45,7 +57,7 @@ class Permits:
         self._outcome = Outcome()
         self.waited = 0.0
 
-    async def attempt(self, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    async def attempt(self, send: Callable[[], Awaitable[_AnsweredT]]) -> _AnsweredT:
         """Wait for a permit and make an attempt.
 
         A failed attempt is settled here. A successful one is settled by the caller, when its body is done.
@@ -54,7 +66,7 @@ class Permits:
         self._permit, self._outcome = await self._limiter.acquire(self._about), Outcome()
         self.waited = trio.current_time() - asked_at
         try:
-            response = await send()
+            opened = await send()
         except APIStatusError as error:
             self._outcome = Outcome(status=error.status_code, headers=error.response.headers)
             self.settle(None, error)
@@ -62,8 +74,8 @@ class Permits:
         except BaseException:
             self.settle(None, None)
             raise
-        self._outcome = Outcome(status=response.status_code, headers=response.headers)
-        return response
+        self._outcome = Outcome(status=opened.status, headers=opened.response.headers)
+        return opened
 
     def settle(self, tokens: int | None, error: APIError | None) -> None:
         """Record the end of the attempt. Idempotent.

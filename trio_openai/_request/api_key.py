@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 
 import trio
 
+from trio_openai._http.raw_request import HiddenPairs, RawHead
 from trio_openai._httpx import httpx
 
 KeyProvider: TypeAlias = Callable[[], Awaitable[str]]
@@ -64,9 +65,16 @@ class Bearer:
         return self._key
 
     def __call__(self, request: httpx.Request) -> httpx.Request:
-        is_bearer = self._header == "Authorization"
-        request.headers.setdefault(self._header, f"Bearer {self._key}" if is_bearer else self._key)
+        request.headers.setdefault(self._header, self._value)
         return request
+
+    def pairs(self, head: RawHead) -> HiddenPairs:
+        """Return the header with the key, as bytes; nothing if the head has that header already."""
+        return HiddenPairs(() if head.has(self._header) else ((self._header.encode(), self._value.encode()),))
+
+    @property
+    def _value(self) -> str:
+        return f"Bearer {self._key}" if self._header == "Authorization" else self._key
 
     def check(self) -> None:
         """Raise `TypeError` or `ValueError` if the key cannot be sent."""

@@ -10,11 +10,12 @@ exceptions lead to it. What the server says may repeat a secret, so texts for er
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
 from trio_openai._http.body import body_of
+from trio_openai._http.raw_request import HiddenPairs, RawRequest
 from trio_openai._http.secrets import Secrets, bare_request, secrets_of
 from trio_openai._http.slots import ONE_BUDGET
 from trio_openai._http.transport import FORWARDER
@@ -23,9 +24,10 @@ from trio_openai._wire.failures import api_error, decode_body
 from trio_openai.errors import APIConnectionError, APIError, APIStatusError, status_error_class
 
 from .api_key import Bearer
-from .redirects import Redirects, keep_what_describes
+from .opened import Opened
+from .redirects import Redirects, keep_what_describes, with_next_request
 from .request import PreparedRequest
-from .sending import plain_stream, send
+from .sending import plain_stream, send, send_raw
 from .session import Session
 from .translate import translated
 
@@ -45,9 +47,9 @@ class RequestAttempt:
         self._session = session
         self._request = request
         self._bearer: Bearer | None = None
-        self._sent_headers: Any = None  # of the request that was sent last, after redirects
+        self._sent_headers: Any = None  # of the `httpx.Request` that was sent last, after redirects
 
-    async def send(self) -> httpx.Response:
+    async def send(self) -> Opened:
         """Send the request and return the response, whose status is below 300 and whose body has to be closed.
 
         Raises:
@@ -64,33 +66,50 @@ class RequestAttempt:
         finally:
             form.close(files)
 
-    async def _response(self, files: list[tuple[str, FormFile]]) -> httpx.Response:
+    async def _response(self, files: list[tuple[str, FormFile]]) -> Opened:
+        raw: RawRequest | None = None
         try:
-            response = await self._send(self._built(files), self._bearer)
-            redirects = Redirects(self._session.options.follow_cross_origin_redirects)
-            while response.next_request is not None:
-                if problem := redirects.problem(response):
-                    raise await self._redirect_error(response, problem)
-                response = await self._follow(response, has_left=redirects.have_left)
-            if response.has_redirect_location:  # httpx raises this error itself, httpx2 leaves out the next request
-                await body_of(response).aclose()
-                raise httpx.RemoteProtocolError("the server redirects to an invalid address")
-            response.request = bare_request(response.request, keep_headers=True)
-            if response.status_code < 300:
-                return response
-            if response.status_code == 407:
-                raise await _proxy_refusal(response)
-            raise await self._status_error(response)
+            if (raw := self._raw()) is None:
+                response = await self._send(self._built(files), self._bearer)
+            elif (opened := await send_raw(self._session, raw)).status < 300:
+                return opened
+            else:
+                response = await self._as_from_httpx(opened, raw)
+            return Opened.of(await self._followed(response))
         except self._session.errors as error:
-            failed = self.translated(error)
+            failed = self.translated(error, raw)
         raise failed  # outside of `except`, else a cause that `translated` left out would be the context
 
-    def translated(self, error: Exception) -> APIConnectionError:
-        """Return the library error for an exception of the HTTP client, which is its cause unless it shows a secret."""
+    async def _followed(self, response: httpx.Response) -> httpx.Response:
+        """Follow redirects to a response that is none. Raise the error for its status if that is one."""
+        redirects = Redirects(self._session.options.follow_cross_origin_redirects)
+        while response.next_request is not None:
+            if problem := redirects.problem(response):
+                raise await self._redirect_error(response, problem)
+            response = await self._follow(response, has_left=redirects.have_left)
+        if response.has_redirect_location:  # httpx raises this error itself, httpx2 leaves out the next request
+            await body_of(response).aclose()
+            raise httpx.RemoteProtocolError("the server redirects to an invalid address")
+        response.request = bare_request(response.request, keep_headers=True)
+        if response.status_code < 300:
+            return response  # noqa: ASYNC910 - sending was a checkpoint
+        if response.status_code == 407:
+            raise await _proxy_refusal(response)
+        raise await self._status_error(response)
+
+    def translated(self, error: Exception, raw: RawRequest | None = None) -> APIConnectionError:
+        """Return the library error for an exception of the HTTP client, which is its cause unless it shows a secret.
+
+        Args:
+            error: The exception.
+            raw: The request, if the exception does not know it because it is of our own transport.
+        """
         deadlines, lifetime = self._request.deadlines, self._session.lifetime
         is_full = type(error).__name__ == "PoolTimeout"
         ours = lifetime.no_slot(deadlines.connect) if is_full else translated(error, deadlines)
-        if request := vars(error).get("_request"):
+        if raw is not None and isinstance(error, httpx.RequestError):
+            error.request = bare_request(raw.as_httpx())
+        elif request := vars(error).get("_request"):
             error.request = bare_request(request)  # type: ignore[attr-defined]
         if not self.secrets.are_in(error):
             ours.__cause__ = error
@@ -100,13 +119,32 @@ class RequestAttempt:
     def secrets(self) -> Secrets:
         """The secrets of the request that was sent last."""
         key = [self._bearer.secret] if self._bearer is not None else []
-        return secrets_of(self._sent_headers, self._session.options.url, self._request.query, *key)
+        headers = self._request.headers if self._sent_headers is None else self._sent_headers
+        return secrets_of(headers, self._session.options.url, self._request.query, *key)
 
     def hidden(self, text: bytes) -> bytes:
         """Return a text from the server without the secrets."""
         return self.secrets.hidden_bytes(text)
 
     # The request.
+
+    def _raw(self) -> RawRequest | None:
+        """Return the request for our own transport, or None if it has to be an `httpx.Request`."""
+        prepared = self._request
+        if (head := self._session.raw_head(prepared)) is None:
+            return None
+        content = cast("bytes | None", prepared.content)
+        key = self._bearer.pairs(head) if self._bearer is not None else HiddenPairs()
+        return RawRequest(head, key, content or b"", {"timeout": prepared.deadlines.as_httpx(), ONE_BUDGET: True})
+
+    async def _as_from_httpx(self, opened: Opened, raw: RawRequest) -> httpx.Response:
+        """Return a response that is no success as httpx returns it, and go on without raw requests."""
+        response = opened.response
+        if response.has_redirect_location:
+            request = raw.as_httpx()
+            self._sent_headers = request.headers
+            response = await with_next_request(response, request)
+        return response  # noqa: ASYNC910 - as above
 
     def _built(self, files: list[tuple[str, FormFile]]) -> httpx.Request:
         """Return the request in the class of the session's HTTP client."""

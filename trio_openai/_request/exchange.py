@@ -28,10 +28,8 @@ import attrs
 import trio
 
 from trio_openai._deadlines import Clocks
-from trio_openai._http.body import body_of
 from trio_openai._http.connection import UnprovenEndError
 from trio_openai._http.tracebacks import clear_tracebacks
-from trio_openai._httpx import httpx
 from trio_openai._mistakes import check_in_trio
 from trio_openai._protocols.plain_answers import Decode
 from trio_openai._wire.failures import decode_body
@@ -40,6 +38,7 @@ from trio_openai._wire.retries import RetryPolicy
 from trio_openai.errors import APIConnectionError, APIError
 
 from .attempt import RequestAttempt
+from .opened import Opened
 from .request import PreparedRequest
 from .session import Session
 from .translate import timed_out
@@ -95,7 +94,7 @@ class Exchange:
 
             self._permits = Permits(limiter, request.method, request.path, request.content)
 
-    async def open(self) -> httpx.Response:
+    async def open(self) -> Opened:
         """Send the request until there is a response without an error status.
 
         The caller reads its body and closes it, and then calls `settle`.
@@ -110,13 +109,13 @@ class Exchange:
         response = await self.lifetime.run(lambda: self._retried(self._opened))
         if self.lifetime.is_closed:  # after the response came, and before this task was scheduled
             try:
-                await body_of(response).aclose()
+                await response.body.aclose()
             finally:
                 self.settle()
             self.lifetime.check_open()
         return response
 
-    async def fetch(self) -> tuple[httpx.Response, bytes]:
+    async def fetch(self) -> tuple[Opened, bytes]:
         """Send the request until there is a complete plain answer. Return the closed response and its body.
 
         Raises: as `open`.
@@ -153,7 +152,9 @@ class Exchange:
             from .raw_response import raw_answer
 
             taken = trio.current_time() - started
-            return cast("_T", raw_answer(response, content, self.hidden(content), decode, self.policy.retries, taken))
+            return cast(
+                "_T", raw_answer(response.response, content, self.hidden(content), decode, self.policy.retries, taken)
+            )
         try:
             made = decode(content)
             if self._counts_usage:
@@ -161,7 +162,7 @@ class Exchange:
             return made
         except APIError as error:
             content = b""  # a traceback shows the locals
-            error.request_id = response.headers.get("x-request-id")
+            error.request_id = response.header("x-request-id")
             raise self.cleaned(error) from None
 
     # The attempts.
@@ -183,10 +184,10 @@ class Exchange:
                 self.expect_another(error, seconds)
                 self._next_at = trio.current_time() + seconds
 
-    async def _opened(self) -> httpx.Response:
+    async def _opened(self) -> Opened:
         return await self.limited(self._send)
 
-    async def _send(self) -> httpx.Response:
+    async def _send(self) -> Opened:
         """Make one attempt, once the limiter permits it."""
         self._attempt = RequestAttempt(self._session, self.request)
         send = self._attempt.send if self.watch is None else self._send_watched
@@ -194,7 +195,7 @@ class Exchange:
             return await send()
         return await self._permits.attempt(send)
 
-    async def _send_watched(self) -> httpx.Response:
+    async def _send_watched(self) -> Opened:
         """Make the attempt, and tell the observers, who may add headers to it."""
         assert self.watch is not None
         if self._permits is not None:
@@ -203,11 +204,11 @@ class Exchange:
             headers = self.request.headers.copy()
             headers.update(extra)
             self._attempt = RequestAttempt(self._session, attrs.evolve(self.request, headers=headers))
-        response = await self._attempt.send()
-        self.watch.receive_head(response.status_code, response.headers)
-        return response
+        opened = await self._attempt.send()
+        self.watch.receive_head(opened.status, opened.response.headers)
+        return opened
 
-    async def _fetched(self) -> tuple[httpx.Response, bytes]:
+    async def _fetched(self) -> tuple[Opened, bytes]:
         response = await self._opened()
         read = None
         try:
@@ -215,16 +216,16 @@ class Exchange:
             if self.watch is not None and self._counts_usage:
                 self.watch.receive_answer(content)
         except APIError as error:
-            error.request_id = response.headers.get("x-request-id")
+            error.request_id = response.header("x-request-id")
             raise
         finally:
             if self._permits is not None:
                 self._permits.settle_plain(read)
         return response, content
 
-    async def _read_all(self, response: httpx.Response) -> bytes:
+    async def _read_all(self, response: Opened) -> bytes:
         """Return the whole body. The connection is released, whatever happens."""
-        body = body_of(response)
+        body = response.body
         pieces: list[bytes] = []
         self.clocks.start("idle")
         try:

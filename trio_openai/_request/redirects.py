@@ -77,3 +77,10 @@ def shown(url: httpx.URL) -> str:
     """Return a URL without a password and without its query, which may be secret."""
     path = url.raw_path.partition(b"?")[0]
     return (url.raw_scheme + b"://" + url.netloc + path).decode("ascii", "replace")
+
+
+async def with_next_request(response: httpx.Response, request: httpx.Request) -> httpx.Response:
+    """Return a redirect with the request that it leads to, as an `httpx.AsyncClient` makes it."""
+    transport = httpx.MockTransport(lambda _: response)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
+        return await http.send(request, stream=True, follow_redirects=False)

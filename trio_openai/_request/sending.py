@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,10 +19,14 @@ import trio
 from trio_openai._http.body import BODY, body_of
 from trio_openai._http.codings import decoded
 from trio_openai._http.foreign_body import CLOSE_SECONDS, ForeignBody
-from trio_openai._http.transport import NATIVE
+from trio_openai._http.raw_request import RawRequest
+from trio_openai._http.transport import NATIVE, open_raw
 from trio_openai._httpx import httpx
 
+from .opened import Opened
 from .session import Session
+
+_log = logging.getLogger("httpx")  # programs look there for requests, whoever sends them
 
 
 class _Once:
@@ -122,3 +127,16 @@ async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Res
         header = response.headers["content-encoding"]
         response.extensions[BODY] = decoded(body_of(response), header, session.options.max_event_bytes)
     return response
+
+
+async def send_raw(session: Session, request: RawRequest) -> Opened:
+    """Send a request by our own transport, without the layers of httpx. The caller closes the body.
+
+    Raises: what the transport raises.
+    """
+    assert session.transport is not None
+    raw = await open_raw(session.transport, request)
+    _log.info('HTTP Request: %s %s "HTTP/%s %d"', request.method, request.url, raw.http_version, raw.status)
+    header = raw.header("content-encoding")
+    body = raw.body if header is None else decoded(raw.body, header, session.options.max_event_bytes)
+    return Opened.of_raw(raw, body, request.head, len(request.content))

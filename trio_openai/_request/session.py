@@ -18,8 +18,9 @@ import attrs
 
 from trio_openai._deadlines import NOT_GIVEN, Deadlines, NotGiven
 from trio_openai._http.lifetime import Lifetime
+from trio_openai._http.raw_request import RawHead
 from trio_openai._http.slots import Slots
-from trio_openai._http.transport import TrioTransport
+from trio_openai._http.transport import TrioTransport, takes_raw
 from trio_openai._httpx import httpx
 from trio_openai._wire.encode import encode_json
 from trio_openai._wire.text import printable, printable_values, quoted_path
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from trio_openai._http.proxy import Proxy, Route
 
 _DEFAULT_POOL = 1000
+_MOST_HEADS = 100  # heads of requests that are kept; a path may contain an id
 _STOCK_POOL = 100  # connections of an httpx client with its default limits
 
 
@@ -185,11 +187,10 @@ class Session:
         check_target(method, path)
         deadlines = self.options.timeout if isinstance(timeout, NotGiven) else Deadlines.of(timeout)
         # The headers come last: if one of the steps above raises, a traceback must not show them among the locals.
-        headers = self.options.headers.copy()
-        headers.update(accept)
-        if isinstance(content, bytes):
-            headers["Content-Type"] = "application/json"
-        add_headers(headers, extra_headers)
+        headers = self._headers(accept, is_json=isinstance(content, bytes))
+        if extra_headers:
+            headers = headers.copy()
+            add_headers(headers, extra_headers)
         return PreparedRequest(
             method=method,
             path=path,
@@ -201,6 +202,36 @@ class Session:
             model=model if isinstance(model, str) else None,
             is_stream=stream,
         )
+
+    def _headers(self, accept: Mapping[str, str], *, is_json: bool) -> httpx.Headers:
+        """Return the headers that a call has without `extra_headers`. All calls of a kind share them."""
+        kind = (accept["Accept"], is_json)
+        if (headers := self._shared.get(kind)) is None:
+            headers = self._shared[kind] = self.options.headers.copy()
+            headers.update(accept)
+            if is_json:
+                headers["Content-Type"] = "application/json"
+        return headers
+
+    def raw_head(self, prepared: PreparedRequest) -> RawHead | None:
+        """Return the head of a request for our own transport; None if it has to be an `httpx.Request`."""
+        content, headers = prepared.content, prepared.headers
+        if self.transport is None or not takes_raw(self.transport):
+            return None
+        if prepared.query or not (content is None or isinstance(content, bytes)):
+            return None
+        key = (prepared.method, prepared.path, id(headers))
+        if (head := self._heads.get(key)) is None:
+            url = self.url(prepared.path, prepared.query)
+            request = self.http.build_request(prepared.method, url, headers=headers.raw, content=content)
+            head = RawHead.of(request, has_body=content is not None)
+            if b"%" in head.origin[1]:  # the zone of an IPv6 address, which is not sent
+                return None
+            if any(headers is shared for shared in self._shared.values()):
+                if len(self._heads) >= _MOST_HEADS:
+                    self._heads.clear()
+                self._heads[key] = head
+        return head
 
     def url(self, path: str, query: Mapping[str, Any]) -> str:
         """Return the URL of an endpoint.
@@ -228,6 +259,14 @@ class Session:
             request.headers["cookie"] = given
         elif self.cookies:
             self.cookies.set_cookie_header(request)
+
+    @functools.cached_property
+    def _shared(self) -> dict[tuple[str, bool], httpx.Headers]:
+        return {}
+
+    @functools.cached_property
+    def _heads(self) -> dict[tuple[str, str, int], RawHead]:
+        return {}
 
     @functools.cached_property
     def _prefix(self) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_openai._http.body import body_of
 from trio_openai._http.lifetime import BodyOwner
 from trio_openai._http.multipart import in_thread
 from trio_openai._request.exchange import Exchange
@@ -45,11 +44,12 @@ class ByteStream(BodyOwner):
 
     async def _open(self) -> None:
         try:
-            self.response = await self._exchange.open()
+            opened = await self._exchange.open()
         except BaseException as error:
             self._tell_end(error)
             raise
-        self._own_body(body_of(self.response))
+        self.response = opened.response
+        self._own_body(opened.body)
         self._exchange.lifetime.streams.add(self)
 
     def __aiter__(self) -> AsyncIterator[bytes]:

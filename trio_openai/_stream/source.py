@@ -30,10 +30,9 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
-from trio_openai._http.body import body_of
 from trio_openai._http.lifetime import BodyOwner
-from trio_openai._httpx import httpx
 from trio_openai._request.exchange import Exchange
+from trio_openai._request.opened import Opened
 from trio_openai._request.translate import is_final
 from trio_openai._wire.decoder import Decoder
 from trio_openai._wire.decoder_raw import NoEventYet
@@ -67,12 +66,12 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
 
     Attributes:
         lifecycle: decides what happens next, and holds what the events add up to.
-        response: the response whose body is read.
+        opened: the response whose body is read.
         hub: the subscribers; None while there have been none.
         reading: the scope of the task that reads for others; `aclose` cancels it.
     """
 
-    response: httpx.Response
+    opened: Opened
 
     def __init__(
         self,
@@ -176,12 +175,11 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         return self.lifecycle.delivered()  # noqa: ASYNC910
 
     async def _send(self) -> None:
-        self.response = await self._exchange.open()
-        self._own_body(body_of(self.response))
+        opened = self.opened = await self._exchange.open()
+        self._own_body(opened.body)
         self._exchange.lifetime.streams.add(self)
-        headers = self.response.headers
         self._stopwatch.head_came(goes_on=bool(self.lifecycle.decoder.events))
-        self.lifecycle.receive_head(headers.get("content-type", ""), headers.get("x-request-id"))
+        self.lifecycle.receive_head(opened.header("content-type") or "", opened.header("x-request-id"))
 
     async def _send_again(self) -> None:  # noqa: ASYNC910 - to fail takes a checkpoint too
         if (request := self.lifecycle.resume_request) is not None:
@@ -453,7 +451,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
     def failure(self) -> APIError | None:
         """Return the error that the events themselves report, such as `response.failed`."""
         if (failure := self.protocol.failure()) is not None:
-            failure.request_id = self.response.headers.get("x-request-id")
+            failure.request_id = self.opened.header("x-request-id")
         return failure
 
     # Subscribers and replays.

@@ -96,7 +96,7 @@ class Stream(Generic[EventT, WholeT]):
     @property
     def response(self) -> httpx.Response:
         """The HTTP response: its status and headers."""
-        return self._source.response
+        return self._source.opened.response
 
     @property
     def call(self) -> StreamCall[Self] | None:
@@ -111,7 +111,7 @@ class Stream(Generic[EventT, WholeT]):
     @property
     def request_id(self) -> str | None:
         """The `x-request-id` header of the response, or None."""
-        return cast("str | None", self.response.headers.get("x-request-id"))
+        return self._source.opened.header("x-request-id")
 
     @property
     def snapshot(self) -> WholeT:
