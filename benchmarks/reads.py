@@ -1,4 +1,4 @@
-"""CPU time of a socket read that has to wait: this library's reader and trio's `receive_some`.
+"""CPU time of a socket read that has to wait: trio's `receive_some`, and both readers of this library.
 
     python benchmarks/reads.py [--quick] [--json FILE] [--repeats N]
 
@@ -19,11 +19,12 @@ import trio.testing
 from _machine import cores, pin
 from _report import Table, parser, publish, table
 
-from trio_openai._http.connection import reader_of
+from trio_openai._http.byte_streams import reader_of
+from trio_openai._http.shared_epoll import SharedReader
 
 _PIECE = b"x" * 330
 _READ_SIZE = 64 * 1024
-_STREAMS = (1, 100)
+_STREAMS = (1, 100, 1000)
 _READS, _QUICK_READS = 5000, 200
 _REPEATS = 7
 
@@ -34,9 +35,14 @@ def _trios(stream: trio.SocketStream) -> Read:
     return lambda: stream.receive_some(_READ_SIZE)
 
 
+def _shared(stream: trio.SocketStream) -> Read:
+    return SharedReader(stream.socket).read
+
+
 _KINDS: dict[str, Callable[[trio.SocketStream], Read]] = {
     "SocketStream.receive_some": _trios,
-    "trio_openai's reader": reader_of,
+    "wait_readable, then os.read": reader_of,
+    "one epoll descriptor for all": _shared,
 }
 
 

@@ -11,7 +11,8 @@ stream with a `close()` method. A stream of another kind is refused when it is o
 cancellation is already under way.
 
 Reading is the other speciality: `_SocketReader` waits until a socket is readable and reads then, which suits a model's
-tokens. `has_data_or_end` tells whether an idle connection is still usable.
+tokens. It is for sockets that the program has opened; `shared_epoll.py` reads those that the transport has opened, at
+less cost. `has_data_or_end` tells whether an idle connection is still usable.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from urllib.parse import unquote
 import trio
 
 from trio_openai._httpx import httpx
+
+from .shared_epoll import READ_SIZE
 
 StreamOpener = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """An async function that opens a byte stream to a host and port. TLS, if needed, is added on top of it."""
@@ -150,9 +153,6 @@ async def refuse_unclosable(stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 
         raise
 
 
-_READ_SIZE = 64 * 1024  # bytes; a parser gets through this in well under a millisecond
-
-
 def reader_of(stream: trio.abc.Stream) -> Callable[[], Awaitable[bytes | bytearray]]:
     """Return an async function that reads the next bytes of a stream, or `b""` at its end.
 
@@ -160,7 +160,7 @@ def reader_of(stream: trio.abc.Stream) -> Callable[[], Awaitable[bytes | bytearr
     """
     if isinstance(stream, trio.SocketStream) and os.name == "posix":
         return _SocketReader(stream.socket).read
-    return functools.partial(stream.receive_some, _READ_SIZE)
+    return functools.partial(stream.receive_some, READ_SIZE)
 
 
 class _SocketReader:
@@ -183,7 +183,7 @@ class _SocketReader:
             await trio.lowlevel.wait_readable(self._sock)
             self._check_open()  # another task may have closed the socket, and the OS may have reused its number
             try:
-                return os.read(self._sock.fileno(), _READ_SIZE)
+                return os.read(self._sock.fileno(), READ_SIZE)
             except BlockingIOError:
                 pass  # a spurious wakeup: select(2) says that a readable socket may still block
 

@@ -35,6 +35,7 @@ from .background_read import BackgroundRead
 from .byte_streams import Origin, close_now, reader_of, reason_of
 from .http1 import ConnectionEndedError, ProtocolError, ResponseParser, serialize
 from .raw_request import RawRequest, content_of
+from .shared_epoll import SharedReader
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -69,6 +70,7 @@ class Connection:
         proxy: the proxy that the stream goes through, or None.
         expires_at: the trio time at which to close the connection while it is idle.
         is_spoiled: True if a request was not sent completely, so that no other request may follow it.
+        is_ours: True if nobody else can have a reference to the stream, and close it.
         read: an async function that returns the next bytes of the stream, or `b""` at its end.
     """
 
@@ -78,10 +80,16 @@ class Connection:
     proxy: Proxy | None = None
     expires_at: float = 0.0
     is_spoiled: bool = False
+    is_ours: bool = False
     read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
+    _reader: SharedReader | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        self.read = reader_of(self.stream)
+        if self.is_ours and isinstance(self.stream, trio.SocketStream):
+            self._reader = SharedReader(self.stream.socket)
+            self.read = self._reader.read
+        else:
+            self.read = reader_of(self.stream)
 
     async def receive(self) -> None:  # noqa: ASYNC910 - every read, also one that fails, is a checkpoint
         """Read once, and feed the parser with the bytes or the end of the stream.
@@ -168,6 +176,8 @@ class Connection:
     def close(self) -> None:
         """Close the stream at once, and release the parser."""
         self.parser.close()
+        if self._reader is not None:
+            self._reader.close()  # it wakes the task that waits for the socket
         close_now(self.stream)
 
 

@@ -137,6 +137,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._keepalive_expiry = keepalive_expiry
         self._ssl_context = ssl_context
         self._trust_env = trust_env
+        self._opens_sockets = open_stream is None
         self._open_stream = open_stream or (unix_opener(uds) if uds else open_tcp)
         self._max_header_bytes = max_header_bytes
         self._idle: dict[Connection, None] = {}  # an ordered set, the connection that was parked first comes first
@@ -354,7 +355,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             via = f" through {proxy.name}" if proxy is not None else ""
             raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}{via}: {reason_of(error)}") from error
         self._opened += 1
-        return Connection(stream, origin, ResponseParser(), proxy)
+        return Connection(stream, origin, ResponseParser(), proxy, is_ours=self._opens_sockets)
 
     def _check_open(self) -> None:
         if self._closed:
