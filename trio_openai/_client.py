@@ -69,6 +69,8 @@ class TrioOpenAI(Endpoints[Objects]):
             `SSL_CERT_DIR`.
         limiter: A `RateLimiter`, an `AdaptiveLimiter`, or your own `Limiter`. Every attempt waits for its permit.
             Clients that should be limited together share one.
+        observer: An `Observer`, or a list of them, which is told how each call goes, from its start to its only end. By
+            default nobody is told. What an observer raises is logged and changes nothing else.
         follow_cross_origin_redirects: Whether to follow a redirect to another scheme, host or port. The prompt is sent
             there, but not the key and your headers. By default such a redirect is an error that names the target. A
             redirect from https to http is never followed.
@@ -284,7 +286,7 @@ class TrioOpenAI(Endpoints[Objects]):
         from ._concurrent.race import Race
 
         check_calls("race", calls)
-        return Race(list(calls), stagger)
+        return Race(list(calls), stagger, self._session.options.observer)
 
     def with_options(self, **options: Any) -> Self:
         """Return a client with other options that shares the connections of this one. Closing either closes them.

@@ -134,6 +134,8 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         trust_env: As for `TrioOpenAI`.
         limiter: As for `TrioOpenAI`. A `RateLimiter` or `AdaptiveLimiter` belongs to one event loop; a call in another
             loop raises `RuntimeError`.
+        observer: As for `TrioOpenAI`. It is called in the thread of the event loop that makes the call: the client's
+            own thread, or for a worker of `trio.to_thread.run_sync` the thread of its loop.
         follow_cross_origin_redirects: As for `TrioOpenAI`.
         max_event_bytes: As for `TrioOpenAI`.
 

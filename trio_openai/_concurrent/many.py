@@ -107,6 +107,7 @@ class _ManyRun:
         self._counters = _Counters()
         self._counters.total = total
         self.statistics = self._counters.statistics
+        self.observers = session.options.observer
         self._calls = calls
         self._with_events = events
         self._fail_fast = fail_fast
@@ -132,6 +133,23 @@ class _ManyRun:
     def cancel(self) -> None:
         """Close all streams."""
         self._scope.cancel()
+
+    def tell_end(self, error: BaseException | None) -> None:
+        """Tell the observers that the run has ended, with the exception that the block raises."""
+        from trio_openai._observers.records import ManyEnded  # most programs observe nothing
+        from trio_openai._observers.watch import tell
+
+        so_far, taken = self.statistics(), self._counters.taken
+        record = ManyEnded(
+            function=self._function,
+            done=so_far.done,
+            failed=so_far.failed,
+            closed=taken - so_far.done - so_far.failed,
+            usage=so_far.usage,
+            seconds=so_far.seconds,
+            error=error,
+        )
+        tell(self.observers, "many", record)
 
     def raise_failure(self) -> None:
         """Raise the error that ended the run early, if there is one. Raise it only once."""
@@ -323,6 +341,11 @@ async def _opened(run: _ManyRun) -> AsyncGenerator[Items[Any]]:
         errors += run.user_failures()  # a cancellation must not hide an exception that the user's code raised meanwhile
     if run.cleanup_error is not None:
         errors.append(run.cleanup_error)
+    if run.observers:
+        try:
+            run.tell_end(errors[0] if errors else None)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - an observer's KeyboardInterrupt; raised below
+            errors.append(error)
     raise_all("the block failed, and closing the iterable of calls failed too", errors)
 
 

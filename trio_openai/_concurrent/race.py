@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import trio
 
@@ -34,13 +34,18 @@ from trio_openai.errors import APIError, RaceError
 
 from .checks import check_call
 
+if TYPE_CHECKING:
+    from trio_openai._observers.records import Observer
+
 
 class Race(EntersAsync, Generic[StreamT]):
     """The context manager of `async with client.race(...) as stream`."""
 
     _what = "race(...)"
 
-    def __init__(self, calls: Sequence[StreamCall[StreamT]], stagger: float) -> None:
+    def __init__(
+        self, calls: Sequence[StreamCall[StreamT]], stagger: float, observers: Sequence[Observer] = ()
+    ) -> None:
         for call in calls:
             check_call("race", call)
         if not calls:
@@ -49,13 +54,33 @@ class Race(EntersAsync, Generic[StreamT]):
             raise ValueError("stagger must be a number of seconds, zero or more")
         self._calls = calls
         self._stagger = stagger
+        self._observers = observers
+        self._started: list[int] = []  # the numbers of the calls that were made
         self._winner: StreamT | None = None
-        self._silent: list[StreamT] = []  # complete but without content: they win if nobody else does
+        self._winners_number: int | None = None
+        self._silent: list[tuple[int, StreamT]] = []  # complete but without content: they win if nobody else does
         self._errors: list[tuple[int, APIError]] = []
         self._crash: BaseException | None = None
         self._out = trio.Event()  # the latest contender is out of the race, so the next may start at once
 
     async def __aenter__(self) -> StreamT:
+        began = trio.current_time()
+        try:
+            winner = await self._decide()
+        except BaseException as error:
+            if self._observers:
+                self._tell_end(began, error)
+            raise
+        if self._observers:
+            try:
+                self._tell_end(began, None)
+            except BaseException:  # an observer may raise KeyboardInterrupt, and the block is not entered then
+                await self._close()  # noqa: ASYNC102 - it closes the connections before its checkpoint
+                raise
+        return winner
+
+    async def _decide(self) -> StreamT:
+        """Run the calls until one has won, and return its stream."""
         try:
             async with bare_nursery() as nursery:
                 nursery.start_soon(self._start_all, nursery)
@@ -65,8 +90,8 @@ class Race(EntersAsync, Generic[StreamT]):
         if self._crash is not None:
             await self._close()
             raise self._crash
-        if self._winner is None:
-            self._winner = self._silent.pop(0) if self._silent else None
+        if self._winner is None and self._silent:
+            self._winners_number, self._winner = self._silent.pop(0)
         if self._winner is None:
             raise self._error()
         return self._winner
@@ -78,7 +103,7 @@ class Race(EntersAsync, Generic[StreamT]):
 
     async def _close(self) -> None:
         errors: list[BaseException] = []
-        for stream in [self._winner, *self._silent]:
+        for stream in [self._winner, *(stream for _, stream in self._silent)]:
             try:
                 if stream is not None:
                     await stream.aclose()
@@ -113,6 +138,7 @@ class Race(EntersAsync, Generic[StreamT]):
     async def _run_call(self, call: StreamCall[StreamT], number: int, everyone: trio.CancelScope) -> None:  # noqa: ASYNC910
         """Read one stream until it has content, then end the race."""
         stream = stream_of(call)
+        self._started.append(number)
         try:
             await open_stream(stream)
             has_content = await source_of(stream).read_ahead()
@@ -121,16 +147,36 @@ class Race(EntersAsync, Generic[StreamT]):
             self._out.set()
         else:
             if has_content and self._winner is None:
-                self._winner = stream
+                self._winners_number, self._winner = number, stream
                 everyone.cancel()
                 return
             if not has_content:
-                self._silent.append(stream)
+                self._silent.append((number, stream))
                 self._out.set()
                 return
         finally:
-            if stream is not self._winner and stream not in self._silent:
+            if stream is not self._winner and all(stream is not silent for _, silent in self._silent):
                 await stream.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
+
+    def _tell_end(self, began: float, error: BaseException | None) -> None:
+        from trio_openai._observers.records import RaceEnded  # most programs observe nothing
+        from trio_openai._observers.watch import tell
+
+        winner = None if error is not None else self._winners_number
+        failed = dict(self._errors)
+        losers = [number for number in self._started if number != winner and number not in failed]
+        record = RaceEnded(
+            winner=None if winner is None else self._name(winner),
+            losers=[self._name(number) for number in losers],
+            errors={self._name(number): failure for number, failure in sorted(failed.items())},
+            seconds=trio.current_time() - began,
+            error=error,
+        )
+        tell(self._observers, "race", record)
+
+    def _name(self, number: int) -> Any:
+        key = self._calls[number].key
+        return number if key is None else key
 
     def _error(self) -> APIError:
         """Return the error to raise when every call has failed."""

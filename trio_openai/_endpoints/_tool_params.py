@@ -87,6 +87,7 @@ def start_run(
         max_concurrent=max_concurrent,
         on_error=on_error,
         approve=approve,
+        observers=endpoint._session.options.observer,  # pyright: ignore[reportPrivateUsage]
     )
     return ToolRunManager(run_class, plan)
 

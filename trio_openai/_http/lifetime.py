@@ -136,6 +136,8 @@ class BodyOwner:
     If the last reference to it disappears first, the connection is closed then, with a `ResourceWarning`. This happens
     at once, or shortly afterwards if the object is collected in another thread or inside trio's own code. Only the
     connection of another HTTP client needs a task, because it cannot be closed without waiting.
+
+    An object that holds no connection may still have an end to come, as a stream between two attempts.
     """
 
     _body: ReadableBody | None = None  # None while it holds no connection
@@ -150,8 +152,15 @@ class BodyOwner:
         """Return a function that releases everything except the connection. It must not refer to this object."""
         raise NotImplementedError
 
+    def _may_go_on(self) -> bool:
+        """Return whether this has not ended although it holds no connection."""
+        return False
+
+    def _outlived_run(self) -> None:
+        """End this after its run has ended. Nothing has to be released any more."""
+
     def __del__(self) -> None:
-        if self._body is None or self._token is None or sys.is_finalizing():
+        if self._token is None or sys.is_finalizing() or (self._body is None and not self._may_go_on()):
             return
         body, self._body = self._body, None
         release = functools.partial(_release, body, self._abandoned())
@@ -162,13 +171,15 @@ class BodyOwner:
             else:
                 self._token.run_sync_soon(release)
         except trio.RunFinishedError:
-            pass  # the run has ended, and the socket closes itself when it is collected
+            self._outlived_run()  # the socket closes itself when it is collected
         finally:
-            warnings.warn(
-                "a stream was never closed, so its connection is closed now: use `async with`, or call its aclose()",
-                ResourceWarning,
-                stacklevel=2,
-            )
+            if body is not None:
+                warnings.warn(
+                    "a stream was never closed, so its connection is closed now: use `async with`, or call its "
+                    "aclose()",
+                    ResourceWarning,
+                    stacklevel=2,
+                )
 
 
 def _is_safe_here(token: trio.lowlevel.TrioToken, module: str) -> bool:
@@ -177,9 +188,10 @@ def _is_safe_here(token: trio.lowlevel.TrioToken, module: str) -> bool:
     return is_here and not module.startswith("trio.")
 
 
-def _release(body: ReadableBody, give_up: Callable[[], None]) -> None:
+def _release(body: ReadableBody | None, give_up: Callable[[], None]) -> None:
     """Close the body, then release the rest of the stream."""
     try:
-        body.close_soon()
+        if body is not None:
+            body.close_soon()
     finally:
         give_up()

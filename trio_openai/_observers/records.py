@@ -1,4 +1,4 @@
-"""What an observer is told: one frozen record for each step of a call.
+"""Records that an observer is told: one frozen object for each step of a call.
 
 An observer has some of the methods of `Observer`. They are called in the task that makes the call, between two of its
 checkpoints, so they must be quick and cannot wait. They are called per call and not per event, so a stream of a
@@ -7,6 +7,8 @@ thousand events costs an observer no more than one of three.
 For each call the order is fixed: `started`; then for each attempt `limiter_wait` (with a limiter), `attempt`, and
 `headers` or `retry`; then `first_event` and `first_content` of a stream; and `ended`, exactly once, however the call
 ends. A stream may also have a `retry` after its `headers`.
+
+No record shows a secret in its `repr`. Attributes that may hold private content or secrets are left out of it.
 """
 
 from __future__ import annotations
@@ -30,14 +32,15 @@ class CallRecord:
         call_id: a number that all records of one call share, and no other call of this process has.
         method: the HTTP method, such as `POST`.
         endpoint: the path of the endpoint as the API documents it: `/chat/completions`, `/responses/{response_id}`.
-        path: the path of the request after the `base_url`.
+        path: the path of the request after the `base_url`, without the values of secret parameters.
         model: the model that the call asks for, or None.
         server: the host and the port: `api.openai.com:443`.
-        is_stream: whether the call asks for a stream of events or bytes.
+        is_stream: whether the call asks for a stream of events.
         attempt: how many attempts have been sent so far.
-        request_id: the server's `x-request-id`, once it is known.
+        request_id: the `x-request-id` that the server gave the latest attempt, once it is known.
         phases: the phases that are over: `limiter`, `headers`, `first_event`, `first_content`. Each has the time at
-            which it was over, in seconds since the call started.
+            which it was over, in seconds since the call started. The first two are those of the attempt that brought
+            the first event.
     """
 
     call_id: int
@@ -79,7 +82,8 @@ class AttemptStarted(CallRecord):
     """An attempt is about to be sent.
 
     Attributes:
-        extra_headers: headers that an observer may add to this attempt, such as `traceparent`.
+        extra_headers: headers that an observer may add to this attempt, such as `traceparent`. A header that cannot
+            be sent is logged and left out.
     """
 
     extra_headers: MutableMapping[str, str] = attrs.field(repr=False)
@@ -140,25 +144,29 @@ class CallEnded(CallRecord):
 
     @property
     def answer(self) -> Any:
-        """What the call returned, or the snapshot of its stream; None if there is nothing. Computed when asked for."""
+        """The result of the call, or the snapshot of its stream; None if there is nothing. Computed when asked for."""
         return self._answer()
 
 
 @attrs.frozen(kw_only=True)
 class RaceEnded:
-    """A race has a winner, or all of its calls have failed.
+    """A race has a winner, or has ended without one.
+
+    A call is named by its key. A call without a key is named by its position, from 0.
 
     Attributes:
-        winner: the key of the call that won, or None. Without keys, it is the position of the call.
-        losers: the keys of the calls that were started and closed.
-        errors: the errors of the calls that failed, by key.
+        winner: the call that won, or None.
+        losers: the calls that were started, had not failed, and did not win. They are closed.
+        errors: the calls that failed, each with its error.
         seconds: how long the race took.
+        error: what the race raised: `RaceError` if several calls failed, a cancellation, and so on; None with a winner.
     """
 
     winner: Any
     losers: Sequence[Any]
     errors: Mapping[Any, APIError]
     seconds: float
+    error: BaseException | None
 
 
 @attrs.frozen(kw_only=True)
@@ -166,15 +174,19 @@ class ManyEnded:
     """A `run_many` or `stream_many` has ended.
 
     Attributes:
+        function: `run_many` or `stream_many`.
         done: how many calls completed.
         failed: how many calls failed.
+        closed: how many calls had been taken from the iterable and were closed before their end.
         usage: the tokens of all calls.
         seconds: how long it took.
-        error: the exception that ended it early, or None.
+        error: the exception that ended it, also one of the program's block or a cancellation; None if there was none.
     """
 
+    function: str
     done: int
     failed: int
+    closed: int
     usage: Usage
     seconds: float
     error: BaseException | None
@@ -182,15 +194,19 @@ class ManyEnded:
 
 @attrs.frozen(kw_only=True)
 class ToolCallStarted:
-    """A tool is about to run.
+    """A tool is about to run. The observer is told in the task of the tool.
 
     Attributes:
+        run_id: a number that all records of one `run_tools` share, and no other run of this process has.
+        call_id: the `call_id` of the call whose answer asks for the tool.
         name: the name of the tool.
         tool_call_id: the id that the model gave the call.
         round: the number of the round, from 1.
         arguments: the arguments as the model wrote them. They may hold private content.
     """
 
+    run_id: int
+    call_id: int
     name: str
     tool_call_id: str | None
     round: int
@@ -199,7 +215,7 @@ class ToolCallStarted:
 
 @attrs.frozen(kw_only=True)
 class ToolCallEnded(ToolCallStarted):
-    """A tool has ended.
+    """A tool has ended. The observer is told in the task of the tool, once for each tool that started.
 
     Attributes:
         seconds: how long it ran.
@@ -214,13 +230,19 @@ class ToolCallEnded(ToolCallStarted):
 class ToolRoundEnded:
     """A round of `run_tools` has ended: one answer of the model, and the tools that it asked for.
 
+    The observer is told of a round that is not complete at the end of the block, when all tools have ended.
+
     Attributes:
+        run_id: a number that all records of one `run_tools` share, and no other run of this process has.
+        call_id: the `call_id` of the call that brought the answer; None if its request failed.
         round: the number of the round, from 1.
-        tools: the names of the tools that ran.
+        tools: the names of the tools that ran, in the order in which they started.
         seconds: how long the round took.
-        error: the exception that ended the run in this round, or None.
+        error: the exception that ended the round before it was complete; None for a complete round.
     """
 
+    run_id: int
+    call_id: int | None
     round: int
     tools: Sequence[str]
     seconds: float
@@ -230,8 +252,11 @@ class ToolRoundEnded:
 class Observer:
     """The base class of what `TrioOpenAI(observer=...)` takes. Override the methods that you need.
 
-    The others do nothing.
-    An exception that a method raises is logged, and changes nothing else.
+    The others do nothing. The methods are plain functions. They are called in the thread of the event loop that makes
+    the call: with `SyncOpenAI` that is the client's own thread, or the loop that the calling worker thread belongs to.
+
+    An exception that a method raises is logged, and changes nothing else. `KeyboardInterrupt` and other exceptions that
+    are not an `Exception` reach the program, after the other observers have been told and the connection is released.
     """
 
     def started(self, record: CallStarted, /) -> None:
@@ -259,10 +284,10 @@ class Observer:
         """Hear that a call has ended. This is called exactly once for each call that started."""
 
     def race(self, record: RaceEnded, /) -> None:
-        """Hear who won a race, and who lost it."""
+        """Hear who won a race, and who lost it. This is called once for each race."""
 
     def many(self, record: ManyEnded, /) -> None:
-        """Hear that a `run_many` or `stream_many` has ended."""
+        """Hear that a `run_many` or `stream_many` has ended. This is called once for each."""
 
     def tool_started(self, record: ToolCallStarted, /) -> None:
         """Hear that `run_tools` is about to run a tool."""

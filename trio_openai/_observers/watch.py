@@ -5,12 +5,15 @@ A call has a `Watch` only if somebody observes it. Without one, each place that 
 Rules that hold it together:
 
 * `ended` is told exactly once. Every place where a call may end tells it, and only the first of them is heard.
-* An observer cannot break a call. What it raises is logged, and the other observers are told all the same.
+* An observer cannot break a call. What it raises is logged, and the other observers are told all the same. Only an
+  exception for the whole program, such as Ctrl-C, is raised. So a place that tells has released everything before, or
+  releases it in a `finally`.
 * Nothing here waits, so a cancellation cannot hit between an end and its record.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -47,31 +50,57 @@ def as_observers(given: object) -> tuple[Observer, ...]:
     """Return the observers that `observer=` was given: none, one, or several in a list or tuple.
 
     Raises:
-        TypeError: One of them has none of the methods of `Observer`, or is a class.
+        TypeError: One of them has none of the methods of `Observer`, or has async ones, or is a class.
     """
-    if given is None:
-        return ()
-    several: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
+    several: Sequence[Any] = given if isinstance(given, list | tuple) and not _methods(given) else [given]
     for observer in several:
         if isinstance(observer, type):
             raise TypeError(f"observer takes an object, not a class: make one, as in {observer.__name__}()")
-        if not any(callable(getattr(observer, name, None)) for name in METHODS):
+        methods = _methods(observer)
+        if not methods:
             raise TypeError(
                 f"observer takes an object with methods such as `ended(record)`, which {type(observer).__name__} "
                 "has none of: subclass trio_openai.Observer"
             )
+        if waits := [name for name, method in methods.items() if inspect.iscoroutinefunction(method)]:
+            raise TypeError(
+                f"an observer cannot wait, so {type(observer).__name__}.{waits[0]} must be a plain function: write "
+                "`def` instead of `async def`, and pass on what takes time, as by send_nowait of a memory channel"
+            )
     return tuple(several)
 
 
+def _methods(observer: object) -> dict[str, Any]:
+    found = {name: getattr(observer, name, None) for name in METHODS}
+    return {name: method for name, method in found.items() if callable(method)}
+
+
+def _hears(observer: Observer, name: str) -> bool:
+    """Return whether an observer has a method of its own, and not that of `Observer`, which does nothing."""
+    method = getattr(observer, name, None)
+    return method is not None and getattr(method, "__func__", None) is not vars(Observer)[name]
+
+
 def tell(observers: Sequence[Observer], name: str, record: object) -> None:
-    """Call one method of every observer that has it. Log what one raises."""
+    """Call one method of every observer that has it. Log what one raises.
+
+    Raises:
+        BaseException: An observer raised it, and it is not an `Exception`. All observers have been told.
+    """
+    urgent: BaseException | None = None
     for observer in observers:
-        if (method := getattr(observer, name, None)) is None:
-            continue
         try:
-            method(record)
+            if (method := getattr(observer, name, None)) is not None:
+                method(record)
         except Exception:  # a mistake of an observer must not end somebody's call
             log.exception("%s.%s raised an exception", type(observer).__name__, name)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - such as Ctrl-C: raised below
+            urgent = urgent or error
+    if urgent is not None:
+        try:
+            raise urgent
+        finally:
+            del urgent  # break the reference cycle: error, traceback, this frame
 
 
 class Watch:
@@ -83,6 +112,7 @@ class Watch:
         about: the attributes of `CallRecord` that never change.
 
     Attributes:
+        call_id: the number of the call.
         timings: of a plain call: when its headers arrived.
         usage: of a plain call: the `usage` object of its answer.
     """
@@ -92,7 +122,8 @@ class Watch:
         self.usage: object = None
         self._observers = observers
         self._clock = clock
-        self._about = {**about, "call_id": next(_numbers)}
+        self.call_id: int = next(_numbers)
+        self._about = {**about, "call_id": self.call_id}
         self._began: float | None = None
         self._attempt = 0
         self._request_id: str | None = None
@@ -107,21 +138,30 @@ class Watch:
 
     def permitted(self, seconds: float) -> None:
         """Tell that the limiter permits an attempt, after a wait of so many seconds."""
-        self._phases["limiter"] = self._now()
+        self._pass("limiter")
         self._tell("limiter_wait", LimiterWaited, seconds=seconds)
 
     def begin_attempt(self) -> Mapping[str, str]:
         """Tell that an attempt is about to be sent. Return the headers that the observers add to it."""
         self._attempt += 1
+        self._request_id = None
         extra_headers: dict[str, str] = {}
         self._tell("attempt", AttemptStarted, extra_headers=extra_headers)
         return extra_headers
 
-    def receive_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Tell that the head of a response has arrived."""
-        self._request_id = headers.get("x-request-id")
-        self.timings.headers = self._phases["headers"] = self._now()
-        self._tell("headers", HeadersReceived, status=status, headers=headers)
+    def receive_head(self, status: int, headers: Callable[[], Mapping[str, str]], request_id: str | None) -> None:
+        """Tell that the head of a response has arrived.
+
+        Args:
+            status: the HTTP status.
+            headers: returns the headers. It is called only if somebody hears of them.
+            request_id: the server's `x-request-id`, without secrets.
+        """
+        self._request_id = request_id
+        self._pass("headers")
+        self.timings.headers = self._phases["headers"]
+        if any(_hears(observer, "headers") for observer in self._observers):
+            self._tell("headers", HeadersReceived, status=status, headers=headers())
 
     def receive_answer(self, content: bytes) -> None:
         """Take note of the body of a plain answer."""
@@ -153,6 +193,8 @@ class Watch:
     ) -> None:
         """Tell that the call has ended. Idempotent. A call that never started has no end.
 
+        This needs no event loop, since a stream may be collected after its run has ended.
+
         Args:
             verdict: how it ended.
             timings: when things happened.
@@ -173,8 +215,11 @@ class Watch:
         verdict = Verdict(state, "end_of_body" if state == "done" else None)
         self.end(verdict, timings=attrs.evolve(self.timings, retries=retries), error=error, answer=answer)
 
-    def _now(self) -> float:
-        return self._clock() - (self._began or 0.0)
+    def _pass(self, phase: str) -> None:
+        """Note that a phase is over. A stream that is resumed keeps the times of the attempt that began it."""
+        if "first_event" not in self._phases:
+            self._phases.pop(phase, None)  # the phases are in the order in which they were over
+            self._phases[phase] = self._clock() - (self._began or 0.0)
 
     def _tell(self, name: str, make: type[CallRecord], **more: Any) -> None:
         state: dict[str, Any] = {"attempt": self._attempt, "request_id": self._request_id, "phases": dict(self._phases)}
@@ -183,7 +228,7 @@ class Watch:
 
 def _usage_of(given: object) -> Usage | None:
     """Return the usage that an answer states, or None."""
-    if given is None:
+    if not is_object(given):
         return None
     total = UsageTotal()
     total.add(given)

@@ -130,10 +130,10 @@ class Exchange:
         """
         if self.watch is None:
             return await self._answer(decode)
-        self.watch.start(self.request.content)
         state, made = "closed", None
         error: BaseException | None = None
         try:
+            self.watch.start(self.request.content)
             made = await self._answer(decode)
             state = "done"
             return made
@@ -201,11 +201,17 @@ class Exchange:
         if self._permits is not None:
             self.watch.permitted(self._permits.waited)
         if extra := self.watch.begin_attempt():
-            headers = self.request.headers.copy()
-            headers.update(extra)
-            self._attempt = RequestAttempt(self._session, attrs.evolve(self.request, headers=headers))
+            from .watched import with_headers
+
+            self._attempt = RequestAttempt(self._session, with_headers(self.request, extra))
         opened = await self._attempt.send()
-        self.watch.receive_head(opened.status, opened.response.headers)
+        try:
+            said = opened.header("x-request-id")
+            request_id = self._attempt.secrets.hidden(said) if said else None
+            self.watch.receive_head(opened.status, lambda: opened.response.headers, request_id)
+        except BaseException:  # an observer may raise KeyboardInterrupt, and nobody else holds the response yet
+            await opened.body.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
+            raise
         return opened
 
     async def _fetched(self) -> tuple[Opened, bytes]:
@@ -285,6 +291,8 @@ class Exchange:
             return False
         self._session.used.refusing.add(self._url)
         self.request = self.request.without_usage()
+        if self.watch is not None:
+            self.watch.plan_retry(self.cleaned(error), 0.0)
         return True
 
     @property

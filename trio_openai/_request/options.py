@@ -81,7 +81,7 @@ def _proxy(given: str | httpx.URL | httpx.Proxy | Proxy | None) -> Proxy | None:
 
 
 def _observers(given: Observer | Sequence[Observer] | None) -> tuple[Observer, ...]:
-    if not given:
+    if given is None or (isinstance(given, tuple) and not given):
         return ()
     from trio_openai._observers.watch import as_observers  # most programs have none
 

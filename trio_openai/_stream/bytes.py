@@ -141,7 +141,10 @@ class ByteStream(BodyOwner):
         self._exchange.lifetime.streams.discard(self)
         return functools.partial(_give_up, self._exchange)
 
-    def _tell_end(self, error: BaseException | None) -> None:
+    def _outlived_run(self) -> None:
+        self._tell_end()
+
+    def _tell_end(self, error: BaseException | None = None) -> None:
         """Tell the observers, if there are any, how the answer ended."""
         if self._is_whole:
             state = "done"
@@ -161,14 +164,18 @@ class ByteStream(BodyOwner):
             try:
                 await body.aclose()
             finally:
-                self._exchange.settle(error=self._failure)
-                self._tell_end(self._failure)
+                try:
+                    self._exchange.settle(error=self._failure)
+                finally:
+                    self._tell_end(self._failure)
 
 
 def _give_up(exchange: Exchange) -> None:
     """Settle the attempt of an abandoned stream, and tell the observers."""
-    exchange.settle()
-    exchange.tell_plain_end("closed")
+    try:
+        exchange.settle()
+    finally:
+        exchange.tell_plain_end("closed")
 
 
 class WrittenFile:

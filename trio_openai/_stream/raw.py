@@ -86,6 +86,8 @@ class BodyIterator(IteratedAsync):
             await trio.lowlevel.checkpoint()
             while True:  # noqa: ASYNC913 - pauses after a burst, so that a burst is cheap
                 step = source.lifecycle.next()
+                if source.is_unheard and not isinstance(step, Decision):
+                    source.tell_arrival()
                 if step is Decision.DELIVER:
                     await source.deliver()
                 elif not isinstance(step, Decision):

@@ -21,7 +21,6 @@ Raw bytes (`raw.py`) and threads (`_sync/stream.py`) ask the lifecycle themselve
 from __future__ import annotations
 
 import contextlib
-import functools
 import random
 import time
 from collections.abc import Callable, Generator
@@ -30,13 +29,12 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
-from trio_openai._http.lifetime import BodyOwner
 from trio_openai._request.exchange import Exchange
 from trio_openai._request.opened import Opened
 from trio_openai._request.translate import is_final
 from trio_openai._wire.decoder import Decoder
 from trio_openai._wire.decoder_raw import NoEventYet
-from trio_openai._wire.lifecycle import Decision, Lifecycle, State, Verdict
+from trio_openai._wire.lifecycle import Decision, Lifecycle, State
 from trio_openai._wire.protocol import StreamProtocol
 from trio_openai._wire.replay import Replay
 from trio_openai._wire.timings import Timings
@@ -46,6 +44,7 @@ from trio_openai.errors import APIError
 from .fanout import Hub, Overflow, Subscription
 from .record import Record
 from .timings import Stopwatch
+from .told import ToldSource
 
 EventT = TypeVar("EventT")
 WholeT = TypeVar("WholeT")
@@ -56,7 +55,7 @@ _READ, _DELIVER, _PAUSE, _RELEASE = Decision.READ, Decision.DELIVER, Decision.PA
 _BURST_SECONDS = 0.0005  # how long events that have arrived already may keep other tasks from running
 
 
-class EventSource(BodyOwner, Generic[EventT, WholeT]):
+class EventSource(ToldSource, Generic[EventT, WholeT]):
     """The reading end of one stream.
 
     Args:
@@ -85,7 +84,7 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         )
         self.hub: Hub[EventT] | None = None
         self.reading: trio.CancelScope | None = None
-        self._exchange = exchange
+        super().__init__(exchange)
         self._make_protocol = make_protocol
         self._record = Record()
         self._stopwatch = Stopwatch(exchange.clocks)
@@ -93,7 +92,6 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         self._is_busy = False
         self._restarting = trio.CancelScope()  # `aclose` cancels a wait for another attempt by it
         self._has_ended = False  # subscribers have been told, and later ones are told at once
-        self._failure: APIError | None = None  # how the stream ended, without secrets and tracebacks
 
     async def open(self) -> None:
         """Send the request and wait for the head of the response.
@@ -142,6 +140,8 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
                     return await self.deliver()
                 else:
                     await self.carry_out(step)
+            if self.is_unheard:
+                self.tell_arrival()
             return step  # type: ignore[return-value]  # `cast` would be one more call for each event
         finally:
             self._is_busy = False
@@ -170,6 +170,8 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
 
     async def deliver(self) -> EventT:  # noqa: ASYNC910 - the caller was at a checkpoint
         """Deliver the lifecycle's event to the subscribers. If this is cancelled, the next call goes on with it."""
+        if self.is_unheard:
+            self.tell_arrival()
         if self.hub is not None:
             await self.hub.deliver(self.lifecycle.event)
         return self.lifecycle.delivered()  # noqa: ASYNC910
@@ -207,8 +209,6 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         lifecycle, exchange, read = self.lifecycle, self._exchange, self._body.read
         lifecycle.decoder.add_up()
         self._stopwatch.note(lifecycle.decoder)
-        if exchange.watch is not None:
-            exchange.watch.note(self._stopwatch.timings)
         try:
             data = await (exchange.limited(read) if exchange.clocks.are_running else read())
         except exchange.errors as error:
@@ -314,7 +314,6 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         if self.reading is not None:
             self.reading.cancel()
         self._end_subscriptions()
-        self._tell_end()
 
     async def settle(self, seconds: float) -> None:
         """Hand over nothing more, read on to the end for up to `seconds`, and close.
@@ -345,18 +344,6 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         if self.hub is not None:
             is_complete = self.lifecycle.verdict.state == "done" and len(self.lifecycle.held) <= self.hub.is_delivering
             self.hub.end(is_complete, self._failure)
-
-    def _tell_end(self, error: BaseException | None = None) -> None:
-        """Tell the observers how the stream ended, if it has. Only the first call is heard."""
-        if self._exchange.watch is None or self.lifecycle.is_open:
-            return
-        error = error or self._failure or self.lifecycle.error or self.protocol.failure()
-        verdict, answer = self.lifecycle.verdict, self.lifecycle.snapshot
-        self._exchange.tell_end(verdict, self.timings, usage=self.protocol.usage, error=error, answer=answer)
-
-    def _abandoned(self) -> Callable[[], None]:
-        self._exchange.lifetime.streams.discard(self)
-        return functools.partial(_give_up, self._exchange, self.hub, self.protocol, self.timings)
 
     # Reading in other ways.
 
@@ -488,13 +475,3 @@ class EventSource(BodyOwner, Generic[EventT, WholeT]):
         hint = ", and some of it is read ahead: ask for the first of its deltas before any other event"
         record = self._record.all(hint)
         return self._make_protocol(), Replay(self.lifecycle.decoder, self._make_protocol(), record, count)
-
-
-def _give_up(exchange: Exchange, hub: Hub[Any] | None, protocol: StreamProtocol[Any, Any], timings: Timings) -> None:
-    """End the subscriptions of an abandoned stream, settle its attempt, and tell the observers."""
-    usage = protocol.usage
-    if hub is not None:
-        hub.end(False, None)
-    exchange.add_usage(usage)
-    exchange.settle(used_tokens(usage))
-    exchange.tell_end(Verdict("closed"), timings, usage=usage, answer=protocol.snapshot)

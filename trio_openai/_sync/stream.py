@@ -16,6 +16,7 @@ Rules that hold it together:
   while somebody looks and while an event is added up, but not during the wait for the loop.
 * Nothing is read ahead. Bytes that the thread has not asked for stay in the socket, so a slow thread slows down the
   server, and the snapshot has exactly the events that were handed over.
+* Observers are told in the loop, so all records of a call come from one thread.
 * An interrupt (Ctrl-C) during a call into the loop closes the stream, because the result of the call may be lost. That
   is what the argument `undo=` of `Portal.run` is for.
 
@@ -268,6 +269,8 @@ class SyncStream(Held[Stream[EventT, WholeT]], Generic[EventT, WholeT]):
             step = self._source.lifecycle.next()
             # Otherwise the loop would add the event up before it reads, and the loop does not hold the lock.
             self._source.lifecycle.decoder.add_up()
+        if self._source.is_unheard and not isinstance(step, Decision):
+            self._portal.run(self._source.tell_arrival_soon, undo=self._stream.aclose)
         return step
 
     def _carry_out(self, step: Decision) -> None:

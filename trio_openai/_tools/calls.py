@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import trio
@@ -30,6 +30,9 @@ from .output import ToolOutput, output_of, text_of
 from .plan import Plan
 from .queue import CallQueue, QueuedCall
 from .tool import Tool, plain_function
+
+if TYPE_CHECKING:
+    from .watched import RunWatch
 
 
 @attrs.frozen
@@ -56,17 +59,18 @@ class Calls:
         plan: the settings of the run.
         nursery: the nursery in which the tools run.
         run: the run.
+        watch: tells the observers; None without observers.
 
     Attributes:
         round: the calls of this round, in the order in which they became complete.
         outputs: what the model is told of each call, by `call.part`.
     """
 
-    def __init__(self, plan: Plan[Any], nursery: trio.Nursery, run: Caller) -> None:
+    def __init__(self, plan: Plan[Any], nursery: trio.Nursery, run: Caller, watch: RunWatch | None = None) -> None:
         self.round: list[ToolCallDone] = []
         self.outputs: dict[int, ToolOutput] = {}
         self.running = self.done = self.failed = self.cancelled = self.refused = 0
-        self._plan, self._nursery, self._run = plan, nursery, run
+        self._plan, self._nursery, self._run, self._watch = plan, nursery, run, watch
         self._approvals = CallQueue(plan.max_concurrent, heeds_tools=False)
         self._queue = CallQueue(plan.max_concurrent, heeds_tools=True)
         self._tasks: dict[int, trio.CancelScope] = {}
@@ -194,7 +198,10 @@ class Calls:
 
     async def _run_tool(self, call: ToolCallDone, tool: Tool, arguments: dict[str, Any] | str) -> None:  # noqa: ASYNC910
         try:
-            result = await self._result_of(tool, arguments)
+            if self._watch is None:
+                result = await self._result_of(tool, arguments)
+            else:
+                result = await self._watch.run(call, functools.partial(self._result_of, tool, arguments))
             output = self._plan.conversation.output_of(output_of(result))
         except Exception as error:  # noqa: BLE001 - the documented behaviour: the model is told what a tool raises
             self._tell_error(call, tool, error, _words_of(error))

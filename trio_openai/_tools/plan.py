@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -13,6 +13,9 @@ from trio_openai._stream.stream import Stream
 from .conversation import ToolConversation
 from .hooks import Approve, OnError
 from .tool import Tool
+
+if TYPE_CHECKING:
+    from trio_openai._observers.records import Observer
 
 WholeT = TypeVar("WholeT")
 
@@ -57,6 +60,7 @@ class Plan(Generic[WholeT]):
         on_error: what happens if a tool raises.
         approve: decides about the calls of tools without an `approve` of their own; None approves them.
         in_threads: whether sync functions run in worker threads.
+        observers: who is told of the tools and the rounds.
     """
 
     conversation: ToolConversation[WholeT]
@@ -68,3 +72,4 @@ class Plan(Generic[WholeT]):
     on_error: OnError
     approve: Approve | None = None
     in_threads: bool = False
+    observers: Sequence[Observer] = ()

@@ -28,11 +28,12 @@ Where to look next: `calls.py` for how a tool is run, `conversation.py` for what
 from __future__ import annotations
 
 import functools
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import trio
 
@@ -49,6 +50,9 @@ from .calls import Caller, Calls
 from .conversation import is_complete
 from .events import RoundDone, RoundEvent, RoundStarted, RunEvent
 from .plan import Plan, ToolRunStatistics
+
+if TYPE_CHECKING:
+    from .watched import RunWatch
 
 WholeT = TypeVar("WholeT")
 ChatT = TypeVar("ChatT", bound=ChatCompletion)
@@ -77,9 +81,13 @@ class ToolRun(Generic[WholeT]):
         self._printable = Printable()
         self._answer: WholeT | None = None
         self._events: deque[Any] = deque()
-        self._calls = Calls(
-            plan, nursery, Caller(lambda: self._failure is not None, self._report, self._fail_by_tool, self._wake)
-        )
+        self._watch: RunWatch | None = None  # None without observers
+        if plan.observers:
+            from .watched import RunWatch  # most programs observe nothing
+
+            self._watch = RunWatch(plan.observers)
+        caller = Caller(lambda: self._failure is not None, self._report, self._fail_by_tool, self._wake)
+        self._calls = Calls(plan, nursery, caller, self._watch)
         self._is_cut_off = False  # the answer of this round was cut off (by max_tokens, say)
         self._call_is_cut_off = False  # ... in the middle of a call
         self._waits: trio.CancelScope | None = None  # around the current step's wait; cancelling it wakes the step
@@ -175,6 +183,11 @@ class ToolRun(Generic[WholeT]):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
+    def _end_watch(self) -> None:
+        """Tell the observers of a round that is not complete, now that all tools have ended."""
+        if self._watch is not None:
+            self._watch.end_round(sys.exception() or self._failure)
+
     def _raise_unreported(self, *, only_urgent: bool = False) -> None:
         """Raise a tool's exception that no step has raised. With `only_urgent`, only one such as Ctrl-C."""
         if self._is_unreported and (not only_urgent or _is_urgent(self._failure)):
@@ -213,6 +226,8 @@ class ToolRun(Generic[WholeT]):
 
     async def _open_round(self) -> None:
         stream = self._make()
+        if self._watch is not None:
+            self._watch.begin_round(self._rounds + 1)
         try:
             with trio.CancelScope() as self._waits:
                 await open_stream(stream)
@@ -227,6 +242,8 @@ class ToolRun(Generic[WholeT]):
         if self._stream is not None:
             self._earlier_rounds.add(source_of(self._stream).protocol.usage)
         self._rounds += 1
+        if self._watch is not None:
+            self._watch.receive_head(source_of(stream).call_id)
         self._stream, self._parts = stream, cast("HasDeltas", source_of(stream).protocol).deltas()
         self._printable = Printable()
         self._calls.begin_round()
@@ -268,6 +285,8 @@ class ToolRun(Generic[WholeT]):
         self._plan.conversation.add(answer, [(call, self._calls.outputs[call.part]) for call in calls])
         self._report(RoundDone(self._rounds, answer))
         self._choose_next(answer)
+        if self._watch is not None:
+            self._watch.end_round()
 
     def _choose_next(self, answer: WholeT) -> None:
         """Choose the step that follows a completed round."""
@@ -387,4 +406,7 @@ async def _running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: P
             # Ctrl-C inside a tool takes precedence over the block's own error.
             run._raise_unreported(only_urgent=True)  # pyright: ignore[reportPrivateUsage]
         raise
+    finally:
+        if run is not None:
+            run._end_watch()  # pyright: ignore[reportPrivateUsage]
     run._raise_unreported()  # pyright: ignore[reportPrivateUsage]
