@@ -1,6 +1,6 @@
 """A simulation of AdaptiveLimiter against servers with hidden limits and faults: `python benchmarks/limits.py`.
 
-Everything runs in virtual time, so the figures are the same on every machine. They are shown in `docs/limits.md`.
+Everything runs in virtual time, so the figures are the same on every machine. They are shown in `docs/rate-limits.md`.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def fill_all(root: Path, reports: Reports, folder: Path) -> None:
 
 def _pages(root: Path) -> Iterator[Path]:
     yield root / "README.md"
-    yield from sorted((root / "docs").glob("*.md"))
+    yield from sorted((root / "docs").rglob("*.md"))
 
 
 def _copy(folder: Path) -> Path:

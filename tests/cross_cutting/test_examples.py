@@ -127,8 +127,9 @@ def test_every_public_name_is_in_the_reference() -> None:
 
 
 def test_every_page_is_in_the_menu() -> None:
-    menu = set(re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    assert menu == {page.name for page in (ROOT / "docs").glob("*.md")}
+    menu = set(re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    docs = ROOT / "docs"
+    assert menu == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
 
 
 def test_every_row_of_the_readme_links_to_a_test_that_exists() -> None:

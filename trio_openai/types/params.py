@@ -104,7 +104,7 @@ class ChatCompletionParsedParams(CallParams, total=False):
 
 
 class ChatCompletionParams(ChatCompletionParsedParams, total=False):
-    """The parameters of `chat.completions`. `response_format` may also be a class; see `docs/structured.md`."""
+    """The parameters of `chat.completions`. `response_format` may also be a class; see `docs/structured-outputs.md`."""
 
     response_format: "ResponseFormat"
 
