@@ -11,7 +11,6 @@ import gc
 import importlib.metadata
 import importlib.util
 import inspect
-import os
 import re
 import runpy
 import subprocess
@@ -22,7 +21,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from example_scripts import SCRIPTS, broken, count_to_three
+from example_scripts import SCRIPTS, broken
 
 import trio_openai
 from trio_openai.local import LocalServer
@@ -43,6 +42,8 @@ OPENAI = sorted((EXAMPLES / "openai_python").glob("*.py"))
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 EMBED = runpy.run_path(str(ROOT / "docs" / "embed.py"))
 """What copies the examples into the pages."""
+RUN = runpy.run_path(str(ROOT / "docs" / "run.py"))
+"""What runs an example for a reader."""
 QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 TUTORIAL = re.findall(r"^<!-- docs/examples/(\w+)\.py -->$", QUICKSTART, re.MULTILINE)
 
@@ -56,16 +57,14 @@ def name_of(path: Path) -> str:
 
 async def run(example: Path, base_url: str, *options: str) -> subprocess.CompletedProcess[bytes]:
     """Run an example in a separate process."""
-    env = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "sk-example"}
-    env |= {"AZURE_OPENAI_ENDPOINT": base_url.removesuffix("/v1"), "AZURE_OPENAI_API_KEY": "key"}
-    env |= {"OPENAI_API_VERSION": "2024-10-21"}
+    env = RUN["environment"](base_url)
     command = [sys.executable, *options, str(example)]
     with trio.fail_after(120):  # a model on a busy machine is slow
         return await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)
 
 
 async def run_scripted(example: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
-    server = ScriptedServer(SCRIPTS.get(example.stem, count_to_three))
+    server = RUN["server_for"](example.stem)
     async with trio.open_nursery() as nursery:
         await server.start(nursery)
         done = await run(example, server.base_url, *options)
@@ -82,6 +81,12 @@ def output(done: subprocess.CompletedProcess[bytes]) -> str:
 @pytest.mark.parametrize("example", OURS, ids=name_of)
 async def test_example_prints_what_its_page_shows(example: Path) -> None:
     assert output(await run_scripted(example, "-W", "error")) == example.with_suffix(".out").read_text()
+
+
+async def test_a_reader_can_run_an_example_by_its_name() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "run.py"), "first_stream"]
+    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    assert output(done) == (EXAMPLES / "first_stream.out").read_text()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openai") is None, reason="openai is not installed")
