@@ -1,4 +1,4 @@
-"""Use an endpoint that the library does not know: vector stores, as dictionaries and as objects of a class."""
+"""Use vector stores, which the library has no methods for."""
 
 from pathlib import Path
 
@@ -29,15 +29,14 @@ async def main() -> None:
         )
         print("created", store)
 
-        async for other in await client.get(
+        page = await client.get(
             "/vector_stores", query={"limit": 1}, cast_to=Page[VectorStore]
-        ):
+        )
+        async for other in page:
             print("found", other.id, other.name)
 
-        print(
-            "deleted",
-            (await client.delete(f"/vector_stores/{store.id}"))["deleted"],
-        )
+        answer = await client.delete(f"/vector_stores/{store.id}")
+        print("deleted", answer["deleted"])
 
 
 trio.run(main)

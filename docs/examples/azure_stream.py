@@ -1,4 +1,4 @@
-"""A deployment on Azure. AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY and OPENAI_API_VERSION are set."""
+"""Stream from a deployment on Azure, and read its content filter."""
 
 import trio
 
@@ -7,16 +7,15 @@ from trio_openai import AzureOpenAI
 
 async def main() -> None:
     async with AzureOpenAI() as client:
-        messages = [{"role": "user", "content": "Say hello."}]
         async with client.chat.completions.stream(
-            model="my-deployment", messages=messages
+            model="my-deployment",
+            messages=[{"role": "user", "content": "Say hello."}],
         ) as stream:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
-        whole = stream.snapshot
-        print(f"\n[{stream.verdict}]")
-        print(f"the prompt: {whole.prompt_filter_results}")
-        print(f"the answer: {whole.choices[0].content_filter_results}")
+        completion = stream.snapshot
+        print("\nprompt:", completion.prompt_filter_results)
+        print("answer:", completion.choices[0].content_filter_results)
 
 
 trio.run(main)

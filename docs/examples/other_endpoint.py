@@ -1,4 +1,4 @@
-"""Stream an endpoint that the library does not know: llama.cpp's own one, which has no final event."""
+"""Stream from llama.cpp's own endpoint, which has no final event."""
 
 import trio
 
@@ -13,9 +13,7 @@ async def main() -> None:
         ) as stream:
             async for event in stream:
                 print(event["content"], end="")
-        print(
-            f"\n[{stream.verdict}; {stream.snapshot['tokens_predicted']} tokens]"
-        )
+        print(f"\n{stream.snapshot['tokens_predicted']} tokens")
 
 
 trio.run(main)

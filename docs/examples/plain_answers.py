@@ -1,4 +1,4 @@
-"""List a server's models, embed two texts, and read the input of a stored response."""
+"""List models, embed two texts, and read a stored response's input."""
 
 import trio
 
@@ -18,9 +18,8 @@ async def main() -> None:
         for one in answer.data:
             print(one.index, one.embedding)
 
-        async for item in client.responses.input_items.list(
-            "resp_123", order="asc"
-        ):
+        items = client.responses.input_items
+        async for item in items.list("resp_123", order="asc"):
             print(item.role, [part.text for part in item.content])
 
 

@@ -1,4 +1,4 @@
-"""Show a model's reasoning before its answer, whatever the server calls the field."""
+"""Show a model's reasoning before its answer."""
 
 import trio
 
@@ -7,22 +7,20 @@ from trio_openai import TrioOpenAI
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        messages = [{"role": "user", "content": "Is 91 a prime number?"}]
-        extra = {"top_k": 20}  # a parameter that OpenAI does not have
         async with client.chat.completions.stream(
-            model="local", messages=messages, extra_body=extra
+            model="local",
+            messages=[{"role": "user", "content": "Is 91 a prime number?"}],
+            extra_body={"top_k": 20},  # OpenAI has no such parameter
         ) as stream:
             async for chunk in stream:
                 for choice in chunk.choices:
-                    thought = (
-                        choice.delta.reasoning_content
-                        or choice.delta.reasoning
-                    )
+                    delta = choice.delta
+                    thought = delta.reasoning_content or delta.reasoning
                     if thought:
                         print(f"  ({thought.strip()})")
-                    elif choice.delta.content:
-                        print(choice.delta.content, end="", flush=True)
-        print(f"\n[{stream.verdict}]")
+                    if delta.content:
+                        print(delta.content, end="", flush=True)
+        print()
 
 
 trio.run(main)

@@ -18,9 +18,7 @@ async def main() -> None:
                 picture = base64.b64decode(event.b64_json)
                 print(f"{event.type}: {len(picture)} bytes")
             images = await stream.get_final_images()
-        print(
-            f"{len(images.data)} picture, {images.usage.total_tokens} tokens"
-        )
+        print(f"{images.usage.total_tokens} tokens")
 
 
 trio.run(main)

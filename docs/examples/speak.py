@@ -16,9 +16,7 @@ async def main() -> None:
                 model="gpt-4o-mini-tts", voice="alloy", input="Good evening."
             ) as sound:
                 await sound.write_to_file(file)
-        print(
-            f"{file.name}: {file.stat().st_size} bytes of {sound.response.headers['content-type']}"
-        )
+        print(f"{file.name}: {file.stat().st_size} bytes")
 
 
 trio.run(main)

@@ -25,7 +25,7 @@ async def main() -> None:
             ) as stream:
                 async for text in stream.text_deltas:
                     print(text, end="", flush=True)
-            print(f"\n[{stream.verdict}]")
+    print()
 
 
 trio.run(main)

@@ -1,4 +1,4 @@
-"""Check the signature of a webhook, and see which response has been completed."""
+"""Check the signature of a webhook before you act on it."""
 
 import base64
 import hashlib
@@ -9,30 +9,13 @@ import time
 from trio_openai import InvalidWebhookSignatureError, TrioOpenAI
 from trio_openai.types import ResponseCompletedWebhookEvent
 
-SECRET = "whsec_" + base64.b64encode(b"shared with OpenAI").decode()
-
-
-def sent_by_openai(body: bytes) -> dict[str, str]:
-    """Return the headers that OpenAI would send with a body."""
-    sent_at = str(int(time.time()))
-    digest = hmac.new(
-        b"shared with OpenAI",
-        b"wh_1." + sent_at.encode() + b"." + body,
-        hashlib.sha256,
-    ).digest()
-    signature = "v1," + base64.b64encode(digest).decode()
-    return {
-        "webhook-id": "wh_1",
-        "webhook-timestamp": sent_at,
-        "webhook-signature": signature,
-    }
-
-
+KEY = b"shared with OpenAI"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
 client = TrioOpenAI(webhook_secret=SECRET)
 
 
 def handle(body: bytes, headers: dict[str, str]) -> int:
-    """Handle a request to your server, and return the status of the answer."""
+    """Handle a request to your server. Return the status to answer."""
     try:
         event = client.webhooks.unwrap(body, headers)
     except InvalidWebhookSignatureError as error:
@@ -46,8 +29,19 @@ def handle(body: bytes, headers: dict[str, str]) -> int:
     return 200
 
 
-body = json.dumps(
-    {"type": "response.completed", "data": {"id": "resp_1"}}
-).encode()
+def sent_by_openai(body: bytes) -> dict[str, str]:
+    """Return the headers that OpenAI would send with this body."""
+    sent_at = str(int(time.time()))
+    signed = b"wh_1." + sent_at.encode() + b"." + body
+    digest = hmac.new(KEY, signed, hashlib.sha256).digest()
+    return {
+        "webhook-id": "wh_1",
+        "webhook-timestamp": sent_at,
+        "webhook-signature": "v1," + base64.b64encode(digest).decode(),
+    }
+
+
+event = {"type": "response.completed", "data": {"id": "resp_1"}}
+body = json.dumps(event).encode()
 print(handle(body, sent_by_openai(body)))
 print(handle(body.replace(b"resp_1", b"resp_2"), sent_by_openai(body)))

@@ -37,7 +37,9 @@ from trio_openai.testing import (
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-OURS = sorted(EXAMPLES.glob("*.py"))
+APPS = {EXAMPLES / "sse_quart.py"}
+"""Programs that run until they are stopped. Each has tests of its own."""
+OURS = sorted(set(EXAMPLES.glob("*.py")) - APPS)
 OPENAI = sorted((EXAMPLES / "openai_python").glob("*.py"))
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 EMBED = runpy.run_path(str(ROOT / "docs" / "embed.py"))
