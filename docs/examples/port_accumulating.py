@@ -10,8 +10,8 @@ async def main() -> None:
             messages=[{"role": "user", "content": "Count to three."}],
         ) as stream:
             await stream.until_done()
-        message = stream.snapshot.choices[0].message
-        print(f"{message.role}: {message.content}")
+    message = stream.snapshot.choices[0].message
+    print(f"{message.role}: {message.content}")
 
 
 trio.run(main)

@@ -10,10 +10,9 @@ async def main() -> None:
             messages=[{"role": "user", "content": "Count to three."}],
         ) as stream:
             async for chunk in stream:
-                print(
-                    chunk.choices[0].delta.content or "", end="", flush=True
-                )
-        print()
+                for choice in chunk.choices:
+                    print(choice.delta.content or "", end="")
+    print()
 
 
 trio.run(main)

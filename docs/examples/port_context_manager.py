@@ -12,7 +12,7 @@ async def main() -> None:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
             completion = await stream.get_final_completion()
-        print(f"\n{completion.choices[0].finish_reason}")
+    print(f"\n{completion.choices[0].finish_reason}")
 
 
 trio.run(main)

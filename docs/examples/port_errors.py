@@ -1,12 +1,6 @@
 import trio
 
-from trio_openai import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    RateLimitError,
-    TrioOpenAI,
-)
+from trio_openai import APIError, RateLimitError, TrioOpenAI
 
 
 async def main() -> None:
@@ -19,15 +13,7 @@ async def main() -> None:
                 await stream.until_done()
         except RateLimitError as error:
             print(f"slow down: {error.code}, request {error.request_id}")
-        except APIStatusError as error:
-            print(f"the server answered {error.status_code}")
-        except (
-            APIConnectionError
-        ) as error:  # also if a deadline passed or the stream was truncated
-            print(f"no answer, or not the whole of it: {error.partial}")
-        except (
-            APIError
-        ) as error:  # an error event of the server, or an invalid response
+        except APIError as error:
             print(f"failed: {error.message}, after {error.partial}")
 
 

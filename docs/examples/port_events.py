@@ -1,5 +1,3 @@
-import json
-
 import trio
 
 from trio_openai import TrioOpenAI
@@ -8,7 +6,6 @@ WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
-        "description": "The weather in a city.",
         "parameters": {
             "type": "object",
             "properties": {"city": {"type": "string"}},
@@ -24,9 +21,7 @@ async def main() -> None:
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=[
-                {"role": "user", "content": "What is the weather in Oslo?"}
-            ],
+            messages=[{"role": "user", "content": "How warm is Oslo?"}],
             tools=[WEATHER],
         ) as stream:
             async for event in stream.deltas:
@@ -35,7 +30,7 @@ async def main() -> None:
                 elif event.type == "content.done":
                     print(f"\n{len(event.text)} characters")
                 elif event.type == "tool_call.done":
-                    print(event.name, json.loads(event.arguments))
+                    print(event.name, event.arguments)
 
 
 trio.run(main)

@@ -11,14 +11,8 @@ async def main() -> None:
             stream=True,
         )
         try:
-            role = await anext(stream)
-            print(role.choices[0].delta.role)
-            first_word = await anext(stream)
-            print(first_word.choices[0].delta.content)
-            print(
-                stream.response.status_code,
-                stream.response.headers["content-type"],
-            )
+            chunk = await anext(stream)
+            print(chunk.choices[0].delta.role, stream.response.status_code)
         finally:
             await stream.aclose()
 

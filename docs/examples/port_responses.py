@@ -11,10 +11,8 @@ async def main() -> None:
             async for event in stream:
                 if event.type == "response.output_text.delta":
                     print(event.delta, end="", flush=True)
-                elif event.type == "response.completed":
-                    print(f"\n{event.response.usage.total_tokens} tokens")
             response = await stream.get_final_response()
-        print(response.status, repr(response.output_text))
+    print(f"\n{response.status}, {response.usage.total_tokens} tokens")
 
 
 trio.run(main)

@@ -13,8 +13,7 @@ async def main() -> None:
     async for chunk in stream:
         delta = chunk.choices[0].delta
         role = role or delta.role
-        if delta.content:
-            pieces.append(delta.content)
+        pieces.append(delta.content or "")
     print(f"{role}: {''.join(pieces)}")
 
 

@@ -10,7 +10,8 @@ async def main() -> None:
         stream=True,
     )
     async for chunk in stream:
-        print(chunk.choices[0].delta.content or "", end="", flush=True)
+        for choice in chunk.choices:
+            print(choice.delta.content or "", end="")
     print()
 
 

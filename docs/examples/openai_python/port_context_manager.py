@@ -12,7 +12,7 @@ async def main() -> None:
                 if event.type == "content.delta":
                     print(event.delta, end="", flush=True)
             completion = await stream.get_final_completion()
-        print(f"\n{completion.choices[0].finish_reason}")
+    print(f"\n{completion.choices[0].finish_reason}")
 
 
 trio.run(main)

@@ -1,11 +1,5 @@
 import trio
-from openai import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    AsyncOpenAI,
-    RateLimitError,
-)
+from openai import APIError, AsyncOpenAI, RateLimitError
 
 
 async def main() -> None:
@@ -20,10 +14,6 @@ async def main() -> None:
             pass
     except RateLimitError as error:
         print(f"slow down: {error.code}, request {error.request_id}")
-    except APIStatusError as error:
-        print(f"the server answered {error.status_code}")
-    except APIConnectionError:
-        print("no answer")
     except APIError as error:
         print(f"failed: {error.message}")
 

@@ -1,5 +1,3 @@
-import json
-
 import trio
 from openai import AsyncOpenAI
 
@@ -7,7 +5,6 @@ WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
-        "description": "The weather in a city.",
         "parameters": {
             "type": "object",
             "properties": {"city": {"type": "string"}},
@@ -23,9 +20,7 @@ async def main() -> None:
     async with AsyncOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=[
-                {"role": "user", "content": "What is the weather in Oslo?"}
-            ],
+            messages=[{"role": "user", "content": "How warm is Oslo?"}],
             tools=[WEATHER],
         ) as stream:
             async for event in stream:
@@ -34,7 +29,7 @@ async def main() -> None:
                 elif event.type == "content.done":
                     print(f"\n{len(event.content)} characters")
                 elif event.type == "tool_calls.function.arguments.done":
-                    print(event.name, json.loads(event.arguments))
+                    print(event.name, event.arguments)
 
 
 trio.run(main)
