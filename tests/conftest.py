@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import random
 import signal
 
 import pytest
+import trio
 from hypothesis import HealthCheck, settings
 from promises import lines_of, promise_map
 
@@ -24,6 +26,17 @@ if backend := os.environ.get("TRIO_OPENAI_JSON"):
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some of them press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def same_order_every_time(request: pytest.FixtureRequest) -> None:
+    """Seed the order in which trio runs tasks, and the jitter of retries, so that a test does the same in every run.
+
+    `TRIO_OPENAI_TEST_SEED=2 scripts/test` runs every test in another order.
+    """
+    seed = f"{request.node.nodeid} {os.environ.get('TRIO_OPENAI_TEST_SEED', '')}"
+    trio._core._run._r.seed(seed)  # there is no public way; hypothesis seeds the same generator
+    random.seed(seed)
 
 
 @pytest.fixture(scope="module", autouse=True)

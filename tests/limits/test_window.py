@@ -291,6 +291,18 @@ def test_rate_is_blamed_if_the_level_was_answered_before() -> None:
     assert 3.0 < window.rate < 5.0  # up to five attempts at a time, one second each
 
 
+@pytest.mark.parametrize("answered", range(5))
+def test_any_order_of_refusals_in_a_first_burst_blames_the_level(answered: int) -> None:
+    """Attempts that begin together may arrive in any order, so the first of them was not necessarily alone."""
+    window = Window(5, 1, 1000)
+    flights = begin(window, 5)
+    for flight in flights[:answered] + flights[answered + 1 :]:
+        end(window, flight, 429, 0.0)
+    end(window, flights[answered], now=2.0)
+    end(window, window.begin(0, 2.0), now=4.0)
+    assert window.rate == math.inf
+
+
 def test_long_refusals_indicate_a_rate_limit() -> None:
     window, now = Window(5, 1, 5), 0.0
     for _ in range(6):

@@ -270,12 +270,14 @@ class Window:
         level = flight.level
         answered = sum(count for other, count in self._answered.items() if other >= level)
         self._spacing.judge(flight, self._answered.total())
-        self._is_rate = self._spacing.is_likely or level <= self.minimum or answered >= max(level, 2)
+        # Attempts that began together may arrive in any order: only one that nothing has followed was really alone.
+        is_alone = level <= self.minimum and flight.serial == self._begun
+        self._is_rate = self._spacing.is_likely or is_alone or answered >= max(level, 2)
         self._agrees = self._spacing.is_likely or self._was_expected(level, now)
         self._judged_after = self._since
         self._blamed += 1
         self._refused_rate = self.rate
-        self._safe = self.limit if self._is_rate else level - 1.0
+        self._safe = self.limit if self._is_rate else max(level - 1.0, 1.0)
         self._answered.clear()  # the server may have changed, so the next judgement needs new answers
         self._fast = False
         self._since = self._beyond = self._calm = 0
