@@ -230,7 +230,7 @@ class CreatingEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
                 where: The id in the path, for endpoints that have one.
                 stream: Whether to return a stream.
                 params: The API's parameters. With a class as the format of the result, there is also `ask_again`:
-                    the number of further requests if an answer does not fit the class. See `docs/structured-outputs.md`.
+                    the number of further requests if an answer does not fit the class. See docs/structured-outputs.md.
 
             Raises:
                 TypeError, ValueError: A parameter cannot be sent.
