@@ -29,6 +29,11 @@ def broken(reply: Reply, writes: int, fault: Step) -> Reply:
     return attrs.evolve(reply, body=(*reply.body[:writes], fault))
 
 
+def pausing(reply: Reply, writes: int) -> Reply:
+    """Return the reply with a pause of one second after a number of events."""
+    return attrs.evolve(reply, body=(*reply.body[:writes], Pause(1), *reply.body[writes:]))
+
+
 def count_to_three(request: RecordedRequest) -> Reply:
     if request.path.endswith("/responses"):
         return Reply.response("One, two, three.")
@@ -364,8 +369,10 @@ SCRIPTS: dict[str, Script] = {
         done=False,
     ),
     "first_stream": Reply.chat(SKY),
+    "whole_answer": Reply.chat("Hello there, friend!"),
     "events": Reply.chat("Hello there, friend!"),
     "deadline": broken(Reply.chat(STORY), 9, Stall()),
+    "come_back": pausing(Reply.chat(SKY), 5),
     "early_break": broken(Reply.chat(TEA), 5, Stall()),
     "partial_work": broken(Reply.chat(POEM), 8, Cut()),
     "deadlines": broken(Reply.chat("The leaves are falling, one by one."), 5, Stall()),
