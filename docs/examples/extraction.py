@@ -45,7 +45,7 @@ async def main() -> None:
         )
         async with client.run_many(calls, ordered=True) as results:
             async for result in results:
-                extract = result.error is None and result.value.parsed
+                extract = None if result.error else result.value.parsed
                 if not extract:
                     print(f"Failed: {result.key}")
                 elif order := extract.order:

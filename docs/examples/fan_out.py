@@ -15,10 +15,10 @@ async def count_words(events: Subscription[ChatCompletionChunk]) -> None:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue?"}]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
         ) as stream:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(count_words, stream.subscribe())

@@ -4,13 +4,16 @@ import trio
 
 from trio_openai import TrioOpenAI
 
+QUESTION = "Why is the sky blue?"
+
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue?"}]
     async with TrioOpenAI() as client:
         calls = [
             client.chat.completions.call(
-                key=attempt, model="gpt-4o-mini", messages=messages
+                key=attempt,
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": QUESTION}],
             )
             for attempt in ("first", "second")
         ]

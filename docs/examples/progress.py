@@ -13,7 +13,8 @@ NUMBERS = range(1, 41)
 async def show(results: Items[Result[ChatCompletion]]) -> None:
     while sys.stdout.isatty():  # print no progress into a file
         now = results.statistics()
-        print(f"{now.fraction:.0%}, {now.running} running", end=" \r")
+        line = f"{now.fraction:.0%}, {now.running} running"
+        print(line, end=" \r", flush=True)
         await trio.sleep(0.1)
 
 

@@ -4,13 +4,16 @@ import trio
 
 from trio_openai import TrioOpenAI
 
+QUESTION = "Why is the sky blue?"
+
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue?"}]
     async with TrioOpenAI() as client:
         calls = [
             client.chat.completions.call(
-                key=model, model=model, messages=messages
+                key=model,
+                model=model,
+                messages=[{"role": "user", "content": QUESTION}],
             )
             for model in ("gpt-4o", "gpt-4o-mini")
         ]

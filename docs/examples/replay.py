@@ -14,10 +14,10 @@ async def print_all(events: Subscription[ChatCompletionChunk]) -> None:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Why is the sky blue?"}]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
         ) as stream:
             async for text in stream.text_deltas:
                 print(f"The answer begins with {text!r}.")

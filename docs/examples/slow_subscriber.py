@@ -18,10 +18,12 @@ async def display(events: Subscription[ChatCompletionChunk]) -> None:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Write a poem about the sea."}]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[
+                {"role": "user", "content": "Write a poem on the sea."}
+            ],
         ) as stream:
             events = stream.subscribe(buffer=4, overflow="coalesce")
             async with trio.open_nursery() as nursery:

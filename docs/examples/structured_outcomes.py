@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import trio
 
-from trio_openai import TrioOpenAI
+from trio_openai import TrioOpenAI, Unparsed
 
 
 @dataclass
@@ -27,11 +27,11 @@ async def main() -> None:
         async with client.run_many(calls, ordered=True) as results:
             async for result in results:
                 city = result.unwrap().parsed
-                if city:
-                    print(f"{city.name}: {city.people}")
-                else:
+                if isinstance(city, Unparsed):
                     why = city.refusal or city.text
                     print(f"{result.key}: {city.reason}: {why}")
+                else:
+                    print(f"{city.name}: {city.people}")
 
 
 trio.run(main)

@@ -24,10 +24,11 @@ class Recipe:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "What shall we cook tonight?"}]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages, response_format=Recipe
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "What shall we cook?"}],
+            response_format=Recipe,
         ) as stream:
             seen = 0
             async for _ in stream:

@@ -2,10 +2,10 @@
 
 from trio_openai.sync import SyncOpenAI
 
-messages = [{"role": "user", "content": "Count to three."}]
 with SyncOpenAI() as client:
     with client.chat.completions.stream(
-        model="gpt-4o-mini", messages=messages
+        model="gpt-4o-mini",
+        messages=[{"role": "user", "content": "Count to three."}],
     ) as stream:
         for text in stream.text_deltas:
             print(text, end="", flush=True)

@@ -13,11 +13,10 @@ def approve(request: ToolRequest) -> bool:
     return request.name == "temperature"  # may ask with `input`
 
 
-messages = [{"role": "user", "content": "Is Rome warmer than Oslo?"}]
 with SyncOpenAI() as client:
     with client.chat.completions.run_tools(
         model="gpt-4o-mini",
-        messages=messages,
+        messages=[{"role": "user", "content": "Is Rome or Oslo warmer?"}],
         tools=[temperature],
         approve=approve,
         max_concurrent=1,

@@ -6,9 +6,9 @@ from trio_openai.sync import SyncOpenAI
 
 
 def count(client: SyncOpenAI) -> str:
-    messages = [{"role": "user", "content": "Count to three."}]
     with client.chat.completions.stream(
-        model="gpt-4o-mini", messages=messages
+        model="gpt-4o-mini",
+        messages=[{"role": "user", "content": "Count to three."}],
     ) as stream:
         return stream.get_final_completion().text
 

@@ -11,10 +11,11 @@ async def temperature(city: str) -> float:
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Is Rome warmer than Oslo?"}]
     async with TrioOpenAI() as client:
         async with client.chat.completions.run_tools(
-            model="gpt-4o-mini", messages=messages, tools=[temperature]
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Is Rome or Oslo warmer?"}],
+            tools=[temperature],
         ) as run:
             completion = await run.get_final_completion()
     print(completion.text)

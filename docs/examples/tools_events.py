@@ -24,15 +24,16 @@ async def temperature(
 
 
 async def main() -> None:
-    messages = [{"role": "user", "content": "Is Rome warmer than Oslo?"}]
     async with TrioOpenAI() as client:
         async with client.chat.completions.run_tools(
-            model="gpt-4o-mini", messages=messages, tools=[temperature]
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Is Rome or Oslo warmer?"}],
+            tools=[temperature],
         ) as run:
             async for event in run:
                 match event:
-                    case ToolStarted(call, arguments):
-                        print(f"{call.name} of {arguments['city']} ...")
+                    case ToolStarted(call):
+                        print(f"{call.name} {call.arguments} ...")
                     case ToolDone(call, result):
                         print(f"... is {result}")
                     case RoundEvent(text=text):

@@ -1,5 +1,7 @@
 """Report the error of a tool to the model, or raise it in the program."""
 
+from typing import Literal
+
 import trio
 
 from trio_openai import Tool, ToolFailed, TrioOpenAI
@@ -14,7 +16,9 @@ def run_query(text: str) -> str:
     raise PermissionError("not today")
 
 
-async def ask(client: TrioOpenAI, on_error: str) -> str:
+async def ask(
+    client: TrioOpenAI, on_error: Literal["tell_model", "raise"]
+) -> str:
     query = Tool.custom(run_query, name="query", description="Runs any SQL.")
     async with client.responses.run_tools(
         model="gpt-4o-mini",
