@@ -168,8 +168,8 @@ def member_text(annotation: Any) -> str:
 
 
 def code(text: str) -> str:
-    """Return text as code in a table. GitHub needs the bar escaped there, and the site allows it."""
-    return f"`{text}`".replace("|", "\\|")
+    """Return text as code in a table, where a bar would end the cell."""
+    return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def table(signature: inspect.Signature, names: list[str], descriptions: dict[str, str]) -> str:
