@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import _summary
+from _report import Table
 from chart import chart, lines
 
 _HERE = Path(__file__).parent
@@ -72,7 +73,7 @@ def table_of(reports: Reports, name: str) -> str:
     run, _, wanted = name.partition(".")
     tables = reports[run]["tables"]
     chosen = [tables[wanted]] if wanted else tables.values()
-    text = "\n\n".join(f"{each['caption']}:\n\n{each['text']}" for each in chosen)
+    text = "\n\n".join(str(Table(**each)) for each in chosen)
     return f"```text\n{text}\n```"
 
 
