@@ -1,63 +1,94 @@
-"""Take pictures of pages of the built site: `python docs/screenshots.py SITE FOLDER [PAGE ...]`.
+"""Take pictures of the pages of the built site: `python docs/screenshots.py SITE FOLDER [PAGE ...]`.
 
-Build the site first: `python -m mkdocs build --strict`. Every page is shown at 1400 and 400 pixels, light and dark. It
-needs chromium. Look for clipped boxes and broken words: the script also lists elements that are wider than the screen.
+Build the site first: `python -m mkdocs build --strict`. Each page is shown at 1400 and 400 pixels, light and dark. It
+needs chromium. The script also prints the elements that are cut off on the right. Look for the rest yourself.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 WIDTHS = (1400, 400)
 SCHEMES = {"light": "default", "dark": "slate"}
-MEASURE = """
-<pre id="measured"></pre><script>
-addEventListener("load", () => {
-  const wide = [...document.querySelectorAll(".md-content *")].filter(one => {
-    const box = one.getBoundingClientRect(), style = getComputedStyle(one);
-    const scrolls = one.closest(".md-typeset__scrollwrap, .highlight, svg");
-    return box.width && box.right > innerWidth + 1 && !scrolls && style.position !== "absolute";
-  });
-  document.getElementById("measured").textContent =
-    [...new Set(wide.map(one => one.tagName + " " + one.textContent.trim().slice(0, 60)))].join("\\n");
-});
-</script>
+HEIGHT = 2400
+# A window cannot be narrower than 500 pixels, so every page is shown in a frame.
+FRAME = """
+<body style="margin: 0"><iframe src="{path}?scheme={scheme}" style="border: 0; width: {width}px; height: {height}px">
+</iframe><pre id="cut"></pre><script>
+const frame = document.querySelector("iframe");
+frame.addEventListener("load", () => {{
+  const page = frame.contentDocument;
+  const cut = [...page.querySelectorAll(".md-content *")].filter(one => {{
+    const box = one.getBoundingClientRect();
+    const scrolls = one.closest(".md-typeset__scrollwrap, pre, svg, [hidden], .md-typeset__table");
+    return box.width && box.right > {width} + 1 && !scrolls;
+  }});
+  document.getElementById("cut").textContent =
+    [...new Set(cut.map(one => one.tagName + " " + one.textContent.trim().slice(0, 60)))].join("\\n");
+}});
+</script></body>
 """
 
 
+class Handler(SimpleHTTPRequestHandler):
+    """Serves the site: `?scheme=` chooses the colors of a page, and `?width=` shows it in a frame."""
+
+    def do_GET(self) -> None:
+        """Serve a page or a file."""
+        address = urlsplit(self.path)
+        wanted = {name: values[0] for name, values in parse_qs(address.query).items()}
+        if not wanted:
+            super().do_GET()
+            return
+        if "width" in wanted:
+            text = FRAME.format(path=address.path, height=HEIGHT, **wanted)
+        else:
+            text = (Path(self.directory) / address.path[1:] / "index.html").read_text()
+            text = re.sub(r'data-md-color-scheme="\w+"', f'data-md-color-scheme="{wanted["scheme"]}"', text)
+            text = text.replace('id="__palette"', 'id="__unused"')
+        body = text.encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/html; charset=utf-8")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
 def main(site: Path, folder: Path, wanted: list[str]) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or sys.exit("chromium is not installed")
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or sys.exit("chromium is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    pages = [page for page in sorted(site.rglob("index.html")) if not wanted or page.parent.name in wanted]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    pages = [page.parent.relative_to(site) for page in sorted(site.rglob("index.html"))]
     with tempfile.TemporaryDirectory() as profile:
+        options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu", "--virtual-time-budget=4000"]
         for page in pages:
-            name = "-".join(page.parent.relative_to(site).parts) or "home"
-            for scheme, palette in SCHEMES.items():
-                text = re.sub(r'data-md-color-scheme="\w+"', f'data-md-color-scheme="{palette}"', page.read_text())
-                text = text.replace('id="__palette"', 'id="__no_palette"').replace("</body>", f"{MEASURE}</body>")
-                copy = page.with_name("_screenshot.html")
-                copy.write_text(text)
-                for width in WIDTHS:
-                    # A window cannot be narrower than 500 pixels, so a narrow page is shown in a frame.
-                    command = [chromium, "--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu"]
-                    command += [f"--user-data-dir={profile}", "--allow-file-access-from-files"]
-                    command += ["--virtual-time-budget=3000", f"--window-size={max(width, 500)},2400"]
-                    shown = copy
-                    if width < 500:
-                        shown = page.with_name("_frame.html")
-                        frame = f'<iframe src="_screenshot.html" style="border:0;width:{width}px;height:2400px"></iframe>'
-                        shown.write_text(f'<body style="margin:0">{frame}</body>')
+            if wanted and page.as_posix() not in wanted:
+                continue
+            name = page.as_posix().strip(".").replace("/", "-") or "home"
+            path = f"/{page.as_posix()}/" if page.parts else "/"
+            for width in WIDTHS:
+                for scheme, palette in SCHEMES.items():
+                    prefers = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+                    window = [f"--window-size={max(width, 500)},{HEIGHT}", f"--user-data-dir={profile}", prefers]
                     picture = folder / f"{name}-{width}-{scheme}.png"
-                    subprocess.run([*command, f"--screenshot={picture}", shown.as_uri()], capture_output=True, check=True)
-                    shown.unlink()
-                    copy.write_text(text)
-                copy.unlink()
-            print(name)
+                    address = f"http://127.0.0.1:{server.server_port}{path}?width={width}&scheme={palette}"
+                    command = [browser, *options, *window, f"--screenshot={picture}", "--dump-dom", address]
+                    done = subprocess.run(command, capture_output=True, text=True, check=True)
+                cut = re.search(r'<pre id="cut">(.+?)</pre>', done.stdout, re.DOTALL)
+                print(f"{name} at {width}:", f"cut off:\n{cut[1]}" if cut else "fits", flush=True)
 
 
 if __name__ == "__main__":

@@ -55,13 +55,10 @@ def _signature_of(func: griffe.Function) -> inspect.Signature:
 
 def _parameter(given: inspect.Parameter) -> griffe.Parameter:
     is_bare = given.name == "self"
-    kinds = {
-        inspect.Parameter.KEYWORD_ONLY: griffe.ParameterKind.keyword_only,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD: griffe.ParameterKind.positional_or_keyword,
-    }
+    by_name = given.kind is inspect.Parameter.KEYWORD_ONLY
     return griffe.Parameter(
         given.name,
         annotation=None if is_bare else str(given.annotation),
-        kind=kinds[given.kind],
+        kind=griffe.ParameterKind.keyword_only if by_name else griffe.ParameterKind.positional_or_keyword,
         default=None if given.default is inspect.Parameter.empty else repr(given.default),
     )
