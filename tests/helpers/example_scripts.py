@@ -24,6 +24,13 @@ from trio_openai.testing import (
 )
 
 
+def conversation(request: RecordedRequest) -> Reply:
+    """Know the name if it is in the messages, or if a response is continued."""
+    body = request.json()
+    is_known = len(body.get("messages", ())) > 2 or bool(body.get("previous_response_id"))
+    return Reply.auto("Your name is Ada." if is_known else "Hello, Ada.")
+
+
 def broken(reply: Reply, writes: int, fault: Step) -> Reply:
     """Return the reply with a fault after a number of events."""
     return attrs.evolve(reply, body=(*reply.body[:writes], fault))
@@ -372,6 +379,10 @@ SCRIPTS: dict[str, Script] = {
     "whole_answer": Reply.chat("Hello there, friend!"),
     "events": Reply.chat("Hello there, friend!"),
     "deadline": broken(Reply.chat(STORY), 9, Stall()),
+    "chat_history": conversation,
+    "chat_stored": conversation,
+    "notebook": Reply.chat(SKY),
+    "notebook_table": country,
     "come_back": pausing(Reply.chat(SKY), 5),
     "early_break": broken(Reply.chat(TEA), 5, Stall()),
     "partial_work": broken(Reply.chat(POEM), 8, Cut()),
