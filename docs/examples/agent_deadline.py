@@ -26,11 +26,10 @@ async def main() -> None:
                 async for event in run:
                     if isinstance(event, ToolDone):
                         print(f"found: {event.result}")
-        messages = run.messages
         if deadline.cancelled_caught:
             print("The time is up.")
             note = "Answer now, with what you have found."
-            messages = [*messages, {"role": "user", "content": note}]
+            messages = [*run.messages, {"role": "user", "content": note}]
             completion = await client.chat.completions.create(
                 model="gpt-4o-mini",
                 messages=messages,
