@@ -6,6 +6,7 @@ plain Markdown, so GitHub shows them too. The other pages of the reference are m
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -21,15 +22,15 @@ import griffe
 
 import trio_openai
 from trio_openai import TrioOpenAI
+from trio_openai.types import NAMES
 from trio_openai.types.params import CallParams, FileInput, JSONObject
 
 HERE = Path(__file__).parent / "reference"
 WRITTEN = "<!-- python docs/reference_pages.py writes this page -->"
 EVERY_PAGE = (
-    "Give the parameters by name. What you leave out is not sent. Below `with_raw_response`, as in "
-    "`client.{}.with_raw_response`, each method returns a `RawResponse` that holds the result; see "
-    "[Raw access](../raw.md). `SyncOpenAI` has the same methods, which block instead of being awaited, except "
-    "`start_stream` and `call`."
+    "Give the parameters by name. What you leave out is not sent. Write `.with_raw_response` before the name of a "
+    "method to get a `RawResponse` that holds the result; see [Raw access](../raw.md). `SyncOpenAI` has the same "
+    "methods, which block instead of being awaited, except `start_stream` and `call`."
 )
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 EVERY_CALL = tuple(CallParams.__annotations__)
@@ -167,9 +168,30 @@ def member_text(annotation: Any) -> str:
     return f"{name}[{inner}]" if inner else name
 
 
-def code(text: str) -> str:
-    """Return text as code in a table, where a bar would end the cell."""
-    return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
+@functools.cache
+def homes() -> dict[str, str]:
+    """Return where each public class is described: a page and an anchor, by its name."""
+    found = {}
+    modules = {f"types.{module}": names.split() for module, names in NAMES.items()}
+    for path in sorted(HERE.glob("*.md")):
+        for shown in re.findall(r"^::: trio_openai\.([\w.]+)$", path.read_text(), re.MULTILINE):
+            for name in modules.get(shown, [shown.rpartition(".")[2]]):
+                anchor = f"{shown}.{name}" if shown in modules else shown
+                found[name] = f"{path.name}#trio_openai.{anchor}"
+    return found
+
+
+def linked(text: str) -> str:
+    """Return a type as code that links to the classes in it. A bar would end the cell of a table, so it is escaped."""
+    if not any(name in homes() for name in re.findall(r"\w+", text)):
+        return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
+    parts = []
+    for found in re.findall(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])+", text):  # between bars outside of brackets
+        member = found.strip()
+        shown = f"<code>{member.replace('|', '&#124;')}</code>" if "|" in member else f"`{member}`"
+        home = [homes()[name] for name in re.findall(r"\w+", member) if name in homes()]
+        parts.append(f"[{shown}]({home[-1]})" if home else shown)
+    return " &#124; ".join(parts)
 
 
 def table(signature: inspect.Signature, names: list[str], descriptions: dict[str, str]) -> str:
@@ -178,8 +200,8 @@ def table(signature: inspect.Signature, names: list[str], descriptions: dict[str
     for name in names:
         one = signature.parameters[name]
         required = one.default is one.empty
-        default = "required" if required else "the client's" if name == "timeout" else code(repr(one.default))
-        rows.append(f"| `{name}` | {code(type_text(one.annotation))} | {default} | {descriptions[name]} |")
+        default = "required" if required else "the client's" if name == "timeout" else f"`{one.default!r}`"
+        rows.append(f"| `{name}` | {linked(type_text(one.annotation))} | {default} | {descriptions[name]} |")
     return "\n".join(['<div class="parameters" markdown>', "", *rows, "", "</div>"])
 
 
@@ -266,7 +288,7 @@ def method_text(path: str, method: Any, *, shared: str) -> str:
         lines.append(f"It {also} the [options of every call](#options-of-every-call).")
     if str(signature.return_annotation) != "None":
         about = [one.description for part in sections.get("returns", ()) for one in part]
-        lines.append(wrapped(" ".join([f"**Returns** `{type_text(signature.return_annotation)}`.", *about])))
+        lines.append(wrapped(" ".join([f"**Returns** {linked(type_text(signature.return_annotation))}.", *about])))
     raises = [one for part in sections.get("raises", ()) for one in part]
     if raises:
         items = [wrapped(f"`{one.annotation}`: {one.description}", 118).replace("\n", "\n  ") for one in raises]
@@ -283,7 +305,7 @@ def page_text(name: str, page: Page) -> str:
     """Return the whole page."""
     lines = [f"# {page.title}", WRITTEN, wrapped(page.about)]
     if name not in ("any-endpoint", "webhooks"):
-        lines.append(wrapped(EVERY_PAGE.format(page.endpoints[0])))
+        lines.append(wrapped(EVERY_PAGE))
     last = ""
     for key, methods in groups_of(page).items():
         endpoint = key if key in page.endpoints else key.rpartition(".")[0]

@@ -187,6 +187,7 @@ class _WithAskAgain:
 def _result(cls: Any, door: str) -> str | None:
     stream: str = cls._stream_class.__name__
     if door in ("create", "__call__"):
-        answer = getattr(cls, "_answer", None)
-        return f"{answer.__name__} | {stream}" if isinstance(answer, type) else None
+        # An endpoint whose result depends on the parameters has no `_answer`. Its base names a class or a union.
+        answer = getattr(cls, "_answer", None) or cls.__orig_bases__[0].__args__[2]
+        return " | ".join([*(one.__name__ for one in typing.get_args(answer) or (answer,)), stream])
     return {"stream": f"StreamManager[{stream}]", "call": f"StreamCall[{stream}]"}.get(door, stream)
