@@ -1,4 +1,4 @@
-"""Stop after the first sentence. The server stops generating, too."""
+"""Stop after the first sentence, and close the connection."""
 
 import trio
 
