@@ -395,6 +395,7 @@ SCRIPTS: dict[str, Script] = {
     "stream_many": why,
     "progress": in_words,
     "race": only_the_small_one,
+    "servers": Reply.chat(SKY),
     "adaptive_limit": FourAtATime(),
     "rate_limit": country,
     "own_limiter": country_and_usage,
