@@ -268,12 +268,8 @@ TEA = "Warm the pot. Then add a spoon of leaves for each cup."
 def plain_answers(request: RecordedRequest) -> Reply:
     if request.path.endswith("/models"):
         return Reply.json({"data": [{"id": "gpt-4o-mini", "owned_by": "openai"}, {"id": "mine", "owned_by": "me"}]})
-    if request.path.endswith("/embeddings"):
-        vectors = [base64.b64encode(array("f", numbers).tobytes()).decode() for numbers in ((0.5, 0.25), (0.5, -0.25))]
-        return Reply.json({"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]})
-    text = "Hello?" if "after=" not in request.target else "Are you there?"
-    message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-    return Reply.json({"data": [{"id": "msg_1", **message}], "has_more": "after=" not in request.target})
+    vectors = [base64.b64encode(array("f", numbers).tobytes()).decode() for numbers in ((0.5, 0.25), (0.5, -0.25))]
+    return Reply.json({"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]})
 
 
 def vector_stores(request: RecordedRequest) -> Reply:
