@@ -1,4 +1,4 @@
-"""Test what happens after an error: the script has one reply a request."""
+"""Test a retry: the script is a list, with one reply for each request."""
 
 import pytest
 import trio
