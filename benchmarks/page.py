@@ -2,8 +2,8 @@
 
     python benchmarks/page.py [--quick] [--json DIR] [--fill-only] [--only NAME]
 
-In the README and in docs/, the text between `<!-- table: NAME -->` and `<!-- end -->` is replaced. NAME is the name of
-a run below, or RUN.TABLE for one of its tables. `<!-- figures: ... -->` marks a summary of `_summary.py`. With
+In the pages of docs/, the text between `<!-- table: NAME -->` and `<!-- end -->` is replaced. NAME is the name of a run
+below, or RUN.TABLE for one of its tables. `<!-- figures: ... -->` marks a summary of `_summary.py`. With
 `--quick` everything runs too, but only a temporary copy of the pages is changed.
 """
 
@@ -108,14 +108,12 @@ def fill_all(root: Path, reports: Reports, folder: Path) -> None:
 
 
 def _pages(root: Path) -> Iterator[Path]:
-    yield root / "README.md"
     yield from sorted((root / "docs").rglob("*.md"))
 
 
 def _copy(folder: Path) -> Path:
     """Copy the pages to a temporary folder."""
     shutil.copytree(_ROOT / "docs", folder / "docs")
-    shutil.copy(_ROOT / "README.md", folder)
     return folder
 
 

@@ -112,6 +112,18 @@ def only_the_small_one(request: RecordedRequest) -> Reply:
     return Reply.chat(SKY, model=model) if model.endswith("mini") else Reply.sse(Stall())
 
 
+def unreliable(request: RecordedRequest) -> Reply:
+    """Stall in the story, break off in the poem, and refuse one of the questions."""
+    prompt = prompt_of(request)
+    if "story" in prompt:
+        return broken(Reply.chat("Once upon a time a server fell asleep."), 5, Stall())
+    if "poem" in prompt:
+        return broken(Reply.chat("Roses are red, and violets are blue."), 4, Cut())
+    if "verb" in prompt:
+        return Reply.error(400, "no verbs, please")
+    return Reply.chat("Yes." if "city" in prompt else "No, but one flows through it.")
+
+
 def tea_and_sky(request: RecordedRequest) -> Reply:
     return Reply.chat(SKY) if "sky" in prompt_of(request) else broken(Reply.chat(TEA), 5, Stall())
 
@@ -343,6 +355,8 @@ SCRIPTS: dict[str, Script] = {
         Reply.error(503, "try again", headers={"retry-after-ms": "1"}),
         Reply.chat("One, two, three.", stream=False, headers={"x-ratelimit-remaining-tokens": "29970"}),
     ],
+    "hello": Reply.chat("Air scatters blue light more than red light."),
+    "promises": unreliable,
     "messages": numbered_hello(),
     "azure_stream": on_azure,
     "reasoning": thinking(),
