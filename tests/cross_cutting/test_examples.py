@@ -94,7 +94,7 @@ def test_every_example_is_on_a_page() -> None:
 
 
 def test_pages_show_the_examples_as_they_are() -> None:
-    """If this fails, run `python docs/embed.py`."""
+    """Compare the pages with the files. If this fails, run `python docs/embed.py`."""
     assert list(EMBED["out_of_date"]()) == []
 
 

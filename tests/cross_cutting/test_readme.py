@@ -64,7 +64,7 @@ def test_relative_links_lead_to_files_and_anchors(page: Path) -> None:
 
 
 def test_links_of_the_readme_on_pypi_are_absolute() -> None:
-    """PyPI shows the README without the files next to it, so the build makes the links absolute."""
+    """Check what the build makes of the links: PyPI shows the README without the files next to it."""
     hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]
     shown = README.read_text()
     for substitution in hook["fancy-pypi-readme"]["substitutions"]:
@@ -82,11 +82,12 @@ def test_links_of_the_readme_on_pypi_are_absolute() -> None:
 def left_sides(svg: str) -> list[str]:
     """Return the parts of the picture that are the same in every run: the beginnings of lines, without numbers."""
     lines = re.findall(r'<text class="[\w-]+" x="0"[^>]*>([^<]+)</text>', svg)
-    return [re.sub(r"\d+(\.\d+)?", "N", html.unescape(line).replace("\xa0", " ")[:33]).rstrip() for line in lines]
+    texts = (html.unescape(line).replace("\xa0", " ") for line in lines)
+    return [re.sub(r"\d+(\.\d+)?", "N", text)[:30].rstrip() for text in texts]
 
 
 def test_picture_of_the_demo_is_current() -> None:
-    """If this fails, run `python docs/picture.py`."""
+    """Compare the picture with a new one. If this fails, run `python docs/picture.py`."""
     picture = runpy.run_path(str(ROOT / "docs" / "picture.py"))
     committed = picture["PICTURE"].read_text()
     assert left_sides(picture["draw"]()) == left_sides(committed)

@@ -1,4 +1,4 @@
-"""What the scripted server of the demo answers. A model on this machine is slower and knows less."""
+"""The answers of the scripted server. A model on this machine is slower and knows less."""
 
 from __future__ import annotations
 
