@@ -186,8 +186,8 @@ def linked(text: str) -> str:
     if not any(name in homes() for name in re.findall(r"\w+", text)):
         return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
     parts = []
-    for found in re.findall(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])+", text):  # between bars outside of brackets
-        member = found.strip()
+    for part in re.findall(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])+", text):  # between bars outside of brackets
+        member = part.strip()
         shown = f"<code>{member.replace('|', '&#124;')}</code>" if "|" in member else f"`{member}`"
         home = [homes()[name] for name in re.findall(r"\w+", member) if name in homes()]
         parts.append(f"[{shown}]({home[-1]})" if home else shown)

@@ -6,6 +6,8 @@ described here once, by its name. `_SPECIAL` has the few that mean something els
 
 from __future__ import annotations
 
+import functools
+
 _COMMON = {
     # every call
     "extra_headers": "Headers to add to the request. They replace headers of the same names.",
@@ -170,15 +172,18 @@ _SPECIAL = {
 """Descriptions for the `TypedDict`s whose names begin with the key. Of several that fit, the last one counts."""
 
 
-def describe(typed_dict: str, parameter: str) -> str:
-    """Return the description of a parameter.
+@functools.cache
+def descriptions(typed_dict: str) -> dict[str, str]:
+    """Return the descriptions of the parameters of an endpoint, by their names, and those of others.
 
     Args:
-        typed_dict: The name of the class that declares it, such as "ImageEditParams".
-        parameter: The name of the parameter.
+        typed_dict: The name of the class that declares the parameters, such as "ImageEditParams".
     """
-    fitting = [own[parameter] for start, own in _SPECIAL.items() if typed_dict.startswith(start) and parameter in own]
-    return fitting[-1] if fitting else _COMMON[parameter]
+    found = dict(_COMMON)
+    for start, own in _SPECIAL.items():
+        if typed_dict.startswith(start):
+            found.update(own)
+    return found
 
 
 def all_described() -> set[str]:

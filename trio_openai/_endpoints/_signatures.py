@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from ._descriptions import describe
+from ._descriptions import descriptions
 
 _FIRST = ("model", "messages", "input")
 _EVERY_CALL = ("extra_headers", "extra_query", "extra_body", "timeout")
@@ -94,7 +94,8 @@ def _with_parameters(doc: str, shape: Any, places: tuple[str, ...]) -> str:
     names = shape.__annotations__
     order = [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST + _EVERY_CALL)]
     ids = [f"{name}: The id of the {name.removesuffix('_id')}." for name in places]
-    lines = [f"{name}: {describe(shape.__name__, name)}" for name in (*order, *_EVERY_CALL)]
+    about = descriptions(shape.__name__)
+    lines = [f"{name}: {about[name]}" for name in (*order, *_EVERY_CALL)]
     doc = _PLACES_ENTRY.sub(lambda found: "".join(f"{found[1]}{line}\n" for line in ids), doc)
     return _PARAMS_ENTRY.sub(lambda found: "".join(f"{found[1]}{line}\n" for line in lines), doc)
 
