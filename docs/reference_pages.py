@@ -366,9 +366,10 @@ def index_text() -> str:
                 "\n".join(rows),
                 "## Objects of the API",
                 wrapped(
-                    "The classes of `trio_openai.types` are on four pages: [objects of chat](types-chat.md), "
-                    "[objects of responses](types-responses.md), [objects of other endpoints](types-others.md), and "
-                    "the [dictionaries](types-params.md) of a request."
+                    "The classes of `trio_openai.types` are on six pages. The server sends [objects of chat](types-chat.md), "
+                    "[objects of responses](types-responses.md) and [objects of other endpoints](types-others.md). A "
+                    "request has [dictionaries of chat](types-chat-params.md), [dictionaries of "
+                    "responses](types-response-params.md), and [parameters](types-params.md)."
                 ),
             ]
         )

@@ -33,13 +33,35 @@ class RuntimeSignatures(griffe.Extension):
             if PRIVATE_NAME.fullmatch(str(parameter.default)):
                 parameter.default = repr(_signature_of(func).parameters[parameter.name].default)
 
+    def on_module(self, *, mod: griffe.Module, **kwargs: Any) -> None:
+        """Remove what the docstring of a module tells maintainers. The page has an introduction of its own."""
+        if mod.path.startswith(("trio_openai.types", "trio_openai.testing", "trio_openai.local", "trio_openai._sync")):
+            mod.docstring = None
+
     def on_class(self, *, cls: griffe.Class, **kwargs: Any) -> None:
         """Look at a class that griffe has read."""
+        if cls.path.startswith("trio_openai.types."):
+            _list_fields(cls)
         if cls.name in CONSTRUCTED_BY_PROGRAMS and "__init__" not in cls.members:
             parameters = inspect.signature(_found(cls).__init__).parameters.values()
             made = griffe.Function("__init__", parameters=griffe.Parameters(*map(_parameter, parameters)))
             made.runtime = True
             cls.set_member("__init__", made)
+
+
+def _list_fields(cls: griffe.Class) -> None:
+    """Add the fields to the docstring of an object or dictionary of the API. They have no docstrings of their own."""
+    fields = []
+    for name, member in list(cls.members.items()):
+        if name[0] == "_" or not isinstance(member, griffe.Attribute) or "ClassVar" in str(member.annotation):
+            continue
+        default = "" if member.value is None or "attrs.field" in str(member.value) else f" = {member.value}"
+        fields.append(f"{name}: {member.annotation}{default}")
+        del cls.members[name]
+    if fields:
+        text = cls.docstring.value if cls.docstring else ""
+        listed = "\n".join(fields)
+        cls.docstring = griffe.Docstring(f"{text}\n\n```python\n{listed}\n```", parent=cls)
 
 
 def _found(named: griffe.Object) -> Any:
