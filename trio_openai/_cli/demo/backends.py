@@ -87,7 +87,7 @@ async def from_local_model(file: str | None, *, parallel: int) -> AsyncGenerator
             return "its slot was free"
 
         options = {"base_url": server.base_url, "api_key": "not needed"}
-        yield Backend(f"a model on this machine: llama.cpp at {server.base_url}", "local", options, freed)
+        yield Backend("llama.cpp on this machine", "local", options, freed)
 
 
 async def _wait_for_slot(server: str, client: TrioOpenAI) -> None:
@@ -116,7 +116,7 @@ async def from_script() -> AsyncGenerator[Backend]:
     async with trio.open_nursery() as nursery:
         await server.start(nursery)
         options = {"base_url": server.base_url, "api_key": "not needed"}
-        yield Backend(f"a scripted server at {server.base_url}", "scripted", options, freed)
+        yield Backend("a scripted server on this machine", "scripted", options, freed)
         nursery.cancel_scope.cancel()
 
 
