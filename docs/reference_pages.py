@@ -366,7 +366,8 @@ def index_text() -> str:
                 "\n".join(rows),
                 "## Objects of the API",
                 wrapped(
-                    "The classes of `trio_openai.types` are on six pages. The server sends [objects of chat](types-chat.md), "
+                    "The classes of `trio_openai.types` are on six pages. The server sends "
+                    "[objects of chat](types-chat.md), "
                     "[objects of responses](types-responses.md) and [objects of other endpoints](types-others.md). A "
                     "request has [dictionaries of chat](types-chat-params.md), [dictionaries of "
                     "responses](types-response-params.md), and [parameters](types-params.md)."
