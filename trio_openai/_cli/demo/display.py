@@ -58,6 +58,7 @@ class Display:
         """Show the rows: on a terminal during the block and after it, elsewhere only after it."""
         await trio.lowlevel.checkpoint()
         yield
+        await trio.lowlevel.checkpoint()
         for left, right, _style in laid_out(rows(), shutil.get_terminal_size().columns):
             self.say((left + _GAP + right).rstrip())
 
