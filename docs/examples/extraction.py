@@ -26,7 +26,7 @@ class Order:
 
 @dataclass
 class Extract:
-    """What a message says. `order` is null if it orders nothing."""
+    """The content of a message. `order` is null if it orders nothing."""
 
     order: Order | None
 
