@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,8 @@ from _contenders import BARE, LIBRARY
 from _machine import describe
 from _plan import Plan
 from _runner import Result
+
+PAGE_WIDTH = 78  # columns
 
 
 def parser(doc: str, repeats: int = 0) -> argparse.ArgumentParser:
@@ -36,12 +39,16 @@ class Table:
     caption: str
     text: str
 
+    def __str__(self) -> str:
+        """Return the caption and the table, at most as wide as a page of the documentation shows without scrolling."""
+        return f"{textwrap.fill(self.caption + ':', PAGE_WIDTH)}\n\n{self.text}"
+
 
 def publish(title: str, tables: dict[str, Table], results: list[dict[str, Any]], path: Path | None) -> None:
     """Print the tables. Write tables and figures as JSON if there is a path."""
     print(f"{title}\n{header()}")
     for each in tables.values():
-        print(f"\n{each.caption}:\n\n{each.text}")
+        print(f"\n{each}")
     if path is not None:
         texts = {name: attrs.asdict(each) for name, each in tables.items()}
         everything = {"title": title, **describe(), "tables": texts, "results": results}
@@ -67,21 +74,38 @@ def header() -> str:
 
 
 def table(rows: Iterable[Iterable[str]]) -> str:
-    """Format rows of cells as text, the first column left-aligned, the others right-aligned. An empty row is blank."""
-    cells = [list(row) for row in rows]
-    widths = [max(len(row[i]) for row in cells if row) for i in range(len(cells[0]))]
+    """Format rows of cells as text, the first column left-aligned, the others right-aligned. An empty row is blank.
+
+    The first row is the head. Its cells break into two lines if the table would be wider than a page. A row that has
+    only its first cell is a title, which may be as wide as the table.
+    """
+    head, *cells = [list(row) for row in rows]
+    full = [row for row in cells if any(row[1:])]
+    widest = [max((len(row[i]) for row in full), default=0) for i in range(len(head))]
+    widths = [max(len(text), width) for text, width in zip(head, widest, strict=True)]
+    if sum(widths) + 2 * len(widths) - 2 > PAGE_WIDTH:
+        widths = [max(_half(text), width) for text, width in zip(head, widest, strict=True)]
+    broken = [textwrap.wrap(text, width) for text, width in zip(head, widths, strict=True)]
+    height = max(map(len, broken))
+    heads = [list(line) for line in zip(*([""] * (height - len(column)) + column for column in broken), strict=True)]
     lines = []
-    for row in cells:
+    for row in [*heads, *cells]:
         padded = [
             text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=False))
         ]
-        lines.append("  ".join(padded).rstrip())
+        lines.append(("  ".join(padded) if row in heads or row in full else "".join(row)).rstrip())
     return "\n".join(lines)
+
+
+def _half(text: str) -> int:
+    """Return the smallest width in which a text takes two lines, or its longest word if that is wider."""
+    longest = max(map(len, text.split()), default=0)
+    return next(width for width in range(longest, len(text) + 1) if len(textwrap.wrap(text, width or 1)) <= 2)
 
 
 def comparison(results: list[Result]) -> str:
     """Return a table with a block for each plan: each contender's median, range, and ratios to the two yardsticks."""
-    rows: list[list[str]] = [["", "µs/event", "min-max", "x trio_openai", "x bare socket", "waits/event"]]
+    rows: list[list[str]] = [["", "µs/event", "min-max", "x ours", "x bare", "waits"]]
     for plan, group in groupby(results, key=lambda result: result.plan):
         of_plan = list(group)
         yardsticks = [_median_of(of_plan, name) for name in (LIBRARY, BARE)]

@@ -61,7 +61,7 @@ def main() -> int:
     names = [LIBRARY, BARE] if args.quick else available(_CONTENDERS)
     results = [measure(name, plan) for plan in plans for name in names]
     say("")
-    head = ["", "p50", "p99", "longest", "written a second", "CPU meanwhile"]
+    head = ["", "p50", "p99", "longest", "rate/s", "CPU"]
     text = table([head, *(row for plan in plans for row in rows(results, plan))])
     caption = "µs from the server's write to the typed event"
     publish("Delay of an event; the client on one core", {"delays": Table(caption, text)}, results, args.json)

@@ -105,13 +105,13 @@ def measure(case: Case, repeats: int, divisor: int) -> dict[str, Any]:
 
 def linear_table(results: list[dict[str, Any]]) -> str:
     """Return a table with a row for each case."""
-    rows = [["", "sizes", "µs of CPU", "per", "large / small"]]
+    rows = [["", "sizes", "µs of CPU per event or MiB", "large / small"]]
     units = dict(case.unit for case in CASES)
     for result in results:
         small, large = (median(values) for values in result["cpu_us"])
-        sizes = " and ".join(f"{round(size / units[result['unit']], 2):,g}" for size in result["sizes"])
-        costs = f"{small:,.1f} and {large:,.1f}"
-        rows.append([result["case"], sizes, costs, result["unit"], f"{large / small:.2f}"])
+        sizes = " → ".join(f"{round(size / units[result['unit']], 2):,g}" for size in result["sizes"])
+        costs = f"{small:,.1f} → {large:,.1f}"
+        rows.append([result["case"], sizes, costs, f"{large / small:.2f}"])
     return table(rows)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/page.py [--quick] [--json DIR] [--fill-only] [--only NAME]
 
-In the README and in docs/, the text between `<!-- table: NAME -->` and `<!-- end -->` is replaced. NAME is the name of
-a run below, or RUN.TABLE for one of its tables. `<!-- figures: ... -->` marks a summary of `_summary.py`. With
+In the pages of docs/, the text between `<!-- table: NAME -->` and `<!-- end -->` is replaced. NAME is the name of a run
+below, or RUN.TABLE for one of its tables. `<!-- figures: ... -->` marks a summary of `_summary.py`. With
 `--quick` everything runs too, but only a temporary copy of the pages is changed.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import _summary
+from _report import Table
 from chart import chart, lines
 
 _HERE = Path(__file__).parent
@@ -73,7 +74,7 @@ def table_of(reports: Reports, name: str) -> str:
     run, _, wanted = name.partition(".")
     tables = reports[run]["tables"]
     chosen = [tables[wanted]] if wanted else tables.values()
-    text = "\n\n".join(f"{each['caption']}:\n\n{each['text']}" for each in chosen)
+    text = "\n\n".join(str(Table(**each)) for each in chosen)
     return f"```text\n{text}\n```"
 
 
@@ -108,14 +109,12 @@ def fill_all(root: Path, reports: Reports, folder: Path) -> None:
 
 
 def _pages(root: Path) -> Iterator[Path]:
-    yield root / "README.md"
     yield from sorted((root / "docs").rglob("*.md"))
 
 
 def _copy(folder: Path) -> Path:
     """Copy the pages to a temporary folder."""
     shutil.copytree(_ROOT / "docs", folder / "docs")
-    shutil.copy(_ROOT / "README.md", folder)
     return folder
 
 

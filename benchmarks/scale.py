@@ -41,8 +41,8 @@ def events_table(results: list[Result]) -> str:
                 continue
             costs = [r.median_cpu_us for r in ours]
             rows = rows or [["streams", *(f"{r.plan.streams:,}" for r in ours), "last / first"]]
-            title = f"{name}, {per_write} a write, {pace}"
-            rows.append([title, *(f"{cost:.2f}" for cost in costs), f"{costs[-1] / costs[0]:.2f}"])
+            rows += [[], [f"{per_write} a write, {pace}:"]] if name == LIBRARY else []
+            rows.append([f"  {name}", *(f"{cost:.2f}" for cost in costs), f"{costs[-1] / costs[0]:.2f}"])
     return table(rows)
 
 

@@ -7,6 +7,8 @@ A page marks the place with a comment, and the fence below it has the text of th
     ...
     ```
 
+A name such as `docs/examples/promises.py#time` stands for a part of a file: the lines between `# --- time` and `# ---`.
+
 The text stands in the page itself, so GitHub shows it too. The tests run the files and check that the pages match them.
 """
 
@@ -14,11 +16,12 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MARK = re.compile(r"^<!-- (docs/examples/[\w./]+) -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MARK = re.compile(r"^<!-- (docs/examples/[\w./]+)(?:#(\w+))? -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def shown_on(page: str) -> list[str]:
@@ -26,9 +29,26 @@ def shown_on(page: str) -> list[str]:
     return [match[1] for match in MARK.finditer(page)]
 
 
+def text_of(name: str, part: str | None = None) -> str:
+    """Return the text of an example file, or of a part of it without its indentation."""
+    text = (ROOT / name).read_text()
+    if part:
+        found = re.search(rf"^ *# --- {part}\n(.*?)^ *# ---$", text, re.DOTALL | re.MULTILINE)
+        if not found:
+            raise ValueError(f"{name} has no part {part}")
+        text = textwrap.dedent(found[1])
+    return text.removesuffix("\n") + "\n"  # some outputs have no line end
+
+
+def _filled(mark: re.Match[str]) -> str:
+    name, part, language, _ = mark.groups()
+    comment = f"<!-- {name}{'#' + part if part else ''} -->"
+    return f"{comment}\n```{language}\n{text_of(name, part)}```"
+
+
 def with_examples(page: str) -> str:
     """Return the page with the present text of every example file."""
-    return MARK.sub(lambda match: f"<!-- {match[1]} -->\n```{match[2]}\n{(ROOT / match[1]).read_text()}```", page)
+    return MARK.sub(_filled, page)
 
 
 def out_of_date() -> dict[Path, str]:

@@ -51,7 +51,8 @@ async def run(example: Path) -> int:
 
 def main() -> int:
     """Return the exit code of the example."""
-    names = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in EXAMPLES.rglob("*.py"))
+    paths = [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("openai_python/*.py")]
+    names = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in paths)
     parser = argparse.ArgumentParser(prog="python docs/run.py", description="Run an example of the documentation.")
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help="such as first_stream")
     name = parser.parse_args().name

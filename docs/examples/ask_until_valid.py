@@ -1,20 +1,20 @@
-"""Ask again for an answer that does not fit the class, here a pydantic model that checks more than a schema can."""
+"""Ask again for an answer that does not fit the class."""
 
 import trio
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, field_validator
 
 from trio_openai import TrioOpenAI
 
 
 class City(BaseModel):
     name: str
-    people: int = Field(description="as a plain number")
+    people: int
 
     @field_validator("people")
     @classmethod
     def check_people(cls, people: int) -> int:
         if people < 1000:
-            raise ValueError("count all people, not thousands of them")
+            raise ValueError("count all people")
         return people
 
 
@@ -26,10 +26,10 @@ async def main() -> None:
             response_format=City,
             ask_again=2,
         )
-        for attempt in completion.attempts:
-            print(attempt.answer.text, "-", attempt.error or "fits")
-        if city := completion.choices[0].message.parsed:
-            print(f"{city.name}: {city.people:,}")
+    for attempt in completion.attempts:
+        print(attempt.answer.text)
+        print(attempt.error or "it fits")
+    print(completion.parsed)
 
 
 trio.run(main)

@@ -6,23 +6,19 @@ from trio_openai import TrioOpenAI
 
 
 async def main() -> None:
+    prompt = "Tell me a very long story."
     async with TrioOpenAI() as client:
-        messages = [
-            {
-                "role": "user",
-                "content": "Tell a very long story about a lighthouse keeper.",
-            }
-        ]
         manager = client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": prompt}],
         )
         with trio.move_on_after(1) as scope:
             async with manager as stream:
                 await stream.until_done()
-        if scope.cancelled_caught:
-            print("the time is up; this much arrived:")
-        print(manager.text)
-        print(f"[{manager.verdict}]")
+    if scope.cancelled_caught:
+        print("The time is up. This much arrived:")
+    print(manager.text)
+    print(f"[{manager.verdict}]")
 
 
 trio.run(main)

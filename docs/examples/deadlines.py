@@ -8,16 +8,12 @@ PATIENCE = Deadlines(connect=5, headers=60, first_content=30, idle=1)
 
 
 async def main() -> None:
+    prompt = "Describe a walk in autumn."
     async with TrioOpenAI(timeout=PATIENCE) as client:
-        messages = [
-            {
-                "role": "user",
-                "content": "Describe a walk through a forest in autumn.",
-            }
-        ]
         try:
             async with client.chat.completions.stream(
-                model="gpt-4o-mini", messages=messages
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": prompt}],
             ) as stream:
                 async for text in stream.text_deltas:
                     print(text, end="", flush=True)

@@ -1,7 +1,6 @@
 """Read the deltas of both APIs with the same code."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import trio
 
@@ -21,11 +20,6 @@ CITY = {
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
 }
-WEATHER: dict[str, Any] = {
-    "name": "get_weather",
-    "description": "The weather in a city.",
-    "parameters": CITY,
-}
 
 
 async def show(deltas: AsyncIterator[Delta]) -> None:
@@ -40,24 +34,34 @@ async def show(deltas: AsyncIterator[Delta]) -> None:
             case ToolCallArgumentsDelta():
                 print(f"{delta.name} {delta.snapshot} ...")
             case ToolCallDone():
-                print(
-                    f"call {delta.name} with {delta.arguments} for {delta.id}"
-                )
+                print(f"call {delta.name} with {delta.arguments}")
 
 
 async def main() -> None:
     async with TrioOpenAI() as client:
+        print("Chat Completions:")
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
             messages=[{"role": "user", "content": QUESTION}],
-            tools=[{"type": "function", "function": WEATHER}],
+            tools=[
+                {
+                    "type": "function",
+                    "function": {"name": "get_weather", "parameters": CITY},
+                }
+            ],
         ) as chat:
             await show(chat.deltas)
-        print("---")
+        print("Responses:")
         async with client.responses.stream(
             model="gpt-4o-mini",
             input=QUESTION,
-            tools=[{"type": "function", **WEATHER}],
+            tools=[
+                {
+                    "type": "function",
+                    "name": "get_weather",
+                    "parameters": CITY,
+                }
+            ],
         ) as response:
             await show(response.deltas)
 

@@ -1,4 +1,4 @@
-"""Stop after the first sentence. The server notices and stops generating."""
+"""Stop after the first sentence, and close the connection."""
 
 import trio
 
@@ -6,21 +6,18 @@ from trio_openai import TrioOpenAI
 
 
 async def main() -> None:
+    prompt = "How do I make a cup of tea?"
     async with TrioOpenAI() as client:
-        messages = [
-            {"role": "user", "content": "How do I make a good cup of tea?"}
-        ]
-        answer = ""
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": prompt}],
         ) as stream:
             async for text in stream.text_deltas:
-                answer += text
-                if "." in answer:
+                print(text, end="", flush=True)
+                if "." in text:
                     break
-        # The block has been left, so the connection is closed already, without garbage collection or a background task.
-        print(answer.partition(".")[0] + ".")
-        print(f"[{stream.verdict}]")
+        # The block has been left, so the connection is closed by now.
+        print(f"\n[{stream.verdict}]")
 
 
 trio.run(main)

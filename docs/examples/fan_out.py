@@ -1,4 +1,4 @@
-"""Read one stream twice: one task prints it, and a subscriber counts the words."""
+"""Print a stream, and count its words in another task."""
 
 import trio
 
@@ -7,23 +7,21 @@ from trio_openai.types import ChatCompletionChunk
 
 
 async def count_words(events: Subscription[ChatCompletionChunk]) -> None:
-    words = 0
+    text = ""
     async for chunk in events:
         for choice in chunk.choices:
-            words += len((choice.delta.content or "").split())
-    print(f"\n{words} words")
+            text += choice.delta.content or ""
+    print(f"\n{len(text.split())} words")
 
 
 async def main() -> None:
-    messages = [
-        {"role": "user", "content": "Why is the sky blue? One sentence."}
-    ]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
         ) as stream:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(count_words, stream.subscribe(buffer=16))
+                nursery.start_soon(count_words, stream.subscribe())
                 async for text in stream.text_deltas:
                     print(text, end="", flush=True)
 

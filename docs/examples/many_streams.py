@@ -1,38 +1,36 @@
-"""Stream several prompts at once. A failing one does not end the others."""
+"""Stream three answers at once. A failing one does not end the others."""
 
 import trio
 
 from trio_openai import APIError, TrioOpenAI
 
-PROMPTS = (
-    "What is a nursery?",
-    "What is a cancel scope?",
-    "What is a checkpoint?",
-)
+answers = {
+    "What is a nursery?": "",
+    "What is a cancel scope?": "",
+    "What is a checkpoint?": "",
+}
 
 
-async def ask(
-    client: TrioOpenAI, prompt: str, answers: dict[str, str]
-) -> None:
-    messages = [{"role": "user", "content": prompt}]
+async def ask(client: TrioOpenAI, prompt: str) -> None:
     try:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages, max_tokens=60
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": prompt}],
+            max_tokens=60,
         ) as stream:
             completion = await stream.get_final_completion()
     except APIError as error:
-        answers[prompt] = f"{type(error).__name__}: {error}"
+        answers[prompt] = f"[{error}]"
     else:
-        answers[prompt] = completion.choices[0].message.content or ""
+        answers[prompt] = completion.text
 
 
 async def main() -> None:
-    answers: dict[str, str] = {}
     async with TrioOpenAI() as client, trio.open_nursery() as nursery:
-        for prompt in PROMPTS:
-            nursery.start_soon(ask, client, prompt, answers)
-    for prompt in PROMPTS:
-        print(f"{prompt} {answers[prompt]}")
+        for prompt in answers:
+            nursery.start_soon(ask, client, prompt)
+    for prompt, answer in answers.items():
+        print(f"{prompt} {answer}")
 
 
 trio.run(main)

@@ -1,13 +1,8 @@
-"""Open streams in a nursery: background tasks read them, whenever you look at them."""
+"""Open two streams in a nursery, whose background tasks read them."""
 
 import trio
 
 from trio_openai import TrioOpenAI
-
-PROMPTS = (
-    "How do I make a good cup of tea?",
-    "Why is the sky blue? One sentence.",
-)
 
 
 async def main() -> None:
@@ -18,19 +13,16 @@ async def main() -> None:
                 model="gpt-4o-mini",
                 messages=[{"role": "user", "content": prompt}],
             )
-            for prompt in PROMPTS
+            for prompt in ("How do I make tea?", "Why is the sky blue?")
         ]
-        print((await sky.get_final_completion()).choices[0].message.content)
-        answer = ""
+        print((await sky.get_final_completion()).text)
         async for text in tea.text_deltas:
-            answer += text
-            if "." in answer:
+            print(text, end="", flush=True)
+            if "." in text:
                 break
-        await (
-            tea.aclose()
-        )  # otherwise the nursery would wait for the rest of the stream
-    print(answer.partition(".")[0] + ".")
-    print(f"[{tea.verdict}] [{sky.verdict}]")
+        await tea.aclose()  # otherwise the nursery waits for the rest
+    print(f"\n[sky: {sky.verdict}]")
+    print(f"[tea: {tea.verdict}]")
 
 
 trio.run(main)

@@ -13,7 +13,8 @@ async def main() -> None:
         ) as stream:
             async for event in stream:
                 print(event["content"], end="")
-        print(f"\n{stream.snapshot['tokens_predicted']} tokens")
+                if event["stop"]:
+                    print(f"\n{event['tokens_predicted']} tokens")
 
 
 trio.run(main)

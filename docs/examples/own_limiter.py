@@ -1,14 +1,8 @@
-"""Write your own limiter: it permits every attempt until a budget is spent."""
+"""Stop when a budget of tokens is spent."""
 
 import trio
 
 from trio_openai import Attempt, Outcome, TrioOpenAI
-
-QUESTIONS = [
-    "Which country is Oslo in?",
-    "Which country is Rome in?",
-    "Which country is Lima in?",
-]
 
 
 class BudgetSpentError(Exception):
@@ -16,7 +10,7 @@ class BudgetSpentError(Exception):
 
 
 class Budget:
-    """A budget of tokens. It is also its own permit, since it remembers nothing about a single attempt."""
+    """A limiter that is its own permit: it keeps nothing per attempt."""
 
     def __init__(self, tokens: int) -> None:
         self.left = tokens
@@ -24,9 +18,7 @@ class Budget:
     async def acquire(self, attempt: Attempt) -> "Budget":
         await trio.lowlevel.checkpoint()
         if self.left <= 0:
-            raise BudgetSpentError(
-                f"{attempt.model} would have to be paid for"
-            )
+            raise BudgetSpentError(f"no tokens left for {attempt.model}")
         return self
 
     def settle(self, outcome: Outcome) -> None:
@@ -37,17 +29,16 @@ async def main() -> None:
     budget = Budget(15)
     async with TrioOpenAI(limiter=budget) as client:
         try:
-            for question in QUESTIONS:
+            for city in ("Oslo", "Rome", "Lima"):
                 completion = await client.chat.completions.create(
                     model="gpt-4o-mini",
-                    messages=[{"role": "user", "content": question}],
+                    messages=[
+                        {"role": "user", "content": f"Where is {city}?"}
+                    ],
                 )
-                print(
-                    completion.choices[0].message.content,
-                    f"({budget.left} tokens left)",
-                )
+                print(f"{completion.text} ({budget.left} tokens left)")
         except BudgetSpentError as error:
-            print("stopped:", error)
+            print(f"Stopped: {error}")
 
 
 trio.run(main)

@@ -1,4 +1,4 @@
-"""Keep the partial answer when a stream fails."""
+"""Keep the part of an answer that arrived before the connection broke."""
 
 import trio
 
@@ -6,22 +6,21 @@ from trio_openai import APIError, TrioOpenAI
 
 
 async def main() -> None:
+    prompt = "Write a poem about the sea."
     async with TrioOpenAI() as client:
-        messages = [
-            {"role": "user", "content": "Write a short poem about the sea."}
-        ]
         try:
             async with client.chat.completions.stream(
-                model="gpt-4o-mini", messages=messages, max_tokens=60
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": prompt}],
+                max_tokens=60,
             ) as stream:
-                completion = await stream.get_final_completion()
+                await stream.until_done()
         except APIError as error:
-            print(f"{type(error).__name__}: {error}")
-            print(f"request {error.request_id}")
-            completion = error.partial  # None if nothing arrived
-        for choice in completion.choices if completion else ():
-            print(choice.message.content)
-            print(f"finish reason: {choice.finish_reason}")
+            print(f"[{type(error).__name__} in {error.request_id}]")
+            print(f"[{error}]")
+            print(error.partial.text if error.partial else "(nothing)")
+        else:
+            print(stream.text)
 
 
 trio.run(main)

@@ -1,4 +1,4 @@
-"""List models, embed two texts, and read a stored response's input."""
+"""List the models of a server, and embed two texts."""
 
 import trio
 
@@ -17,10 +17,6 @@ async def main() -> None:
         )
         for one in answer.data:
             print(one.index, one.embedding)
-
-        items = client.responses.input_items
-        async for item in items.list("resp_123", order="asc"):
-            print(item.role, [part.text for part in item.content])
 
 
 trio.run(main)

@@ -14,7 +14,7 @@ async def main() -> None:
             tools=[{"type": "function", "function": FUNCTION}],
         ) as stream:
             completion = await stream.get_final_completion()
-    for call in completion.choices[0].message.tool_calls:
+    for call in completion.choices[0].message.tool_calls or ():
         print(call.id, call.function.name, call.function.arguments)
 
 

@@ -1,4 +1,4 @@
-"""Show the progress of many prompts in one line on the terminal."""
+"""Show the progress of many calls in one line on the terminal."""
 
 import sys
 
@@ -11,48 +11,34 @@ NUMBERS = range(1, 41)
 
 
 async def show(results: Items[Result[ChatCompletion]]) -> None:
-    while sys.stdout.isatty():
+    while sys.stdout.isatty():  # print no progress into a file
         now = results.statistics()
-        print(
-            f"{now.fraction:.0%}, {now.running} running, {now.waiting} waiting, {now.events_per_second:.0f} events/s",
-            end="\x1b[K\r",
-            flush=True,
-        )
+        line = f"{now.fraction:.0%}, {now.running} running"
+        print(line, end=" \r", flush=True)
         await trio.sleep(0.1)
 
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        calls = (
+        calls = [
             client.chat.completions.call(
                 key=number,
                 model="gpt-4o-mini",
-                messages=[
-                    {"role": "user", "content": f"Write {number} in words."}
-                ],
+                messages=[{"role": "user", "content": f"Spell {number}."}],
                 usage=True,
             )
             for number in NUMBERS
-        )
+        ]
         async with (
-            client.run_many(
-                calls, max_concurrent=8, total=len(NUMBERS)
-            ) as results,
+            client.run_many(calls, max_concurrent=8) as results,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(show, results)
-            answers = {
-                result.key: result.value
-                async for result in results
-                if result.error is None
-            }
+            answers = {r.key: r.text async for r in results if not r.error}
             nursery.cancel_scope.cancel()
-    total = results.statistics()
-    print(
-        f"{total.done} done, {total.failed} failed, {total.usage.total_tokens} tokens"
-    )
-    for number, completion in sorted(answers.items())[:3]:
-        print(number, completion.choices[0].message.content)
+    end = results.statistics()
+    print(f"{end.done} answers, {end.usage.total_tokens} tokens")
+    print(answers[1], answers[2], answers[3])
 
 
 trio.run(main)

@@ -1,27 +1,26 @@
-"""Ask a second model if the first one has not started to answer within half a second."""
+"""Ask two models, and read the one that starts to answer first."""
 
 import trio
 
 from trio_openai import TrioOpenAI
 
-MODELS = ("gpt-4o", "gpt-4o-mini")
+QUESTION = "Why is the sky blue?"
 
 
 async def main() -> None:
-    messages = [
-        {"role": "user", "content": "Why is the sky blue? One sentence."}
-    ]
     async with TrioOpenAI() as client:
         calls = [
             client.chat.completions.call(
-                key=model, model=model, messages=messages
+                key=model,
+                model=model,
+                messages=[{"role": "user", "content": QUESTION}],
             )
-            for model in MODELS
+            for model in ("gpt-4o", "gpt-4o-mini")
         ]
-        async with client.race(calls, stagger=0.5) as stream:
+        async with client.race(calls) as stream:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
-        print(f"\n[{stream.snapshot.model}, {stream.verdict}]")
+        print(f"\n[{stream.key} was faster]")
 
 
 trio.run(main)

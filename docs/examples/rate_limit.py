@@ -1,4 +1,4 @@
-"""Limit the requests and tokens per minute."""
+"""Send at most 600 requests and 60,000 tokens per minute."""
 
 import trio
 
@@ -14,21 +14,15 @@ async def main() -> None:
             client.chat.completions.call(
                 key=city,
                 model="gpt-4o-mini",
-                messages=[
-                    {
-                        "role": "user",
-                        "content": f"Which country is {city} in? One word.",
-                    }
-                ],
+                messages=[{"role": "user", "content": f"Where is {city}?"}],
                 max_tokens=20,
+                usage=True,
             )
             for city in CITIES
         ]
         async with client.run_many(calls, ordered=True) as results:
             async for result in results:
-                print(
-                    result.key, "-", result.value.choices[0].message.content
-                )
+                print(f"{result.key}: {result.text}")
 
 
 trio.run(main)

@@ -14,8 +14,8 @@ async def forward(client: TrioOpenAI, sink: trio.abc.SendStream) -> None:
     ) as stream:
         async for data in stream.raw_bytes:
             await sink.send_all(data)
-    usage = stream.snapshot.usage
-    print(f"{stream.verdict}, {usage.total_tokens} tokens")
+    if usage := stream.snapshot.usage:
+        print(f"{stream.verdict}, {usage.total_tokens} tokens")
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Subscribe late and still get all events from the beginning."""
+"""Subscribe late, and still get all events from the beginning."""
 
 import trio
 
@@ -10,21 +10,17 @@ async def print_all(events: Subscription[ChatCompletionChunk]) -> None:
     async for chunk in events:
         for choice in chunk.choices:
             print(choice.delta.content or "", end="", flush=True)
-    print(f"\n[{events.statistics().received} events]")
+    print()
 
 
 async def main() -> None:
-    messages = [
-        {"role": "user", "content": "Why is the sky blue? One sentence."}
-    ]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
         ) as stream:
             async for text in stream.text_deltas:
-                print(
-                    f"it begins with {text!r}; now somebody else wants to read it:"
-                )
+                print(f"The answer begins with {text!r}.")
                 break
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(print_all, stream.subscribe(replay=True))

@@ -1,4 +1,4 @@
-"""Read a long answer over an unreliable connection: the stream resumes where it broke."""
+"""Read a long answer over a bad line: the stream resumes where it broke."""
 
 import trio
 
@@ -16,9 +16,7 @@ async def main() -> None:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
             response = await stream.get_final_response()
-        print(
-            f"\n[{response.status}, taken up again {stream.timings.resumes} time(s)]"
-        )
+    print(f"\n[{response.status}, resumed {stream.timings.resumes} times]")
 
 
 trio.run(main)

@@ -1,4 +1,4 @@
-"""Run many prompts, a few at a time. A failure is a result like the others."""
+"""Ask several questions at the same time."""
 
 import trio
 
@@ -9,31 +9,17 @@ CITIES = ["Oslo", "Rome", "Nowhere", "Lima", "Kyoto"]
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        calls = (
+        calls = [
             client.chat.completions.call(
                 key=city,
                 model="gpt-4o-mini",
-                messages=[
-                    {
-                        "role": "user",
-                        "content": f"Which country is {city} in? One word.",
-                    }
-                ],
+                messages=[{"role": "user", "content": f"Where is {city}?"}],
             )
             for city in CITIES
-        )
-        async with client.run_many(
-            calls, max_concurrent=3, ordered=True
-        ) as results:
+        ]
+        async with client.run_many(calls, ordered=True) as results:
             async for result in results:
-                if result.error is None:
-                    print(
-                        result.key,
-                        "-",
-                        result.value.choices[0].message.content,
-                    )
-                else:
-                    print(result.key, "-", result.error)
+                print(f"{result.key}: {result.error or result.text}")
 
 
 trio.run(main)

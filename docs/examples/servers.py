@@ -4,6 +4,8 @@ import trio
 
 from trio_openai import AdaptiveLimiter, RateLimiter, TrioOpenAI
 
+QUESTION = "Why is the sky blue?"
+
 
 async def main() -> None:
     local = TrioOpenAI(
@@ -12,10 +14,11 @@ async def main() -> None:
         max_retries=0,
     )
     cloud = TrioOpenAI(limiter=RateLimiter(requests_per_minute=500))
-    messages = [{"role": "user", "content": "Why is the sky blue?"}]
     async with local, cloud:
         calls = [
-            client.chat.completions.call(model=model, messages=messages)
+            client.chat.completions.call(
+                model=model, messages=[{"role": "user", "content": QUESTION}]
+            )
             for client, model in [(local, "qwen3"), (cloud, "gpt-4o-mini")]
         ]
         async with cloud.race(calls, stagger=3) as stream:

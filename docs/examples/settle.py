@@ -1,4 +1,4 @@
-"""Stop reading early, and still learn the usage."""
+"""Stop reading early, and still learn how many tokens were used."""
 
 import trio
 
@@ -6,27 +6,22 @@ from trio_openai import TrioOpenAI
 
 
 async def main() -> None:
-    messages = [
-        {"role": "user", "content": "How do I make a good cup of tea?"}
-    ]
+    prompt = "How do I make a cup of tea?"
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=messages,
+            messages=[{"role": "user", "content": prompt}],
             max_tokens=60,
             stream_options={"include_usage": True},
         ) as stream:
-            answer = ""
             async for text in stream.text_deltas:
-                answer += text
-                if "." in answer:
+                print(text, end="", flush=True)
+                if "." in text:
                     break
             await stream.settle(5)
-    print(answer.partition(".")[0] + ".")
     usage = stream.snapshot.usage
-    print(
-        f"[{stream.verdict}, {usage.total_tokens if usage else 'an unknown number of'} tokens]"
-    )
+    print(f"\n[{stream.verdict}]")
+    print(usage.total_tokens if usage else "unknown", "tokens")
 
 
 trio.run(main)

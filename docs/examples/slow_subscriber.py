@@ -1,4 +1,4 @@
-"""Redraw a display five times a second, without slowing down the stream."""
+"""Redraw a display five times a second, without slowing the stream."""
 
 import trio
 
@@ -7,31 +7,27 @@ from trio_openai.types import ChatCompletionChunk
 
 
 async def display(events: Subscription[ChatCompletionChunk]) -> None:
-    text, drawn = "", 0
+    text = ""
     async for chunk in events:
         for choice in chunk.choices:
             text += choice.delta.content or ""
-        drawn += 1
-        await trio.sleep(0.2)
-    now = events.statistics()
+        await trio.sleep(0.2)  # stands for drawing the text
+    counts = events.statistics()
     print(text)
-    print(
-        f"fewer drawings than events: {drawn < now.received + now.merged}, lost: {now.dropped}"
-    )
+    print(f"merged: {counts.merged > 0}, dropped: {counts.dropped}")
 
 
 async def main() -> None:
-    messages = [
-        {"role": "user", "content": "Write a short poem about the sea."}
-    ]
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
-            model="gpt-4o-mini", messages=messages
+            model="gpt-4o-mini",
+            messages=[
+                {"role": "user", "content": "Write a poem on the sea."}
+            ],
         ) as stream:
+            events = stream.subscribe(buffer=4, overflow="coalesce")
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(
-                    display, stream.subscribe(buffer=4, overflow="coalesce")
-                )
+                nursery.start_soon(display, events)
                 await stream.until_done()
 
 

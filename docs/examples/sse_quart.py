@@ -14,12 +14,13 @@ client = TrioOpenAI()
 
 @app.get("/answer")
 async def answer() -> Response:
-    messages = [{"role": "user", "content": request.args["prompt"]}]
+    prompt = request.args["prompt"]
 
     async def events() -> AsyncIterator[str]:
         try:
             async with client.chat.completions.stream(
-                model="gpt-4o-mini", messages=messages
+                model="gpt-4o-mini",
+                messages=[{"role": "user", "content": prompt}],
             ) as stream:
                 async for text in stream.text_deltas:
                     yield f"data: {json.dumps(text)}\n\n"

@@ -1,4 +1,4 @@
-"""Read the events of many streams, as they arrive, in one loop."""
+"""Read the events of many streams in one loop, as they arrive."""
 
 import trio
 
@@ -24,11 +24,11 @@ async def main() -> None:
         ]
         async with client.stream_many(calls) as items:
             async for item in items:
-                if item.result is not None:  # the last item of this key
-                    texts[item.key] += " (cut)" if item.result.error else ""
-                    continue
-                for choice in item.event.choices:
-                    texts[item.key] += choice.delta.content or ""
+                if item.result is None:
+                    for choice in item.event.choices:
+                        texts[item.key] += choice.delta.content or ""
+                elif item.result.error is not None:
+                    texts[item.key] += " (cut)"
     for key, text in texts.items():
         print(f"{key}: {text}")
 

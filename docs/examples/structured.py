@@ -1,55 +1,27 @@
-"""Get the answer as an object of your own class, and a partial object while the model is writing."""
+"""Get the answer as an object of your own class."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-from typing import Literal
-
-import attrs
 import trio
 
-from trio_openai import TrioOpenAI, Unparsed
+from trio_openai import TrioOpenAI
 
 
-@attrs.define
-class Ingredient:
+@dataclass
+class City:
     name: str
-    grams: int | None = attrs.field(
-        default=None,
-        metadata={"description": "null if it is counted, not weighed"},
-    )
-
-
-@attrs.define
-class Recipe:
-    """A recipe for two."""
-
-    title: str
-    kind: Literal["starter", "main", "dessert"]
-    ingredients: list[Ingredient]
+    country: str
+    people: int
 
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        async with client.chat.completions.stream(
+        completion = await client.chat.completions.create(
             model="gpt-4o-mini",
-            messages=[
-                {"role": "user", "content": "What shall we cook tonight?"}
-            ],
-            response_format=Recipe,
-        ) as stream:
-            seen = 0
-            async for _ in stream:
-                ingredients = stream.parsed_partial.get("ingredients", [])
-                if len(ingredients) > seen:
-                    seen = len(ingredients)
-                    print(f"{seen} so far")
-        match stream.parsed:
-            case Recipe(title, kind, ingredients):
-                print(
-                    f"{title} ({kind}): {', '.join(one.name for one in ingredients)}"
-                )
-            case Unparsed() as why:
-                print(why)
+            messages=[{"role": "user", "content": "Tell me of Oslo."}],
+            response_format=City,
+        )
+    print(completion.parsed)
 
 
 trio.run(main)

@@ -1,20 +1,21 @@
-"""Handle every outcome as a value: an object of the class, or the reason why there is none."""
+"""Handle every outcome: an object, or the reason why there is none."""
 
-import attrs
+from dataclasses import dataclass
+
 import trio
 
-from trio_openai import TrioOpenAI
+from trio_openai import TrioOpenAI, Unparsed
 
 
-@attrs.define
+@dataclass
 class City:
     name: str
-    people: int = attrs.field(metadata={"description": "in thousands"})
+    people: int
 
 
 async def main() -> None:
     async with TrioOpenAI() as client:
-        calls = (
+        calls = [
             client.responses.call(
                 key=name,
                 model="gpt-4o-mini",
@@ -22,18 +23,15 @@ async def main() -> None:
                 text_format=City,
             )
             for name in ("Oslo", "Atlantis", "Rome", "Kyoto")
-        )
-        async with client.run_many(
-            calls, max_concurrent=2, ordered=True
-        ) as results:
+        ]
+        async with client.run_many(calls, ordered=True) as results:
             async for result in results:
-                city = result.value.parsed
-                if city:
-                    print(f"{city.name}: {city.people} thousand")
+                city = result.unwrap().parsed
+                if isinstance(city, Unparsed):
+                    why = city.refusal or city.text
+                    print(f"{result.key}: {city.reason}: {why}")
                 else:
-                    print(
-                        f"{result.key}: {city.reason}: {city.text or city.refusal}"
-                    )
+                    print(f"{city.name}: {city.people}")
 
 
 trio.run(main)

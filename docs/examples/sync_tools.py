@@ -3,12 +3,10 @@
 from trio_openai import ToolDone, ToolRequest
 from trio_openai.sync import SyncOpenAI
 
-TEMPERATURES = {"Oslo": 4.0, "Rome": 21.0}
 
-
-def temperature(city: str, unit: str) -> float:
-    """Return the current temperature of a place."""
-    return TEMPERATURES[city]  # may block: it runs in a thread
+def temperature(city: str) -> float:
+    """Return the current temperature of a city in degrees Celsius."""
+    return {"Oslo": 4.0, "Rome": 21.0}[city]  # may block: it has a thread
 
 
 def approve(request: ToolRequest) -> bool:
@@ -18,18 +16,12 @@ def approve(request: ToolRequest) -> bool:
 with SyncOpenAI() as client:
     with client.chat.completions.run_tools(
         model="gpt-4o-mini",
-        messages=[
-            {
-                "role": "user",
-                "content": "Where is it warmer, in Oslo or in Rome?",
-            }
-        ],
+        messages=[{"role": "user", "content": "Is Rome or Oslo warmer?"}],
         tools=[temperature],
         approve=approve,
         max_concurrent=1,
     ) as run:
         for event in run:
-            match event:
-                case ToolDone(call, result):
-                    print(f"{call.name}: {result}")
-        print(run.get_final_completion().choices[0].message.content)
+            if isinstance(event, ToolDone):
+                print(f"{event.call.name}: {event.result}")
+        print(run.get_final_completion().text)

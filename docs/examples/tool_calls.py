@@ -5,13 +5,12 @@ import json
 import trio
 
 from trio_openai import TrioOpenAI
-from trio_openai.types import ToolCallDone
+from trio_openai.types import ChatCompletionFunctionToolParam, ToolCallDone
 
-WEATHER = {
+WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
     "function": {
         "name": "get_weather",
-        "description": "The weather in a city.",
         "parameters": {
             "type": "object",
             "properties": {"city": {"type": "string"}},
@@ -19,29 +18,25 @@ WEATHER = {
         },
     },
 }
+results: dict[str | None, str] = {}
 
 
-async def run(call: ToolCallDone, results: dict[str | None, str]) -> None:
+async def get_weather(call: ToolCallDone) -> None:
     city = json.loads(call.arguments)["city"]
     results[call.id] = f"rain in {city}"
 
 
 async def main() -> None:
-    results: dict[str | None, str] = {}
+    question = "What is the weather in Oslo and in Rome?"
     async with TrioOpenAI() as client:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
-            messages=[
-                {
-                    "role": "user",
-                    "content": "What is the weather in Oslo and in Rome?",
-                }
-            ],
+            messages=[{"role": "user", "content": question}],
             tools=[WEATHER],
         ) as stream:
-            async with trio.open_nursery() as tools:
+            async with trio.open_nursery() as nursery:
                 async for call in stream.tool_calls:
-                    tools.start_soon(run, call, results)
+                    nursery.start_soon(get_weather, call)
     print(sorted(results.items()))
 
 

@@ -1,51 +1,24 @@
-"""Let a model call two functions, which run while the model is still writing."""
-
-from __future__ import annotations
-
-from typing import Literal
+"""Let the model call a function of your program."""
 
 import trio
 
-from trio_openai import RoundEvent, ToolDone, ToolStarted, TrioOpenAI
-
-TEMPERATURES = {"Oslo": 4.0, "Rome": 21.0}
+from trio_openai import TrioOpenAI
 
 
-async def temperature(
-    city: str, unit: Literal["celsius", "fahrenheit"]
-) -> float:
-    """Return the current temperature of a place.
-
-    Args:
-        city: Its name, without the country.
-        unit: What the user is used to.
-    """
-    await trio.sleep(0.01)  # stands for a request to a weather service
-    celsius = TEMPERATURES[city]
-    return celsius if unit == "celsius" else celsius * 9 / 5 + 32
+async def temperature(city: str) -> float:
+    """Return the current temperature of a city in degrees Celsius."""
+    return {"Oslo": 4.0, "Rome": 21.0}[city]
 
 
 async def main() -> None:
     async with TrioOpenAI() as client:
         async with client.chat.completions.run_tools(
             model="gpt-4o-mini",
-            messages=[
-                {
-                    "role": "user",
-                    "content": "Where is it warmer, in Oslo or in Rome?",
-                }
-            ],
+            messages=[{"role": "user", "content": "Is Rome or Oslo warmer?"}],
             tools=[temperature],
         ) as run:
-            async for event in run:
-                match event:
-                    case ToolStarted(call, arguments):
-                        print(f"{call.name} of {arguments['city']} ...")
-                    case ToolDone(call, result):
-                        print(f"... is {result}")
-                    case RoundEvent(text=text):
-                        print(text, end="")
-        print(f"\n[{len(run.messages)} messages]")
+            completion = await run.get_final_completion()
+    print(completion.text)
 
 
 trio.run(main)

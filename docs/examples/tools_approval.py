@@ -1,4 +1,4 @@
-"""Ask before a tool runs, and limit how long and how often at a time it may run."""
+"""Ask before a tool runs, and limit its time and its concurrency."""
 
 import trio
 
@@ -18,22 +18,22 @@ async def run_query(text: str) -> str:
 
 async def approve(request: ToolRequest) -> bool | str:
     await trio.sleep(0.01)  # stands for a person who looks at it
-    return (
-        True
-        if request.name == "stock"
-        else "only an administrator may run SQL"
-    )
+    return "only an administrator may run SQL"
 
 
 async def main() -> None:
-    query = Tool.custom(
-        run_query, name="query", description="Runs any SQL.", approve=approve
-    )
+    tools = [
+        Tool.of(stock, timeout=5, max_concurrent=2),
+        Tool.custom(
+            run_query,
+            name="query",
+            description="Runs any SQL.",
+            approve=approve,
+        ),
+    ]
     async with TrioOpenAI() as client:
         async with client.responses.run_tools(
-            model="gpt-4o-mini",
-            input="What do we have?",
-            tools=[Tool.of(stock, timeout=5, max_concurrent=2), query],
+            model="gpt-4o-mini", input="What do we have?", tools=tools
         ) as run:
             async for event in run:
                 match event:

@@ -1,43 +1,44 @@
-"""Handle tools that fail: report the error to the model, or raise it in the program."""
+"""Report the error of a tool to the model, or raise it in the program."""
+
+from typing import Literal
 
 import trio
 
 from trio_openai import Tool, ToolFailed, TrioOpenAI
 
-STOCK = {"tea": 12, "coffee": 0}
-
-
-def read_stock(item: str) -> int:
-    return STOCK[item]  # stands for slow, blocking work
-
 
 async def stock(item: str) -> int:
     """Return how many packets of an item are in stock."""
-    return await trio.to_thread.run_sync(read_stock, item)
+    return {"tea": 12, "coffee": 0}[item]
 
 
 def run_query(text: str) -> str:
     raise PermissionError("not today")
 
 
-async def main() -> None:
+async def ask(
+    client: TrioOpenAI, on_error: Literal["tell_model", "raise"]
+) -> str:
     query = Tool.custom(run_query, name="query", description="Runs any SQL.")
+    async with client.responses.run_tools(
+        model="gpt-4o-mini",
+        input="What do we have?",
+        tools=[stock, query],
+        on_error=on_error,
+    ) as run:
+        async for event in run:
+            if isinstance(event, ToolFailed):
+                print(f"{event.call.name}: {event.output}")
+        return (await run.get_final_response()).output_text
+
+
+async def main() -> None:
     async with TrioOpenAI() as client:
-        for on_error in ("tell_model", "raise"):
-            try:
-                async with client.responses.run_tools(
-                    model="gpt-4o-mini",
-                    input="What do we have?",
-                    tools=[stock, query],
-                    on_error=on_error,
-                ) as run:
-                    async for event in run:
-                        if isinstance(event, ToolFailed):
-                            print(f"{event.call.name}: {event.output}")
-                    response = await run.get_final_response()
-                    print(response.output_text)
-            except PermissionError as error:
-                print(f"{error!r}, as it was raised")
+        print(await ask(client, "tell_model"))
+        try:
+            await ask(client, "raise")
+        except PermissionError as error:
+            print(f"raised: {error!r}")
 
 
 trio.run(main)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import signal
@@ -10,21 +11,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import trio
 
-from trio_openai._cli.demo import backends, scenes
-from trio_openai._cli.demo.display import Column, Line, LiveDisplay, Table, make_display, one_line, tail
-from trio_openai._cli.demo.scenes import Row
+import trio_openai
+from trio_openai._cli.demo import backends, scenes, script
+from trio_openai._cli.demo.display import Display, LiveDisplay, Row, laid_out, make_display, one_line, wrapped
 from trio_openai._cli.main import main
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
 KEY = "sk-a-secret-of-mine"
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(reply: Reply) -> Iterator[str]:
     """Run a scripted server in another thread's trio loop, since the command starts its own. Yield the base URL."""
     ready: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
@@ -48,7 +48,8 @@ def served(reply: Reply) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "PACE", 0.003)
+    monkeypatch.setattr(script, "PACE", 0.01)
+    monkeypatch.setattr(scenes, "STAGGER", 0.03)  # the first answer still streams when the second one begins
     monkeypatch.setattr(scenes, "SECONDS_OF_TEXT", 0.05)
     monkeypatch.setattr(scenes, "LOOKS_EVERY", 0.03)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
@@ -59,65 +60,86 @@ def errors_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_help_names_the_demo_and_imports_little(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    assert "stream six prompts at once" in capsys.readouterr().out
+@pytest.mark.parametrize("argv", [["--help"], []], ids=["--help", "no command"])
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert "python -m trio_openai demo --scripted" in said
+    assert "python -m trio_openai.local" in said
+
+
+def test_help_imports_little() -> None:
     code = "import sys, trio_openai._cli.main; sys.exit('trio_openai._cli.demo' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_missing_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main([])
-    assert "COMMAND" in capsys.readouterr().err
+@pytest.mark.parametrize("argv", [["--help"], ["demo", "--help"]], ids=" ".join)
+def test_help_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main(argv)
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
-def test_the_scripted_demo_cuts_one_stream_and_finishes_five(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--scripted"]) == 0
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
-    table = lines[lines.index(next(line for line in lines if "verdict" in line)) + 1 :]
-    assert [line.split()[0] for line in table[:6]] == ["1", "2", "3", "4", "5", "6"]
-    assert sum("done by [DONE] (stop)" in line for line in table) == 5
-    assert "closed (deadline)" in table[2]
-    assert any(line.startswith("[3] was cut by its deadline; ") and "are kept: ..." in line for line in lines)
-    assert any(line.startswith("[3] the server saw it go") for line in lines)
-    assert said.err == ""
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"trio_openai {trio_openai.__version__}\n"
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
     assert main(["demo", "--scripted"]) == 0
-    return capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    assert said.err == ""
+    return said.out.splitlines()
 
 
 def one_that(lines: list[str], pattern: str) -> re.Match[str]:
-    (found,) = filter(None, (re.fullmatch(pattern, line) for line in lines))
+    (found,) = filter(None, (re.match(pattern, line) for line in lines))
     return found
+
+
+def test_the_scripted_demo_cuts_one_stream_and_finishes_five(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys)
+    for number, prompt in enumerate(scenes.PROMPTS, 1):
+        one_that(lines, rf"{number}  {re.escape(prompt)} ")
+    assert sum(line.startswith("   complete, ") for line in lines) == 5
+    one_that(lines, r"   cut by its deadline, \d+ events\b")
+    one_that(lines, r"3  was cut: its \d+ characters are kept, and the server noticed within \d+ ms$")
 
 
 def test_the_scripted_demo_has_two_subscribers_of_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(capsys)
-    (events, characters) = one_that(lines, r"\[5\] done by .*: (\d+) events, (\d+) characters").groups()
-    one_that(lines, r"\[5\] had a second reader, which counted 57 words as they came")
-    slow = r"\[5\] had a third, slow one: (\d+) events, merged to (\d+), with the same (\d+) characters"
-    got, merged, the_same = one_that(lines, slow).groups()
-    assert (got, the_same) == (events, characters)
-    assert int(merged) < int(got)
+    one_that(lines, r"5  was also read by a second task, which counted 40 words$")
+    slow = r"5  was also read by a slow third task, with its 42 events merged into (\d+)$"
+    assert int(one_that(lines, slow)[1]) < 42
 
 
 def test_the_scripted_demo_races_and_closes_the_loser(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(capsys)
-    seconds = one_that(lines, r"the second call won: it had content after (\d\.\d\d) s")[1]
-    assert float(seconds) >= 0.3
-    one_that(lines, r"the first one was closed: the server saw it go \(\d+ ms later\)")
+    assert lines[lines.index("first call") + 1].startswith("closed: the server noticed within ")
+    assert 0.03 <= float(one_that(lines, r"won with its first word after (\d\.\d\d) s ")[1]) < backends.HELD_BACK
 
 
 def test_the_scripted_demo_runs_many_prompts_and_counts_them(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(capsys)
-    assert lines[-1].startswith("16 done, 0 failed, 208 tokens, 128 events, ")
-    done = [re.match(r"(\d+) done, \d+ events/s, \w+: A script does not know.", line) for line in lines]
-    assert [found[1] for found in done if found] == ["4", "8", "12", "16"]
+    counts = r"waiting (\d+) · running (\d+) · done (\d+) · failed (\d+)"
+    found = [[int(number) for number in match.groups()] for line in lines if (match := re.match(counts, line))]
+    assert [sum(numbers) for numbers in found] == [12] * len(found)
+    waiting = [numbers[0] for numbers in found]
+    assert waiting == sorted(waiting, reverse=True)
+    assert waiting[0] >= 4
+    assert found[-1] == [0, 0, 12, 0]
+
+
+def test_the_demo_fits_40_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = lines_of(capsys)
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
 
 
 def test_on_a_terminal_the_display_is_live(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,43 +148,51 @@ def test_on_a_terminal_the_display_is_live(capsys: pytest.CaptureFixture[str], m
     monkeypatch.setenv("COLUMNS", "80")
     assert isinstance(make_display(plain=False), LiveDisplay)
     assert not isinstance(make_display(plain=True), LiveDisplay)
-    assert main(["demo", "--scripted"]) == 0
-    said = capsys.readouterr().out
-    assert "text so far" in said
-    assert "first content" in said
-    assert "closed (deadline)" in said
-    assert "the second call won" in said
-    assert "events/s" in said
-    assert "latest answer" in said
-    assert "16 done, 0 failed" in said.splitlines()[-1]
+    said = "\n".join(lines_of(capsys))
+    assert "waiting for the server" in said, "the rows are drawn from the beginning"
+    assert "cut by its deadline" in said
+    assert "its answer is held back 5 s" in said
+    assert "won with its first word" in said
+    assert "waiting 0 · running 0 · done 12 · failed 0" in said
 
 
-def test_tables_fit_a_terminal() -> None:
-    columns = (Column("", right=True), Column("prompt", share=0.25), Column("so far", fills=True, end=True))
-    table = Table(columns, [Line(("1", "a prompt of some length", "abc"))])
-    assert table.fitted(40) == [1, 10, 19]
-    assert sum(table.fitted(40)) + 3 * 3 + 1 == 40
-    narrow = Table((Column("n"), Column("prompt", shrinks=True)), [Line(("1", "a prompt of some length"))])
-    assert narrow.fitted(20) == [1, 12]
-    assert narrow.fitted(80) == [1, 23]
-    assert narrow.fitted(5) == [1, 6], "no narrower than what can be read"
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(make_display(plain=False)) is Display
+
+
+def test_rows_fit_a_terminal() -> None:
+    row = Row("a title that is longer than the left side of a terminal", "state", "one two three four five " * 9)
+    for width in (20, 40, 80, 200):
+        lines = list(laid_out([row], width))
+        assert len(lines) == 2
+        assert all(len(left) + 2 + len(right) <= width for left, right, _style in lines)
+
+
+def test_a_line_of_text_stays_as_it_is_while_the_text_grows() -> None:
+    text = "Sunlight holds all colours. On its way through the air it meets molecules."
+    words = text.split()
+    whole = wrapped(text, 20)
+    for count in range(1, len(words)):
+        *finished, _growing = wrapped(" ".join(words[:count]), 20)
+        assert finished == whole[: len(finished)]
 
 
 def test_a_models_text_cannot_control_the_terminal() -> None:
     said = "one\x1b[2Jtwo\r\n\x07 three\u200b"
     assert one_line(said) == "one?[2Jtwo ? three?"
-    assert tail(said, 5) == "hree?"
 
-    class Said(Row):
+    class Said(scenes.Prompt):
         text = said
 
-    assert "one?[2Jtwo ? three?" in Said(1, "prompt").live().cells
+    assert Said(1, "prompt").row().text == "one?[2Jtwo ? three?"
 
 
 def test_the_demo_can_use_any_server(capsys: pytest.CaptureFixture[str]) -> None:
     with served(Reply.chat("A few words of text.")) as base_url:
         assert main(["demo", "--base-url", base_url, "--model", "some-model"]) == 0
-    assert "6 streams, " in capsys.readouterr().out
+    assert "All of this took " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -195,21 +225,21 @@ def test_one_failed_stream_is_shown_in_the_table_with_exit_code_1(
     def answer(request: RecordedRequest) -> Reply:
         return Reply.error(400, "No poems.") if b"poem" in request.body else Reply.chat("Text.")
 
-    monkeypatch.setattr(backends, "answer", answer)
+    monkeypatch.setattr(script, "answer", answer)
     monkeypatch.setattr(scenes, "CUT", None)
     assert main(["demo", "--scripted"]) == 1
     said = capsys.readouterr()
     assert "BadRequestError" in said.out
     assert "No poems." in said.err
-    assert "race" not in said.out, "a scene that failed is the last"
+    assert "A race" not in said.out, "a scene that failed is the last"
 
 
 @pytest.mark.parametrize(
     ("asked", "scene", "told"),
     [
-        (b"race condition", "the second call won", "error: RaceError: all 2 calls of the race failed"),
-        (b"capital of Italy", "16 prompts", "error: BadRequestError: HTTP 400: No."),
-        (b"structured", "6 streams at once", "error: StreamTruncatedError: "),
+        (b"race condition", "won with its first word", "error: RaceError: all 2 calls of the race failed"),
+        (b"capital of Italy", "12 prompts", "error: BadRequestError: HTTP 400: No."),
+        (b"cats", "Six streams at once", "error: StreamTruncatedError: "),
     ],
     ids=["race", "many", "the stream with subscribers"],
 )
@@ -219,10 +249,10 @@ def test_an_error_in_a_scene_is_printed_in_one_line_with_exit_code_1(
     def answer(request: RecordedRequest) -> Reply:
         if asked not in request.body:
             return scripted(request)
-        return scripted(request).cut_after(2000) if asked == b"structured" else Reply.error(400, "No.")
+        return scripted(request).cut_after(2000) if asked == b"cats" else Reply.error(400, "No.")
 
-    scripted = backends.answer
-    monkeypatch.setattr(backends, "answer", answer)
+    scripted = script.answer
+    monkeypatch.setattr(script, "answer", answer)
     assert main(["demo", "--scripted"]) == 1
     said = capsys.readouterr()
     assert (scene in said.out) == (asked != b"race condition")
@@ -247,7 +277,7 @@ def test_ctrl_c_ends_the_demo_quietly_with_exit_code_130() -> None:
     command = [sys.executable, "-m", "trio_openai", "demo", "--scripted"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert "6 streams at once" in process.stdout.readline()
+        assert "scripted server" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=10)[1] == ""
         assert process.returncode == 130
@@ -268,11 +298,12 @@ def test_a_closed_stdout_causes_no_traceback() -> None:
 def test_the_demo_streams_from_a_real_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scenes, "MAX_TOKENS", 40)
+    monkeypatch.setattr(scenes, "MAX_TOKENS", 30)
     assert main(["demo"]) == 0
     said = capsys.readouterr().out
-    assert "closed (deadline)" in said
-    assert "[3] its slot in the server is free again" in said
-    assert "[5] had a third, slow one" in said
-    assert "call won: it had content after" in said
-    assert "16 done, 0 failed" in said
+    assert "cut by its deadline" in said
+    assert re.search(r"3  was cut: .*its slot was free within \d+ ms", said)
+    assert "5  was also read by a slow third task" in said
+    assert "closed: its slot was free within" in said
+    assert "won with its first word after" in said
+    assert "waiting 0 · running 0 · done 12 · failed 0" in said

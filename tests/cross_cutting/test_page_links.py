@@ -1,4 +1,4 @@
-"""Links of the documentation to tests, such as those of the page about security: every test that a page names exists."""
+"""Links of the pages to tests, such as those of the page about security: every test that a page names exists."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ async def test_browser_gets_the_answer_as_events(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_browser_that_leaves_cancels_the_upstream_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The upstream server would stay silent for an hour, so only a cancellation can end its reply."""
+    """Leave while the app waits for the model's server, which would stay silent for an hour."""
     silence = Reply.sse({"choices": [{"index": 0, "delta": {"content": "Hi"}}]}, Pause(3600))
     upstream = ScriptedServer(silence)
     async with recipe_on(upstream, monkeypatch) as port:
@@ -86,7 +86,7 @@ async def test_browser_that_leaves_cancels_the_upstream_request(monkeypatch: pyt
 async def test_browser_that_leaves_without_reading_cancels_the_upstream_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The app is stuck in a write to the browser at that time, so the generator of events is between two events."""
+    """Leave while the app is stuck in a write to the browser, so that its generator is between two events."""
     event = sse_event({"choices": [{"index": 0, "delta": {"content": "x" * 60_000}}]})
     upstream = ScriptedServer(Reply(headers={"content-type": "text/event-stream"}, body=[event] * 2000))
     async with recipe_on(upstream, monkeypatch) as port:

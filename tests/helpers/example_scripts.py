@@ -24,9 +24,21 @@ from trio_openai.testing import (
 )
 
 
+def conversation(request: RecordedRequest) -> Reply:
+    """Know the name if it is in the messages, or if a response is continued."""
+    body = request.json()
+    is_known = len(body.get("messages", ())) > 2 or bool(body.get("previous_response_id"))
+    return Reply.auto("Your name is Ada." if is_known else "Hello, Ada.")
+
+
 def broken(reply: Reply, writes: int, fault: Step) -> Reply:
     """Return the reply with a fault after a number of events."""
     return attrs.evolve(reply, body=(*reply.body[:writes], fault))
+
+
+def pausing(reply: Reply, writes: int) -> Reply:
+    """Return the reply with a pause of one second after a number of events."""
+    return attrs.evolve(reply, body=(*reply.body[:writes], Pause(1), *reply.body[writes:]))
 
 
 def count_to_three(request: RecordedRequest) -> Reply:
@@ -46,15 +58,24 @@ def prompt_of(request: RecordedRequest) -> str:
     return str(request.json()["messages"][0]["content"])
 
 
+def city_of(request: RecordedRequest) -> str:
+    """Return the last word of the question."""
+    return prompt_of(request).split()[-1].rstrip("?")
+
+
+def is_streamed(request: RecordedRequest) -> bool:
+    return bool(request.json().get("stream"))
+
+
 COUNTRIES = {"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru", "Kyoto": "Japan"}
 
 
 def country(request: RecordedRequest) -> Reply:
     """Delay the first answers most, so that ordered results need reordering."""
-    city = prompt_of(request).split()[3]
+    city = city_of(request)
     if city not in COUNTRIES:
         return Reply.error(400, f"{city} is not on the map")
-    return Reply.chat(COUNTRIES[city], pace=0.02 if city == "Oslo" else 0)
+    return Reply.chat(f"In {COUNTRIES[city]}.", pace=0.02 if city == "Oslo" else 0, stream=is_streamed(request))
 
 
 def why(request: RecordedRequest) -> Reply:
@@ -64,13 +85,43 @@ def why(request: RecordedRequest) -> Reply:
 
 
 def in_words(request: RecordedRequest) -> Reply:
-    number = int(prompt_of(request).split()[1])
+    number = int(prompt_of(request).split()[1].rstrip("."))
     return Reply.chat(("One.", "Two.", "Three.")[number - 1] if number <= 3 else "Many.")
+
+
+def no_answer_first() -> Script:
+    """Answer every request but the first."""
+    return [Reply.sse(Stall()), Reply.chat(SKY)]
+
+
+class RomeFailsOnce:
+    """A script that refuses the question about Rome the first time."""
+
+    def __init__(self) -> None:
+        self._is_refused = False
+
+    def __call__(self, request: RecordedRequest) -> Reply:
+        if city_of(request) != "Rome" or self._is_refused:
+            return country(request)
+        self._is_refused = True
+        return Reply.error(400, "the content filter is busy")
 
 
 def only_the_small_one(request: RecordedRequest) -> Reply:
     model = request.json()["model"]
     return Reply.chat(SKY, model=model) if model.endswith("mini") else Reply.sse(Stall())
+
+
+def unreliable(request: RecordedRequest) -> Reply:
+    """Stall in the story, break off in the poem, and refuse one of the questions."""
+    prompt = prompt_of(request)
+    if "story" in prompt:
+        return broken(Reply.chat("Once upon a time a server fell asleep."), 5, Stall())
+    if "poem" in prompt:
+        return broken(Reply.chat("Roses are red, and violets are blue."), 4, Cut())
+    if "verb" in prompt:
+        return Reply.error(400, "no verbs, please")
+    return Reply.chat("Yes." if "city" in prompt else "No, but one flows through it.")
 
 
 def tea_and_sky(request: RecordedRequest) -> Reply:
@@ -101,7 +152,7 @@ class FourAtATime:
 
 
 def country_and_usage(request: RecordedRequest) -> Reply:
-    return Reply.chat(COUNTRIES[prompt_of(request).split()[3]] + ".", stream=False)
+    return Reply.chat(f"In {COUNTRIES[city_of(request)]}.", stream=False)
 
 
 def two_calls() -> Reply:
@@ -127,9 +178,10 @@ def two_temperatures(request: RecordedRequest) -> Reply:
     if len(request.json()["messages"]) > 1:
         return Reply.chat("In Rome: 21 degrees, and 4 in Oslo.")
     calls = [("Oslo", Pause(0.05)), ("Rome", Pause(0.05))]
+    unit = ', "unit": "celsius"' if b'"unit"' in request.body else ""
     steps: list[Any] = []
     for index, (city, pause) in enumerate(calls):
-        function = {"name": "temperature", "arguments": f'{{"city": "{city}", "unit": "celsius"}}'}
+        function = {"name": "temperature", "arguments": f'{{"city": "{city}"{unit}}}'}
         call = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
         chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
         steps += [chunk, pause]
@@ -156,8 +208,32 @@ def cities(request: RecordedRequest) -> Reply:
         message = {"type": "message", "role": "assistant", "content": [refusal]}
         response = {"id": "resp_1", "object": "response", "status": "completed", "output": [message]}
         return Reply.sse({"type": "response.completed", "response": response}, done=False)
-    people = {"Oslo": "717", "Rome": '"many"', "Kyoto": "1438"}[name]
+    people = {"Oslo": "717710", "Rome": '"many"', "Kyoto": "1438614"}[name]
     return Reply.response(f'{{"name": "{name}", "people": {people}}}')
+
+
+def tea_and_coffee(request: RecordedRequest) -> Reply:
+    """Call the tool for one topic after the other. Answer when there are no tools."""
+    params = request.json()
+    if "tools" not in params:
+        return Reply.chat("Tea is at least 2,000 years old. I do not know about coffee.", stream=False)
+    number = len(params["messages"]) // 2
+    function = {"name": "look_up", "arguments": json.dumps({"topic": ("tea", "coffee")[number]})}
+    call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
+    return Reply.sse(
+        {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    )
+
+
+def orders(request: RecordedRequest) -> Reply:
+    text = request.json()["input"]
+    order: dict[str, Any] | None = None
+    if "Ann" in text:
+        order = {"customer": "Ann", "item": "tea", "packets": 12, "due": "2026-05-03"}
+    elif "Bob" in text:
+        order = {"customer": "Bob", "item": "coffee", "packets": 2, "due": "2026-06-21"}
+    return Reply.response(json.dumps({"order": order}))
 
 
 def thought_and_call(request: RecordedRequest) -> Reply:
@@ -204,12 +280,8 @@ TEA = "Warm the pot. Then add a spoon of leaves for each cup."
 def plain_answers(request: RecordedRequest) -> Reply:
     if request.path.endswith("/models"):
         return Reply.json({"data": [{"id": "gpt-4o-mini", "owned_by": "openai"}, {"id": "mine", "owned_by": "me"}]})
-    if request.path.endswith("/embeddings"):
-        vectors = [base64.b64encode(array("f", numbers).tobytes()).decode() for numbers in ((0.5, 0.25), (0.5, -0.25))]
-        return Reply.json({"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]})
-    text = "Hello?" if "after=" not in request.target else "Are you there?"
-    message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-    return Reply.json({"data": [{"id": "msg_1", **message}], "has_more": "after=" not in request.target})
+    vectors = [base64.b64encode(array("f", numbers).tobytes()).decode() for numbers in ((0.5, 0.25), (0.5, -0.25))]
+    return Reply.json({"data": [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]})
 
 
 def vector_stores(request: RecordedRequest) -> Reply:
@@ -283,6 +355,8 @@ SCRIPTS: dict[str, Script] = {
         Reply.error(503, "try again", headers={"retry-after-ms": "1"}),
         Reply.chat("One, two, three.", stream=False, headers={"x-ratelimit-remaining-tokens": "29970"}),
     ],
+    "hello": Reply.chat("Air scatters blue light more than red light."),
+    "promises": unreliable,
     "messages": numbered_hello(),
     "azure_stream": on_azure,
     "reasoning": thinking(),
@@ -312,8 +386,14 @@ SCRIPTS: dict[str, Script] = {
         done=False,
     ),
     "first_stream": Reply.chat(SKY),
+    "whole_answer": Reply.chat("Hello there, friend!"),
     "events": Reply.chat("Hello there, friend!"),
     "deadline": broken(Reply.chat(STORY), 9, Stall()),
+    "chat_history": conversation,
+    "chat_stored": conversation,
+    "notebook": Reply.chat(SKY),
+    "notebook_table": country,
+    "come_back": pausing(Reply.chat(SKY), 5),
     "early_break": broken(Reply.chat(TEA), 5, Stall()),
     "partial_work": broken(Reply.chat(POEM), 8, Cut()),
     "deadlines": broken(Reply.chat("The leaves are falling, one by one."), 5, Stall()),
@@ -325,6 +405,7 @@ SCRIPTS: dict[str, Script] = {
     "stream_many": why,
     "progress": in_words,
     "race": only_the_small_one,
+    "servers": Reply.chat(SKY),
     "adaptive_limit": FourAtATime(),
     "rate_limit": country,
     "own_limiter": country_and_usage,
@@ -332,13 +413,20 @@ SCRIPTS: dict[str, Script] = {
     "resume": bad_line,
     "nursery_door": tea_and_sky,
     "settle": Reply.chat(TEA),
-    "structured": Reply.chat(RECIPE),
+    "structured": Reply.chat('{"name": "Oslo", "country": "Norway", "people": 717710}', stream=False),
+    "structured_partial": Reply.chat(RECIPE),
     "ask_until_valid": [Reply.chat(f'{{"name": "Oslo", "people": {n}}}', stream=False) for n in (717, 717710)],
     "structured_outcomes": cities,
     "tools": two_temperatures,
+    "tools_events": two_temperatures,
     "sync_tools": two_temperatures,
     "tools_outcomes": stock_and_query,
     "tools_approval": stock_and_query,
+    "sync_threads": country,
+    "agent_deadline": tea_and_coffee,
+    "batch_resume": RomeFailsOnce(),
+    "hedged": no_answer_first(),
+    "extraction": orders,
     "deltas": thought_and_call,
     "tool_calls": two_calls(),
     "port_events": thought_and_call,

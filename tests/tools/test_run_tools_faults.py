@@ -6,7 +6,6 @@ import json
 import re
 from typing import Any
 
-import orjson
 import pytest
 import trio
 import trio.testing
@@ -243,7 +242,7 @@ def check_strictly(request: Any, ids: list[Any], functions: list[Any], told: lis
     for function in functions:
         assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", function["name"])
         assert type(json.loads(function["arguments"])) is dict
-    assert orjson.loads(request.body)
+    assert json.loads(request.body.decode())
     for text, beginning in zip(told, TOLD, strict=True):
         assert text.startswith(beginning)
 

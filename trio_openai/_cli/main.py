@@ -5,20 +5,46 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from trio_openai._version import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DEMO = """\
-Stream six prompts at once, over TCP, in one trio nursery: a deadline cuts one of them, and one has three readers.
-Then a race of two calls for one answer, and more prompts than may run at a time.
+_ABOUT = "Stream answers from OpenAI and compatible servers. See how that looks."
 
-Without options the answers come from a model on this machine (llama.cpp in a separate process; no key, no account).
-With --base-url, --api-key or --model NAME they come from any OpenAI-compatible endpoint.
+_EXAMPLES = """\
+examples:
+  python -m trio_openai demo              from a small model on this machine
+  python -m trio_openai demo --scripted   from a scripted server, with no model
+  python -m trio_openai demo --help       list the other servers that can answer
+
+see also:
+  python -m trio_openai.local --help      serve a model on this machine
+  python -m trio_openai.testing --help    serve a scripted answer, for tests
+"""
+
+_DEMO = """\
+Stream from a model in three scenes. They take about ten seconds:
+
+  1. Six prompts stream at once. A deadline cuts one, and three tasks read one.
+  2. Two calls race for one answer. The loser is closed.
+  3. Twelve prompts run, four at a time.
+"""
+
+_SERVERS = """\
+who answers:
+  demo                      a model on this machine; no key, no account
+                            (scripts/demo, in a checkout, installs it)
+  demo --model FILE.gguf    another model on this machine
+  demo --scripted           a scripted server; nothing else is needed
+  demo --model NAME         OpenAI, with the key in $OPENAI_API_KEY
+  demo --model NAME --base-url http://127.0.0.1:8080/v1
+                            any OpenAI-compatible server
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command. Without a command, print the help.
 
     Args:
         argv: the arguments. None takes those of the process.
@@ -26,7 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1 if something failed, after printing it; 130 after Ctrl-C.
     """
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
     try:
         from .demo import run_demo
 
@@ -36,13 +66,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trio_openai", description="Streams from OpenAI-compatible APIs.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m trio_openai", description=_ABOUT, epilog=_EXAMPLES, formatter_class=layout
+    )
+    parser.add_argument("--version", action="version", version=f"trio_openai {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     demo = commands.add_parser(
         "demo",
-        help="stream six prompts at once",
+        help="stream many prompts at once, and race two calls",
         description=_DEMO,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_SERVERS,
+        formatter_class=layout,
     )
     demo.add_argument("--scripted", action="store_true", help="answer from a scripted server, without any model")
     demo.add_argument("--base-url", metavar="URL", help="a server, such as http://127.0.0.1:8080/v1")

@@ -231,9 +231,7 @@ class CreatingEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
             Args:
                 where: The id in the path, for endpoints that have one.
                 stream: Whether to return a stream.
-                params: The API's parameters. With a class as the format of the result, there is also `ask_again`:
-                    the number of further requests if an answer does not fit the class; see
-                    `docs/structured-outputs.md`.
+                params: The API's parameters.
 
             Raises:
                 TypeError, ValueError: A parameter cannot be sent.
@@ -250,7 +248,16 @@ class CalledEndpoint(StreamingEndpoint[ReturnsT, StreamT, WholeT]):
         async def __call__(self, *where: str, stream: bool | None = None, **params: Any) -> StreamT | WholeT:
             """Send a request and return its whole result, or with `stream=True` an open stream.
 
-            The arguments, the result and the errors are those of `create` on other endpoints.
+            Close such a stream with `aclose()` or `async with`. If you do not, it stays open until the client closes.
+
+            Args:
+                where: The id in the path, for endpoints that have one.
+                stream: Whether to return a stream.
+                params: The API's parameters.
+
+            Raises:
+                TypeError, ValueError: A parameter cannot be sent.
+                APIError: The request failed. The connection is closed.
             """
             return await self._create_or_stream(where, stream, params)
 

@@ -2,6 +2,8 @@
 
 At run time a method takes `**params`, which `Parameters` checks. `inspect.signature` shows what that means: every
 parameter of the endpoint with its type and default, `model` and `messages` first. It is made when somebody looks.
+
+The docstring of a method has `params:` in its section `Args:`. It is replaced by a line for each parameter.
 """
 
 from __future__ import annotations
@@ -13,11 +15,26 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from ._descriptions import descriptions
+
 _FIRST = ("model", "messages", "input")
 _EVERY_CALL = ("extra_headers", "extra_query", "extra_body", "timeout")
 _NAMED = inspect.Parameter.KEYWORD_ONLY
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _UNPACKED = re.compile(r"Unpack\[(\w+)\]")
+_ENTRY = r"^( +){name}: .*\n(?:\1 +.*\n)*"
+_PLACES_ENTRY, _PARAMS_ENTRY = (re.compile(_ENTRY.format(name=name), re.MULTILINE) for name in ("where", "params"))
+
+
+class _ClientsOwn:
+    """The type of `CLIENTS_OWN`."""
+
+    def __repr__(self) -> str:
+        return "<the client's>"
+
+
+CLIENTS_OWN = _ClientsOwn()
+"""What a signature shows as the default of `timeout`, since None means "no limit"."""
 
 
 class LazySignature(inspect.Signature):
@@ -59,13 +76,32 @@ def with_signature(function: Any, typed_dict: object, places: tuple[str, ...] = 
         places: The names of the arguments in the path, for functions that take them as `*where`.
         returns: The type of the result, if it differs from the annotation.
     """
-    function.__signature__ = LazySignature(lambda: _signature(function, typed_dict, places, returns))
+    shape = _declared(function) or typed_dict
+    function.__signature__ = LazySignature(lambda: _signature(function, shape, places, returns))
+    if function.__doc__ and shape:  # there are no docstrings under `python -OO`
+        function.__doc__ = _with_parameters(function.__doc__, shape, places)
 
 
-def _signature(function: Any, typed_dict: object, places: tuple[str, ...], returns: str | None) -> inspect.Signature:
+def _declared(function: Any) -> object:
+    """Return the `TypedDict` that the annotation of `params` names, if it names one."""
+    plain = inspect.unwrap(function)
+    declared = _UNPACKED.search(str(plain.__annotations__["params"]))
+    return plain.__globals__[declared[1]] if declared else None
+
+
+def _with_parameters(doc: str, shape: Any, places: tuple[str, ...]) -> str:
+    """Return a docstring that describes each place of the path and each parameter instead of `where` and `params`."""
+    names = shape.__annotations__
+    order = [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST + _EVERY_CALL)]
+    ids = [f"{name}: The id of the {name.removesuffix('_id')}." for name in places]
+    about = descriptions(shape.__name__)
+    lines = [f"{name}: {about[name]}" for name in (*order, *_EVERY_CALL)]
+    doc = _PLACES_ENTRY.sub(lambda found: "".join(f"{found[1]}{line}\n" for line in ids), doc)
+    return _PARAMS_ENTRY.sub(lambda found: "".join(f"{found[1]}{line}\n" for line in lines), doc)
+
+
+def _signature(function: Any, shape: object, places: tuple[str, ...], returns: str | None) -> inspect.Signature:
     own = inspect.Signature.from_callable(_bare(function))
-    declared = _UNPACKED.search(str(own.parameters["params"].annotation))
-    shape = inspect.unwrap(function).__globals__[declared[1]] if declared else typed_dict
     positional = [one for one in own.parameters.values() if one.kind is _POSITIONAL]
     positional += [inspect.Parameter(name, _POSITIONAL, annotation=str) for name in places]
     given = {name: one for name, one in own.parameters.items() if one.kind is _NAMED}
@@ -91,7 +127,7 @@ def _parameters(typed_dict: Any) -> Iterator[tuple[str, inspect.Parameter]]:
     for name, annotation in typed_dict.__annotations__.items():
         is_required = name in typed_dict.__required_keys__
         kind = _shown(annotation, is_required=is_required)
-        default = inspect.Parameter.empty if is_required else None
+        default = inspect.Parameter.empty if is_required else CLIENTS_OWN if name == "timeout" else None
         yield name, inspect.Parameter(name, _NAMED, default=default, annotation=kind)
 
 
@@ -141,6 +177,7 @@ class _WithAskAgain:
 
     def __init__(self, typed_dict: Any) -> None:
         self._typed_dict = typed_dict
+        self.__name__ = typed_dict.__name__
         self.__required_keys__ = typed_dict.__required_keys__
 
     @property
@@ -151,6 +188,7 @@ class _WithAskAgain:
 def _result(cls: Any, door: str) -> str | None:
     stream: str = cls._stream_class.__name__
     if door in ("create", "__call__"):
-        answer = getattr(cls, "_answer", None)
-        return f"{answer.__name__} | {stream}" if isinstance(answer, type) else None
+        # An endpoint whose result depends on the parameters has no `_answer`. Its base names a class or a union.
+        answer = getattr(cls, "_answer", None) or cls.__orig_bases__[0].__args__[2]
+        return " | ".join([*(one.__name__ for one in typing.get_args(answer) or (answer,)), stream])
     return {"stream": f"StreamManager[{stream}]", "call": f"StreamCall[{stream}]"}.get(door, stream)

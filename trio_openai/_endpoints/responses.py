@@ -64,7 +64,7 @@ _LIST_INPUT_ITEMS = Operation(
 
 
 class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
-    """Responses. `client.responses`."""
+    """Responses: answers of a model, which the server can store. `client.responses`."""
 
     with_raw_response: Responses[RawResponses]
     _path = "/responses"
@@ -137,13 +137,23 @@ class Responses(CreatingEndpoint[ReturnsT, ResponseStream, Response]):
     ) -> AbstractAsyncContextManager[ResponseToolRun[Any]]:
         """Let the model call Python functions until it answers without calling any.
 
-        The arguments and errors are those of `chat.completions.run_tools`. Each round sends the whole conversation.
-        With `conversation`, or with `previous_response_id` unless `store=False`, the server has the conversation, and
-        only the tools' results are sent.
+        Each round sends the whole conversation. With `conversation`, or with `previous_response_id` unless
+        `store=False`, the server has the conversation, and only the tools' results are sent.
+
+        Args:
+            max_rounds: The greatest number of requests, as for `chat.completions.run_tools`.
+            max_concurrent: The number of tools that run at the same time.
+            on_error: What happens if a tool fails: "tell_model", "raise", or a function, as for
+                `chat.completions.run_tools`.
+            approve: An async function that gets a `ToolRequest` before its tool runs, and returns whether it may run.
+            params: The parameters of `stream`.
 
         Returns:
             A context manager, which gives a `ResponseToolRun`. Iterate it for the events of the run. Leaving the block
             cancels the tools and closes the stream.
+
+        Raises:
+            TypeError, ValueError: A parameter cannot be sent, or a tool cannot be called. Nothing has been sent.
         """
         hide_headers(params)
         from trio_openai._tools.conversation import ResponseToolConversation

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 
 import attrs
 
-from trio_openai._deadlines import DEFAULT_DEADLINES, NOT_GIVEN, Deadlines, NotGiven
+from trio_openai._deadlines import DEFAULT_DEADLINES, Deadlines
 from trio_openai._http.byte_streams import has_port, host_for_os, is_loopback
 from trio_openai._http.secrets import shown_text
 from trio_openai._httpx import httpx, is_url
@@ -58,8 +58,8 @@ def as_url(given: str | httpx.URL | None) -> httpx.URL | None:
     return checked_url(given, "base_url") if given else None
 
 
-def _deadlines(given: Deadlines | float | NotGiven | None) -> Deadlines:
-    return DEFAULT_DEADLINES if isinstance(given, NotGiven) else Deadlines.of(given)
+def _deadlines(given: Deadlines | float | None) -> Deadlines:
+    return Deadlines.of(given)
 
 
 def _headers(given: Mapping[str, str] | None) -> HiddenHeaders:
@@ -162,7 +162,7 @@ class ClientOptions:
     webhook_secret: Hidden | None = attrs.field(
         default=None, converter=_secret, validator=_is_secret_text, metadata=SECRET_OPTION
     )
-    timeout: Deadlines = attrs.field(default=cast("Any", NOT_GIVEN), converter=_deadlines)
+    timeout: Deadlines = attrs.field(default=DEFAULT_DEADLINES, converter=_deadlines)
     max_retries: int = attrs.field(default=2, validator=_at_least(0))
     max_connections: int | None = attrs.field(default=None, validator=_at_least(1))
     default_headers: HiddenHeaders = attrs.field(default=None, converter=_headers, metadata=SECRET_OPTION)
@@ -278,7 +278,23 @@ def _signature(options_class: type[ClientOptions]) -> inspect.Signature:
     found = dict(inspect.signature(options_class.__init__).parameters)
     common = [field.name for field in attrs.fields(ClientOptions)]
     names = ["self", *[name for name in found if name not in common and name != "self"], *common]
-    return inspect.Signature([found[name] for name in names], return_annotation=None)
+    shown = [found[name].replace(annotation=_shown_type(found[name].annotation)) for name in names]
+    return inspect.Signature(shown, return_annotation=None)
+
+
+def _shown_type(annotation: Any) -> Any:
+    """Return the type of an option as people see it: without our own classes, which only `attrs.evolve` passes."""
+    if not isinstance(annotation, str):
+        return annotation
+    members = [_SHOWN_AS.get(member, member) for member in annotation.split(" | ")]
+    return " | ".join(member for member in members if member)
+
+
+_SHOWN_AS = {
+    **dict.fromkeys(("Key", "Hidden", "Proxy")),
+    "KeyProvider": "Callable[[], Awaitable[str]]",
+    "Provider": "Callable[[], str | Awaitable[str]]",
+}
 
 
 def checked_url(given: str | httpx.URL, name: str) -> httpx.URL:

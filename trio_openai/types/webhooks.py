@@ -177,3 +177,4 @@ UnwrapWebhookEvent = (
     | ResponseIncompleteWebhookEvent
     | UnknownWebhookEvent
 )
+"""The event of a webhook. Its `type` tells which one."""

@@ -1,7 +1,7 @@
 """The demo: six streams at once, a race, and many prompts.
 
 This file runs it and turns errors into an exit code. `scenes.py` has the three scenes, `backends.py` the servers that
-answer, and `display.py` the output on a terminal or elsewhere. Start reading in `scenes.py`.
+answer, `script.py` the scripted one's answers, and `display.py` the output. Start reading in `scenes.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_openai import OpenAIError, TrioOpenAI
+from trio_openai import OpenAIError, TrioOpenAI, TrioTransport
+from trio_openai._httpx import httpx
 
-from .backends import Backend, from_local_model, from_script, named
+from .backends import Backend, from_local_model, from_script, hold_back_first_call, named
 from .display import Display, make_display
 from .scenes import PROMPTS, SCENES
 
 if TYPE_CHECKING:
     import argparse
+
+_CODE = "trio_openai/_cli/demo/scenes.py"
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -59,21 +62,27 @@ async def _run(options: argparse.Namespace, display: Display) -> int:
     file = options.model if options.model and options.model.endswith(".gguf") else None
     if options.scripted:
         async with from_script() as backend:
-            return await _show(backend, display)
+            return await show(backend, display)
     if options.base_url or options.api_key or (options.model and not file):
-        return await _show(named(options.base_url, options.api_key, options.model), display)
+        return await show(named(options.base_url, options.api_key, options.model), display)
     display.say("loading a model on this machine ...")
     async with from_local_model(file, parallel=len(PROMPTS)) as backend:
-        return await _show(backend, display)
+        return await show(backend, display)
 
 
-async def _show(backend: Backend, display: Display) -> int:
-    """Show one scene after the other, until one has errors."""
-    async with TrioOpenAI(**backend.options) as client:
+async def show(backend: Backend, display: Display) -> int:
+    """Show one scene after the other, until one has errors. Return the exit code."""
+    began = trio.current_time()
+    http = httpx.AsyncClient(transport=TrioTransport(), event_hooks={"response": [hold_back_first_call]})
+    display.say(f"The answers come from {backend.name}.")
+    async with TrioOpenAI(**backend.options, http_client=http) as client:
         for scene in SCENES:
+            display.say()
             if errors := await scene(client, backend, display):
                 _print_errors(errors)
                 return 1
+    display.say()
+    display.say(f"All of this took {trio.current_time() - began:.1f} s. Its code is in {_CODE}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,14 +15,16 @@ from trio_openai import OpenAIError, TrioOpenAI, TrioTransport
 from trio_openai._http.secrets import shown_url
 from trio_openai._httpx import httpx
 from trio_openai.local import LocalServer
-from trio_openai.testing import RecordedRequest, Reply, ScriptedServer, auto_reply
+from trio_openai.testing import ScriptedServer
+
+from . import script
 
 CALL = "x-demo-call"
 """The header that tells the two calls of the race apart."""
 
-PACE = 0.03  # seconds per word of the scripted server
-_SLOW = 5.0  # seconds that the scripted server delays the first call of the race
-_SHORT = 20  # a request for at most this many tokens gets a short scripted answer
+HELD_BACK = 5.0
+"""Seconds that the answer to the first call of the race is held back, as by a slow network."""
+
 _PATIENCE = 5.0  # seconds for a server to notice that a stream has been closed
 
 Freed = Callable[[TrioOpenAI], Awaitable[str]]
@@ -56,7 +59,7 @@ class Backend:
         began = trio.current_time()
         with trio.move_on_after(_PATIENCE):
             description = await self.freed(client)
-            return f"{description} ({(trio.current_time() - began) * 1000:.0f} ms later)"
+            return f"{description} within {math.ceil((trio.current_time() - began) * 1000)} ms"
         raise OpenAIError(f"{_PATIENCE:g} seconds after a stream was closed the server is still working on it")
 
 
@@ -80,27 +83,27 @@ async def from_local_model(file: str | None, *, parallel: int) -> AsyncGenerator
     async with LocalServer(file, parallel=parallel) as server:
 
         async def freed(client: TrioOpenAI) -> str:
-            busy = await _wait_for_slot(server.base_url.removesuffix("/v1"), client)
-            return f"its slot in the server is free again, {busy} of {parallel} are busy"
+            await _wait_for_slot(server.base_url.removesuffix("/v1"), client)
+            return "its slot was free"
 
         options = {"base_url": server.base_url, "api_key": "not needed"}
-        yield Backend(f"llama.cpp at {server.base_url}", "local", options, freed)
+        yield Backend("llama.cpp on this machine", "local", options, freed)
 
 
-async def _wait_for_slot(server: str, client: TrioOpenAI) -> int:
-    """Wait until llama.cpp has no more busy slots than the client has open streams. Return the busy slots."""
+async def _wait_for_slot(server: str, client: TrioOpenAI) -> None:
+    """Wait until llama.cpp has no more busy slots than the client has open streams."""
     async with httpx.AsyncClient(transport=TrioTransport(), base_url=server) as http:
         while True:
             busy = sum(bool(slot["is_processing"]) for slot in (await http.get("/slots")).json())
             if busy <= client.statistics().open_streams:
-                return busy
+                return
             await trio.sleep(0.001)
 
 
 @asynccontextmanager
 async def from_script() -> AsyncGenerator[Backend]:
     """Run a scripted server, which needs no model, until the end of the block."""
-    server = ScriptedServer(answer)
+    server = ScriptedServer(script.answer)
     before = server.statistics()
     closed = 0
 
@@ -108,18 +111,15 @@ async def from_script() -> AsyncGenerator[Backend]:
         nonlocal closed
         closed += 1
         await server.wait_disconnect(closed, since=before)
-        return "the server saw it go"
+        return "the server noticed"
 
     async with trio.open_nursery() as nursery:
         await server.start(nursery)
         options = {"base_url": server.base_url, "api_key": "not needed"}
-        yield Backend(f"a scripted server at {server.base_url}", "scripted", options, freed)
+        yield Backend("a scripted server on this machine", "scripted", options, freed)
         nursery.cancel_scope.cancel()
 
 
-def answer(request: RecordedRequest) -> Reply:
-    """Answer as the scripted server: briefly if few tokens are allowed, and late for the race's first call."""
-    if request.json()["max_tokens"] <= _SHORT:
-        return Reply.chat("A script does not know.", pace=PACE, model="scripted")
-    reply = auto_reply(request, pace=PACE)
-    return attrs.evolve(reply, delay=_SLOW) if request.header(CALL) == "first" else reply
+async def hold_back_first_call(response: httpx.Response) -> None:
+    """Hold back the answer to the first call of the race. This is a hook of the HTTP client."""
+    await trio.sleep(HELD_BACK if response.request.headers.get(CALL) == "first" else 0)

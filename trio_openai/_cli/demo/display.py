@@ -1,157 +1,121 @@
-"""The demo's output: tables that update in place on a terminal, plain lines elsewhere."""
+"""The demo's output: rows that update in place on a terminal, and the same rows as plain text elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
+import shutil
 import sys
-from collections.abc import Callable, Generator
+import textwrap
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 if TYPE_CHECKING:
-    from rich.live import Live
+    from rich.console import Console, RenderableType
 
 _FRAME = 0.1  # seconds between two drawings
-_SMALLEST = 6  # the smallest width of a table's column, in characters
+_LEFT = 34  # the smallest width of the left column; a wider one takes it from the text
+_GAP = "  "
 
 
 @attrs.frozen
-class Column:
-    """A column of a table.
+class Row:
+    """Two lines: on the left a title above its state, on the right the last two lines of a text.
+
+    The text is broken into lines at words, from its beginning. So a line stays as it is while the text grows.
 
     Attributes:
-        right: align the cells to the right.
-        share: the largest share of the terminal's width that it may take.
-        fills: take all width that the other columns leave. At most one column of a table has this.
-        end: show the end of a cell that is too long, not its beginning.
-        shrinks: become narrower than its content if the terminal is too narrow.
+        style: the colour of the state, as rich names it.
     """
 
-    name: str
-    right: bool = False
-    share: float = 1.0
-    fills: bool = False
-    end: bool = False
-    shrinks: bool = False
-
-
-@attrs.frozen
-class Line:
-    """A line of a table, and its colour on a terminal."""
-
-    cells: tuple[str, ...]
+    title: str
+    state: str
+    text: str = ""
     style: str = ""
 
 
-@attrs.frozen
-class Table:
-    """A table to draw, on a terminal or elsewhere."""
-
-    columns: tuple[Column, ...]
-    lines: list[Line]
-
-    def needed(self) -> list[int]:
-        """Return the width that each column needs."""
-        rows = [tuple(column.name for column in self.columns), *(line.cells for line in self.lines)]
-        return [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-
-    def fitted(self, total: int) -> list[int]:
-        """Return the width that each column gets on a terminal of the given total width."""
-        widths = [min(n, int(total * c.share)) for n, c in zip(self.needed(), self.columns, strict=True)]
-        left = total - sum(widths) - 3 * len(widths) - 1
-        for number, column in enumerate(self.columns):
-            if column.fills or (column.shrinks and left < 0):
-                widths[number] = max(_SMALLEST, widths[number] + left)
-        return widths
+Rows = Callable[[], list[Row]]
+"""A function that returns the rows as they are now."""
 
 
 class Display:
-    """Plain output that any stdout can show: lines as things happen, and tables aligned with spaces."""
+    """Plain output, which any stdout can show: it prints rows once, when they are final."""
 
-    is_live = False
-
-    def say(self, line: str) -> None:
+    def say(self, line: str = "", style: str = "") -> None:  # noqa: ARG002 - for a terminal
         """Print a line."""
         print(line, flush=True)
 
-    def heading(self, line: str) -> None:
-        """Begin a scene."""
+    def log(self, line: str) -> None:
+        """Print a line about progress that a terminal shows in its rows."""
         self.say(line)
 
-    def end(self) -> None:
-        """End a scene."""
-        self.say("")
-
-    @contextlib.contextmanager
-    def drawing(self) -> Generator[None]:
-        """Let each `draw` in the block replace the previous one."""
+    @contextlib.asynccontextmanager
+    async def showing(self, rows: Rows) -> AsyncGenerator[None]:
+        """Show the rows: on a terminal during the block and after it, elsewhere only after it."""
+        await trio.lowlevel.checkpoint()
         yield
-
-    def draw(self, table: Table) -> None:
-        """Show the progress. A plain display prints lines instead, so it does nothing here."""
-
-    def table(self, table: Table) -> None:
-        """Print the final table."""
-        for cells in (tuple(column.name for column in table.columns), *(line.cells for line in table.lines)):
-            places = zip(cells, table.needed(), table.columns, strict=True)
-            padded = (text.rjust(width) if column.right else text.ljust(width) for text, width, column in places)
-            self.say("  ".join(padded).rstrip())
+        await trio.lowlevel.checkpoint()
+        for left, right, _style in laid_out(rows(), shutil.get_terminal_size().columns):
+            self.say((left + _GAP + right).rstrip())
 
 
 class LiveDisplay(Display):
-    """Output on a terminal: tables that update in place."""
+    """Output on a terminal: rows that update in place."""
 
-    is_live = True
-
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
 
-        self._console = Console(highlight=False, markup=False)
-        self._live: Live | None = None
+        self._console = console or Console(highlight=False, markup=False)
 
-    def say(self, line: str) -> None:
-        self._console.print(line)
+    def say(self, line: str = "", style: str = "") -> None:
+        self._console.print(line, style=style)
 
-    def heading(self, line: str) -> None:
-        self._console.print(line, style="bold")
+    def log(self, line: str) -> None:
+        """Do nothing: the rows say it."""
 
-    @contextlib.contextmanager
-    def drawing(self) -> Generator[None]:
+    @contextlib.asynccontextmanager
+    async def showing(self, rows: Rows) -> AsyncGenerator[None]:
         from rich.live import Live
 
-        # `animate` redraws. Rich's own refresh would need a thread.
-        with Live(console=self._console, auto_refresh=False) as self._live:
-            yield
-        self._live = None
+        # `_animate` redraws. Rich's own refresh would need a thread.
+        with Live(console=self._console, auto_refresh=False) as live:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._animate, live, rows)
+                yield
+                nursery.cancel_scope.cancel()
+            live.update(self.drawn(rows()), refresh=True)
 
-    def draw(self, table: Table) -> None:
-        assert self._live is not None
-        self._live.update(self._rich(table), refresh=True)
+    async def _animate(self, live: Any, rows: Rows) -> None:
+        while True:
+            live.update(self.drawn(rows()), refresh=True)
+            await trio.sleep(_FRAME)
 
-    def table(self, table: Table) -> None:
-        self._console.print(self._rich(table))
+    def drawn(self, rows: list[Row]) -> RenderableType:
+        """Return the rows for rich to print."""
+        from rich.text import Text
 
-    def _rich(self, table: Table) -> Any:
-        from rich.table import Table as RichTable
-
-        widths = table.fitted(self._console.width)
-        rich = RichTable()
-        for column, width in zip(table.columns, widths, strict=True):
-            rich.add_column(column.name, width=width, justify="right" if column.right else "left", no_wrap=True)
-        for line in table.lines:
-            cells = zip(line.cells, widths, table.columns, strict=True)
-            rich.add_row(*(text[-width:] if column.end else text for text, width, column in cells), style=line.style)
-        return rich
+        lines = laid_out(rows, self._console.width)
+        parts = (Text.assemble((left, style), _GAP, right) for left, right, style in lines)
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(parts)
 
 
-async def animate(display: Display, table: Callable[[], Table]) -> None:
-    """Redraw a table until cancelled."""
-    while True:
-        display.draw(table())
-        await trio.sleep(_FRAME)
+def laid_out(rows: list[Row], width: int) -> Iterator[tuple[str, str, str]]:
+    """Return the lines of the rows as (left side, right side, style of the left side), for a terminal's width."""
+    left = max([_LEFT, *(len(side) for row in rows for side in (row.title, row.state))])
+    left = min(left, width * 11 // 20)
+    for row in rows:
+        lines = wrapped(row.text, width - left - len(_GAP))[-2:]
+        for side, style in ((row.title, ""), (row.state, row.style)):
+            yield side[:left].ljust(left), lines.pop(0) if lines else "", style
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a text into lines, at its own line breaks and between words."""
+    return [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, max(1, width))]
 
 
 def one_line(text: str) -> str:
@@ -159,13 +123,9 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
-def tail(text: str, width: int) -> str:
-    """Return the end of a text, on one line."""
-    return one_line(text[-4 * width :])[-width:]
-
-
 def make_display(*, plain: bool) -> Display:
     """Return a live display if stdout is a terminal and `rich` is installed (the extra `demo`), else a plain one."""
-    if plain or not sys.stdout.isatty() or importlib.util.find_spec("rich") is None:
+    is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if plain or not is_terminal or importlib.util.find_spec("rich") is None:
         return Display()
     return LiveDisplay()

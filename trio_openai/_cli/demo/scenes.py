@@ -14,7 +14,6 @@ import trio
 
 from trio_openai import (
     APIError,
-    ChatCompletionStream,
     Items,
     OpenAIError,
     Result,
@@ -24,23 +23,23 @@ from trio_openai import (
 )
 from trio_openai.types import ChatCompletion
 
-from .backends import CALL, Backend
-from .display import Column, Display, Line, Table, animate, one_line, tail
+from .backends import CALL, HELD_BACK, Backend
+from .display import Display, Row, one_line
 
 if TYPE_CHECKING:
     from trio_openai.types import ChatCompletionMessageParam
 
 PROMPTS = (
-    "Explain in a few sentences why the sky is blue.",
-    "Write a short poem about the sea.",
-    "Tell a long story about an old lighthouse keeper.",
-    "How do I make a good cup of tea?",
-    "What is structured concurrency good for?",
-    "Describe a walk through a forest in autumn.",
+    "Why is the sky blue?",
+    "Write a poem about the sea.",
+    "Tell me a story of a lighthouse.",
+    "How do I make a cup of tea?",
+    "Why do cats purr?",
+    "Describe a forest in autumn.",
 )
-MAX_TOKENS = 60
+MAX_TOKENS = 36
 CUT = 3  # the number of the prompt whose stream a deadline cuts,
-SECONDS_OF_TEXT = 1.2  # this many seconds after its first event
+SECONDS_OF_TEXT = 1.0  # this many seconds after its first event
 SHARED = 5  # the number of the prompt whose stream has two subscribers
 LOOKS_EVERY = 0.2  # seconds between the reads of the slow subscriber
 PATIENCE = 300.0  # seconds for a stream, a race, or all prompts of the last scene
@@ -50,38 +49,24 @@ RACE_MAX_TOKENS = 30
 STAGGER = 0.3  # seconds from the first call to the second
 
 COUNTRIES = (
-    *("Norway", "Italy", "Peru", "Japan", "Kenya", "Canada", "Egypt", "India"),
-    *("Chile", "Greece", "Cuba", "Nepal", "Spain", "Ghana", "Iceland", "Laos"),
+    *("Norway", "Italy", "Peru", "Japan", "Kenya", "Canada"),
+    *("Egypt", "Chile", "Greece", "Cuba", "Spain", "Ghana"),
 )
 AT_A_TIME = 4
-COUNTRY_MAX_TOKENS = 12
-
-_TEXT_SO_FAR = Column("text so far", fills=True, end=True)
-_LIVE = (Column(""), Column("prompt", share=0.33), Column("events", right=True), _TEXT_SO_FAR)
-_AT_THE_END = (
-    Column(""),
-    Column("prompt", shrinks=True),
-    Column("verdict"),
-    *(Column(name, right=True) for name in ("events", "first content", "text")),
-)
-_RACE = (Column("call"), Column("events", right=True), _TEXT_SO_FAR)
-_MANY = (
-    *(Column(name, right=True) for name in ("queued", "running", "done", "failed", "tokens", "events/s")),
-    Column("latest answer", fills=True),
-)
+COUNTRY_MAX_TOKENS = 8
 
 
 # ------------------------------------------------------------------------------------------------- six streams at once
 
 
 @attrs.define
-class Row:
+class Prompt:
     """One prompt, its stream, and what happened to it.
 
     Attributes:
         events: the number of events received.
         was_cut: whether the deadline passed.
-        notes: further lines to print about it at the end.
+        notes: what to print about it at the end.
     """
 
     number: int
@@ -96,98 +81,78 @@ class Row:
     @property
     def text(self) -> str:
         """The text of the answer so far."""
-        choices = self.stream.snapshot.choices if self.stream else ()
-        return (choices[0].message.content or "") if choices else ""
+        return self.stream.text if self.stream else ""
 
-    @property
-    def state(self) -> str:
-        """The verdict, or the error's class if there is none."""
+    def row(self) -> Row:
+        """Return the row as it is now."""
+        state, style = self._state()
+        return Row(f"{self.number}  {self.prompt}", f"   {state}", one_line(self.text), style)
+
+    def _state(self) -> tuple[str, str]:
+        """Return what happened so far, and its colour."""
         if self.error:
-            return type(self.error).__name__
-        verdict = str(self.stream.verdict) if self.stream else "waiting"
-        return f"{verdict} (deadline)" if self.was_cut else verdict
-
-    @property
-    def style(self) -> str:
-        """The row's colour."""
-        if self.error:
-            return "red"
-        return "" if self.is_open else ("yellow" if self.was_cut else "green")
-
-    def live(self) -> Line:
-        """Return the line to show while it streams."""
-        return Line((str(self.number), self.prompt, str(self.events), tail(self.text, 200)), self.style)
-
-    def at_the_end(self) -> Line:
-        """Return the line for the final table."""
-        seconds = self.stream.timings.first_content if self.stream else None
-        first = "" if seconds is None else f"{seconds:.2f} s"
-        cells = (str(self.number), self.prompt, self.state, str(self.events), first, str(len(self.text)))
-        return Line(cells, self.style)
+            return type(self.error).__name__, "red"
+        if self.was_cut:
+            return f"cut by its deadline, {self.events} events", "yellow"
+        if self.stream and not self.is_open:
+            end = "token limit reached" if self.stream.verdict.reason == "length" else "complete"
+            return f"{end}, {self.events} events", "green"
+        return (f"{self.events} events" if self.events else "waiting for the server"), "dim"
 
 
 async def show_streams(client: TrioOpenAI, backend: Backend, display: Display) -> list[OpenAIError]:
     """Stream all prompts at once. A deadline cuts one stream, and another has two subscribers. Return the errors."""
-    rows = [Row(number, prompt) for number, prompt in enumerate(PROMPTS, 1)]
-    began = trio.current_time()
-
-    def live() -> Table:
-        return Table(_LIVE, [row.live() for row in rows])
-
-    display.heading(f"{len(rows)} streams at once from {backend.name}")
-    with display.drawing():
-        async with trio.open_nursery() as drawing:
-            drawing.start_soon(animate, display, live)
-            async with trio.open_nursery() as streams:
-                for row in rows:
-                    streams.start_soon(_show_stream, client, backend, row, streams, display)
-            drawing.cancel_scope.cancel()
-        display.draw(live())
-    return _report(rows, display, trio.current_time() - began)
+    prompts = [Prompt(number, prompt) for number, prompt in enumerate(PROMPTS, 1)]
+    display.say("Six streams at once. A deadline cuts the third, and three tasks read the fifth.", style="bold")
+    async with display.showing(lambda: [prompt.row() for prompt in prompts]), trio.open_nursery() as streams:
+        for prompt in prompts:
+            streams.start_soon(_show_stream, client, backend, prompt, streams)
+    for prompt in prompts:
+        for note in prompt.notes:
+            display.say(f"{prompt.number}  {note}")
+    return [prompt.error for prompt in prompts if prompt.error]
 
 
-async def _show_stream(client: TrioOpenAI, backend: Backend, row: Row, readers: trio.Nursery, display: Display) -> None:
+async def _show_stream(client: TrioOpenAI, backend: Backend, prompt: Prompt, readers: trio.Nursery) -> None:
     await trio.lowlevel.checkpoint()
     try:
-        row.was_cut = await _stream(client, backend.model, row, readers)
-        row.is_open = False
-        if not display.is_live:
-            display.say(f"[{row.number}] {row.state}: {row.events} events, {len(row.text)} characters")
-        if row.was_cut:
-            row.notes.append(f"was cut by its deadline; {len(row.text)} characters are kept: ...{tail(row.text, 22)}")
-            if closed := await backend.closed(client):
-                row.notes.append(closed)
+        prompt.was_cut = await _stream(client, backend.model, prompt, readers)
+        prompt.is_open = False
+        if prompt.was_cut:
+            closed = await backend.closed(client)
+            kept = f"was cut: its {len(prompt.text)} characters are kept"
+            prompt.notes.append(f"{kept}, and {closed}" if closed else kept)
     except OpenAIError as error:
-        row.error = error
+        prompt.error = error
 
 
-async def _stream(client: TrioOpenAI, model: str, row: Row, readers: trio.Nursery) -> bool:
-    """Stream the answer to a prompt. Return whether the deadline cut it; `row.stream.snapshot` keeps what arrived."""
-    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": row.prompt}]
+async def _stream(client: TrioOpenAI, model: str, prompt: Prompt, readers: trio.Nursery) -> bool:
+    """Stream the answer to a prompt. Return whether the deadline cut it; `prompt.stream` keeps what arrived."""
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": prompt.prompt}]
     with trio.move_on_after(PATIENCE) as scope:
         async with client.chat.completions.stream(model=model, messages=messages, max_tokens=MAX_TOKENS) as stream:
-            row.stream = stream
-            if row.number == SHARED:
-                readers.start_soon(_count_words, stream.subscribe(buffer=16), row)
-                readers.start_soon(_look_now_and_then, stream.subscribe(buffer=4, overflow="coalesce"), row)
+            prompt.stream = stream
+            if prompt.number == SHARED:
+                readers.start_soon(_count_words, stream.subscribe(buffer=16), prompt)
+                readers.start_soon(_look_now_and_then, stream.subscribe(buffer=4, overflow="coalesce"), prompt)
             async for _chunk in stream:
-                row.events += 1
-                if row.number == CUT and row.events == 1:
+                prompt.events += 1
+                if prompt.number == CUT and prompt.events == 1:
                     scope.deadline = trio.current_time() + SECONDS_OF_TEXT
     return scope.cancelled_caught
 
 
-async def _count_words(events: Subscription[Any], row: Row) -> None:
+async def _count_words(events: Subscription[Any], prompt: Prompt) -> None:
     """Read the same stream as a second, fast subscriber."""
     await trio.lowlevel.checkpoint()
     text = ""
     with contextlib.suppress(trio.BrokenResourceError):  # the task that iterates the stream reports the error
         async for chunk in events:
             text += _text_of(chunk)
-        row.notes.append(f"had a second reader, which counted {len(text.split())} words as they came")
+        prompt.notes.append(f"was also read by a second task, which counted {len(text.split())} words")
 
 
-async def _look_now_and_then(events: Subscription[Any], row: Row) -> None:
+async def _look_now_and_then(events: Subscription[Any], prompt: Prompt) -> None:
     """Read the same stream as a slow subscriber that nobody waits for."""
     await trio.lowlevel.checkpoint()
     text = ""
@@ -196,76 +161,55 @@ async def _look_now_and_then(events: Subscription[Any], row: Row) -> None:
             text += _text_of(chunk)
             await trio.sleep(LOOKS_EVERY)
         seen = events.statistics()
-        if text != row.text:
-            row.error = OpenAIError("a subscriber has received a different text than the stream")
-        merged = f"{seen.received + seen.merged} events, merged to {seen.received}"
-        row.notes.append(f"had a third, slow one: {merged}, with the same {len(text)} characters")
+        if text != prompt.text:
+            prompt.error = OpenAIError("a subscriber has received a different text than the stream")
+        merged = f"{seen.received + seen.merged} events merged into {seen.received}"
+        prompt.notes.append(f"was also read by a slow third task, with its {merged}")
 
 
 def _text_of(chunk: Any) -> str:
     return "".join(choice.delta.content or "" for choice in chunk.choices)
 
 
-def _report(rows: list[Row], display: Display, seconds: float) -> list[OpenAIError]:
-    errors = [row.error for row in rows if row.error]
-    if len(errors) == len(rows):
-        return errors
-    display.table(Table(_AT_THE_END, [row.at_the_end() for row in rows]))
-    display.say(f"{len(rows)} streams, {sum(row.events for row in rows)} events, {seconds:.1f} s")
-    for row in rows:
-        for note in row.notes:
-            display.say(f"[{row.number}] {note}")
-    display.end()
-    return errors
-
-
 # --------------------------------------------------------------------------------------------------------------- a race
 
 
 async def show_race(client: TrioOpenAI, backend: Backend, display: Display) -> list[OpenAIError]:
-    """Race two calls for one answer, and print which one won. Return the errors."""
-    await trio.lowlevel.checkpoint()
-    display.heading(f"a race: the same question twice, the second call {STAGGER:g} s after the first")
+    """Ask twice, with the first answer held back. The second call wins, and the first is closed. Return the errors."""
+    display.say(f"A race: no answer for {STAGGER:g} s, so ask a second time, and close the loser.", style="bold")
+    rows = {
+        "first": Row("first call", f"its answer is held back {HELD_BACK:g} s", style="dim"),
+        "second": Row("second call", f"starts {STAGGER:g} s later", style="dim"),
+    }
+    errors: list[OpenAIError] = []
+    async with display.showing(lambda: list(rows.values())):
+        try:
+            with trio.fail_after(PATIENCE):
+                await _race(client, backend, rows)
+        except OpenAIError as error:
+            errors.append(error)
+        except trio.TooSlowError:
+            errors.append(OpenAIError(f"the race was not over after {PATIENCE:g} s"))
+    return errors
+
+
+async def _race(client: TrioOpenAI, backend: Backend, rows: dict[str, Row]) -> None:
     messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": RACE_PROMPT}]
     calls = [
         client.chat.completions.call(
             model=backend.model, messages=messages, max_tokens=RACE_MAX_TOKENS, extra_headers={CALL: name}
         )
-        for name in ("first", "second")
+        for name in rows
     ]
     began = trio.current_time()
-    try:
-        with trio.fail_after(PATIENCE):
-            async with client.race(calls, stagger=STAGGER) as stream:
-                await _read_winner(stream, client, backend, display, trio.current_time() - began)
-    except OpenAIError as error:
-        return [error]
-    except trio.TooSlowError:
-        return [OpenAIError(f"the race was not over after {PATIENCE:g} s")]
-    return []
-
-
-async def _read_winner(
-    stream: ChatCompletionStream, client: TrioOpenAI, backend: Backend, display: Display, seconds: float
-) -> None:
-    """Print what happened to both calls, and read the winner to its end."""
-    winner = stream.response.request.headers[CALL]
-    display.say(f"the {winner} call won: it had content after {seconds:.2f} s")
-    if winner == "first" and seconds < STAGGER:
-        display.say("the second one was never started")
-    else:
-        closed = await backend.closed(client)
-        loser = "second" if winner == "first" else "first"
-        display.say(f"the {loser} one was closed{': ' + closed if closed else ''}")
-    with display.drawing():
-        text, events = "", 0
-        async for chunk in stream:
-            events += 1
-            text += _text_of(chunk)
-            display.draw(Table(_RACE, [Line((winner, str(events), tail(text, 200)))]))
-    if not display.is_live:
-        display.say(f"{events} events: ...{tail(text, 60)}")
-    display.end()
+    async with client.race(calls, stagger=STAGGER) as stream:
+        won = f"won with its first word after {trio.current_time() - began:.2f} s"
+        winner = stream.response.request.headers[CALL]
+        (loser,) = rows.keys() - {winner}
+        closed = await backend.closed(client) or "its connection is closed"
+        rows[loser] = Row(f"{loser} call", f"closed: {closed}", style="yellow")
+        async for _chunk in stream:
+            rows[winner] = Row(f"{winner} call", won, one_line(stream.text), "green")
 
 
 # --------------------------------------------------------------------------------------------------------- many prompts
@@ -273,8 +217,8 @@ async def _read_winner(
 
 async def show_many(client: TrioOpenAI, backend: Backend, display: Display) -> list[OpenAIError]:
     """Ask many questions, a few at a time, and show the progress. Return the errors."""
-    display.heading(f"{len(COUNTRIES)} prompts, {AT_A_TIME} at a time")
-    calls = (
+    display.say(f"{len(COUNTRIES)} prompts, {AT_A_TIME} at a time.", style="bold")
+    calls = [
         client.chat.completions.call(
             key=country,
             model=backend.model,
@@ -283,14 +227,10 @@ async def show_many(client: TrioOpenAI, backend: Backend, display: Display) -> l
             stream_options={"include_usage": True},
         )
         for country in COUNTRIES
-    )
+    ]
     with trio.move_on_after(PATIENCE) as scope:
         async with client.run_many(calls, max_concurrent=AT_A_TIME) as results:
-            errors = await _watch(results, display)
-            total = results.statistics()
-            counts = f"{total.done} done, {total.failed} failed, {total.tokens} tokens, {total.events} events"
-            display.say(f"{counts}, {total.seconds:.1f} s")
-            return list(errors)
+            return list(await _watch(results, display))
     assert scope.cancelled_caught
     return [OpenAIError(f"the prompts were not done after {PATIENCE:g} s")]
 
@@ -298,33 +238,24 @@ async def show_many(client: TrioOpenAI, backend: Backend, display: Display) -> l
 async def _watch(results: Items[Result[ChatCompletion]], display: Display) -> list[APIError]:
     """Receive the results while showing the counts."""
     errors: list[APIError] = []
-    latest = ""
-    taken = 0
+    answers: list[str] = []
 
-    def live() -> Table:
+    def counts() -> Row:
         now = results.statistics()
-        counts = (now.queued, now.running, now.done, now.failed, now.tokens, round(now.events_per_second))
-        return Table(_MANY, [Line((*map(str, counts), latest))])
+        running = now.queued + now.running
+        title = f"waiting {now.waiting} · running {running} · done {now.done} · failed {now.failed}"
+        state = f"{now.tokens} tokens, {now.events} events, {now.seconds:.1f} s"
+        return Row(title, state, "\n".join(answers[-2:]), "green" if now.fraction == 1 else "dim")
 
-    with display.drawing():
-        async with trio.open_nursery() as drawing:
-            drawing.start_soon(animate, display, live)
-            async for result in results:
-                taken += 1
-                if result.error is not None:
-                    errors.append(result.error)
-                    continue
-                latest = f"{result.key}: {_answer_of(result)}"
-                if not display.is_live and taken % AT_A_TIME == 0:
-                    display.say(f"{taken} done, {results.statistics().events_per_second:.0f} events/s, {latest}")
-            drawing.cancel_scope.cancel()
-        display.draw(live())
+    async with display.showing(lambda: [counts()]):
+        async for result in results:
+            if result.error is not None:
+                errors.append(result.error)
+                continue
+            answers.append(f"{result.key}: {one_line(result.value.text)}")
+            if len(answers) % AT_A_TIME == 0:
+                display.log(counts().title)
     return errors
-
-
-def _answer_of(result: Result[ChatCompletion]) -> str:
-    choices = result.value.choices
-    return one_line(choices[0].message.content or "")[:60] if choices else ""
 
 
 SCENES = (show_streams, show_race, show_many)
