@@ -15,6 +15,24 @@ import trio
 import trio.testing
 from net_helpers import CHAT, no_environment
 from sweep import faults_of, sweep
+from sweep_acts import (
+    a_race,
+    a_task_reads,
+    a_task_reads_and_is_closed,
+    block_never_read,
+    block_of_text,
+    many_events,
+    many_results,
+    plain,
+    plain_big,
+    resumed,
+    settled,
+    settled_behind_a_task,
+    slow_subscriber,
+    tools,
+    two_connections,
+    two_tasks,
+)
 from sweep_places import (
     BURST,
     HELLO,
@@ -43,10 +61,8 @@ from trio_openai import (
     Deadlines,
     RateLimiter,
     StreamTruncatedError,
-    Subscription,
 )
 from trio_openai.testing import Cut, Pause, Reply, Stall
-from trio_openai.types import ChatCompletionChunk
 
 pytestmark = pytest.mark.promise(n=1)
 
@@ -54,7 +70,6 @@ PACED = Reply.chat("Hello there.", usage=False, pace=0.1)
 HELD = attrs.evolve(SHORT, body=(SHORT.body[0], Pause(1), SHORT.body[1]))  # other tasks have time to wait
 ONE_EVENT = len(bytes(HELLO.body[0]))  # type: ignore[arg-type]
 STALLING = SHORT.stall_after(ONE_EVENT)
-BIG: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 300_000}]}
 
 
 @pytest.fixture(autouse=True)
@@ -63,104 +78,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ------------------------------------------------------------------ scenarios: one call through each door is cancelled
-
-
-async def plain(world: World) -> None:
-    await world.client.chat.completions.create(**CHAT)
-
-
-async def plain_big(world: World) -> None:
-    await world.client.chat.completions.create(**BIG)
-
-
-async def block_never_read(world: World) -> None:
-    async with world.client.chat.completions.stream(**CHAT):
-        await trio.sleep(1)
-
-
-async def block_of_text(world: World) -> None:
-    async with world.client.responses.stream(model="m", input="hi") as stream:
-        assert "".join([text async for text in stream.text_deltas]) == "Hello there."
-
-
-async def two_connections(world: World) -> None:
-    async with world.client.chat.completions.stream(**CHAT) as one:
-        async with world.client.chat.completions.stream(**CHAT) as other:
-            await other.until_done()
-        await one.until_done()
-
-
-async def two_tasks(world: World) -> None:
-    async with trio.open_nursery() as nursery:
-        for _ in range(2):
-            nursery.start_soon(block, world)
-
-
-async def a_task_reads(world: World) -> None:
-    async with trio.open_nursery() as nursery:
-        stream = await world.client.chat.completions.start_stream(nursery, **CHAT, buffer=1)
-        await stream.until_done()
-
-
-async def a_task_reads_and_is_closed(world: World) -> None:
-    async with trio.open_nursery() as nursery:
-        stream = await world.client.chat.completions.start_stream(nursery, **CHAT, buffer=0)
-        await anext(stream)
-        await stream.aclose()
-
-
-async def slow_subscriber(world: World) -> None:
-    async with world.client.chat.completions.stream(**CHAT) as stream, trio.open_nursery() as nursery:
-        nursery.start_soon(take_slowly, stream.subscribe())
-        nursery.start_soon(take_slowly, stream.subscribe(1, "coalesce"))
-        await stream.until_done()
-
-
-async def take_slowly(subscription: Subscription[ChatCompletionChunk]) -> None:
-    async for _ in subscription:
-        await trio.sleep(0.1)
-
-
-async def settled(world: World) -> None:
-    stream = await world.client.chat.completions.create(**CHAT, stream=True)
-    try:
-        await anext(stream)
-    except BaseException:
-        await stream.aclose()
-        raise
-    await stream.settle(2)
-
-
-async def settled_behind_a_task(world: World) -> None:
-    async with trio.open_nursery() as nursery:
-        stream = await world.client.chat.completions.start_stream(nursery, **CHAT)
-        await anext(stream)
-        await stream.settle(2)
-
-
-async def a_race(world: World) -> None:
-    call = world.client.chat.completions.call(**CHAT)
-    async with world.client.race([call, call, call], stagger=0.1) as stream:
-        await stream.until_done()
-
-
-async def many_results(world: World) -> None:
-    calls = (world.client.chat.completions.call(**CHAT) for _ in range(3))
-    async with world.client.run_many(calls, max_concurrent=2, ordered=True) as results:
-        assert len([result async for result in results]) == 3
-
-
-async def many_events(world: World) -> None:
-    calls = [world.client.chat.completions.call(**CHAT) for _ in range(2)]
-    async with world.client.stream_many(calls, max_concurrent=2) as items:
-        async for _ in items:
-            pass
-
-
-async def resumed(world: World) -> None:
-    ask: dict[str, Any] = {"model": "m", "input": "hi", "background": True, "resume": True}
-    async with world.client.responses.stream(**ask) as stream:
-        assert (await stream.get_final_response()).status == "completed"
 
 
 def failing_with(error: type[APIError], act: Callable[[World], Any] = block) -> Callable[[World], Any]:
@@ -187,7 +104,9 @@ async def key() -> str:
 
 BUSY = Reply.error(503, "busy", headers={"retry-after-ms": "1"})
 BUSY_FOR_A_WHILE = Reply.error(503, "busy", headers={"retry-after": "3"})
+TWO_TOOLS = Reply.tool_calls(("look_up", {"word": "one"}), ("look_up", {"word": "two"}), usage=False)
 NO_RETRY = {"max_retries": 0}
+NO_OBSERVER = {"observer": None}
 RESPONSE = Reply.response("Hi.")
 RESPONSE = RESPONSE.sliced(RESPONSE.length() // 2 + 1)
 ENDS_LATE = attrs.evolve(BURST, body=(*BURST.body, Pause(0.003), b": bye\n\n"))
@@ -263,6 +182,7 @@ CALLS = {
     "a race": Scenario(a_race, [SHORT.stall_after(1), BURST], max_connections=2),
     "many results, in order": Scenario(many_results, [BURST], max_connections=2),
     "the events of many": Scenario(many_events, [BURST]),
+    "tools": Scenario(tools, [TWO_TOOLS, BURST]),
     "resuming": Scenario(resumed, [RESPONSE.cut_after(RESPONSE.length() // 2), RESPONSE]),
     "waiting for the limiter": Scenario(two_tasks, [BURST], limiter=one_at_a_time, max_connections=2),
     "waiting for the rate": Scenario(one_after_another, [BURST], limiter=one_a_second),
@@ -273,6 +193,8 @@ CALLS = {
     ),
     "waiting for the limiter, in a race": Scenario(a_race, [BURST], limiter=one_at_a_time, max_connections=2),
     "waiting for the limiter, of many": Scenario(many_results, [BURST], limiter=one_at_a_time, max_connections=2),
+    "a plain answer that nobody observes": Scenario(plain, [PLAIN.sliced(150)], options=NO_OBSERVER),
+    "a retry that nobody observes": Scenario(third_door, [OVERLOADED, BURST], options=NO_OBSERVER),
     "closing the client": Scenario(the_client_is_closed, [PACED], survives=False),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 import trio
@@ -12,9 +13,22 @@ from net_helpers import CHAT, no_environment
 from sweep import faults_of, sweep
 from sweep_places import BURST, PLAIN, SHORT, Scenario, World, without_us
 
-from trio_openai import AdaptiveLimiter, Attempt
+from trio_openai import AdaptiveLimiter, Attempt, CallRecord
 
 pytestmark = pytest.mark.promise(n=1)
+
+BLANK = CallRecord(
+    call_id=0,
+    method="POST",
+    endpoint="/",
+    path="/",
+    model=None,
+    server="test:80",
+    is_stream=False,
+    attempt=1,
+    request_id=None,
+    phases={},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +94,16 @@ async def closes_the_client(world: World) -> None:
     await world.client.aclose()
 
 
+async def tells_the_end_twice(world: World) -> None:
+    await ask(world)
+    world.calls.ended(attrs.evolve(BLANK, call_id=max(world.calls.call_ids)))
+
+
+async def tells_no_end(world: World) -> None:
+    await ask(world)
+    world.calls.started(BLANK)
+
+
 async def never_ends(world: World) -> None:
     with world.victim:
         await ask(world)
@@ -98,6 +122,8 @@ async def never_ends(world: World) -> None:
         (takes_its_time, "it took 1.0 s to leave"),
         (raises_something_else, "raised [KeyError('lost')]"),
         (leaves_a_generator, "was garbage collected before it had been exhausted"),
+        (tells_the_end_twice, "records out of order: swahee"),
+        (tells_no_end, "a call that started has not ended: s"),
         (closes_the_client, "the next request failed"),
         (never_ends, "raised [TooSlowError()]"),
     ],

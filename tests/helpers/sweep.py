@@ -8,6 +8,7 @@ while the client is still open:
 * no slot is held, nobody waits for one, no stream is open; this is looked at before anything is awaited;
 * nobody waits for the limiter, and it knows of no attempt in flight; this too;
 * no connection is open but those that the pool says it keeps: at this end, at the server's, and among the sockets;
+* every call that an observer of the client has heard of has ended, exactly once, and its records came in order;
 * no task is there that was not there before;
 * no time, on a clock that jumps, has passed between the blow and the end of the scope;
 * the collector finds nothing to warn of;
@@ -225,6 +226,7 @@ def _look_at_once(world: World, point: Point) -> None:
         point.faults.append(f"{len(world.open_streams)} connections open here, {held.idle} idle in the pool")
     if world.limiter is not None and ((known := world.limiter.statistics()).in_flight or known.waiting):
         point.faults.append(f"{known.in_flight} attempts in flight for the limiter, {known.waiting} waiting")
+    point.faults += world.calls.faults()
     if world.victim.seconds_to_leave > 0:
         point.faults.append(f"it took {world.victim.seconds_to_leave} s to leave")
 

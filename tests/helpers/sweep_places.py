@@ -15,6 +15,7 @@ import httpx
 import trio
 import trustme
 from net_helpers import CHAT, TLSFront, open_sockets
+from observer_helpers import CallOrder
 
 from trio_openai import AdaptiveLimiter, RateLimiter, TransportStatistics, TrioOpenAI, TrioTransport
 from trio_openai._request import session
@@ -116,6 +117,7 @@ class World:
         victim: what the blow falls on.
         open_streams: connections in memory that this end has open.
         limiter: the client's, if the scenario has one.
+        calls: the client's observer.
     """
 
     scenario: Scenario
@@ -126,6 +128,7 @@ class World:
     victim: Victim = attrs.field(factory=Victim)
     open_streams: set[CountedStream] = attrs.field(factory=set[CountedStream])
     limiter: AdaptiveLimiter | RateLimiter | None = None
+    calls: CallOrder = attrs.field(factory=CallOrder)
     refused: int = 0
 
     def sockets(self) -> int:
@@ -263,7 +266,8 @@ def _make_client(world: World, base_url: str | None = None, *, in_http_client: b
     """Make a client with a transport of its own, or one in the program's `http_client`: their requests differ."""
     world.transport = TrioTransport(max_connections=world.scenario.max_connections, **transport)
     world.limiter = world.scenario.limiter()
-    options = {"base_url": base_url or world.server.base_url, "limiter": world.limiter, **world.scenario.options}
+    about = {"base_url": base_url or world.server.base_url, "limiter": world.limiter, "observer": world.calls}
+    options = {**about, **world.scenario.options}
     if in_http_client:
         http = httpx.AsyncClient(transport=world.transport, trust_env=False)
         world.client = world.server.client(http_client=http, **options)
@@ -279,7 +283,8 @@ def through(library: Any) -> Place:
         await world.server.start(world.home)
         size = world.scenario.max_connections
         http = _stock_client(library, size)
-        world.client = world.server.client(http_client=http, max_connections=size, **world.scenario.options)
+        options = {"observer": world.calls, "max_connections": size, **world.scenario.options}
+        world.client = world.server.client(http_client=http, **options)
 
     return Place(build, sockets=2)
 
