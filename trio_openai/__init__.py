@@ -29,6 +29,7 @@ A public name is imported when a program first uses it. trio, httpx and the clie
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 from ._lazy_names import import_name
@@ -202,3 +203,9 @@ if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
     def __dir__() -> list[str]:
         """List the public names, including those that have not been imported yet."""
         return sorted({*globals(), *__all__, *_SUBMODULES})
+
+
+if _level := os.environ.get("TRIO_OPENAI_LOG"):
+    from ._observers.environment import set_up_log
+
+    set_up_log(_level)

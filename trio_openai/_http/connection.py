@@ -71,6 +71,7 @@ class Connection:
         expires_at: the trio time at which to close the connection while it is idle.
         is_spoiled: True if a request was not sent completely, so that no other request may follow it.
         is_ours: True if nobody else can have a reference to the stream, and close it.
+        number: the number of the connection in its pool, from 1.
         read: an async function that returns the next bytes of the stream, or `b""` at its end.
     """
 
@@ -81,6 +82,7 @@ class Connection:
     expires_at: float = 0.0
     is_spoiled: bool = False
     is_ours: bool = False
+    number: int = 0
     read: Callable[[], Awaitable[bytes | bytearray]] = attrs.field(init=False)
     _reader: SharedReader | None = attrs.field(init=False, default=None)
 

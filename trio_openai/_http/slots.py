@@ -18,6 +18,8 @@ import trio
 
 from trio_openai._httpx import httpx
 
+from .pool_log import is_logged, log_slot
+
 if TYPE_CHECKING:
     from .raw_request import RawRequest
 
@@ -62,8 +64,11 @@ class Slots:
         """
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         seconds, connect = timeouts.get("pool"), timeouts.get("connect")
+        waits_since = self._log_wait() if is_logged() else None
         if seconds is None:
             await self._limiter.acquire_on_behalf_of(slot)
+            if waits_since is not None:
+                self._log_end(waits_since)
             return timeouts
         with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
             self._waiting[scope] = seconds
@@ -72,11 +77,24 @@ class Slots:
             finally:
                 del self._waiting[scope]
             self._extend(seconds)
+            if waits_since is not None:
+                self._log_end(waits_since)
             left = max(0.0, scope.deadline - trio.current_time())
             if request.extensions.get(ONE_BUDGET) and connect is not None:
                 return {**timeouts, "connect": min(connect, left)}
             return timeouts
         raise httpx.PoolTimeout(f"no connection was free within {seconds:g} s")
+
+    def _log_wait(self) -> float | None:
+        """Write to the log that a request waits, if it has to. Return the time."""
+        if self._limiter.available_tokens >= 1:
+            return None
+        log_slot("waiting for a slot", slots=self.count, waiting=self.tasks_waiting)
+        return trio.current_time()
+
+    def _log_end(self, since: float) -> None:
+        waited = trio.current_time() - since
+        log_slot("got a slot", slots=self.count, waiting=self.tasks_waiting, seconds=waited)
 
     def _extend(self, seconds: float) -> None:
         """Restart the timeout of all waiting requests, since the queue has moved.

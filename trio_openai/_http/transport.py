@@ -65,6 +65,8 @@ from .byte_streams import (
 )
 from .connection import Connection, drain, read_head, send_until_refused
 from .http1 import MAX_HEADER_BYTES, ResponseParser
+from .idle import IdleConnections
+from .pool_log import log_connection
 from .raw_answer import RawAnswer
 from .raw_request import RawRequest, content_of, origin_of
 from .slots import Slots, within
@@ -140,8 +142,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._opens_sockets = open_stream is None
         self._open_stream = open_stream or (unix_opener(uds) if uds else open_tcp)
         self._max_header_bytes = max_header_bytes
-        self._idle: dict[Connection, None] = {}  # an ordered set, the connection that was parked first comes first
-        self._idle_by_origin: dict[Origin, dict[Connection, None]] = {}
+        self._idle = IdleConnections()
         self._active: set[Connection] = set()
         self._closed = False
         self._opening = 0  # connections that are being opened
@@ -219,9 +220,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """Close every connection, including those in use: their readers get `trio.ClosedResourceError`."""
         self._closed = True
         for connection in [*self._active, *self._idle]:
-            connection.close()
+            _close(connection, "the transport was closed")
         self._idle.clear()
-        self._idle_by_origin.clear()
         while self._waiting_for_files:
             self._wake_waiting()
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -242,7 +242,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 if connection.parser.started or not is_replayable or request.method not in _IDEMPOTENT:
                     raise
-                self._discard(connection)  # the server had closed it: try once more, over a new connection
+                self._discard(connection, "the server had closed it")  # try once more, over a new connection
             else:
                 self._reused += 1
                 return connection
@@ -311,13 +311,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
     def _hold(self, connection: Connection, undo: contextlib.ExitStack) -> None:
         """Close the connection when `undo` is unwound, unless `_release` has put it back into the pool before."""
         self._active.add(connection)
-        undo.callback(self._discard, connection)
+        undo.callback(self._discard, connection, "its request failed or was cancelled")
 
-    def _discard(self, connection: Connection) -> None:
+    def _discard(self, connection: Connection, why: str) -> None:
         """Close a connection that is in use. Do nothing if it was given up before."""
         if connection in self._active:
             self._active.remove(connection)
-            connection.close()
+            _close(connection, why)
             self._wake_waiting()
 
     async def _open(self, request: httpx.Request | RawRequest) -> Connection:
@@ -330,7 +330,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """
         self._check_open()
         self._make_room()
-        origin = origin_of(request)
+        began, origin = trio.current_time(), origin_of(request)
         host = origin[1].decode("ascii")
         open_stream, proxy = self._open_stream, self._route(request.url) if self._route else None
         name = without_zone(host)
@@ -355,7 +355,10 @@ class TrioTransport(httpx.AsyncBaseTransport):
             via = f" through {proxy.name}" if proxy is not None else ""
             raise httpx.ConnectError(f"cannot connect to {host}:{origin[2]}{via}: {reason_of(error)}") from error
         self._opened += 1
-        return Connection(stream, origin, ResponseParser(), proxy, is_ours=self._opens_sockets)
+        is_ours, number = self._opens_sockets, self._opened
+        connection = Connection(stream, origin, ResponseParser(), proxy, is_ours=is_ours, number=number)
+        log_connection("connection opened", connection, seconds=trio.current_time() - began)
+        return connection
 
     def _check_open(self) -> None:
         if self._closed:
@@ -414,9 +417,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
         await trio.lowlevel.checkpoint()
         self._expire()
         has_waited = False
-        while idle := self._idle_by_origin.get(origin):
-            connection = next(reversed(idle))
-            self._forget(connection)
+        while (connection := self._idle.latest(origin)) is not None:
+            self._idle.remove(connection)
             self._hold(connection, undo)
             if not connection.parser.complete and not has_waited:
                 await drain(connection)
@@ -424,8 +426,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             parser = connection.parser
             # An idle connection must be silent. If it is readable, the server has closed it or sent unrequested bytes.
             if parser.complete and parser.keep_alive and not await has_data_or_end(connection.stream):
+                log_connection("connection reused", connection)
                 return connection
-            self._discard(connection)
+            self._discard(connection, "it had ended, or had not come to the end of its response")
         return None
 
     def _expire(self) -> None:
@@ -433,29 +436,18 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if not self._idle:
             return
         now = trio.current_time()
-        while self._idle and (connection := next(iter(self._idle))).expires_at <= now:
-            self._forget(connection)
-            connection.close()
+        while self._idle and self._idle.oldest().expires_at <= now:
+            self._close_oldest("it was idle for too long")
 
     def _make_room(self) -> None:
         """Close the oldest idle connections to other origins if a new one would exceed `max_connections`."""
         while self._idle and len(self._idle) + self._slots.borrowed_tokens > self._slots.count:
             self._close_oldest()
 
-    def _close_oldest(self) -> None:
+    def _close_oldest(self, why: str = "another one needs its place") -> None:
         """Close the idle connection that was parked first, if there is one."""
         if self._idle:
-            oldest = next(iter(self._idle))
-            self._forget(oldest)
-            oldest.close()
-
-    def _forget(self, connection: Connection) -> None:
-        """Remove a connection from the idle ones, without closing it."""
-        del self._idle[connection]
-        same = self._idle_by_origin[connection.origin]
-        del same[connection]
-        if not same:
-            del self._idle_by_origin[connection.origin]
+            _close(self._idle.take_oldest(), why)
 
     def _release(self, connection: Connection, slot: object, *, park: bool) -> None:
         """Take a connection and its slot back. Keep the connection if it can be reused, otherwise close it."""
@@ -467,11 +459,17 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if reusable and has_room and not connection.is_spoiled and not self._closed and connection in self._active:
             self._active.remove(connection)
             connection.expires_at = trio.current_time() + self._keepalive_expiry
-            self._idle[connection] = None
-            self._idle_by_origin.setdefault(connection.origin, {})[connection] = None
+            self._idle.add(connection)
+            log_connection("connection kept", connection)
             self._wake_waiting()
-        self._discard(connection)  # does nothing if the connection is idle now
+        why = "nothing can follow its response" if parser.complete else "its response was left early"
+        self._discard(connection, why)  # does nothing if the connection is idle now
         self._slots.release(slot)
+
+
+def _close(connection: Connection, why: str) -> None:
+    connection.close()
+    log_connection("connection closed", connection, why=why)
 
 
 def _without_password(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | None) -> Proxy | Route | None:
