@@ -74,7 +74,7 @@ class RequestAttempt:
             elif (opened := await send_raw(self._session, raw)).status < 300:
                 return opened
             else:
-                response = await self._as_from_httpx(opened, raw)
+                response = self._as_from_httpx(opened, raw)
             return Opened.of(await self._followed(response))
         except self._session.errors as error:
             failed = self.translated(error, raw)
@@ -137,14 +137,14 @@ class RequestAttempt:
         key = self._bearer.pairs(head) if self._bearer is not None else HiddenPairs()
         return RawRequest(head, key, content or b"", {"timeout": prepared.deadlines.as_httpx(), ONE_BUDGET: True})
 
-    async def _as_from_httpx(self, opened: Opened, raw: RawRequest) -> httpx.Response:
+    def _as_from_httpx(self, opened: Opened, raw: RawRequest) -> httpx.Response:
         """Return a response that is no success as httpx returns it, and go on without raw requests."""
         response = opened.response
         if response.has_redirect_location:
             request = raw.as_httpx()
             self._sent_headers = request.headers
-            response = await with_next_request(response, request)
-        return response  # noqa: ASYNC910 - as above
+            with_next_request(response, request)
+        return response
 
     def _built(self, files: list[tuple[str, FormFile]]) -> httpx.Request:
         """Return the request in the class of the session's HTTP client."""

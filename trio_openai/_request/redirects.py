@@ -79,8 +79,48 @@ def shown(url: httpx.URL) -> str:
     return (url.raw_scheme + b"://" + url.netloc + path).decode("ascii", "replace")
 
 
-async def with_next_request(response: httpx.Response, request: httpx.Request) -> httpx.Response:
-    """Return a redirect with the request that it leads to, as an `httpx.AsyncClient` makes it."""
-    transport = httpx.MockTransport(lambda _: response)
-    async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
-        return await http.send(request, stream=True, follow_redirects=False)
+def with_next_request(response: httpx.Response, request: httpx.Request) -> httpx.Response:
+    """Return a response with the request that it leads to, if it is a redirect, as an `httpx.AsyncClient` makes it.
+
+    An `AsyncClient` would also log the URL, whose query may be secret. An invalid target leaves `next_request` None.
+    """
+    response.request = request
+    if response.has_redirect_location and (url := _target(response)) is not None:
+        method = _method(request.method, response.status_code)
+        headers = _headers(request, url, method)
+        stream = request.stream if method == request.method else None
+        response.next_request = httpx.Request(
+            method, url, headers=headers, stream=stream, extensions=request.extensions
+        )
+    return response
+
+
+def _target(response: httpx.Response) -> httpx.URL | None:
+    """Return the URL that a redirect leads to; None if it is invalid."""
+    source = response.request.url
+    try:
+        url = httpx.URL(response.headers["location"])
+        if url.scheme and not url.host:  # some servers write `https:/path`
+            url = url.copy_with(host=source.host)
+        return source.join(url) if url.is_relative_url else url
+    except httpx.InvalidURL:
+        return None
+
+
+def _method(method: str, status: int) -> str:
+    """Return the method of the next request. Like browsers, a POST becomes a GET with 301, 302 and 303."""
+    becomes_get = (status == 301 and method == "POST") or (status in (302, 303) and method != "HEAD")
+    return "GET" if becomes_get else method
+
+
+def _headers(request: httpx.Request, url: httpx.URL, method: str) -> httpx.Headers:
+    """Return the headers of the next request. Those with the key do not go to another origin."""
+    headers = httpx.Headers(request.headers)
+    if origin_of(url) != origin_of(request.url):
+        headers.pop("authorization", None)
+        headers["Host"] = url.netloc.decode("ascii")
+    if method != request.method:
+        headers.pop("content-length", None)
+        headers.pop("transfer-encoding", None)
+    headers.pop("cookie", None)
+    return headers

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,13 +19,12 @@ from trio_openai._http.body import BODY, body_of
 from trio_openai._http.codings import decoded
 from trio_openai._http.foreign_body import CLOSE_SECONDS, ForeignBody
 from trio_openai._http.raw_request import RawRequest
-from trio_openai._http.transport import NATIVE, open_raw
+from trio_openai._http.transport import NATIVE, TrioTransport, open_raw
 from trio_openai._httpx import httpx
 
 from .opened import Opened
+from .redirects import with_next_request
 from .session import Session
-
-_log = logging.getLogger("httpx")  # programs look there for requests, whoever sends them
 
 
 class _Once:
@@ -93,6 +91,18 @@ async def _response(
     raise httpx.ReadTimeout("the headers of the response did not arrive in time")
 
 
+async def _own_response(transport: TrioTransport, request: httpx.Request, auth: Any) -> httpx.Response:
+    """Send a request by the client's own transport, as httpx does, but without its log line, which shows the query."""
+    if auth is not None:
+        auth(request)
+    try:
+        response = await transport.handle_async_request(request)
+    except httpx.RequestError as error:
+        error.request = request
+        raise
+    return with_next_request(response, request)
+
+
 async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Response:
     """Send a request without following redirects. The caller reads or closes `body_of` the response.
 
@@ -111,7 +121,10 @@ async def send(session: Session, request: httpx.Request, auth: Any) -> httpx.Res
             undo.callback(_lift, within)
             # If the client has a `TrioTransport`, that counts slots and enforces the deadlines itself. It calls this.
             request.extensions[NATIVE] = undo.close
-        response = await _response(session.http, request, auth, within)
+        if (own := session.transport) is not None:
+            response = await _own_response(own, request, auth)
+        else:
+            response = await _response(session.http, request, auth, within)
         if response.http_version == "HTTP/2":
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
                 await response.aclose()
@@ -136,7 +149,6 @@ async def send_raw(session: Session, request: RawRequest) -> Opened:
     """
     assert session.transport is not None
     raw = await open_raw(session.transport, request)
-    _log.info('HTTP Request: %s %s "HTTP/%s %d"', request.method, request.url, raw.http_version, raw.status)
     header = raw.header("content-encoding")
     body = raw.body if header is None else decoded(raw.body, header, session.options.max_event_bytes)
     return Opened.of_raw(raw, body, request.head, len(request.content))
