@@ -25,7 +25,7 @@ LAYERS = [
     ["__init__"],
     ["sync"],
     ["_sync"],
-    ["azure"],
+    ["azure", "otel"],
     ["_client"],
     ["_endpoints"],
     ["_tools"],

@@ -33,6 +33,7 @@ class CallRecord:
         method: the HTTP method, such as `POST`.
         endpoint: the path of the endpoint as the API documents it: `/chat/completions`, `/responses/{response_id}`.
         path: the path of the request after the `base_url`, without the values of secret parameters.
+        url: the URL of the request without its query.
         model: the model that the call asks for, or None.
         server: the host and the port: `api.openai.com:443`.
         is_stream: whether the call asks for a stream of events.
@@ -47,6 +48,7 @@ class CallRecord:
     method: str
     endpoint: str
     path: str
+    url: str
     model: str | None
     server: str
     is_stream: bool
@@ -200,6 +202,7 @@ class ToolCallStarted:
         run_id: a number that all records of one `run_tools` share, and no other run of this process has.
         call_id: the `call_id` of the call whose answer asks for the tool.
         name: the name of the tool.
+        description: what the model is told of the tool, or None.
         tool_call_id: the id that the model gave the call.
         round: the number of the round, from 1.
         arguments: the arguments as the model wrote them. They may hold private content.
@@ -208,6 +211,7 @@ class ToolCallStarted:
     run_id: int
     call_id: int
     name: str
+    description: str | None
     tool_call_id: str | None
     round: int
     arguments: str = attrs.field(repr=False)
@@ -219,10 +223,12 @@ class ToolCallEnded(ToolCallStarted):
 
     Attributes:
         seconds: how long it ran.
+        result: what it returned, or None. It may hold private content.
         error: the exception that it raised, also a cancellation; None if it returned.
     """
 
     seconds: float
+    result: Any = attrs.field(repr=False)
     error: BaseException | None
 
 

@@ -32,6 +32,7 @@ def watch_of(session: Session, request: PreparedRequest) -> Watch:
         method=request.method,
         endpoint=path if request.endpoint == request.path else request.endpoint,
         path=path,
+        url=_shown_url(session, request.path),
         model=request.model,
         server=f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}",
         is_stream=request.is_stream,
@@ -47,6 +48,14 @@ def _shown(path: str) -> str:
     except httpx.InvalidURL:
         return shown_text(path)
     return url.raw_path.decode("ascii")
+
+
+def _shown_url(session: Session, path: str) -> str:
+    """Return the URL of a request without its query, and without anything else that may be secret."""
+    try:
+        return shown_text(session.url(path, {}))
+    except httpx.InvalidURL:
+        return shown_text(path)
 
 
 def with_headers(request: PreparedRequest, extra: Mapping[str, str]) -> PreparedRequest:

@@ -201,7 +201,7 @@ class Calls:
             if self._watch is None:
                 result = await self._result_of(tool, arguments)
             else:
-                result = await self._watch.run(call, functools.partial(self._result_of, tool, arguments))
+                result = await self._watch.run(call, tool, functools.partial(self._result_of, tool, arguments))
             output = self._plan.conversation.output_of(output_of(result))
         except Exception as error:  # noqa: BLE001 - the documented behaviour: the model is told what a tool raises
             self._tell_error(call, tool, error, _words_of(error))

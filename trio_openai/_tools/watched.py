@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -17,6 +17,7 @@ from trio_openai._observers.watch import tell
 from trio_openai.types.deltas import ToolCallDone
 
 from .normalize import name_to_send
+from .tool import Tool
 
 _numbers = itertools.count(1)
 
@@ -62,27 +63,30 @@ class RunWatch:
         )
         tell(self._observers, "round", record)
 
-    async def run(self, call: ToolCallDone, function: Callable[[], Awaitable[Any]]) -> Any:
+    async def run(self, call: ToolCallDone, tool: Tool, function: Callable[[], Awaitable[Any]]) -> Any:
         """Run a tool, and tell that it starts and ends."""
         name = name_to_send(call.name)
         about: dict[str, Any] = {
             "run_id": self._run_id,
             "call_id": self._call_id,
             "name": name,
+            "description": tool.description,
             "tool_call_id": call.id,
             "round": self._round,
             "arguments": call.arguments,
         }
         self._tools.append(name)
         began = trio.current_time()
-        error: BaseException | None = None
+        result, error = None, cast("BaseException | None", None)
         try:
             tell(self._observers, "tool_started", ToolCallStarted(**about))
-            return await function()
+            result = await function()
+            return result
         except BaseException as raised:
             error = raised
             raise
         finally:
             seconds = trio.current_time() - began
-            tell(self._observers, "tool_ended", ToolCallEnded(**about, seconds=seconds, error=error))
-            del error  # break the reference cycle: error, traceback, this frame
+            ended = ToolCallEnded(**about, seconds=seconds, result=result, error=error)
+            tell(self._observers, "tool_ended", ended)
+            del error, ended  # break the reference cycle: error, traceback, this frame
