@@ -10,26 +10,37 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 
 _PLAIN = re.compile(r"[^\s\"'\\=]+")
 _MOST = 200  # characters of one value: a server may send anything as its request id
 
 
-def write_line(log: logging.Logger, level: int, words: str, **values: object) -> None:
+def write_line(
+    log: logging.Logger,
+    level: int,
+    words: str,
+    *,
+    event: str | None = None,
+    fields: Mapping[str, object] | None = None,
+    **values: object,
+) -> None:
     """Write a line to the log.
 
     Args:
         log: the logger.
         level: the level of the line.
-        words: what the line is about.
+        words: how the line begins.
+        event: the `openai_event` of the record. By default `words`.
+        fields: more attributes of the record, which the line does not repeat.
         values: the pairs. Those that are None are left out, and those named `..._ms` are given in seconds.
     """
     known = {
         name: _in_ms(value) if name.endswith("_ms") else value for name, value in values.items() if value is not None
     }
-    pairs = " ".join(f"{name}={_text(value)}" for name, value in known.items())
-    fields = {f"openai_{name}": value for name, value in known.items()}
-    log.log(level, "%s", f"{words} {pairs}" if pairs else words, extra={"openai_event": words, **fields})
+    pairs = [f"{name}={_text(value)}" for name, value in known.items()]
+    extra = {f"openai_{name}": value for name, value in {"event": event or words, **(fields or {}), **known}.items()}
+    log.log(level, "%s", " ".join([_one_line(words), *pairs]), extra=extra)
 
 
 def _in_ms(seconds: object) -> object:
@@ -37,9 +48,13 @@ def _in_ms(seconds: object) -> object:
 
 
 def _text(value: object) -> str:
-    """Return a value as text on one line, in quotes if it needs them."""
-    text = str(value)[:_MOST]
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    """Return a value as text, in quotes if it needs them."""
+    text = _one_line(str(value))
     if _PLAIN.fullmatch(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _one_line(text: str) -> str:
+    """Return the beginning of a text, without what could start another line or control a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_MOST])

@@ -39,6 +39,7 @@ class CallRecord:
         is_stream: whether the call asks for a stream of events.
         attempt: how many attempts have been sent so far.
         request_id: the `x-request-id` that the server gave the latest attempt, once it is known.
+        status: the HTTP status that the server gave the latest attempt, once it is known.
         phases: the phases that are over: `limiter`, `headers`, `first_event`, `first_content`. Each has the time at
             which it was over, in seconds since the call started. The first two are those of the attempt that brought
             the first event.
@@ -54,6 +55,7 @@ class CallRecord:
     is_stream: bool
     attempt: int
     request_id: str | None
+    status: int | None
     phases: Mapping[str, float]
 
 
@@ -96,11 +98,9 @@ class HeadersReceived(CallRecord):
     """The head of a successful response has arrived.
 
     Attributes:
-        status: the HTTP status.
         headers: the headers of the response. Names are looked up in any case.
     """
 
-    status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
 
 
@@ -136,18 +136,25 @@ class CallEnded(CallRecord):
         timings: when things happened.
         usage: the tokens that the call used, or None if the server has not said it.
         error: the error that the call raised, or that the events reported; None if there is none.
+        seconds: how long the call took.
     """
 
     verdict: Verdict
     timings: Timings
     usage: Usage | None
     error: BaseException | None
+    seconds: float
     _answer: Callable[[], Any] = attrs.field(repr=False, eq=False)
+    _hide: Callable[[str], str] = attrs.field(repr=False, eq=False)
 
     @property
     def answer(self) -> Any:
         """The result of the call, or the snapshot of its stream; None if there is nothing. Computed when asked for."""
         return self._answer()
+
+    def hidden(self, text: str) -> str:
+        """Return a text that the server sent, such as `verdict.reason`, with the key and other secrets as `***`."""
+        return self._hide(text)
 
 
 @attrs.frozen(kw_only=True)

@@ -115,11 +115,13 @@ class Watch:
         call_id: the number of the call.
         timings: of a plain call: when its headers arrived.
         usage: of a plain call: the `usage` object of its answer.
+        hide: replaces the secrets of the latest attempt in a text.
     """
 
     def __init__(self, observers: Sequence[Observer], clock: Callable[[], float], **about: Any) -> None:
         self.timings = Timings()
         self.usage: object = None
+        self.hide: Callable[[str], str] = str
         self._observers = observers
         self._clock = clock
         self.call_id: int = next(_numbers)
@@ -127,6 +129,7 @@ class Watch:
         self._began: float | None = None
         self._attempt = 0
         self._request_id: str | None = None
+        self._status: int | None = None
         self._phases: dict[str, float] = {}
         self._has_ended = False
 
@@ -144,7 +147,7 @@ class Watch:
     def begin_attempt(self) -> Mapping[str, str]:
         """Tell that an attempt is about to be sent. Return the headers that the observers add to it."""
         self._attempt += 1
-        self._request_id = None
+        self._request_id = self._status = None
         extra_headers: dict[str, str] = {}
         self._tell("attempt", AttemptStarted, extra_headers=extra_headers)
         return extra_headers
@@ -155,13 +158,13 @@ class Watch:
         Args:
             status: the HTTP status.
             headers: returns the headers. It is called only if somebody hears of them.
-            request_id: the server's `x-request-id`, without secrets.
+            request_id: the server's `x-request-id`.
         """
-        self._request_id = request_id
+        self._request_id, self._status = request_id and self.hide(request_id), status
         self._pass("headers")
         self.timings.headers = self._phases["headers"]
         if any(_hears(observer, "headers") for observer in self._observers):
-            self._tell("headers", HeadersReceived, status=status, headers=headers())
+            self._tell("headers", HeadersReceived, headers=headers())
 
     def receive_answer(self, content: bytes) -> None:
         """Take note of the body of a plain answer."""
@@ -179,7 +182,7 @@ class Watch:
 
     def plan_retry(self, error: APIError, seconds: float) -> None:
         """Tell that an attempt has failed and another will be made."""
-        self._request_id = error.request_id or self._request_id
+        self._learn_from(error)
         self._tell("retry", RetryPlanned, error=error, seconds=seconds)
 
     def end(
@@ -206,14 +209,26 @@ class Watch:
             return
         self._has_ended = True
         self.note(timings)
-        self._request_id = getattr(error, "request_id", None) or self._request_id
-        ended = {"verdict": verdict, "timings": timings, "error": error, "answer": answer}
+        self._learn_from(error)
+        ended = {"verdict": verdict, "timings": timings, "error": error, "answer": answer, "hide": self.hide}
+        ended["seconds"] = self._seconds()
         self._tell("ended", CallEnded, usage=_usage_of(self.usage if usage is None else usage), **ended)
 
     def end_plain(self, state: str, retries: int, error: BaseException | None, answer: Callable[[], Any]) -> None:
         """Tell that a call has ended whose answer is not a stream of events."""
         verdict = Verdict(state, "end_of_body" if state == "done" else None)
         self.end(verdict, timings=attrs.evolve(self.timings, retries=retries), error=error, answer=answer)
+
+    def _learn_from(self, error: BaseException | None) -> None:
+        self._request_id = getattr(error, "request_id", None) or self._request_id
+        self._status = getattr(error, "status_code", None) or self._status
+
+    def _seconds(self) -> float:
+        """Return how long the call has lasted. Without an event loop, how long until the latest phase was over."""
+        try:
+            return self._clock() - (self._began or 0.0)
+        except RuntimeError:
+            return max(self._phases.values(), default=0.0)
 
     def _pass(self, phase: str) -> None:
         """Note that a phase is over. A stream that is resumed keeps the times of the attempt that began it."""
@@ -222,7 +237,12 @@ class Watch:
             self._phases[phase] = self._clock() - (self._began or 0.0)
 
     def _tell(self, name: str, make: type[CallRecord], **more: Any) -> None:
-        state: dict[str, Any] = {"attempt": self._attempt, "request_id": self._request_id, "phases": dict(self._phases)}
+        state: dict[str, Any] = {
+            "attempt": self._attempt,
+            "request_id": self._request_id,
+            "status": self._status,
+            "phases": dict(self._phases),
+        }
         tell(self._observers, name, make(**self._about, **state, **more))
 
 

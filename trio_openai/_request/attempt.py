@@ -126,6 +126,10 @@ class RequestAttempt:
         """Return a text from the server without the secrets."""
         return self.secrets.hidden_bytes(text)
 
+    def hidden_text(self, text: str) -> str:
+        """Return a word from the server without the secrets."""
+        return self.secrets.hidden(text)
+
     # The request.
 
     def _raw(self) -> RawRequest | None:

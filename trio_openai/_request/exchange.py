@@ -204,10 +204,10 @@ class Exchange:
             from .watched import with_headers
 
             self._attempt = RequestAttempt(self._session, with_headers(self.request, extra))
+        self.watch.hide = self._attempt.hidden_text
         opened = await self._attempt.send()
         try:
-            said = opened.header("x-request-id")
-            request_id = self._attempt.secrets.hidden(said) if said else None
+            request_id = opened.header("x-request-id")
             self.watch.receive_head(opened.status, lambda: opened.response.headers, request_id)
         except BaseException:  # an observer may raise KeyboardInterrupt, and nobody else holds the response yet
             await opened.body.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
@@ -262,7 +262,6 @@ class Exchange:
         self.clocks.stop("first_event", "first_content", "idle")
         if self.watch is not None:
             self.watch.plan_retry(error, seconds)
-        log.debug("attempt %d failed (%s); retrying in %.2f s", self.policy.retries, type(error).__name__, seconds)
 
     # The usage of tokens.
 

@@ -10,7 +10,7 @@ import trio
 
 from trio_openai._http.secrets import shown_text, shown_url
 from trio_openai._httpx import httpx
-from trio_openai._observers.log import LogObserver
+from trio_openai._observers.log import DebugLogObserver, LogObserver
 from trio_openai._observers.watch import Watch
 
 from .headers import HiddenHeaders, add_headers
@@ -18,7 +18,7 @@ from .request import PreparedRequest
 from .session import Session
 
 log = logging.getLogger("trio_openai")
-_LOG = LogObserver(log)
+_INFO, _DEBUG = LogObserver(log), DebugLogObserver(log)
 
 
 def watch_of(session: Session, request: PreparedRequest) -> Watch:
@@ -26,8 +26,10 @@ def watch_of(session: Session, request: PreparedRequest) -> Watch:
     url, path = session.options.url, _shown(request.path)
     host = f"[{url.host}]" if ":" in url.host else url.host
     observers = session.options.observer
+    if log.isEnabledFor(logging.INFO):
+        observers = (*observers, _DEBUG if log.isEnabledFor(logging.DEBUG) else _INFO)
     return Watch(
-        (*observers, _LOG) if log.isEnabledFor(logging.INFO) else observers,
+        observers,
         trio.current_time,
         method=request.method,
         endpoint=path if request.endpoint == request.path else request.endpoint,
