@@ -17,18 +17,7 @@ from trio_openai import AdaptiveLimiter, Attempt, CallRecord
 
 pytestmark = pytest.mark.promise(n=1)
 
-BLANK = CallRecord(
-    call_id=0,
-    method="POST",
-    endpoint="/",
-    path="/",
-    model=None,
-    server="test:80",
-    is_stream=False,
-    attempt=1,
-    request_id=None,
-    phases={},
-)
+BLANK: Any = CallRecord(**{field.name: 0 for field in attrs.fields(CallRecord)})  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -128,7 +128,7 @@ async def test_an_exception_of_an_observer_is_logged_without_the_record(nursery:
 
 
 def test_the_other_records_keep_what_is_private_out_of_their_repr() -> None:
-    hidden = {"body", "extra_headers", "headers", "arguments", "_answer"}
+    hidden = {"body", "extra_headers", "headers", "arguments", "result"}
     import trio_openai._observers.records as module
 
     classes = [
@@ -138,4 +138,4 @@ def test_the_other_records_keep_what_is_private_out_of_their_repr() -> None:
     ]
     assert len(classes) >= len(METHODS)
     for field in (field for cls in classes for field in attrs.fields(cls)):
-        assert field.repr is not (field.name in hidden), field.name
+        assert field.repr is not (field.name in hidden or field.name.startswith("_")), field.name
