@@ -228,11 +228,7 @@ class OpenTelemetry(Observer):
         named = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": printable(record.name)}
         kind = SpanKind.INTERNAL
         span = self._tracer.start_span(f"execute_tool {named['gen_ai.tool.name']}", within, kind, named)
-        if isinstance(record.tool_call_id, str):
-            span.set_attribute("gen_ai.tool.call.id", printable(record.tool_call_id))
-        span.set_attribute("gen_ai.tool.type", "function")
-        if self._captures_content:
-            self._set(span, {"gen_ai.tool.call.arguments": printable(record.arguments)})
+        self._set(span, genai.tool_attributes(record, with_content=self._captures_content))
         token = context.attach(trace.set_span_in_context(span, within))
         self._tools[trio.lowlevel.current_task()] = span, token
 
@@ -243,8 +239,12 @@ class OpenTelemetry(Observer):
             return
         span, token = started
         context.detach(token)
-        self._mark(span, record.error, _failure(record.error, ""))
-        span.end()
+        try:
+            if self._captures_content and record.error is None:
+                self._set(span, genai.result_attributes(record))
+        finally:
+            self._mark(span, record.error, _failure(record.error, ""))
+            span.end()
 
     def _tool_context(self, call_id: int) -> Context:
         """Return the context of this task, with the span of a call as the current one unless it is forgotten."""

@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import StatusCode
 
 from trio_openai.otel import OpenTelemetry
@@ -30,10 +31,10 @@ class Telemetry:
         tracer: makes the spans of the program itself.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, sampler: Sampler | None = None, **options: Any) -> None:
         self._exporter = InMemorySpanExporter()
         self._reader = InMemoryMetricReader()
-        self.tracers = TracerProvider()
+        self.tracers = TracerProvider(sampler)
         self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
         meters = MeterProvider([self._reader])
         self.observer = OpenTelemetry(tracer_provider=self.tracers, meter_provider=meters, **options)
@@ -54,8 +55,9 @@ class Telemetry:
         return span
 
     def children_of(self, parent: ReadableSpan) -> list[ReadableSpan]:
-        """Return the spans that have ended whose parent is this one."""
-        return [span for span in self.spans if span.parent is not None and span.parent.span_id == id_of(parent)]
+        """Return the spans that have ended whose parent is this one, in the order of their starts."""
+        children = [span for span in self.spans if span.parent is not None and span.parent.span_id == id_of(parent)]
+        return sorted(children, key=lambda span: span.start_time or 0)
 
     def points(self, name: str) -> list[Any]:
         """Return the points of a metric, each with its attributes."""

@@ -17,13 +17,14 @@ from typing import Any
 
 import attrs
 
+from trio_openai._wire.encode import result_text
 from trio_openai._wire.json import decode_json, is_array, is_object
 from trio_openai._wire.text import printable
 from trio_openai.types._base import WireObject
 from trio_openai.types._plain import current
 from trio_openai.types._raw import Raw, objects_in
 
-from .records import CallEnded, CallRecord
+from .records import CallEnded, CallRecord, ToolCallEnded, ToolCallStarted
 
 Attributes = dict[str, Any]
 
@@ -40,6 +41,7 @@ _OLDER_NAMES: Mapping[str, str | None] = {
     "gen_ai.usage.reasoning.output_tokens": None,
     "gen_ai.embeddings.dimension.count": None,
     "gen_ai.tool.call.arguments": None,
+    "gen_ai.tool.call.result": None,
 }
 
 
@@ -278,6 +280,27 @@ def attempt_attributes(record: CallRecord) -> Attributes:
             "http.request.resend_count": record.attempt - 1 or None,
         }
     )
+
+
+# Tools.
+
+
+def tool_attributes(record: ToolCallStarted, *, with_content: bool) -> Attributes:
+    """Return the attributes that tell what a tool is and, if asked for, with which arguments it was called."""
+    return _stated(
+        **{
+            "gen_ai.tool.description": record.description,
+            "gen_ai.tool.call.id": record.tool_call_id,
+            "gen_ai.tool.type": "function",
+            "gen_ai.tool.call.arguments": record.arguments if with_content else None,
+        }
+    )
+
+
+def result_attributes(record: ToolCallEnded) -> Attributes:
+    """Return the attribute that tells what a tool returned, as JSON text."""
+    result = record.result
+    return _stated(**{"gen_ai.tool.call.result": result if isinstance(result, str) else result_text(result)})
 
 
 # Values. A server or a program may give any JSON value for anything, and an attribute has to be of one type.
