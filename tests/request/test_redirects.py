@@ -10,7 +10,7 @@ import trio
 from net_helpers import CHAT, client_over, no_environment, outcome, serve
 
 from trio_openai import APIStatusError, TrioOpenAI
-from trio_openai._request.redirects import Redirects
+from trio_openai._request.redirects import Redirects, with_next_request
 from trio_openai.azure import AzureOpenAI
 from trio_openai.sync import SyncOpenAI
 from trio_openai.testing import RecordedRequest, Reply
@@ -27,6 +27,45 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def moved(location: str, status: int = 307) -> Reply:
     return Reply(status, {"location": location}, b"moved")
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 200])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/v2/x?a=1",
+        "x",
+        "?b=2",
+        "http://one.test/y",
+        "http://two.test/y",
+        "https://one.test/",
+        "https:/y",
+        "//two.test/",
+    ],
+)
+async def test_next_request_is_the_one_that_httpx_would_make(status: int, method: str, location: str) -> None:
+    """Compare everything but the key, which httpx sends along from http to https."""
+    headers = {"Authorization": "Bearer key", "Cookie": "a=b", "X-Other": "1"}
+
+    def requested() -> httpx.Request:
+        return httpx.Request(method, "http://one.test/v1/chat?q=1", headers=headers, content=b"body")
+
+    reply = httpx.Response(status, headers={"location": location})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: reply), trust_env=False) as http:
+        expected = (await http.send(requested(), follow_redirects=False)).next_request
+    found = with_next_request(httpx.Response(status, headers={"location": location}), requested()).next_request
+    assert (found is None) == (expected is None) == (status == 200)
+    if found is not None and expected is not None:
+        assert (found.method, str(found.url)) == (expected.method, str(expected.url))
+        if found.url.scheme == "http":
+            assert found.headers.raw == expected.headers.raw
+        assert found.read() == expected.read()
+
+
+def test_redirect_to_an_invalid_address_has_no_next_request() -> None:
+    reply = httpx.Response(307, headers={"location": "http://[::1/"})
+    assert with_next_request(reply, httpx.Request("GET", "http://one.test/")).next_request is None
 
 
 async def ask(client: TrioOpenAI, *, stream: bool) -> object:
