@@ -83,7 +83,8 @@ async def test_real_proxy(
             assert await read_stream(client.with_options(max_retries=1)) == "Hello there, you."
             reused = client.statistics().transport.reused  # type: ignore[union-attr]
             assert reused == (0 if (kind, is_tls) == ("http", False) else 1), "tinyproxy closes after each http request"
-            await leave_early(client)
+            # tinyproxy does not announce that it closes, so a request may be sent before that is seen.
+            await leave_early(client.with_options(max_retries=1))
             await server.wait_disconnect(1, since=FROM_START)
             with trio.move_on_after(0.05):
                 await read_stream(client)

@@ -112,10 +112,9 @@ class Body(httpx.AsyncByteStream):
         """Call `close`. Only the bodies of other transports need a task for this."""
         self.close()
 
-    async def aclose(self, *, park: bool = False) -> None:
-        """Call `close`, then execute a checkpoint that cannot be cancelled."""
+    async def aclose(self, *, park: bool = False) -> None:  # noqa: ASYNC124, ASYNC910 - other bodies have to wait
+        """Call `close`. This is no checkpoint, which would cost as much as the rest of the end of a stream."""
         self.close(park=park)
-        await trio.lowlevel.cancel_shielded_checkpoint()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -201,7 +201,7 @@ async def has_data_or_end(stream: trio.abc.Stream) -> bool:
 
     An idle HTTP connection must be silent, so a caller closes the stream if this returns True.
     """
-    await trio.lowlevel.checkpoint()
+    await trio.lowlevel.checkpoint()  # a peer that closes its connections is more likely to be seen after it
     sock = _socket_under(stream)
     is_silent = sock is not None and not _is_readable(sock)
     if isinstance(stream, trio.SocketStream):

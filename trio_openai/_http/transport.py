@@ -414,7 +414,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def _take_idle(self, origin: Origin, undo: contextlib.ExitStack) -> Connection | None:
         """Take the most recently used idle connection to an origin, closing those that no longer work."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._expire()
         has_waited = False
         while (connection := self._idle.latest(origin)) is not None:

@@ -7,6 +7,7 @@ for `Secrets`, which removes it from whatever a server says.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
@@ -42,10 +43,16 @@ class Key:
 
     async def bearer(self) -> Bearer:
         """Return the `Bearer` for one request. If the key comes from a function, call it now."""
-        await trio.lowlevel.checkpoint()
-        bearer = self._bearer(self._source if isinstance(self._source, str) else await self._source())
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if isinstance(self._source, str):  # it has been checked
+            return self._fixed  # noqa: ASYNC910 - sending the request is a checkpoint
+        bearer = self._bearer(await self._source())
         bearer.check()
         return bearer
+
+    @functools.cached_property
+    def _fixed(self) -> Bearer:
+        return self._bearer(cast("str", self._source))
 
     def _bearer(self, key: str) -> Bearer:
         return Bearer(key, self._header, self._parameter)

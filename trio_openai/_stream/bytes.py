@@ -158,9 +158,7 @@ class ByteStream(BodyOwner):
         """Close the stream and its connection, before anything is waited for. Idempotent, callable from any task."""
         self._exchange.lifetime.streams.discard(self)
         body, self._body = self._body, None
-        if body is None:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        else:
+        if body is not None:
             try:
                 await body.aclose()
             finally:
@@ -168,6 +166,7 @@ class ByteStream(BodyOwner):
                     self._exchange.settle(error=self._failure)
                 finally:
                     self._tell_end(self._failure)
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 def _give_up(exchange: Exchange) -> None:

@@ -90,7 +90,7 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
         self._stopwatch = Stopwatch(exchange.clocks)
         self._last_pause = 0.0
         self._is_busy = False
-        self._restarting = trio.CancelScope()  # `aclose` cancels a wait for another attempt by it
+        self._restarting: trio.CancelScope | None = None  # `aclose` cancels a wait for another attempt by it
         self._has_ended = False  # subscribers have been told, and later ones are told at once
 
     async def open(self) -> None:
@@ -178,6 +178,7 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
 
     async def _send(self) -> None:
         opened = self.opened = await self._exchange.open()
+        self._last_pause = time.perf_counter()  # other tasks ran while this one waited for the head
         self._own_body(opened.body)
         self._exchange.lifetime.streams.add(self)
         self._stopwatch.head_came(goes_on=bool(self.lifecycle.decoder.events))
@@ -244,8 +245,8 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
             await trio.lowlevel.checkpoint()
         self._last_pause = time.perf_counter()
 
-    async def _release(self, *, reusable: bool) -> None:
-        """Give up the connection. A checkpoint that cannot be cancelled.
+    async def _release(self, *, reusable: bool) -> None:  # noqa: ASYNC910 - callers have checkpoints
+        """Give up the connection. It waits only for the connection of another HTTP client.
 
         If this raises, because the program's limiter does, the connection is given up all the same.
         """
@@ -255,9 +256,7 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
         self._stopwatch.note(lifecycle.decoder)
         body, self._body = self._body, None
         try:
-            if body is None:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-            else:
+            if body is not None:
                 try:
                     await body.aclose(park=reusable)
                 finally:
@@ -306,13 +305,14 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
         """
         self.mark_closed()
         await self._release(reusable=False)
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     def mark_closed(self) -> None:
         """Do the part of `aclose` that needs no waiting: wake everybody who waits for this stream."""
         self.lifecycle.close()
-        self._restarting.cancel()
-        if self.reading is not None:
-            self.reading.cancel()
+        for scope in (self._restarting, self.reading):
+            if scope is not None:
+                scope.cancel()
         self._end_subscriptions()
 
     async def settle(self, seconds: float) -> None:
