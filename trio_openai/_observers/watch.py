@@ -17,7 +17,7 @@ import inspect
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -46,13 +46,14 @@ log = logging.getLogger("trio_openai")
 _numbers = itertools.count(1)
 
 
-def as_observers(given: object) -> tuple[Observer, ...]:
+def as_observers(given: Any) -> tuple[Observer, ...]:
     """Return the observers that `observer=` was given: none, one, or several in a list or tuple.
 
     Raises:
         TypeError: One of them has none of the methods of `Observer`, or has async ones, or is a class.
     """
-    several: Sequence[Any] = given if isinstance(given, list | tuple) and not _methods(given) else [given]
+    is_listed = isinstance(given, list | tuple) and not _methods(cast("Any", given))
+    several = cast("Sequence[Any]", given if is_listed else [given])
     for observer in several:
         if isinstance(observer, type):
             raise TypeError(f"observer takes an object, not a class: make one, as in {observer.__name__}()")
@@ -210,9 +211,17 @@ class Watch:
         self._has_ended = True
         self.note(timings)
         self._learn_from(error)
-        ended = {"verdict": verdict, "timings": timings, "error": error, "answer": answer, "hide": self.hide}
-        ended["seconds"] = self._seconds()
-        self._tell("ended", CallEnded, usage=_usage_of(self.usage if usage is None else usage), **ended)
+        self._tell(
+            "ended",
+            CallEnded,
+            verdict=verdict,
+            timings=timings,
+            usage=_usage_of(self.usage if usage is None else usage),
+            error=error,
+            seconds=self._seconds(),
+            answer=answer,
+            hide=self.hide,
+        )
 
     def end_plain(self, state: str, retries: int, error: BaseException | None, answer: Callable[[], Any]) -> None:
         """Tell that a call has ended whose answer is not a stream of events."""

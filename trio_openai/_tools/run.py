@@ -409,4 +409,5 @@ async def _running(run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: P
     finally:
         if run is not None:
             run._end_watch()  # pyright: ignore[reportPrivateUsage]
+    assert run is not None
     run._raise_unreported()  # pyright: ignore[reportPrivateUsage]
