@@ -112,6 +112,26 @@ def only_the_small_one(request: RecordedRequest) -> Reply:
     return Reply.chat(SKY, model=model) if model.endswith("mini") else Reply.sse(Stall())
 
 
+def either_model(request: RecordedRequest) -> Reply:
+    """Let the large model fail once, and be slower otherwise."""
+    is_black = "black" in prompt_of(request)
+    if request.json()["model"].endswith("mini"):
+        return attrs.evolve(Reply.chat(SKY), delay=0.5 if is_black else 0)
+    return Reply.error(400, "no") if is_black else Reply.sse(Stall())
+
+
+def counted_slowly() -> Reply:
+    """Return an answer of six tokens, of which five follow the first within two seconds."""
+    words = [
+        {"index": 0, "delta": {"content": word}} for word in ("One, ", "two, ", "three, ", "four, ", "five, ", "six.")
+    ]
+    usage = {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 10}
+    first, *others = ({"choices": [word]} for word in words)
+    paced = [step for chunk in others for step in (Pause(0.4), chunk)]
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    return Reply.sse(first, *paced, end, {"choices": [], "usage": usage})
+
+
 def unreliable(request: RecordedRequest) -> Reply:
     """Stall in the story, break off in the poem, and refuse one of the questions."""
     prompt = prompt_of(request)
@@ -406,6 +426,8 @@ SCRIPTS: dict[str, Script] = {
     "progress": in_words,
     "race": only_the_small_one,
     "servers": Reply.chat(SKY),
+    "observe_speed": attrs.evolve(counted_slowly(), delay=1),
+    "observe_races": either_model,
     "adaptive_limit": FourAtATime(),
     "rate_limit": country,
     "own_limiter": country_and_usage,
