@@ -141,7 +141,7 @@ class OpenTelemetry(Observer):
         span = self._tracer.start_span(
             genai.name_of(record), outside, SpanKind.CLIENT, self._conventions.named(identity)
         )
-        within = trace.set_span_in_context(span, outside)
+        within = _inside(span, outside)
         self._calls[record.call_id] = call = _OpenCall(span, within, identity, time.perf_counter())
         if span.is_recording():
             body = genai.body_of(record.body)
@@ -193,7 +193,7 @@ class OpenTelemetry(Observer):
         call.attempt = self._tracer.start_span(
             genai.name_of_attempt(record), call.within, SpanKind.CLIENT, genai.attempt_attributes(record)
         )
-        propagate.inject(record.extra_headers, trace.set_span_in_context(call.attempt, call.within))
+        propagate.inject(record.extra_headers, _inside(call.attempt, call.within))
 
     def headers(self, record: HeadersReceived, /) -> None:
         """Tell the status of an attempt. Its span ends when its body does."""
@@ -229,7 +229,7 @@ class OpenTelemetry(Observer):
         kind = SpanKind.INTERNAL
         span = self._tracer.start_span(f"execute_tool {named['gen_ai.tool.name']}", within, kind, named)
         self._set(span, genai.tool_attributes(record, with_content=self._captures_content))
-        token = context.attach(trace.set_span_in_context(span, within))
+        token = context.attach(_inside(span, within))
         self._tools[trio.lowlevel.current_task()] = span, token
 
     def tool_ended(self, record: ToolCallEnded, /) -> None:
@@ -337,6 +337,11 @@ class _Metrics:
                 self._tokens.record(record.usage.output_tokens, {**about, "gen_ai.token.type": "output"}, within)
         if self._conventions.is_latest and (seconds := record.phases.get("first_event")) is not None:
             self._first_chunk.record(seconds, about, within)
+
+
+def _inside(span: Span, outside: Context) -> Context:
+    """Return a context with a span as the current one. Without an SDK, a span may be none, and the parent stays."""
+    return trace.set_span_in_context(span, outside) if span.get_span_context().is_valid else outside
 
 
 def _failure(error: BaseException | None, state: str) -> str | None:

@@ -174,12 +174,12 @@ def request_attributes(record: CallRecord, body: Raw) -> Attributes:
     encoding, conversation = body.get("encoding_format"), body.get("conversation")
     others = {
         "gen_ai.request.choice.count": choices if type(choices) is int and choices != 1 else None,
-        "gen_ai.request.stop_sequences": [stop] if isinstance(stop, str) else stop,
+        "gen_ai.request.stop_sequences": [stop] if isinstance(stop, str) else stop if is_array(stop) else None,
         "gen_ai.request.encoding_formats": [encoding] if isinstance(encoding, str) else None,
         "gen_ai.request.stream": record.is_stream or None,
         "gen_ai.output.type": _output_type(record, body),
-        "gen_ai.conversation.id": conversation.get("id") if is_object(conversation) else conversation,
-        "openai.request.service_tier": None if tier == "auto" else tier,
+        "gen_ai.conversation.id": _text(conversation.get("id") if is_object(conversation) else conversation),
+        "openai.request.service_tier": None if tier == "auto" else _text(tier),
         "openai.api.type": _API_TYPES.get(record.endpoint),
     }
     return {**numbers, **_stated(**others)}
@@ -212,11 +212,11 @@ def answer_attributes(answer: Raw) -> Attributes:
     """Return the attributes that tell what came back. A finish reason is there only if the server has sent one."""
     return _stated(
         **{
-            "gen_ai.response.id": answer.get("id"),
-            "gen_ai.response.model": answer.get("model"),
+            "gen_ai.response.id": _text(answer.get("id")),
+            "gen_ai.response.model": _text(answer.get("model")),
             "gen_ai.response.finish_reasons": [reason for reason in finish_reasons(answer) if reason] or None,
-            "openai.response.service_tier": answer.get("service_tier"),
-            "openai.response.system_fingerprint": answer.get("system_fingerprint"),
+            "openai.response.service_tier": _text(answer.get("service_tier")),
+            "openai.response.system_fingerprint": _text(answer.get("system_fingerprint")),
         }
     )
 
