@@ -371,6 +371,12 @@ def numbered_hello() -> Reply:
 
 
 SCRIPTS: dict[str, Script] = {
+    "traces": [
+        Reply.error(503, "try again", headers={"retry-after-ms": "1"}),
+        Reply.tool_calls(("weather", {"city": "Rome"})),
+        Reply.chat("It is sunny in Rome."),
+    ],
+    "metrics": [Reply.chat("Hello there."), Reply.chat("Goodbye."), Reply.error(400, "the prompt is empty")],
     "raw_answer": [
         Reply.error(503, "try again", headers={"retry-after-ms": "1"}),
         Reply.chat("One, two, three.", stream=False, headers={"x-ratelimit-remaining-tokens": "29970"}),
