@@ -115,7 +115,7 @@ if TYPE_CHECKING:
     from ._tools.tool import Tool as Tool
     from ._version import __version__ as __version__
     from ._wire.lifecycle import Verdict as Verdict
-    from ._wire.sse import ServerSentEvent as ServerSentEvent
+    from ._wire.sse_block import ServerSentEvent as ServerSentEvent
     from ._wire.timings import Timings as Timings
     from .azure import AzureOpenAI as AzureOpenAI
     from .errors import (
@@ -175,7 +175,7 @@ _NAMES = {
     "_version": "__version__",
     "_deadlines": "Deadlines",
     "_wire.lifecycle": "Verdict",
-    "_wire.sse": "ServerSentEvent",
+    "_wire.sse_block": "ServerSentEvent",
     "_wire.timings": "Timings",
     "azure": "AzureOpenAI",
     "errors": (

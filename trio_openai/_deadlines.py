@@ -101,11 +101,16 @@ use a cancel scope or a deadline. TCP keep-alive detects a server that has vanis
 
 
 class Clocks:
-    """The seconds that are left of each deadline of one call. A phase counts once it was started."""
+    """The seconds that are left of each deadline of one call. A phase counts once it was started.
+
+    Attributes:
+        has_limits: whether any phase has a limit.
+    """
 
     def __init__(self, limits: Deadlines) -> None:
         given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
         self._limits = {phase: limit for phase, limit in given.items() if limit is not None}
+        self.has_limits: bool = bool(self._limits)
         self._left: dict[Phase, float] = {}
         self.start("total")
 

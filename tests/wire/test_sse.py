@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_openai._wire import sse
-from trio_openai._wire.sse import DEFAULT_LIMIT, ServerSentEvent, SSEParser
+from trio_openai._wire.sse import DEFAULT_LIMIT, SSEParser
+from trio_openai._wire.sse_block import ServerSentEvent
 from trio_openai.errors import APIError, APIResponseValidationError
 
 pytestmark = pytest.mark.promise(n=5)

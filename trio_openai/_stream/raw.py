@@ -15,7 +15,7 @@ import trio
 from trio_openai._mistakes import IteratedAsync
 from trio_openai._wire.decoder_raw import BodyDecoder, MessageDecoder
 from trio_openai._wire.lifecycle import Decision
-from trio_openai._wire.sse import ServerSentEvent
+from trio_openai._wire.sse_block import ServerSentEvent
 from trio_openai.errors import APIError
 
 from .source import EventSource

@@ -32,7 +32,7 @@ from .fanout import Overflow, Subscription, check_buffer
 from .source import EventSource
 
 if TYPE_CHECKING:
-    from trio_openai._wire.sse import ServerSentEvent
+    from trio_openai._wire.sse_block import ServerSentEvent
 
     from .results import GivesBoth, Item, Items, ItemsManager, NoCalls, Result
 

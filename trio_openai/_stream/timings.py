@@ -52,10 +52,11 @@ class Stopwatch:
         if timings.first_event is None:
             timings.first_event = now
             clocks.stop("first_event")
-        if timings.last_event is not None:
-            timings.longest_gap = max(timings.longest_gap or 0.0, now - timings.last_event)
+        if timings.last_event is not None and (gap := now - timings.last_event) > (timings.longest_gap or -1.0):
+            timings.longest_gap = gap
         timings.last_event = now
         if timings.first_content is None and decoder.protocol.has_content:
             timings.first_content = now
             clocks.stop("first_content")
-        clocks.start("idle")
+        if clocks.has_limits:
+            clocks.start("idle")

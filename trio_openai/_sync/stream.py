@@ -40,7 +40,7 @@ from trio_openai._httpx import httpx
 from trio_openai._stream.bytes import ByteStream
 from trio_openai._stream.stream import Stream, source_of
 from trio_openai._wire.lifecycle import Decision, Verdict
-from trio_openai._wire.sse import ServerSentEvent
+from trio_openai._wire.sse_block import ServerSentEvent
 from trio_openai._wire.text import Printable
 from trio_openai._wire.timings import Timings
 

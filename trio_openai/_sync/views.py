@@ -15,7 +15,7 @@ from trio_openai._stream.raw import keep_bytes, take_bytes
 from trio_openai._stream.source import EventSource
 from trio_openai._wire.decoder_raw import MessageDecoder
 from trio_openai._wire.lifecycle import Decision
-from trio_openai._wire.sse import ServerSentEvent
+from trio_openai._wire.sse_block import ServerSentEvent
 from trio_openai.errors import APIError
 
 PartT = TypeVar("PartT")

@@ -12,7 +12,8 @@ from collections.abc import Generator
 from typing import Any
 
 from .decoder import Decoder, Signal
-from .sse import ServerSentEvent, SSEParser
+from .sse import SSEParser
+from .sse_block import ServerSentEvent
 
 _MOST_MESSAGES = 1000  # a server can send any number without an event
 _MANY_MESSAGES = 100  # after so many they are handed out before the next event
@@ -71,6 +72,7 @@ class MessageDecoder(Decoder[Any]):
             self.messages.clear()  # those that nobody took: they do not pile up
         event = super().next_event()
         self._has_handed_out = not isinstance(event, Signal)
+        self.is_dry = False  # so that the messages are cleared
         return event
 
     def _look_at(self, message: ServerSentEvent) -> bool:

@@ -31,6 +31,7 @@ __all__ = [
     "encode_text",
     "is_array",
     "is_object",
+    "load_one",
     "loader_for",
     "objects_in",
     "use_backend",
@@ -65,6 +66,13 @@ def loader_for(batch: Sequence[bytes]) -> Loads:
     It raises `ValueError` for anything but strict JSON, which `decode_json` may still decode.
     """
     return decode_json if _is_inexact and has_long_integer(batch) else _loads
+
+
+def load_one(data: bytes) -> object:
+    """Do what the function that `loader_for` returns would do, for one JSON text."""
+    if _is_inexact and has_long_integer((data,)):
+        return decode_json(data)
+    return _loads(data)
 
 
 def decode_json(data: bytes) -> object:

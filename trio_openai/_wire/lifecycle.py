@@ -285,12 +285,12 @@ class Lifecycle(Generic[EventT, WholeT]):
             return self._next_of_held()
         decoder = self.decoder
         try:
-            event = decoder.next_event()
+            event = NEED_DATA if decoder.is_dry else decoder.next_event()
         except APIError as error:
             self.fail(error)
             return _RELEASE
         if event is NEED_DATA:
-            return _PAUSE if decoder.has_more else _READ
+            return _READ if decoder.is_dry or not decoder.has_more else _PAUSE
         if event is END:
             self._enter(_I.END)
             return self.next()

@@ -29,15 +29,11 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final
-
-import attrs
+from typing import Final
 
 from trio_openai.errors import APIResponseValidationError
 
-from .json import decode_json
-from .large import LARGE, GrowingBytes
+from .sse_block import COMMENT, BlockInParts, ServerSentEvent
 
 DEFAULT_LIMIT = 128 * 1024 * 1024
 """The default limit for the size of one event, in bytes."""
@@ -47,43 +43,6 @@ WORK_AT_ONCE: Final = 400
 
 _BOM = b"\xef\xbb\xbf"
 _WINDOW = 64 * 1024  # bytes to split into blocks at once; larger blocks are queued in fragments
-_WORDS_KEPT = 64 * 1024  # bytes of lines that are not fields
-_FIELD_COST = 150  # bytes that Python needs for each kept field; they count towards the limit of the event
-_COMMENT = ord(":")
-
-
-@attrs.define
-class ServerSentEvent:
-    """One event of a stream.
-
-    Attributes:
-        data: the `data` lines, joined with LF. None if the block has none; only a parser with `extras` returns such
-            blocks.
-        event: the name of the event. It is "" if the stream did not name it; the standard then says "message".
-        id: the last event id, from this event or an earlier one.
-        retry: the reconnection time in milliseconds, if this event set one.
-        fields: the lines that the standard ignores, as (name, value): unknown fields, and comments under the name "".
-            None unless the parser has `extras`.
-    """
-
-    data: bytes | None
-    event: str = ""
-    id: str = ""
-    retry: int | None = None
-    fields: list[tuple[str, bytes]] | None = None
-
-    @property
-    def text(self) -> str:
-        """The data as text. Invalid UTF-8 is replaced, as the standard demands."""
-        return (self.data or b"").decode(errors="replace")
-
-    def json(self) -> Any:
-        """Decode the data as JSON.
-
-        Raises:
-            ValueError: the data are not JSON, for example `[DONE]`.
-        """
-        return decode_json(self.data or b"")
 
 
 @functools.lru_cache(32)
@@ -94,134 +53,6 @@ def _name(line: bytes) -> str:
 
 class _Fragment(bytes):
     """The beginning or middle of a large block, whose rest is the next item of the queue. It may end inside a line."""
-
-
-class _Block:
-    """A block whose lines are being interpreted.
-
-    Attributes:
-        event: the event so far, without its data.
-        words: the lines that are neither fields of the standard nor comments, as they came.
-        size: the bytes of the fragments so far, and the memory of their fields.
-        has_fragments: whether the block came in fragments.
-        is_blank: whether the block consists of comments only.
-        pieces: the data of a large event as a list of byte strings, if the parser keeps them apart.
-    """
-
-    # These are class attributes because few blocks ever change them, and `__init__` runs for every block.
-    words: bytearray | None = None
-    size = 0
-    has_fragments = False
-    is_blank = True
-    pieces: Sequence[bytes] = ()
-    _large: GrowingBytes | None = None  # the data of the fragments so far
-    _open: GrowingBytes | None = None  # the line that has not ended; it is `_large` if that is a line of data
-
-    def __init__(self, last_id: str, *, extras: bool) -> None:
-        self.event = ServerSentEvent(None, id=last_id)
-        self._extras = extras
-        self._data: list[bytes] = []
-
-    def add_lines(self, lines: list[bytes]) -> None:
-        """Interpret complete lines."""
-        for line in lines:
-            if not line or (line[0] == _COMMENT and not self._extras):
-                continue
-            name, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
-            if name == b"data":
-                self._data.append(value)
-            else:
-                self._field(name, value, line)
-
-    def _field(self, name: bytes, value: bytes, line: bytes) -> None:
-        """Interpret a field other than `data`."""
-        event = self.event
-        self.is_blank = self.is_blank and not name
-        if name == b"event":
-            event.event = value.decode(errors="replace")
-        elif name == b"id":
-            if b"\x00" not in value:
-                event.id = value.decode(errors="replace")
-        elif name == b"retry":
-            if value.isdigit() and len(value) < 16:  # isdigit accepts ASCII only; int() refuses thousands of digits
-                event.retry = int(value)
-        else:
-            self._unknown(name, value, line)
-
-    def _unknown(self, name: bytes, value: bytes, line: bytes) -> None:
-        if name:
-            self.words = bytearray() if self.words is None else self.words
-            if len(self.words) < _WORDS_KEPT:
-                self.words += line[:_WORDS_KEPT] + b"\n"
-        if self._extras:
-            self.event.fields = self.event.fields or []
-            self.event.fields.append((name.decode(errors="replace"), value))
-            self.size += _FIELD_COST
-
-    @property
-    def is_open(self) -> bool:
-        """True if the last line is incomplete."""
-        return self._open is not None
-
-    def add_fragment(self, lines: list[bytes], *, is_open: bool) -> None:
-        """Interpret the lines of a fragment. If it `is_open`, its last line goes on in the next fragment."""
-        if self._open is not None:
-            self._go_on(lines.pop(0))
-            if not lines and is_open:
-                return
-            self._close()
-        rest = lines.pop() if is_open else b""
-        self.add_lines(lines)
-        if self._data:
-            self._sink().write(b"\n".join(self._data))
-            self._data = []
-        if is_open:
-            self._open = GrowingBytes()
-            self._go_on(rest)
-
-    def _go_on(self, more: bytes) -> None:
-        """Append to the incomplete line. If it turns out to be `data`, write its value directly to the data."""
-        line = self._open
-        assert line is not None
-        line.write(more)
-        if line is not self._large and line.size < len(b"data: ") + len(more):
-            start = line.joined()
-            if len(start) >= len(b"data: ") and start.startswith(b"data:"):
-                self._open = self._sink()
-                self._open.write(start[5:].removeprefix(b" "))
-
-    def _close(self) -> None:
-        line, self._open = self._open, None
-        if line is not None and line is not self._large:
-            self.add_lines([line.joined()])
-
-    def _sink(self) -> GrowingBytes:
-        """Return the buffer for the next line of data."""
-        if self._large is None:
-            self._large = GrowingBytes()
-        else:
-            self._large.write(b"\n")
-        return self._large
-
-    def finished(self, *, keep_pieces: bool = False) -> ServerSentEvent:
-        """Return the event of this block, which is complete. Its `data` is None if the block has no `data` line.
-
-        Args:
-            keep_pieces: leave the data of a large event in `pieces` instead of joining them. Its `data` is then empty.
-        """
-        self._close()
-        data, large = self._data, self._large
-        if large is not None:
-            if data:
-                large.write(b"\n" + b"\n".join(data))
-            is_kept = keep_pieces and large.size >= LARGE
-            self.pieces = large.pieces if is_kept else ()
-            self.event.data = b"" if is_kept else large.joined()
-        elif data:
-            self.event.data = data[0] if len(data) == 1 else b"\n".join(data)
-        self.is_blank = self.is_blank and self.event.data is None
-        return self.event
 
 
 Block = tuple[bytes | None, str]
@@ -260,7 +91,7 @@ class SSEParser:
         self._waiting_at = 0  # the first of them from here on
         self._blocks: list[bytes] = []  # complete blocks without the empty line at their end, and fragments
         self._at = 0  # the blocks before this one have been pulled
-        self._block: _Block | None = None  # a block that takes more than one call to interpret
+        self._block: BlockInParts | None = None  # a block that takes more than one call to interpret
         self._large = 0  # the number of blocks in the queue that have fragments
         self._tail: list[bytes] = []  # the incomplete block
         self._tail_size = 0  # its size in bytes, including
@@ -282,8 +113,25 @@ class SSEParser:
         if b"\r" in data:
             self._skip_lf = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if data and not self._over_limit():
+        if data and (self._tail_size <= self._limit or not self._over_limit()):
             self._split(data)
+
+    def single(self, data: bytes) -> Block | None:
+        """Take bytes that are exactly one event of the usual form, and return it. Otherwise take nothing.
+
+        A live model's events come alone. With the queue, splitting one costs 1.2 µs, and 0.4 here. To be called only if
+        `has_more` is false.
+        """
+        if self._tail_size or self._skip_lf or self._block is not None or self._extras or not self._started:
+            return None
+        name, (line, _, rest) = "", data.partition(b"\n")
+        if line[:7] == b"event: ":
+            name = _name(line)
+            line, _, rest = rest.partition(b"\n")
+        if rest != b"\n" or line[:6] != b"data: " or b"\r" in data or len(data) > _WINDOW or len(data) > self._limit:
+            return None
+        self.event = None
+        return line[6:], name
 
     def receive_end(self) -> None:
         """Take the end of the input. Call `next_events` until it is done before `take_unfinished`."""
@@ -334,7 +182,7 @@ class SSEParser:
         while self._work > 0:
             if self._at < len(self._blocks):
                 item = self._blocks[self._at]
-                if (not item or item[0] == _COMMENT) and self._skip_nothing():
+                if (not item or item[0] == COMMENT) and self._skip_nothing():
                     continue
                 if (event := self._interpret(item)) is not None:
                     return event
@@ -449,7 +297,7 @@ class SSEParser:
             return False
         blocks, at = self._blocks, self._at
         end = min(len(blocks), at + 8 * self._work)
-        comment = 0 if self._extras else _COMMENT
+        comment = 0 if self._extras else COMMENT
         while at < end and (not (block := blocks[at]) or (block[0] == comment and b"\n" not in block)):
             if len(block) > self._limit:
                 break
@@ -463,7 +311,7 @@ class SSEParser:
         block = self._block
         is_fragment = type(item) is _Fragment
         if block is None:
-            block = _Block(self.last_id, extras=self._extras)
+            block = BlockInParts(self.last_id, extras=self._extras)
         if block.size + len(item) > self._limit:
             raise self._too_large()
         lines = item.split(b"\n", self._work)
@@ -489,7 +337,7 @@ class SSEParser:
             self._large -= block.has_fragments
         return self._dispatched(block)
 
-    def _dispatched(self, block: _Block) -> ServerSentEvent | None:
+    def _dispatched(self, block: BlockInParts) -> ServerSentEvent | None:
         """Return the event of a complete block, or None if the block holds nothing that this parser returns."""
         event = block.finished(keep_pieces=self._keep_pieces)
         self.last_id = event.id
