@@ -366,7 +366,9 @@ def by_proxy(proxy: str, *, tls: bool) -> Place:
 
         world.transport = TrioTransport(max_connections=1, open_stream=open_stream, ssl_context=trusting, proxy=proxy)
         http = httpx.AsyncClient(transport=world.transport, trust_env=False)
-        world.client = world.server.client(http_client=http, base_url=f"http{'s' if tls else ''}://api.test/v1")
+        world.client = world.server.client(
+            http_client=http, base_url=f"http{'s' if tls else ''}://api.test/v1", observer=world.calls
+        )
 
     return Place(build)
 

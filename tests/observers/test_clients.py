@@ -295,3 +295,37 @@ def test_tools_of_a_blocking_client_are_told() -> None:
     assert [(record.round, record.tools) for record in heard.all("round")] == [(1, ["add"]), (2, [])]
     assert heard.one("tool_ended").error is None
     assert order.faults() == []
+
+
+@pytest.mark.parametrize("name", ["started", "headers", "first_event", "ended"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_ctrl_c_in_an_observer_of_a_blocking_client_reaches_the_thread_whose_call_it_is(
+    name: str, error: BaseException
+) -> None:
+    def interrupt(_: object) -> None:
+        raise error
+
+    observer: Any = Observer()
+    setattr(observer, name, interrupt)
+    with served(by_request()) as server, server.client() as client:
+        observed = client.with_options(observer=observer)
+        with pytest.raises(type(error)) as caught, observed.chat.completions.stream(**CHAT) as stream:
+            stream.until_done()
+        assert caught.value is error
+        assert client.statistics().transport is not None
+        assert client.statistics().open_streams == client.statistics().transport.active == 0
+        client.chat.completions.create(**CHAT)
+
+
+def test_ctrl_c_in_an_observer_while_a_blocking_client_closes_is_raised_by_close() -> None:
+    class Interrupts(Observer):
+        def ended(self, record: Any, /) -> None:
+            raise KeyboardInterrupt
+
+    with served(by_request()) as server:
+        client = server.client(observer=Interrupts())
+        stream = client.chat.completions.create(**CHAT, stream=True)
+        with pytest.raises(KeyboardInterrupt):
+            client.close()
+        assert stream.verdict.state == "closed"
+        client.close()

@@ -45,6 +45,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
+from trio_openai._http.nursery import split_cancelled
+
 _T = TypeVar("_T")
 
 _CLOSE_SECONDS = 5.0  # the longest that closing a client may take
@@ -99,13 +101,16 @@ def is_worker() -> bool:
 
 
 class _ErrorKeeper:
-    """A context manager that catches an exception and keeps it for another thread.
+    """A context manager that catches an exception and keeps it for another thread. A cancellation is raised.
+
+    An observer or another function of the program may raise `KeyboardInterrupt` or `SystemExit`. In the loop it would
+    end all calls of all threads. So the thread whose call it was gets it.
 
     Attributes:
         error: The exception, or None.
     """
 
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def __enter__(self) -> None:
         pass
@@ -113,10 +118,13 @@ class _ErrorKeeper:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        if not isinstance(exc, Exception):
+        if exc is None:
             return False
-        self.error = exc
-        return True
+        cancelled, rest = split_cancelled(exc)
+        self.error = rest or self.error
+        if cancelled is not None and cancelled is not exc:
+            raise cancelled from None
+        return cancelled is None
 
 
 class _ThreadCall(_ErrorKeeper):
@@ -296,7 +304,7 @@ class Portal(Generic[ClientT]):
         try:
             self._submit(call)
             call.answered.get()
-            error: Exception | None = call.error
+            error: BaseException | None = call.error
             value: _T = call.value
         except trio.RunFinishedError:
             raise _ended() from None
