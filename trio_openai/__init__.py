@@ -36,6 +36,7 @@ from ._lazy_names import import_name
 
 if TYPE_CHECKING:
     from ._client import TrioOpenAI as TrioOpenAI
+    from ._concurrent.progress import progress as progress
     from ._deadlines import Deadlines as Deadlines
     from ._endpoints._pages import Listing as Listing, Page as Page
     from ._http.transport import TrioTransport as TrioTransport
@@ -150,6 +151,7 @@ if TYPE_CHECKING:
 # The module of each public name. The imports above say the same to type checkers, and a test compares the two.
 _NAMES = {
     "_client": "TrioOpenAI",
+    "_concurrent.progress": "progress",
     "_endpoints._pages": "Listing Page",
     "_http.transport": "TrioTransport",
     "_observers.records": (
