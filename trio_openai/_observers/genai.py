@@ -316,7 +316,7 @@ def _text(value: object) -> str | None:
 
 def _value(value: object) -> Any:
     """Return the value of an attribute, or None if the given value cannot be one."""
-    if isinstance(value, list):
+    if is_array(value):
         return [printable(item) for item in value if isinstance(item, str)] or None
     return _text(value) if isinstance(value, str) else value if isinstance(value, int | float) else None
 

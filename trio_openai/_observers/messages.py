@@ -111,7 +111,8 @@ def _item_message(item: Raw) -> Raw:
 
 
 def _tool_call(call: Raw) -> Raw:
-    function = next((one for name in ("function", "custom") if is_object(one := call.get(name))), {})
+    given = call.get("function", call.get("custom"))
+    function: Raw = given if is_object(given) else {}
     return _call_part(call.get("id"), function.get("name"), function.get("arguments", function.get("input")))
 
 
