@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
@@ -21,6 +21,18 @@ MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "conten
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES}
 CONVENTIONS = "OTEL_SEMCONV_STABILITY_OPT_IN"
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+
+class _Count(SpanProcessor):
+    """Counts the spans that have started and not ended."""
+
+    open = 0
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self.open += 1
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.open -= 1
 
 
 class Telemetry:
@@ -36,9 +48,16 @@ class Telemetry:
         self._reader = InMemoryMetricReader()
         self.tracers = TracerProvider(sampler)
         self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._count = _Count()
+        self.tracers.add_span_processor(self._count)
         meters = MeterProvider([self._reader])
         self.observer = OpenTelemetry(tracer_provider=self.tracers, meter_provider=meters, **options)
         self.tracer = self.tracers.get_tracer("program")
+
+    @property
+    def open(self) -> int:
+        """The number of spans that have started and not ended."""
+        return self._count.open
 
     @property
     def spans(self) -> list[ReadableSpan]:

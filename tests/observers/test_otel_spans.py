@@ -9,8 +9,10 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from net_helpers import CancelAtStep
 from opentelemetry.trace import SpanKind
 from otel_helpers import CHAT, Telemetry, attributes_of, id_of, latest, status_of
+from resume_helpers import ASK, server_that_breaks
 
 from trio_openai import (
     APITimeoutError,
@@ -297,7 +299,50 @@ async def test_a_refused_request_for_the_usage_is_an_attempt_of_its_own(nursery:
     assert [status_of(span)[1] for span in telemetry.children_of(telemetry.one())] == ["400", None]
 
 
+async def test_the_attempt_that_resumes_a_stream_tells_its_own_request(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    telemetry = Telemetry()
+    server = await started(nursery, server_that_breaks(5))
+    async with server.client(observer=telemetry.observer) as client:
+        async with client.responses.stream(**ASK, resume=True) as stream:
+            await stream.until_done()
+    call = telemetry.one("chat m")
+    first, second = telemetry.children_of(call)
+    assert (first.name, second.name) == ("POST /responses", "GET /responses/{response_id}")
+    assert attributes_of(second)["http.request.method"] == "GET"
+    assert attributes_of(second)["url.full"] == "http://127.0.0.1/v1/responses/resp_1"
+    assert (status_of(first)[0], status_of(second)[0], status_of(call)[0]) == ("ERROR", "UNSET", "UNSET")
+    assert dict(server.requests[1].headers)["traceparent"].split("-")[2] == f"{id_of(second):016x}"
+    assert attributes_of(call)["gen_ai.response.finish_reasons"] == ["stop"]
+
+
 # The end.
+
+
+@pytest.mark.parametrize("before", [False, True])
+async def test_no_span_stays_open_wherever_a_call_is_cancelled(
+    nursery: trio.Nursery, autojump_clock: object, before: bool
+) -> None:
+    def look_up(name: str) -> str:
+        return name
+
+    script = [ERROR, Reply.tool_calls(("look_up", {"name": "x"})), Reply.chat("Done.")]
+    for step in range(200):
+        telemetry = Telemetry()
+        server = await started(nursery, script)
+        async with server.client(observer=telemetry.observer) as client:
+            with trio.CancelScope() as scope:
+                striker = CancelAtStep(scope, step, before=before)
+                trio.lowlevel.add_instrument(striker)
+                async with client.chat.completions.run_tools(**CHAT, tools=[look_up]) as run:
+                    await run.until_done()
+            trio.lowlevel.remove_instrument(striker)
+            assert telemetry.open == 0, step
+        if not striker.fired:
+            assert step > 9
+            return
+    raise AssertionError("the call never ends")
 
 
 async def test_break_ends_the_span_at_once_and_is_no_error(nursery: trio.Nursery, autojump_clock: object) -> None:

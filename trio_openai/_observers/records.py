@@ -85,6 +85,9 @@ class LimiterWaited(CallRecord):
 class AttemptStarted(CallRecord):
     """An attempt is about to be sent.
 
+    A stream that is resumed asks for the rest of its response. Then `method`, `endpoint`, `path` and `url` are those of
+    that request.
+
     Attributes:
         extra_headers: headers that an observer may add to this attempt, such as `traceparent`. A header that cannot
             be sent is logged and left out.

@@ -117,12 +117,14 @@ class Watch:
         timings: of a plain call: when its headers arrived.
         usage: of a plain call: the `usage` object of its answer.
         hide: replaces the secrets of the latest attempt in a text.
+        attempts_ask: what the next attempts ask for, if it is something else than the call: those of a resumed stream.
     """
 
     def __init__(self, observers: Sequence[Observer], clock: Callable[[], float], **about: Any) -> None:
         self.timings = Timings()
         self.usage: object = None
         self.hide: Callable[[str], str] = str
+        self.attempts_ask: Mapping[str, str] = {}
         self._observers = observers
         self._clock = clock
         self.call_id: int = next(_numbers)
@@ -150,7 +152,7 @@ class Watch:
         self._attempt += 1
         self._request_id = self._status = None
         extra_headers: dict[str, str] = {}
-        self._tell("attempt", AttemptStarted, extra_headers=extra_headers)
+        self._tell("attempt", AttemptStarted, extra_headers=extra_headers, **self.attempts_ask)
         return extra_headers
 
     def receive_head(self, status: int, headers: Callable[[], Mapping[str, str]], request_id: str | None) -> None:
@@ -252,7 +254,7 @@ class Watch:
             "status": self._status,
             "phases": dict(self._phases),
         }
-        tell(self._observers, name, make(**self._about, **state, **more))
+        tell(self._observers, name, make(**{**self._about, **state, **more}))
 
 
 def _usage_of(given: object) -> Usage | None:

@@ -256,6 +256,11 @@ class Exchange:
         self.request = attrs.evolve(mine, method="GET", path=path, query={**mine.query, **query}, content=None)
         if self._permits is not None:
             self._permits.ask_instead(path)
+        if self.watch is not None:
+            from .watched import place_of
+
+            asked = attrs.evolve(self.request, endpoint="/responses/{response_id}")
+            self.watch.attempts_ask = place_of(self._session, asked)
 
     def expect_another(self, error: APIError, seconds: float) -> None:
         """Get ready for another attempt: stop the clocks that belong to the failed one."""

@@ -23,7 +23,7 @@ _INFO, _DEBUG = LogObserver(log), DebugLogObserver(log)
 
 def watch_of(session: Session, request: PreparedRequest) -> Watch:
     """Return what tells the observers of a session about a request."""
-    url, path = session.options.url, _shown(request.path)
+    url = session.options.url
     host = f"[{url.host}]" if ":" in url.host else url.host
     observers = session.options.observer
     if log.isEnabledFor(logging.INFO):
@@ -31,14 +31,22 @@ def watch_of(session: Session, request: PreparedRequest) -> Watch:
     return Watch(
         observers,
         trio.current_time,
-        method=request.method,
-        endpoint=path if request.endpoint == request.path else request.endpoint,
-        path=path,
-        url=_shown_url(session, request.path),
+        **place_of(session, request),
         model=request.model,
         server=f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}",
         is_stream=request.is_stream,
     )
+
+
+def place_of(session: Session, request: PreparedRequest) -> dict[str, str]:
+    """Return what a request asks for, as the attributes of a record."""
+    path = _shown(request.path)
+    return {
+        "method": request.method,
+        "endpoint": path if request.endpoint == request.path else request.endpoint,
+        "path": path,
+        "url": _shown_url(session, request.path),
+    }
 
 
 def _shown(path: str) -> str:
