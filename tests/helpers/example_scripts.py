@@ -430,6 +430,8 @@ SCRIPTS: dict[str, Script] = {
     "run_many": country,
     "stream_many": why,
     "progress": in_words,
+    "live_view": country,
+    "log_problems": [Reply.chat("Hello there."), Reply.chat("Goodbye."), Reply.error(400, "the prompt is empty")],
     "race": only_the_small_one,
     "servers": Reply.chat(SKY),
     "observe_speed": attrs.evolve(counted_slowly(), delay=1),

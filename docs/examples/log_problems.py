@@ -1,0 +1,45 @@
+"""Print only the calls that failed or were slow, as JSON."""
+
+import json
+import logging
+import sys
+
+import trio
+
+from trio_openai import BadRequestError, TrioOpenAI
+
+SHOWN = ("model", "status", "verdict", "error")
+
+
+def is_a_problem(record: logging.LogRecord) -> bool:
+    if getattr(record, "openai_event", "") != "call ended":
+        return True  # not the line of a call
+    failed = getattr(record, "openai_verdict", "") in ("failed", "truncated")
+    return failed or getattr(record, "openai_total_ms", 0) > 10_000
+
+
+class AsJSON(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        known = {name: vars(record).get(f"openai_{name}") for name in SHOWN}
+        return json.dumps({n: v for n, v in known.items() if v is not None})
+
+
+async def main() -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(AsJSON())
+    handler.addFilter(is_a_problem)
+    log = logging.getLogger("trio_openai")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    async with TrioOpenAI() as client:
+        for prompt in ("Say hello.", "Say goodbye.", "Say nothing."):
+            try:
+                await client.chat.completions.create(
+                    model="gpt-4o-mini",
+                    messages=[{"role": "user", "content": prompt}],
+                )
+            except BadRequestError:
+                print("the server does not like this prompt")
+
+
+trio.run(main)
