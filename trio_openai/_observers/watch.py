@@ -128,7 +128,7 @@ class Watch:
         self._observers = observers
         self._clock = clock
         self.call_id: int = next(_numbers)
-        self._about = {**about, "call_id": self.call_id}
+        self._about: dict[str, Any] = {**about, "call_id": self.call_id}
         self._began: float | None = None
         self._attempt = 0
         self._request_id: str | None = None
@@ -253,8 +253,9 @@ class Watch:
             "request_id": self._request_id,
             "status": self._status,
             "phases": dict(self._phases),
+            **more,
         }
-        tell(self._observers, name, make(**{**self._about, **state, **more}))
+        tell(self._observers, name, make(**self._about | state))
 
 
 def _usage_of(given: object) -> Usage | None:
