@@ -313,7 +313,7 @@ async def test_a_stream_through_stock_httpx_ends_once(nursery: trio.Nursery, end
 
 
 async def test_calls_that_are_cancelled_at_any_step_end_once(nursery: trio.Nursery, ends: Ends) -> None:
-    """The sweep (`tests/cross_cutting/test_sweep.py`) checks this for every scenario; here it is for one call."""
+    """Check one call. The sweep (`tests/cross_cutting/test_sweep.py`) checks every scenario."""
     client, _ = client_over(await serve(nursery, HELLO), observer=ends.observers)
     async with client:
         for steps in range(100):

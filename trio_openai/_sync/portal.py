@@ -45,7 +45,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from trio_openai._http.nursery import split_cancelled
+from .error_keeper import ErrorKeeper
 
 _T = TypeVar("_T")
 
@@ -100,34 +100,7 @@ def is_worker() -> bool:
     return True
 
 
-class _ErrorKeeper:
-    """A context manager that catches an exception and keeps it for another thread. A cancellation is raised.
-
-    An observer or another function of the program may raise `KeyboardInterrupt` or `SystemExit`. In the loop it would
-    end all calls of all threads. So the thread whose call it was gets it.
-
-    Attributes:
-        error: The exception, or None.
-    """
-
-    error: BaseException | None = None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if exc is None:
-            return False
-        cancelled, rest = split_cancelled(exc)
-        self.error = rest or self.error
-        if cancelled is not None and cancelled is not exc:
-            raise cancelled from None
-        return cancelled is None
-
-
-class _ThreadCall(_ErrorKeeper):
+class _ThreadCall(ErrorKeeper):
     """A call that a thread submits and the loop runs as a system task.
 
     Attributes:
@@ -191,7 +164,7 @@ class Portal(Generic[ClientT]):
         self.client = client
         self.token: trio.lowlevel.TrioToken | None = None
         self.ended: threading.Event = threading.Event()
-        self.failure: _ErrorKeeper = _ErrorKeeper()
+        self.failure: ErrorKeeper = ErrorKeeper()
         self.is_exiting = False
         self.for_workers = for_workers
         self._ready = threading.Event()
