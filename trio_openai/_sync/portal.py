@@ -40,7 +40,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
