@@ -245,7 +245,14 @@ def test_core_runs_without_trio_and_httpx() -> None:
 def test_import_loads_nothing_heavy() -> None:
     ours = [
         *("testing", "local", "azure", "_request.raw_response", "_stream.raw", "_http.proxy", "_concurrent.many"),
-        *("_limits.limiter", "_http.multipart", "_tools.run"),
+        *(
+            "_limits.limiter",
+            "_http.multipart",
+            "_tools.run",
+            "_observers.records",
+            "_observers.watch",
+            "_request.watched",
+        ),
     ]
     heavy = [*(f"trio_openai.{name}" for name in ours), "openai", "pydantic", "asyncio", "xllamacpp", "h11", "msgspec"]
     use = "import sys, trio_openai; trio_openai.TrioOpenAI(api_key='none').chat.completions.stream; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any
 
 import attrs
@@ -266,3 +267,20 @@ def test_an_observer_may_have_some_of_the_methods_only() -> None:
         *("started", "limiter_wait", "attempt", "headers", "first_event", "first_content", "retry", "ended"),
         *("race", "many", "tool_started", "tool_ended", "round"),
     }
+
+
+async def test_without_an_observer_nobody_watches_a_call(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trio_openai._request.watched as watched
+
+    def fail(*_: object) -> None:
+        raise AssertionError("somebody watches")
+
+    monkeypatch.setattr(watched, "watch_of", fail)
+    monkeypatch.setattr(logging.getLogger("trio_openai"), "level", logging.WARNING)
+    client, _ = client_over(await serve(nursery, HELLO))
+    async with client:
+        async with client.chat.completions.stream(**CHAT) as stream:
+            await stream.until_done()
+        await client.chat.completions.create(**CHAT)
