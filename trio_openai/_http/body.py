@@ -53,7 +53,8 @@ class Body(httpx.AsyncByteStream):
 
     Args:
         connection: the connection to read.
-        release: called once, with `park=`, to give back the connection and the slot.
+        slot: what the connection occupies in the pool.
+        release: called once, with the connection, the slot and `park=`, to give both back.
         read_timeout: seconds that httpx may wait for the next bytes. `read` ignores it.
 
     Attributes:
@@ -62,8 +63,11 @@ class Body(httpx.AsyncByteStream):
 
     package: ClassVar[Any] = httpx
 
-    def __init__(self, connection: Connection, release: Callable[..., None], read_timeout: float | None) -> None:
+    def __init__(
+        self, connection: Connection, slot: object, release: Callable[..., None], read_timeout: float | None
+    ) -> None:
         self._connection: Connection | None = connection  # None once it has been given back
+        self._slot = slot
         self._release = release
         self._read_timeout = read_timeout
         self._ended = False
@@ -106,7 +110,7 @@ class Body(httpx.AsyncByteStream):
         """
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._release(park=park)
+            self._release(connection, self._slot, park=park)
 
     def close_soon(self) -> None:
         """Call `close`. Only the bodies of other transports need a task for this."""

@@ -140,8 +140,11 @@ class BodyOwner:
     An object that holds no connection may still have an end to come, as a stream between two attempts.
     """
 
-    _body: ReadableBody | None = None  # None while it holds no connection
-    _token: trio.lowlevel.TrioToken | None = None
+    def __init__(self) -> None:
+        # Give a stream all of its attributes at once. Python lets the objects of a class share the names of their
+        # attributes only if the first objects have them early. Otherwise each gets a dictionary of 800 bytes.
+        self._body: ReadableBody | None = None  # None while it holds no connection
+        self._token: trio.lowlevel.TrioToken | None = None
 
     def _own_body(self, body: ReadableBody) -> None:
         """Take over a response's body."""

@@ -24,7 +24,7 @@ class RawAnswer:
 
     def __init__(self, status: int, headers: Headers, http_version: str, body: Body) -> None:
         self.status = status
-        self.headers = headers
+        self.headers = tuple(headers)  # the garbage collector need not visit a tuple of bytes
         self.http_version = http_version
         self.body = body
 
@@ -36,11 +36,11 @@ class RawAnswer:
             return None
         if len(values) == 1 and values[0].isascii():
             return values[0].decode()
-        joined: str = httpx.Headers(self.headers)[name]
+        joined: str = httpx.Headers(list(self.headers))[name]
         return joined
 
     def as_httpx(self, extensions: dict[str, Any]) -> httpx.Response:
         """Return the same response as an `httpx.Response`."""
         version = b"HTTP/" + self.http_version.encode()
         extensions = {"http_version": version, **extensions}
-        return httpx.Response(self.status, headers=self.headers, stream=self.body, extensions=extensions)
+        return httpx.Response(self.status, headers=list(self.headers), stream=self.body, extensions=extensions)

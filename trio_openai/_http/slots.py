@@ -12,6 +12,7 @@ gets a slot is one: the program probably holds streams that it neither reads nor
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -127,3 +128,9 @@ async def within(
     with trio.move_on_after(seconds):
         return await function(*args)
     raise error(f"timed out after {seconds:g} s")
+
+
+def limit_of(timeouts: dict[str, float | None], name: str) -> float:
+    """Return the seconds of a timeout; infinity if there is none."""
+    seconds = timeouts.get(name)
+    return math.inf if seconds is None else seconds

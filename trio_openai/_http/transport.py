@@ -36,7 +36,6 @@ To follow a response's bytes, read `body.py` next, then `connection.py`.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import ssl
 from typing import TYPE_CHECKING, Any, cast
@@ -69,7 +68,7 @@ from .idle import IdleConnections
 from .pool_log import log_connection
 from .raw_answer import RawAnswer
 from .raw_request import RawRequest, content_of, origin_of
-from .slots import Slots, within
+from .slots import Slots, limit_of, within
 
 if TYPE_CHECKING:
     from trio_openai._statistics import TransportStatistics
@@ -212,7 +211,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             timeouts = await self._slots.take(slot, request)
             undo.callback(self._slots.release, slot)
             connection = await self._exchange(request, timeouts, undo)
-            body = make_body(connection, functools.partial(self._release, connection, slot), timeouts.get("read"))
+            body = make_body(connection, slot, self._release, timeouts.get("read"))
             undo.pop_all()  # from here on the body owns the slot and the connection
             return connection, body
 
@@ -371,7 +370,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
 
-    async def _talk(
+    async def _talk(  # noqa: ASYNC910 - sending is a checkpoint
         self, request: httpx.Request | RawRequest, connection: Connection, timeouts: dict[str, float | None]
     ) -> None:
         """Send the request and read until the response's head is complete."""
@@ -379,25 +378,28 @@ class TrioTransport(httpx.AsyncBaseTransport):
         connection.parser.close()
         connection.parser = ResponseParser(max_header_bytes=self._max_header_bytes, has_body=has_body)
         broken: httpx.TransportError | None = None
-        began = trio.current_time()
-        try:
-            await within(timeouts.get("write"), httpx.WriteTimeout, send_until_refused, connection, request)
-        except httpx.WriteTimeout as error:
-            broken = error
-        except trio.BrokenResourceError as error:
-            broken = httpx.WriteError(
-                f"the connection{connection.via} broke while the request was sent: {reason_of(error)}"
-            )
-            broken.__cause__ = error.with_traceback(None)  # the frames' locals contain the request with the API key
-        connection.is_spoiled = connection.is_spoiled or broken is not None
-        if connection.parser.status is not None:  # the response came before the request was sent completely
-            return  # noqa: ASYNC910 - sending is a checkpoint
-        if broken is None:
-            limit = timeouts.get("read")
-            left = None if limit is None else max(0.0, limit - (trio.current_time() - began))
-            await within(left, httpx.ReadTimeout, read_head, connection)
-        else:
-            await self._read_early_response(connection, broken)
+        began, is_sent = trio.current_time(), False
+        # Both waits share a scope: trio keeps one with a deadline for a while after its end.
+        with trio.CancelScope(deadline=began + limit_of(timeouts, "write")) as scope:  # noqa: ASYNC912
+            try:
+                await send_until_refused(connection, request)
+            except trio.BrokenResourceError as error:
+                words = f"the connection{connection.via} broke while the request was sent: {reason_of(error)}"
+                broken = httpx.WriteError(words)
+                broken.__cause__ = error.with_traceback(None)  # the frames' locals contain the request with the API key
+            else:
+                is_sent = True
+                if connection.parser.status is None:  # else the response came before the request was sent completely
+                    scope.deadline = began + limit_of(timeouts, "read")
+                    await read_head(connection)
+        if scope.cancelled_caught and is_sent:
+            raise httpx.ReadTimeout(f"timed out after {timeouts['read']:g} s")
+        if scope.cancelled_caught:
+            broken = httpx.WriteTimeout(f"timed out after {timeouts['write']:g} s")
+        if broken is not None:
+            connection.is_spoiled = True
+            if connection.parser.status is None:
+                await self._read_early_response(connection, broken)
 
     async def _read_early_response(self, connection: Connection, broken: httpx.TransportError) -> None:
         """Read the response to a request that could not be sent completely, or raise `broken`.

@@ -37,6 +37,7 @@ class ByteStream(BodyOwner):
     response: httpx.Response
 
     def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
         self._exchange = exchange
         self._is_whole = False
         self._is_busy = False

@@ -24,7 +24,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
 import trio
@@ -70,8 +70,6 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
         reading: the scope of the task that reads for others; `aclose` cancels it.
     """
 
-    opened: Opened
-
     def __init__(
         self,
         exchange: Exchange,
@@ -82,6 +80,7 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
         self.lifecycle: Lifecycle[EventT, WholeT] = Lifecycle(
             make_protocol, policy=exchange.policy, limit=exchange.max_event_bytes, resume=resume
         )
+        self.opened: Opened = cast("Opened", None)  # until the head has come, when nobody has the stream yet
         self.hub: Hub[EventT] | None = None
         self.reading: trio.CancelScope | None = None
         super().__init__(exchange)

@@ -385,7 +385,7 @@ class StreamManager(EntersAsync, Generic[OpenableT_co]):
     """
 
     def __init__(self, make: Callable[[], OpenableT_co]) -> None:
-        self._make = make
+        self._make: Callable[[], OpenableT_co] | None = make  # until it is made, so that the parameters can go
         self._made: OpenableT_co | None = None
         self._is_entered = False
 
@@ -406,7 +406,9 @@ class StreamManager(EntersAsync, Generic[OpenableT_co]):
 
     def _stream(self) -> OpenableT_co:
         if self._made is None:
+            assert self._make is not None
             self._made = self._make()
+            self._make = None
         return self._made
 
     @property

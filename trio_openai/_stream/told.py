@@ -40,6 +40,7 @@ class ToldSource(BodyOwner):
     _stopwatch: Stopwatch
 
     def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
         self.is_unheard: bool = exchange.watch is not None
         self._exchange = exchange
         self._failure: APIError | None = None  # how the stream ended, without secrets and tracebacks

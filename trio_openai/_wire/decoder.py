@@ -140,13 +140,13 @@ class Decoder(Generic[EventT]):
         if self._to_add:
             events, self._to_add = self._to_add, []
             self._protocol.add(events)
+            if self._head:  # it is needed only while there is no event
+                self._head.clear()
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the body. Never raises."""
         if not self.events:
             self._keep_head(data)
-        elif self._head:
-            self._head.clear()
         if self.is_dry:
             self.is_dry, self._single = False, None if self._exactly_once else self._parser.single(data)
             if self._single is not None:

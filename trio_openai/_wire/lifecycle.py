@@ -37,7 +37,6 @@ Rules that hold it together:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -259,7 +258,7 @@ class Lifecycle(Generic[EventT, WholeT]):
         self.error: APIError | None = None
         self.has_connection: bool = False
         self.is_shared: bool = False
-        self.held: deque[tuple[EventT, str | None]] = deque()
+        self.held: list[tuple[EventT, str | None]] = []  # it is short, and a deque takes 760 bytes
         self.retry_at: float = 0.0
         self.resume_request: tuple[str, int] | None = None
         self.resumes: int = 0
@@ -390,7 +389,7 @@ class Lifecycle(Generic[EventT, WholeT]):
 
     def delivered(self) -> EventT:
         """Take note that `event` has reached everybody. Returns it, to be handed to whoever reads the stream."""
-        event, text = self.held.popleft()
+        event, text = self.held.pop(0)
         self._text = (self.decoder.events, text)
         if not self.held:
             self._enter(_I.DELIVERED)

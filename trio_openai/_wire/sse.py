@@ -28,7 +28,6 @@ returns nothing look at `WORK_AT_ONCE` lines at most. If `has_more` is true then
 from __future__ import annotations
 
 import functools
-from collections import deque
 from typing import Final
 
 from trio_openai.errors import APIResponseValidationError
@@ -87,7 +86,7 @@ class SSEParser:
         self._limit = limit
         self._extras = extras
         self._hands_out_words = words
-        self._waiting: deque[bytes] = deque()  # bytes that have not been split into blocks,
+        self._waiting: list[bytes] = []  # bytes that have not been split into blocks,
         self._waiting_at = 0  # the first of them from here on
         self._blocks: list[bytes] = []  # complete blocks without the empty line at their end, and fragments
         self._at = 0  # the blocks before this one have been pulled
@@ -224,10 +223,10 @@ class SSEParser:
         data, at = self._waiting[0], self._waiting_at
         self._waiting_at = at + _WINDOW
         if self._waiting_at >= len(data):
-            self._waiting.popleft()
+            self._waiting.pop(0)
             self._waiting_at = 0
         self._work -= 1
-        waiting, self._waiting = self._waiting, deque()  # so that these bytes do not wait again
+        waiting, self._waiting = self._waiting, []  # so that these bytes do not wait again
         if data:
             self.receive_data(data[at : at + _WINDOW])
         else:
