@@ -108,6 +108,9 @@ class OpenTelemetry(Observer):
             or `SPAN_AND_EVENT`.
         provider: the name of the provider, for a server of which the library does not know it. By default
             `azure.ai.openai` for a resource of Azure, and `openai` for any other server.
+
+    Raises:
+        TypeError: An argument has the wrong type.
     """
 
     def __init__(
@@ -118,6 +121,12 @@ class OpenTelemetry(Observer):
         capture_content: bool | None = None,
         provider: str | None = None,
     ) -> None:
+        _check(tracer_provider, "tracer_provider", "get_tracer", "opentelemetry.sdk.trace.TracerProvider()")
+        _check(meter_provider, "meter_provider", "get_meter", "opentelemetry.sdk.metrics.MeterProvider()")
+        if provider is not None and (not isinstance(provider, str) or not provider):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"provider takes a name such as 'groq', not {provider!r}")
+        if not isinstance(capture_content, bool | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"capture_content takes True, False or None, not {capture_content!r}")
         if capture_content is None:
             capture_content = os.environ.get(_CONTENT, "").strip().lower() in _CONTENT_WORDS
         self._conventions = genai.chosen(os.environ.get(_CONVENTIONS, ""))
@@ -337,6 +346,12 @@ class _Metrics:
                 self._tokens.record(record.usage.output_tokens, {**about, "gen_ai.token.type": "output"}, within)
         if self._conventions.is_latest and (seconds := record.phases.get("first_event")) is not None:
             self._first_chunk.record(seconds, about, within)
+
+
+def _check(provider: object, name: str, method: str, example: str) -> None:
+    """Raise `TypeError` unless a provider has the method that is needed of it."""
+    if provider is not None and not callable(getattr(provider, method, None)):
+        raise TypeError(f"{name} takes an object such as {example}, not {type(provider).__name__}")
 
 
 def _inside(span: Span, outside: Context) -> Context:

@@ -292,6 +292,20 @@ async def test_only_the_latest_calls_are_remembered_for_their_tools(
 # The packages.
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tracer_provider": "console"}, "tracer_provider takes an object such as"),
+        ({"meter_provider": 1}, "meter_provider takes an object such as"),
+        ({"capture_content": "false"}, "capture_content takes True, False or None, not 'false'"),
+        ({"provider": ""}, "provider takes a name such as 'groq', not ''"),
+    ],
+)
+def test_a_wrong_argument_is_named(options: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        OpenTelemetry(**options)
+
+
 def run(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
