@@ -8,7 +8,7 @@ import trio
 
 from trio_openai import BadRequestError, TrioOpenAI
 
-SHOWN = ("model", "status", "verdict", "error")
+SHOWN = ("status", "verdict", "error")
 
 
 def is_a_problem(record: logging.LogRecord) -> bool:

@@ -488,12 +488,12 @@ def _without_password(proxy: str | httpx.URL | httpx.Proxy | Proxy | Route | Non
 
 def takes_raw(transport: TrioTransport) -> bool:
     """Return whether a transport takes raw requests. A proxy needs an `httpx.Request`."""
-    return transport._route is None
+    return transport._route is None  # pyright: ignore[reportPrivateUsage]
 
 
 async def open_raw(transport: TrioTransport, request: RawRequest) -> RawAnswer:
     """Do what `handle_async_request` does. Raises what that raises."""
-    connection, body = await transport._begin(request, Body)
+    connection, body = await transport._begin(request, Body)  # pyright: ignore[reportPrivateUsage]
     parser = connection.parser
     assert parser.status is not None
     return RawAnswer(parser.status, parser.take_headers(), parser.http_version, body)
