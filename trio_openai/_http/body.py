@@ -90,6 +90,8 @@ class Body(httpx.AsyncByteStream):
         if connection is None:
             raise trio.ClosedResourceError("this response has been closed")
         parser = connection.parser
+        if parser.needs_data:  # nearly always, and cheaper than to take and check nothing
+            await connection.receive()
         while not (data := parser.take_body()):
             connection.check()  # only now, so that the bytes before an error are delivered first
             if parser.complete:

@@ -126,6 +126,11 @@ class ResponseParser:
         headers, self._headers = self._headers, []
         return headers
 
+    @property
+    def needs_data(self) -> bool:
+        """True if there is nothing to take and nothing to check before more bytes come."""
+        return not (self._body or self.complete or self._error)
+
     def take_body(self) -> bytes:
         """Return the bytes of the body that have arrived since the last call."""
         if len(self._body) == 1:  # the usual case for a stream: no copy

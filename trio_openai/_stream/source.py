@@ -207,10 +207,11 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
         """Wait for bytes and feed them to the lifecycle."""
         assert self._body is not None
         lifecycle, exchange, read = self.lifecycle, self._exchange, self._body.read
+        clocks = exchange.clocks
         lifecycle.decoder.add_up()
         self._stopwatch.note(lifecycle.decoder)
         try:
-            data = await (exchange.limited(read) if exchange.clocks.are_running else read())
+            data = await (exchange.limited(read) if clocks.has_limits and clocks.are_running else read())
         except exchange.errors as error:
             cut_by = str(error) or f"the connection broke ({type(error).__name__})"
             lifecycle.receive_end(cut_by=cut_by, is_final=is_final(error))
