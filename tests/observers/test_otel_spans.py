@@ -170,6 +170,26 @@ async def test_a_response_that_was_cut_short_tells_why(nursery: trio.Nursery) ->
     assert attributes_of(telemetry.one())["gen_ai.response.finish_reasons"] == ["length"]
 
 
+@pytest.mark.parametrize(("status", "reason"), [("failed", "error"), ("cancelled", "cancelled")])
+async def test_a_response_that_failed_tells_so(nursery: trio.Nursery, status: str, reason: str) -> None:
+    telemetry = Telemetry()
+    server = await started(nursery, Reply.json({"id": "r", "status": status, "output": []}))
+    async with server.client(observer=telemetry.observer) as client:
+        await client.responses.with_raw_response.create(model="gpt-4o", input="Hi")
+    assert attributes_of(telemetry.one())["gen_ai.response.finish_reasons"] == [reason]
+
+
+async def test_a_raw_response_that_is_not_what_the_api_promises_has_a_span_too(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry = Telemetry()
+    server = await started(nursery, Reply.json(["not", "an", "object"]))
+    async with server.client(observer=telemetry.observer) as client:
+        await client.chat.completions.with_raw_response.create(**CHAT)
+    assert attributes_of(telemetry.one())["trio_openai.verdict"] == "done"
+    assert caplog.text == ""
+
+
 @pytest.mark.usefixtures("latest")
 async def test_embeddings_have_their_own_operation(nursery: trio.Nursery) -> None:
     telemetry = Telemetry()

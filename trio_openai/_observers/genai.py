@@ -2,8 +2,9 @@
 
 There are two sets of names. Everything here uses the newer one, and `Conventions.named` translates to the older:
 
-* `LATEST` is version 1.41.1 of the semantic conventions (May 2026). It is the last version with conventions for
-  generative AI: then they moved to a repository of their own (semantic-conventions-genai), which has no release yet.
+* `LATEST` is version 1.41.1 of the semantic conventions (May 2026), the last one with conventions for generative AI.
+  Then they moved to a repository of their own, semantic-conventions-genai. Its first version, 0.1.0, keeps nearly all
+  attributes and renames the metrics (`gen_ai.client.inference.*`). It is not supported yet.
 * `RELEASED` is version 1.36.0 (July 2025). The conventions ask instrumentations to use it by default, and the newer
   names only if `OTEL_SEMCONV_STABILITY_OPT_IN` contains `gen_ai_latest_experimental`.
 
@@ -20,6 +21,7 @@ import attrs
 from trio_openai._wire.encode import result_text
 from trio_openai._wire.json import decode_json, is_array, is_object
 from trio_openai._wire.text import printable
+from trio_openai.errors import APIError
 from trio_openai.types._base import WireObject
 from trio_openai.types._plain import current
 from trio_openai.types._raw import Raw, objects_in
@@ -202,7 +204,10 @@ def answer_of(record: CallEnded) -> Raw:
     """Return what a call returned as a JSON object; an empty one if there is nothing, or no object."""
     answer = record.answer
     if callable(parse := getattr(answer, "parse", None)):  # a `RawResponse`
-        answer = parse()
+        try:
+            answer = parse()
+        except APIError:  # the program hears of it if it calls `parse` itself
+            return {}
     if isinstance(answer, WireObject):
         return current(answer)
     return {}
@@ -236,7 +241,7 @@ def finish_reasons(answer: Raw) -> list[str | None]:
         details = answer.get("incomplete_details")
         reason = _text(details.get("reason")) if is_object(details) else None
         return ["length" if reason == "max_output_tokens" else reason or "incomplete"]
-    return [status] if status in ("failed", "cancelled") else []
+    return ["error"] if status == "failed" else ["cancelled"] if status == "cancelled" else []
 
 
 def _output_items(answer: Raw) -> list[Raw]:
