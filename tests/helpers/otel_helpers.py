@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+import trio
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -15,7 +16,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import StatusCode
 
+from trio_openai import TrioOpenAI
 from trio_openai.otel import OpenTelemetry
+from trio_openai.testing import ScriptedServer
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "my secret question"}]
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES}
@@ -123,6 +126,19 @@ def events_of(span: ReadableSpan) -> list[tuple[str, dict[str, Any]]]:
 def decoded(span: ReadableSpan, name: str) -> Any:
     """Return an attribute that is JSON text."""
     return json.loads(attributes_of(span)[name])
+
+
+async def started(nursery: trio.Nursery, script: Any, *, memory: bool = True) -> ScriptedServer:
+    """Return a server that has been started."""
+    server = ScriptedServer(script)
+    await server.start(nursery, memory=memory)
+    return server
+
+
+async def read(client: TrioOpenAI, **more: Any) -> None:
+    """Read a chat stream to its end."""
+    async with client.chat.completions.stream(**CHAT, **more) as stream:
+        await stream.until_done()
 
 
 @pytest.fixture

@@ -13,19 +13,13 @@ from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
-from otel_helpers import CHAT, Telemetry, attributes_of, id_of, status_of
+from otel_helpers import CHAT, Telemetry, attributes_of, id_of, started, status_of
 
 from trio_openai import SyncOpenAI, TrioOpenAI
 from trio_openai.otel import OpenTelemetry
-from trio_openai.testing import Reply, ScriptedServer
+from trio_openai.testing import Reply
 
 ANSWER = Reply.chat("Hello there, you.", pace=1)
-
-
-async def started(nursery: trio.Nursery, script: Any, **options: Any) -> ScriptedServer:
-    server = ScriptedServer(script)
-    await server.start(nursery, **{"memory": True, **options})
-    return server
 
 
 def parents(telemetry: Telemetry) -> list[str | None]:
