@@ -11,13 +11,16 @@ import io
 import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import trio
 from rich.console import Console
 
+from trio_openai import Items
 from trio_openai._cli.demo import show
 from trio_openai._cli.demo.backends import from_script
 from trio_openai._cli.demo.display import LiveDisplay, Rows
+from trio_openai._concurrent.progress import View
 
 PICTURE = Path(__file__).parent / "demo.svg"
 COMMAND = "$ scripts/demo --scripted"
@@ -50,6 +53,12 @@ class FinalDisplay(LiveDisplay):
         await trio.lowlevel.checkpoint()
         yield
         self._console.print(self.drawn(rows()))
+
+    @contextlib.asynccontextmanager
+    async def progress(self, results: Items[Any]) -> AsyncGenerator[None]:
+        await trio.lowlevel.checkpoint()
+        yield
+        self._console.print(View(results.statistics).drawn(WIDTH, is_over=True))
 
 
 async def run_demo(console: Console) -> None:

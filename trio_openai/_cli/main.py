@@ -28,7 +28,7 @@ Stream from a model in three scenes. They take about ten seconds:
 
   1. Six prompts stream at once. A deadline cuts one, and three tasks read one.
   2. Two calls race for one answer. The loser is closed.
-  3. Twelve prompts run, four at a time.
+  3. Ten prompts run, four at a time.
 """
 
 _SERVERS = """\

@@ -66,13 +66,19 @@ def progress(
             f"progress takes the results of run_many or stream_many, not {type(results).__name__}: write "
             "`async with client.run_many(calls) as results, trio_openai.progress(results):`"
         )
-    return _shown(_View(results.statistics, title, transient=transient), console)
+    return _shown(View(results.statistics, title, transient=transient), console)
 
 
-class _View:
-    """The progress of one run."""
+class View:
+    """The progress of one run.
 
-    def __init__(self, statistics: Callable[[], ManyStatistics], title: str, *, transient: bool) -> None:
+    Args:
+        statistics: returns the progress.
+        title: words before the bar.
+        transient: whether nothing should be left of the view.
+    """
+
+    def __init__(self, statistics: Callable[[], ManyStatistics], title: str = "", *, transient: bool = False) -> None:
         self.statistics = statistics
         self.title = title
         self.transient = transient
@@ -121,12 +127,12 @@ class _Screen:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._views: list[_View] = []
+        self._views: list[View] = []
         self._live: Live | None = None
         can_draw = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
         self.is_live: bool = can_draw or (console.is_interactive and not console.is_jupyter)
 
-    def add(self, view: _View) -> None:
+    def add(self, view: View) -> None:
         """Begin to show a view."""
         from rich.live import Live
 
@@ -138,7 +144,7 @@ class _Screen:
             if self._tolerating(live.start):
                 self._live = live
 
-    def remove(self, view: _View) -> bool:
+    def remove(self, view: View) -> bool:
         """Stop showing a view. Print its last state. Return whether there is no other."""
         self._views.remove(view)
         self.draw()
@@ -194,7 +200,7 @@ _screens: dict[object, _Screen] = {}
 
 
 @trio.lowlevel.enable_ki_protection
-def _begin(view: _View, console: Console | None) -> tuple[object, _Screen]:
+def _begin(view: View, console: Console | None) -> tuple[object, _Screen]:
     """Show a view on the screen of its console. Return the screen, and its key in `_screens`."""
     key: object = console or threading.get_ident()  # the screen of stderr belongs to a thread, as a trio run does
     if (screen := _screens.get(key)) is None:
@@ -205,13 +211,13 @@ def _begin(view: _View, console: Console | None) -> tuple[object, _Screen]:
 
 
 @trio.lowlevel.enable_ki_protection
-def _end(view: _View, key: object, screen: _Screen) -> None:
+def _end(view: View, key: object, screen: _Screen) -> None:
     if screen.remove(view):
         del _screens[key]
 
 
 @asynccontextmanager
-async def _shown(view: _View, console: Console | None) -> AsyncGenerator[None]:
+async def _shown(view: View, console: Console | None) -> AsyncGenerator[None]:
     await trio.lowlevel.checkpoint()
     key, screen = _begin(view, console)
     try:
@@ -223,7 +229,7 @@ async def _shown(view: _View, console: Console | None) -> AsyncGenerator[None]:
 
 
 @trio.lowlevel.enable_ki_protection  # Ctrl-C must hit the user's own task, where it is raised bare
-async def _refresh(view: _View, screen: _Screen) -> None:
+async def _refresh(view: View, screen: _Screen) -> None:
     """Draw, or print lines, until cancelled."""
     began = trio.current_time()
     while True:

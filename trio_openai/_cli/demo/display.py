@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+import trio_openai
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from trio_openai import Items
 
 _FRAME = 0.1  # seconds between two drawings
 _LEFT = 34  # the smallest width of the left column; a wider one takes it from the text
@@ -49,10 +53,6 @@ class Display:
         """Print a line."""
         print(line, flush=True)
 
-    def log(self, line: str) -> None:
-        """Print a line about progress that a terminal shows in its rows."""
-        self.say(line)
-
     @contextlib.asynccontextmanager
     async def showing(self, rows: Rows) -> AsyncGenerator[None]:
         """Show the rows: on a terminal during the block and after it, elsewhere only after it."""
@@ -61,6 +61,16 @@ class Display:
         await trio.lowlevel.checkpoint()
         for left, right, _style in laid_out(rows(), shutil.get_terminal_size().columns):
             self.say((left + _GAP + right).rstrip())
+
+    @contextlib.asynccontextmanager
+    async def progress(self, results: Items[Any]) -> AsyncGenerator[None]:
+        """Show the progress of many calls: on a terminal during the block and after it, elsewhere only after it."""
+        await trio.lowlevel.checkpoint()
+        yield
+        await trio.lowlevel.checkpoint()
+        end = results.statistics()
+        counts = f"{end.done} of {end.total} done, {end.failed} failed"
+        self.say(f"{counts}, {end.usage.total_tokens} tokens, {end.seconds:.1f} s")
 
 
 class LiveDisplay(Display):
@@ -74,9 +84,6 @@ class LiveDisplay(Display):
     def say(self, line: str = "", style: str = "") -> None:
         self._console.print(line, style=style)
 
-    def log(self, line: str) -> None:
-        """Do nothing: the rows say it."""
-
     @contextlib.asynccontextmanager
     async def showing(self, rows: Rows) -> AsyncGenerator[None]:
         from rich.live import Live
@@ -88,6 +95,11 @@ class LiveDisplay(Display):
                 yield
                 nursery.cancel_scope.cancel()
             live.update(self.drawn(rows()), refresh=True)
+
+    @contextlib.asynccontextmanager
+    async def progress(self, results: Items[Any]) -> AsyncGenerator[None]:
+        async with trio_openai.progress(results, console=self._console):
+            yield
 
     async def _animate(self, live: Any, rows: Rows) -> None:
         while True:

@@ -49,8 +49,6 @@ CAPITALS = {
     "Chile": "Santiago",
     "Greece": "Athens",
     "Cuba": "Havana",
-    "Spain": "Madrid",
-    "Ghana": "Accra",
 }
 
 
