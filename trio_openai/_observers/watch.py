@@ -121,7 +121,7 @@ class Watch:
     """
 
     def __init__(self, observers: Sequence[Observer], clock: Callable[[], float], **about: Any) -> None:
-        self.timings = Timings()
+        self.timings: Timings = Timings()
         self.usage: object = None
         self.hide: Callable[[str], str] = str
         self.attempts_ask: Mapping[str, str] = {}
