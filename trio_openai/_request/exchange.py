@@ -142,6 +142,7 @@ class Exchange:
             raise
         finally:
             self.tell_plain_end(state, error, lambda: made)
+            del error  # break the reference cycle: error, traceback, this frame
 
     async def _answer(self, decode: Decode[_T]) -> _T:
         started = trio.current_time()
