@@ -107,6 +107,8 @@ class Clocks:
         has_limits: whether any phase has a limit.
     """
 
+    __slots__ = ("_left", "_limits", "has_limits")
+
     def __init__(self, limits: Deadlines) -> None:
         given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
         self._limits = {phase: limit for phase, limit in given.items() if limit is not None}

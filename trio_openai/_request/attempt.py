@@ -43,6 +43,8 @@ _FRAMING_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding"
 class RequestAttempt:
     """One attempt of a request."""
 
+    __slots__ = ("_bearer", "_request", "_sent_headers", "_session")
+
     def __init__(self, session: Session, request: PreparedRequest) -> None:
         self._session = session
         self._request = request

@@ -69,6 +69,21 @@ class Exchange:
         watch: Tells the observers about this call; None without observers.
     """
 
+    __slots__ = (
+        "_attempt",
+        "_counts_usage",
+        "_next_at",
+        "_permits",
+        "_session",
+        "clocks",
+        "errors",
+        "lifetime",
+        "max_event_bytes",
+        "policy",
+        "request",
+        "watch",
+    )
+
     def __init__(self, session: Session, request: PreparedRequest) -> None:
         check_in_trio()
         self.request: PreparedRequest = request

@@ -14,6 +14,8 @@ class Record:
         size: the number of bytes that came, kept or not.
     """
 
+    __slots__ = ("_is_wanted", "_pieces", "size")
+
     def __init__(self) -> None:
         self.size = 0
         self._pieces: list[bytes] | None = []  # None once there were too many to keep
