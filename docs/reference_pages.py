@@ -200,7 +200,7 @@ def table(signature: inspect.Signature, names: list[str], descriptions: dict[str
     for name in names:
         one = signature.parameters[name]
         required = one.default is one.empty
-        default = "required" if required else "the client's" if name == "timeout" else f"`{one.default!r}`"
+        default = "required" if required else "the client's `timeout`" if name == "timeout" else f"`{one.default!r}`"
         rows.append(f"| `{name}` | {linked(type_text(one.annotation))} | {default} | {descriptions[name]} |")
     return "\n".join(['<div class="parameters" markdown>', "", *rows, "", "</div>"])
 
