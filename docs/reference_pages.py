@@ -247,7 +247,7 @@ def call_of(path: str, method: Any, signature: inspect.Signature) -> str:
         lines = f"async for item in {call}:\n    ..."
     else:
         lines = f"await {call}" if inspect.iscoroutinefunction(inspect.unwrap(method)) else call
-    if len(lines.split("\n")[0]) > 78:
+    if len(lines.split("\n")[0]) > 54:  # what fits on a phone
         lines = lines.replace(f"({arguments})", f"(\n    {arguments}\n)")
     return f"```python\n{lines}\n```"
 
