@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,9 @@ async def test_real_proxy_killed_during_a_stream(
             await server.wait_disconnect(1, since=FROM_START)
             error = await outcome(read_stream, client)
             assert type(error) is APIConnectionError
-            assert f"cannot connect to {proxy.address}: Connection refused" in str(error)
+            # A proxy that is still dying resets the connection.
+            assert proxy.address in str(error)
+            assert re.search("Connection (refused|reset by peer)$", str(error))
 
 
 @programs
