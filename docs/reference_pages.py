@@ -200,7 +200,7 @@ def table(signature: inspect.Signature, names: list[str], descriptions: dict[str
     for name in names:
         one = signature.parameters[name]
         required = one.default is one.empty
-        default = "required" if required else "the client's" if name == "timeout" else f"`{one.default!r}`"
+        default = "required" if required else "the client's `timeout`" if name == "timeout" else f"`{one.default!r}`"
         rows.append(f"| `{name}` | {linked(type_text(one.annotation))} | {default} | {descriptions[name]} |")
     return "\n".join(['<div class="parameters" markdown>', "", *rows, "", "</div>"])
 
@@ -247,7 +247,7 @@ def call_of(path: str, method: Any, signature: inspect.Signature) -> str:
         lines = f"async for item in {call}:\n    ..."
     else:
         lines = f"await {call}" if inspect.iscoroutinefunction(inspect.unwrap(method)) else call
-    if len(lines.split("\n")[0]) > 78:
+    if len(lines.split("\n")[0]) > 54:  # what fits on a phone
         lines = lines.replace(f"({arguments})", f"(\n    {arguments}\n)")
     return f"```python\n{lines}\n```"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import os
@@ -11,7 +12,8 @@ import signal
 
 import pytest
 import trio
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from promises import lines_of, promise_map
 
 settings.register_profile(
@@ -45,6 +47,17 @@ def same_order_every_time(request: pytest.FixtureRequest) -> None:
     random.seed(seed)
 
 
+@functools.cache
+def warm_up_hypothesis() -> None:
+    """Have hypothesis make its generator of random numbers. Once the collector is frozen, it warns about a new one."""
+
+    @given(st.none())
+    def empty(_nothing: None) -> None:
+        pass
+
+    empty()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def hide_from_the_collector() -> None:
     """Hide everything that exists by now from the garbage collector.
@@ -52,6 +65,7 @@ def hide_from_the_collector() -> None:
     Many tests call the collector to see what they left behind. The collected tests, and the libraries that earlier
     tests imported, are hundreds of thousands of objects, which would make each call slow.
     """
+    warm_up_hypothesis()
     gc.collect()
     gc.freeze()
 

@@ -89,7 +89,7 @@ def test_signature_has_the_ids_of_the_path_and_the_result(name: str, start: str,
 def test_help_shows_the_parameters(name: str) -> None:
     output = io.StringIO()
     pydoc.Helper(output=output).help(METHODS[name])
-    text = output.getvalue()
+    text = " ".join(output.getvalue().split()).replace("( *", "(*")  # from Python 3.13 on, a long signature has lines
     assert "stream(*, model: str, messages: " in text
     assert "temperature: float | None = None" in text
     assert "Stream the response inside" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,8 @@ async def test_real_proxy_with_wrong_or_missing_login(
             async with TrioOpenAI(api_key="k", base_url=url, proxy=given) as client:
                 error = await outcome(read_stream, client)
                 if (kind, is_tls, given) == ("http", False, wrong):
-                    assert type(error) is AuthenticationError, "401 is what tinyproxy says, as if it were the server"
+                    # An old tinyproxy says 401, as if it were the server.
+                    assert type(error) in (AuthenticationError, APIConnectionError)
                 else:
                     assert type(error) is APIConnectionError
                 assert "the proxy" in str(error)
@@ -140,7 +142,9 @@ async def test_real_proxy_killed_during_a_stream(
             await server.wait_disconnect(1, since=FROM_START)
             error = await outcome(read_stream, client)
             assert type(error) is APIConnectionError
-            assert f"cannot connect to {proxy.address}: Connection refused" in str(error)
+            # A proxy that is still dying resets the connection.
+            assert proxy.address in str(error)
+            assert re.search("Connection (refused|reset by peer)$", str(error))
 
 
 @programs
@@ -277,7 +281,7 @@ async def test_traceback_of_a_failed_connection_shows_no_password(
                 async with httpx.AsyncClient(transport=TrioTransport(proxy=given)) as http:
                     error = await outcome(http.get, url)
                 if isinstance(error, httpx.Response):
-                    assert error.status_code == 401
+                    assert error.status_code in (401, 407)  # of an old and a new tinyproxy
                     continue
                 assert isinstance(error, httpx.ProxyError)
                 assert_hidden(error, PLAIN_PASSWORD)

@@ -210,7 +210,7 @@ def test_to_json_can_be_written_to_a_file_whatever_it_holds() -> None:
 
 def test_deeply_nested_json_does_not_break_to_dict() -> None:
     deep: Any = []
-    for _ in range(5000):
+    for _ in range(100_000):
         deep = [deep]
     made = hook_for(ChatCompletionMessage)({"content": "a", "deep": deep}, None)
     made.content = "b"
