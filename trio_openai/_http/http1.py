@@ -24,6 +24,7 @@ ends before that is a `ConnectionEndedError`, which is how a truncated stream is
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
@@ -98,15 +99,16 @@ class ResponseParser:
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, has_body: bool = True) -> None:
         self.status: int | None = None
-        self.until_close = False
-        self.http_version = "1.1"
-        self.complete = False
-        self.keep_alive = False
-        self.started = False
+        self.until_close: bool = False
+        self.http_version: str = "1.1"
+        self.complete: bool = False
+        self.keep_alive: bool = False
+        self.started: bool = False
         self._has_body = has_body
         self._headers: Headers = []
         self._body: list[bytes] = []
-        self.on_body = self._body.append  # httptools calls this for every chunk, and `append` is no Python function
+        # httptools calls this for every chunk, and `append` is no Python function.
+        self.on_body: Callable[[bytes], None] = self._body.append
         self._complete_count = 0  # len(self._body) at the end of the response; later bytes do not belong to it
         self._most_header_bytes = max_header_bytes
         self._header_bytes = 0  # bytes of the head; later, bytes since the last byte of the body

@@ -23,10 +23,11 @@ class RawAnswer:
     __slots__ = ("body", "headers", "http_version", "status")
 
     def __init__(self, status: int, headers: Headers, http_version: str, body: Body) -> None:
-        self.status = status
-        self.headers = tuple(headers)  # the garbage collector need not visit a tuple of bytes
-        self.http_version = http_version
-        self.body = body
+        self.status: int = status
+        # The garbage collector need not visit a tuple of bytes.
+        self.headers: tuple[tuple[bytes, bytes], ...] = tuple(headers)
+        self.http_version: str = http_version
+        self.body: Body = body
 
     def header(self, name: str) -> str | None:
         """Return the value of a header, whose name is given in lower case, or None."""

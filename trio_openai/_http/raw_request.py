@@ -91,10 +91,10 @@ class RawRequest:
 
     def __init__(self, head: RawHead, key: HiddenPairs, content: bytes, extensions: dict[str, Any]) -> None:
         check_headers(key)
-        self.head = head
+        self.head: RawHead = head
         self._key = key  # no pair, or one
-        self.content = content
-        self.extensions = extensions
+        self.content: bytes = content
+        self.extensions: dict[str, Any] = extensions
 
     @property
     def method(self) -> str:
