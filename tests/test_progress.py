@@ -165,6 +165,8 @@ async def test_two_views_share_the_screen(nursery: trio.Nursery, autojump_clock:
         runs.start_soon(lambda: run(nursery, console, count=8, fails=0, title="long"))
     lines = frames(file)
     assert lines[-1].startswith("long")
+    bars_of_long = {line.find("━") for line in lines if line.startswith("long")}
+    assert len("short  ") in bars_of_long, "the bars begin in one column while both run"
     assert [line for line in lines if line.startswith("short")][-1].endswith("4/4  100%  40 tokens  0:04")
     assert file.getvalue().count("\x1b[?25l") == file.getvalue().count("\x1b[?25h") == 1
     assert module._screens == {}

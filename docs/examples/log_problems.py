@@ -12,10 +12,9 @@ SHOWN = ("status", "verdict", "error")
 
 
 def is_a_problem(record: logging.LogRecord) -> bool:
-    if getattr(record, "openai_event", "") != "call ended":
-        return True  # not the line of a call
-    failed = getattr(record, "openai_verdict", "") in ("failed", "truncated")
-    return failed or getattr(record, "openai_total_ms", 0) > 10_000
+    verdict = getattr(record, "openai_verdict", "")
+    slow = getattr(record, "openai_total_ms", 0) > 10_000
+    return slow or verdict in ("failed", "truncated")
 
 
 class AsJSON(logging.Formatter):

@@ -91,14 +91,14 @@ class View:
     def _figures(self, now: ManyStatistics, *, is_over: bool) -> list[Figure]:
         return figures_of(now, self._estimate.left(now), is_over=is_over)
 
-    def drawn(self, width: int, *, is_over: bool = False) -> RenderableType:
-        """Return the progress as one line of at most `width` characters."""
+    def drawn(self, width: int, title_width: int = 0, *, is_over: bool = False) -> RenderableType:
+        """Return the progress as one line of at most `width` characters, of which its title takes `title_width`."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
         now = self.statistics()
-        title = self.title[: width // 3]
+        title = self.title.ljust(title_width)[: width // 3]
         width -= len(title) + GAP if title else 0
         figures = fitted(self._figures(now, is_over=is_over), width)
         room = min(width - width_of(figures) - GAP, LARGEST_BAR) // 5 * 5  # steady while the figures grow
@@ -164,7 +164,8 @@ class _Screen:
         from rich.console import Group
 
         if self._live is not None:
-            group = Group(*(view.drawn(self._width) for view in self._views))
+            longest = max((len(view.title) for view in self._views), default=0)
+            group = Group(*(view.drawn(self._width, longest) for view in self._views))
             self._tolerating(self._live.update, group, refresh=True)
 
     @property

@@ -13,8 +13,8 @@ from trio_openai._stream.results import ManyStatistics
 
 GAP = 2  # spaces between two figures
 SMALLEST_BAR, LARGEST_BAR = 10, 40  # characters
-_GOOD_BAR = 20  # the width that matters more than figures of a rank above
-_RANK_OF_THE_BAR = 3
+_BARS = {4: SMALLEST_BAR, 5: SMALLEST_BAR, 6: 20, 7: 20}
+"""How wide a bar has to be before a figure of a rank gets any room. A figure of a rank below 4 matters more."""
 
 
 @attrs.frozen
@@ -62,11 +62,11 @@ def figures_of(now: ManyStatistics, left: float | None, *, is_over: bool) -> lis
 
 
 def fitted(figures: Sequence[Figure], width: int) -> list[Figure]:
-    """Return the figures of the highest ranks that fit into a width. A bar counts more than most of them."""
+    """Return the figures of the highest ranks that fit into a width. A bar counts more than some of them."""
     kept = list(figures)
     while len(kept) > 1:
         last = max(kept, key=lambda figure: figure.rank)
-        bar = GAP + _GOOD_BAR if last.rank > _RANK_OF_THE_BAR else 0
+        bar = GAP + _BARS[last.rank] if last.rank in _BARS else 0
         if width_of(kept) + bar <= width:
             break
         kept.remove(last)
