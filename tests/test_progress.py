@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -267,6 +268,20 @@ async def test_exception_of_the_block_is_raised_bare(
     assert frames(file)[-1]
     if live:
         assert_screen_is_restored(file)
+    assert module._screens == {}
+
+
+@pytest.mark.promise(n=2)
+async def test_ctrl_c_is_raised_bare_and_restores_the_screen(nursery: trio.Nursery, autojump_clock: object) -> None:
+    console, file = terminal()
+    server = await serve(nursery, answer)
+    async with server.client() as client:
+        with pytest.raises(KeyboardInterrupt):
+            async with client.run_many(calls_of(client, 9)) as results, progress(results, console=console):
+                await trio.sleep(1)
+                signal.raise_signal(signal.SIGINT)
+                await trio.sleep(1)
+    assert_screen_is_restored(file)
     assert module._screens == {}
 
 
