@@ -49,6 +49,8 @@ def _in_ms(seconds: object) -> object:
 
 def _text(value: object) -> str:
     """Return a value as text, in quotes if it needs them."""
+    if isinstance(value, int):
+        return str(value)
     text = _one_line(str(value))
     if _PLAIN.fullmatch(text):
         return text
@@ -57,4 +59,5 @@ def _text(value: object) -> str:
 
 def _one_line(text: str) -> str:
     """Return the beginning of a text, without what could start another line or control a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text[:_MOST])
+    text = text[:_MOST]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
