@@ -11,7 +11,7 @@ async def main() -> None:
         async with client.chat.completions.stream(
             model="gpt-4o-mini",
             messages=[{"role": "user", "content": prompt}],
-            stream_options={"include_usage": True},
+            usage=True,
         ) as stream:
             async for chunk in stream:
                 for choice in chunk.choices:

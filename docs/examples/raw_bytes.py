@@ -10,7 +10,7 @@ async def forward(client: TrioOpenAI, sink: trio.abc.SendStream) -> None:
     async with client.chat.completions.stream(
         model="gpt-4o-mini",
         messages=[{"role": "user", "content": "Count to three."}],
-        stream_options={"include_usage": True},
+        usage=True,
     ) as stream:
         async for data in stream.raw_bytes:
             await sink.send_all(data)

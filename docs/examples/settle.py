@@ -12,7 +12,7 @@ async def main() -> None:
             model="gpt-4o-mini",
             messages=[{"role": "user", "content": prompt}],
             max_tokens=60,
-            stream_options={"include_usage": True},
+            usage=True,
         ) as stream:
             async for text in stream.text_deltas:
                 print(text, end="", flush=True)
