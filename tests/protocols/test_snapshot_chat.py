@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from part_helpers import said_in_chat
 from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, made, paths, spoiled, sse
 
-from trio_openai.types import ChatCompletion, ToolCall
+from trio_openai._protocols.chat.snapshot import ChatSnapshot
+from trio_openai.types import ChatCompletion, ChatCompletionChunk, ToolCall
 from trio_openai.types._fields import hook_for
 
 
@@ -681,3 +682,44 @@ def test_folding_is_linear() -> None:
     chunks = [delta(content="x" * 10, tool_calls=[piece(0, "call_1", "f", "y" * 10)])] * 10_000
     made = message(*(chunk["choices"][0]["delta"] for chunk in chunks))
     assert len(made.content) == len(made.tool_calls[0].function.arguments) == 100_000
+
+
+CHOICES_THAT_ARE_NO_PLAIN_TEXT: list[Any] = [
+    {"index": 1, "delta": {"content": "x"}, "finish_reason": None},
+    {"index": True, "delta": {"content": "x"}, "finish_reason": None},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": ""},
+    {"index": 0, "delta": {"content": "x", "refusal": "r"}, "finish_reason": None},
+    {"index": 0, "delta": {"content": ""}, "finish_reason": None},
+    {"index": 0, "delta": {"content": None}, "finish_reason": None},
+    {"index": 0, "delta": {"content": ["x"]}, "finish_reason": None},
+    {"index": 0, "delta": "content", "finish_reason": None},
+    {"index": 0, "delta": {}, "finish_reason": None},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": None, "logprobs": {"content": [1]}},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": None, "logprobs": {}},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": None, "logprobs": None},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": None, "own": 1},
+    {"index": 0, "delta": {"content": "x"}, "finish_reason": None, "own": 1, "logprobs": None},
+    {"delta": {"content": "x"}},
+    {"index": 0, "message": {"content": "x"}, "finish_reason": None},
+    "choice",
+    None,
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES_THAT_ARE_NO_PLAIN_TEXT)
+@pytest.mark.parametrize("beside", [{}, {"usage": {"total_tokens": 3}}, {"own": 2}, {"system_fingerprint": "fp"}])
+def test_chunk_after_text_adds_the_same_in_the_short_way(choice: Any, beside: Json, monkeypatch: Any) -> None:
+    text = {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
+    raws = [{"id": "1", "choices": choices, **beside} for choices in ([text], [text], [choice], [text], [text, choice])]
+
+    def added() -> tuple[Any, ...]:
+        snapshot, texts = ChatSnapshot(), list[str]()
+        for raw in raws:
+            snapshot.add([hook_for(ChatCompletionChunk)(raw, None)])
+            texts.append(snapshot.text)
+        return snapshot.as_raw(), texts, snapshot.has_content, snapshot.unfinished(1), snapshot.pieces
+
+    short = added()
+    monkeypatch.setattr(ChatSnapshot, "_add_text", lambda *_: False)
+    assert short == added()

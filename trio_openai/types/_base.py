@@ -41,7 +41,6 @@ _short.maxlist = _short.maxdict = 3
 _short.maxlevel = 2
 
 
-_NOTHING = cast("tuple[str, ...]", ())
 _NO_READERS = cast("Mapping[str, Callable[[Raw], Any]]", {})
 
 
@@ -75,9 +74,6 @@ class WireObject:
 
     raw: Raw = attrs.field(factory=dict[str, Any], kw_only=True)
 
-    __usual__: ClassVar[tuple[str, ...]] = (
-        _NOTHING  # fields that most programs read: setting them right away is cheaper
-    )
     __readers__: ClassVar[Mapping[str, Callable[[Raw], Any]]] = (
         _NO_READERS  # a function for each field that reads it from `raw`; set by `_fields.py`
     )
@@ -85,10 +81,10 @@ class WireObject:
 
     def _read_field(self, name: str) -> Any:
         """Read a field for the first time: an object from the wire begins with `raw` alone."""
-        cls = type(self)
         try:
             read = self.__readers__[name]
         except KeyError:
+            cls = type(self)
             if "__readers__" in cls.__dict__:
                 raise _no_attribute(self, name) from None
             hook_for(cls)  # makes the readers; the first object of this class in this process may come from pickle

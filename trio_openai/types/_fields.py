@@ -12,7 +12,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 
@@ -54,24 +54,14 @@ def _class_hook(cls: type[Any]) -> Hook:
     program reads one or two of them.
     """
     new: Any = cls.__new__
-    cls.__readers__ = readers = _Readers(cls)
-    usual = [(name, readers[name]) for name in cls.__usual__]
+    cls.__readers__ = _Readers(cls)
 
     def structure(raw: Raw, _: object) -> Any:
         made = new(cls)
         made.raw = raw
-        for name, read in usual:
-            setattr(made, name, read(raw))
         return made
 
-    def structure_raw(raw: Raw, _: object) -> Any:
-        made = new(cls)
-        made.raw = raw
-        return made
-
-    if hasattr(cls, "__attrs_post_init__"):
-        return lambda raw, _: _initialized(structure(raw, _))
-    return structure if usual else structure_raw
+    return (lambda raw, _: _initialized(structure(raw, _))) if hasattr(cls, "__attrs_post_init__") else structure
 
 
 def _initialized(made: Any) -> Any:
@@ -98,10 +88,15 @@ class _Readers(dict[str, Callable[[Raw], Any]]):
 
 def _reader(field: attrs.Attribute[Any], annotation: object) -> Callable[[Raw], Any]:
     """Return the function that finds one field in a JSON object."""
+    if (read := field.metadata.get("read")) is not None:
+        return cast("Callable[[Raw], Any]", read)
     name: str = field.metadata.get("json", field.name)
     kind, part = _read(annotation)
     factory = getattr(field.default, "factory", None)
     missing: Callable[[], Any] = factory or (lambda: field.default)
+    if kind == "value" and factory is None:
+        default = field.default
+        return lambda raw: raw.get(name, default)
     if kind == "value":
         return lambda raw: raw[name] if name in raw else missing()
     if kind == "list":

@@ -6,12 +6,14 @@ Field names are the API's. Fields that only compatible servers send and that pro
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
 from ._base import WireObject, wire
 from ._raw import Raw
+
+_new = object.__new__  # makes an object without its `__init__`
 
 
 @wire
@@ -150,8 +152,6 @@ class ChoiceDelta(WireObject):
     `content` is text; Mistral's reasoning models send a list of parts instead, which is then what stands here.
     """
 
-    __usual__: ClassVar[tuple[str, ...]] = ("content",)
-
     role: str | None = None
     content: str | None = None
     refusal: str | None = None
@@ -171,8 +171,6 @@ class ChunkChoice(WireObject):
     The content filter's fields are Azure's: what it found, by category, and where.
     """
 
-    __usual__: ClassVar[tuple[str, ...]] = ("delta",)
-
     index: int | None = None
     delta: ChoiceDelta = attrs.field(factory=ChoiceDelta)
     finish_reason: str | None = None
@@ -181,12 +179,31 @@ class ChunkChoice(WireObject):
     content_filter_offsets: Raw | None = None
 
 
+def _read_choices(raw: Raw) -> list[ChunkChoice]:
+    """Read `choices` as the general readers do, and in the same step the delta and the content of each.
+
+    Nearly every program reads these three for every chunk. Together they cost 0.7 µs, and 1.6 one after the other.
+    """
+    choices: list[ChunkChoice] = []
+    found: Any = raw.get("choices")
+    for item in found if type(found) is list else ():
+        if type(item) is dict:
+            choice = _new(ChunkChoice)
+            choice.raw = item
+            if type(said := item.get("delta")) is dict:
+                choice.delta = delta = _new(ChoiceDelta)
+                delta.raw = said
+                delta.content = said.get("content")
+            choices.append(choice)
+    return choices
+
+
 @wire
 class ChatCompletionChunk(WireObject):
     """One event of a Chat Completions stream. Azure's first one has no choices, and `prompt_filter_results`."""
 
     id: str | None = None
-    choices: list[ChunkChoice] = attrs.field(factory=list[ChunkChoice])
+    choices: list[ChunkChoice] = attrs.field(factory=list[ChunkChoice], metadata={"read": _read_choices})
     created: int | None = None
     model: str | None = None
     object: str | None = None

@@ -11,9 +11,9 @@ from trio_openai.types._raw import Raw
 
 from .tool_calls import CallPieces, ToolCalls
 
-_USUAL = frozenset(("index", "delta", "logprobs", "finish_reason"))
+USUAL_OF_CHOICE = frozenset(("index", "delta", "logprobs", "finish_reason"))
 _REASONING = {"reasoning", "reasoning_content"}
-_OF_CHUNK = _USUAL | {"message", "content_filter_results"}
+_OF_CHUNK = USUAL_OF_CHOICE | {"message", "content_filter_results"}
 
 
 def said_in(choice: Raw, chunk: Raw, seen: Callable[[], set[str]]) -> Raw | None:
@@ -113,7 +113,7 @@ class ChatChoice:
             self._logprobs = self._logprobs if self._logprobs is not None else {}
             for key, value in logprobs.items():
                 keep_joined(self._logprobs, key, value)
-        if not _USUAL.issuperset(choice):
+        if not USUAL_OF_CHOICE.issuperset(choice):
             self._add_extra(choice, said)
         return text if self.index == 0 else ""
 

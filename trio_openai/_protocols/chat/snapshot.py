@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trio_openai._wire.json import is_object
+from trio_openai._wire.json import is_object, objects_in
 from trio_openai.types._fields import hook_for
 from trio_openai.types._raw import Raw
 from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -34,6 +34,7 @@ from .choice import ChatChoice, keep_last
 _FIRST = ("id", "created", "model")
 _LAST = ("system_fingerprint", "service_tier")
 _USUAL = frozenset((*_FIRST, *_LAST, "object", "choices", "usage", "obfuscation"))
+_OF_TEXT = {"index", "delta", "finish_reason"}
 _COUNTS = ("total_tokens", "completion_tokens", "prompt_tokens")
 
 
@@ -53,29 +54,60 @@ class ChatSnapshot:
         self._head: Raw = {"object": "chat.completion"}
         self._is_named = False  # the head has all of `_FIRST`
         self._choices: dict[int, ChatChoice] = {}
+        self._texts: list[str] | None = None  # of choice 0, if the last chunk added to it and ended nothing
 
     def add(self, chunks: list[ChatCompletionChunk]) -> None:
         """Add chunks, in the order in which they came."""
-        text, known = "", self._choices
         for chunk in chunks:
-            raw, text = chunk.raw, ""
-            choices: list[Raw] | None = raw.get("choices")
-            if type(choices) is list:
-                for said in choices:
-                    if type(said) is dict:
-                        index = said.get("index")
-                        if type(index) is not int:
-                            index = 0
-                        choice = known.get(index) or known.setdefault(index, ChatChoice(index))
-                        text += choice.add(said, raw)
-                        if choice.has_content:
-                            self.has_content = True
-            if raw.get("usage"):
-                self._add_usage(raw["usage"])
-            if not _USUAL.issuperset(raw):
-                self._add_extra(raw)
-        self.text = text
+            if self._texts is None or not self._add_text(chunk.raw, self._texts):
+                self._add(chunk.raw)
         self._add_head(chunks)
+
+    def _add_text(self, raw: Raw, texts: list[str]) -> bool:
+        """Add a chunk if all it does is to add text to choice 0, which already has text. Return whether it is.
+
+        Nearly every chunk of a stream follows one that looked alike. This way it costs 0.3 µs, and 0.6 in the general
+        way. To look a key up is faster than to ask for it, so that the chunk that is different raises.
+        """
+        try:
+            (choice,) = raw["choices"]
+            delta = choice["delta"]
+            text = delta["content"]
+            if (
+                type(text) is not str
+                or not text
+                or len(delta) != 1
+                or choice["index"]
+                or choice["finish_reason"]
+                or len(choice) != 3 + ("logprobs" in choice and choice["logprobs"] is None)
+                or raw.get("usage")
+                or not _USUAL.issuperset(raw)
+            ):
+                return False
+        except (KeyError, TypeError, ValueError):
+            return False
+        texts.append(text)
+        self.text = text
+        return True
+
+    def _add(self, raw: Raw) -> None:
+        text, known, self._texts = "", self._choices, None
+        choices = objects_in(raw.get("choices"))
+        for said in choices:
+            index = said.get("index")
+            if type(index) is not int:
+                index = 0
+            choice = known.get(index) or known.setdefault(index, ChatChoice(index))
+            text += choice.add(said, raw)
+            if choice.has_content:
+                self.has_content = True
+        if raw.get("usage"):
+            self._add_usage(raw["usage"])
+        if not _USUAL.issuperset(raw):
+            self._add_extra(raw)
+        self.text = text
+        if text and not known[0].is_finished and choices[-1].keys() >= _OF_TEXT:
+            self._texts = known[0].texts["content"]
 
     def _add_head(self, chunks: list[ChatCompletionChunk]) -> None:
         """Take the fields of the completion itself. For some the first value counts, for others the last."""
