@@ -8,7 +8,8 @@ The idea: three parts, connected by a channel without a buffer.
 
 * The dispatcher (`_ManyRun._dispatch`) takes a call from the iterable only when there is room to run it. So memory
   depends on `max_concurrent`, never on the number of calls.
-* Each call is one task (`_ManyRun._run_call`). It reads its stream to the end and sends events, results, or both.
+* Each call runs in a task (`_ManyRun._run_call`), which takes another call afterwards (`workers.py`). It reads the
+  call's stream to the end and sends events, results, or both.
 * The program receives from `Items`. Since the channel has no buffer, a task can only send what is being received: a
   slow consumer pauses every task, every task stops reading its socket, and the backpressure reaches the servers.
 
@@ -45,6 +46,7 @@ from trio_openai._wire.usage import UsageTotal, count_of
 from trio_openai.errors import APIError
 
 from .checks import check_call, check_calls, check_total
+from .workers import Workers
 
 Calls: TypeAlias = Iterable[StreamCall[Any]] | AsyncIterable[StreamCall[Any]]
 
@@ -126,7 +128,7 @@ class _ManyRun:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    await self._dispatch(nursery)
+                    await self._dispatch(Workers(nursery, self._run_call))
         finally:
             self._send.close()
 
@@ -165,8 +167,8 @@ class _ManyRun:
         self._failure = self._failure or error
         self._scope.cancel()
 
-    async def _dispatch(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - as `run`
-        """Take calls from the iterable while there is room, and start a task for each."""
+    async def _dispatch(self, workers: Workers[tuple[StreamCall[Any], int]]) -> None:  # noqa: ASYNC910 - as `run`
+        """Take calls from the iterable while there is room, and start each."""
         source: _CallSource | None = None
         number = 0
         try:
@@ -178,7 +180,7 @@ class _ManyRun:
                 call = await source.take()
                 check_call(self._function, call)
                 self._counters.taken += 1
-                nursery.start_soon(self._run_call, call, number)
+                workers.start_soon((call, number))
                 number += 1
         except StopAsyncIteration:
             self._counters.total = self._counters.taken
@@ -189,6 +191,7 @@ class _ManyRun:
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
         finally:
+            workers.close()
             if source is not None:
                 await self._close_source(source)  # noqa: ASYNC102 - shielded and bounded by `_CLEANUP_SECONDS`
 
@@ -198,9 +201,9 @@ class _ManyRun:
         except BaseException as error:  # noqa: ASYNC103, BLE001 - the user's error, raised at the end of the block
             self.cleanup_error = error
 
-    @trio.lowlevel.enable_ki_protection
-    async def _run_call(self, call: StreamCall[Any], number: int) -> None:  # noqa: ASYNC910 - nobody awaits this task
+    async def _run_call(self, job: tuple[StreamCall[Any], int]) -> None:  # noqa: ASYNC910 - nobody awaits this task
         """Run one call and send its result."""
+        call, number = job
         try:
             result = await self._result(call)
             if self._fail_fast and result.error is not None:
@@ -219,8 +222,12 @@ class _ManyRun:
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
 
-    async def _send_result(self, result: Result[Any]) -> None:
-        await self._send.send(Item(result.key, result=result) if self._with_events else result)
+    async def _send_result(self, result: Result[Any]) -> None:  # noqa: ASYNC910 - waiting for the next call is one
+        item: Any = Item(result.key, result=result) if self._with_events else result
+        try:
+            self._send.send_nowait(item)
+        except trio.WouldBlock:
+            await self._send.send(item)
 
     async def _result(self, call: StreamCall[Any]) -> Result[Any]:
         """Read one call's stream to its end and return the outcome."""
