@@ -19,7 +19,7 @@ from ._deadlines import Deadlines
 from ._endpoints._client_endpoints import Endpoints, RawEndpoints
 from ._endpoints._endpoint import Objects
 from ._http.secrets import shown_url
-from ._mistakes import check_in_trio, no_attribute
+from ._mistakes import ClientEntersAsync, check_in_trio, no_attribute
 from ._request.options import ClientOptions, takes_options
 from ._request.session import Session
 from ._stream.stream import Stream, StreamCall, StreamManager, StreamT
@@ -39,7 +39,7 @@ _ClientT = TypeVar("_ClientT", bound="TrioOpenAI")
 DEFAULT_CONCURRENT = 100
 
 
-class TrioOpenAI(Endpoints[Objects]):
+class TrioOpenAI(ClientEntersAsync, Endpoints[Objects]):
     """A client of an OpenAI-compatible API.
 
     You can create a client anywhere, but it makes requests only inside `trio.run`. Use it with `async with`, or call

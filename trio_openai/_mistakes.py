@@ -7,6 +7,7 @@ program gets have methods such as `__iter__` that only raise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -18,11 +19,20 @@ _INSTEAD = {
     "parse": "give create(...) or stream(...) the class as response_format=, or as text_format= for responses",
     "with_streaming_response": "use `response`, `raw_bytes` or `messages` of a stream, or with_raw_response",
 }
+INSTEAD_IN_BLOCKING_CODE = {
+    "aclose": "use client.close(), or `with`",
+    "copy": _INSTEAD["copy"],
+    "beta": _INSTEAD["beta"],
+    "run_many": "it needs trio: use TrioOpenAI, or call create(...) in a ThreadPoolExecutor",
+    "stream_many": "it needs trio: use TrioOpenAI, or call stream(...) in a ThreadPoolExecutor",
+    "race": "it needs trio: use TrioOpenAI",
+}
+"""What to use instead of attributes that a blocking client does not have."""
 
 
-def no_attribute(owner: object, name: str) -> AttributeError:
-    """Return the error for an unknown attribute. If openai-python has it, the message says what to use instead."""
-    hint = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
+def no_attribute(owner: object, name: str, instead: Mapping[str, str] = _INSTEAD) -> AttributeError:
+    """Return the error for an unknown attribute. If it is a known mistake, the message says what to use instead."""
+    hint = f": {instead[name]}" if name in instead else ""
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=owner)
 
 
@@ -45,6 +55,9 @@ def check_http_client(given: Any) -> None:
 
 def check_limiter(given: Any) -> None:
     """Raise `TypeError` unless it is a `Limiter`. A `trio.CapacityLimiter` has an `acquire` too, so it is refused."""
+    if isinstance(given, type) and hasattr(given, "acquire"):
+        name = given.__name__
+        raise TypeError(f"limiter takes an object, not the class {name}: make one, as in {name}(...)")
     if isinstance(given, trio.CapacityLimiter) or not hasattr(given, "acquire"):
         raise TypeError(
             f"limiter takes a RateLimiter, an AdaptiveLimiter or your own Limiter, not {type(given).__name__}; "
@@ -58,28 +71,34 @@ _OF_STREAMS = frozenset(
     {
         *("text_deltas", "deltas", "tool_calls", "messages", "raw_bytes", "snapshot", "text", "parsed"),
         *("parsed_partial", "get_final_completion", "get_final_response", "until_done", "subscribe", "settle"),
-        *("aclose", "close", "response", "request_id", "verdict", "timings"),
+        *("aclose", "close", "response", "request_id", "verdict", "timings", "receive", "statistics"),
     }
 )
 
 
 class _NotEntered:
-    """A mixin for context managers of a stream. It refuses the attributes that only the stream has."""
+    """A mixin for context managers of a stream, or of what is read like one.
+
+    It refuses the attributes that only the stream has. A class may change `_what`, the call that returns it, and
+    `_names`, what to call the stream and an item of it.
+    """
 
     if not TYPE_CHECKING:
         _what = "stream(...)"
+        _names = ("stream", "event")
         _async = ""
 
         def _refuse(self, mistake: str) -> TypeError:
+            whole, one = self._names
             return TypeError(
-                f"{mistake}: enter it with `{self._async}with {self._what} as stream:`, "
-                f"then read it with `{self._async}for event in stream:`"
+                f"{mistake}: enter it with `{self._async}with {self._what} as {whole}:`, "
+                f"then read it with `{self._async}for {one} in {whole}:`"
             )
 
         def __getattr__(self, name):
             if name.startswith("_") or name not in _OF_STREAMS:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            error = self._refuse(f"{name} belongs to the stream, which has not been entered")
+            error = self._refuse(f"{name} is an attribute of `{self._names[0]}`, and the block has not been entered")
             raise AttributeError(str(error), name=name, obj=self)
 
 
@@ -124,6 +143,31 @@ class EntersBlocking(_NotEntered):
 
         def __await__(self):
             raise self._refuse("SyncOpenAI has no `await`; TrioOpenAI has")
+
+
+class ClientEntersAsync:
+    """A mixin for clients that have to be entered with `async with`."""
+
+    if not TYPE_CHECKING:
+
+        def __enter__(self):
+            raise TypeError(f"`with` needs an `async` before it: write `async with {type(self).__name__}() as client:`")
+
+        def __exit__(self, *_):
+            raise NotImplementedError  # never called, but without it `with` raises an error of its own
+
+
+class ClientEntersBlocking:
+    """A mixin for blocking clients, which have to be entered with `with`."""
+
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self):
+            name = type(self).__name__
+            raise TypeError(f"{name} has no `async with`: write `with {name}() as client:`, or use TrioOpenAI")
+
+        async def __aexit__(self, *_):
+            raise NotImplementedError  # never called, but without it `async with` raises an error of its own
 
 
 class IteratedAsync:

@@ -26,6 +26,7 @@ from ._deadlines import Deadlines
 from ._endpoints._endpoint import Objects, RawResponses
 from ._http.secrets import shown_url
 from ._httpx import httpx
+from ._mistakes import INSTEAD_IN_BLOCKING_CODE, ClientEntersBlocking, no_attribute
 from ._request.api_key import Key, KeyProvider, key_that_may_block
 from ._request.headers import hide_headers
 from ._request.options import SECRET_OPTION, ClientOptions, hide_secrets, takes_options
@@ -104,7 +105,7 @@ class SyncOptions(ClientOptions):
     api_key: Key | None = attrs.field(default=None, converter=_key, metadata=SECRET_OPTION)
 
 
-class SyncOpenAI(SyncEndpoints[Objects]):
+class SyncOpenAI(ClientEntersBlocking, SyncEndpoints[Objects]):
     """A client of an OpenAI-compatible API for threads that run no event loop.
 
     Many threads can use one client at the same time. Nothing is started before the first call. Use it with `with`, or
@@ -169,6 +170,11 @@ class SyncOpenAI(SyncEndpoints[Objects]):
         copy._set_up(self._like, attrs.evolve(self._session, is_raw=True))
         keep_attributes(self, copy)
         return cast("SyncEndpoints[RawResponses]", copy)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, INSTEAD_IN_BLOCKING_CODE)
 
     def __repr__(self) -> str:
         where = repr(shown_url(self.base_url)) if hasattr(self, "base_url") else "not initialized"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -454,7 +455,9 @@ async def test_exception_in_an_api_key_function_of_a_race_is_raised_bare(
 
 def test_race_without_calls_is_refused() -> None:
     client = TrioOpenAI(api_key="k", base_url="http://localhost")
-    refusals: list[Callable[[], object]] = [lambda: client.race([]), lambda: racing(client, "a", stagger=-1)]
+    staggers: list[Any] = [-1, "1"]
+    refusals: list[Callable[[], object]] = [lambda: client.race([])]
+    refusals += [partial(racing, client, "a", stagger=stagger) for stagger in staggers]
     for refused in refusals:
         with pytest.raises(ValueError, match=r"race|stagger"):
             refused()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
+import pickle
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypedDict
@@ -17,7 +19,7 @@ from net_helpers import CHAT, client_over, serve
 from sync_helpers import served
 
 import trio_openai
-from trio_openai import AzureOpenAI, TrioOpenAI
+from trio_openai import AzureOpenAI, TrioOpenAI, Unparsed
 from trio_openai.sync import SyncOpenAI, SyncRawResponse
 from trio_openai.testing import Reply, ScriptedServer
 
@@ -64,6 +66,49 @@ async def test_stream_that_was_not_entered_mentions_async_with(kind: str) -> Non
     with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'$"):
         _ = manager.nonsense
     await client.aclose()
+
+
+def add(a: int) -> int:
+    return a
+
+
+BLOCKS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "run_many": (lambda client: client.run_many([]), r"async with run_many\(\.\.\.\) as results"),
+    "stream_many": (lambda client: client.stream_many([]), r"async with stream_many\(\.\.\.\) as items"),
+    "run_tools": (
+        lambda client: client.chat.completions.run_tools(**CHAT, tools=[add]),
+        r"async with run_tools\(\.\.\.\) as run:.*async for event in run",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+async def test_run_that_was_not_entered_mentions_async_with(name: str) -> None:
+    make, words = BLOCKS[name]
+    async with trio_client() as client:
+        block = make(client)
+        with pytest.raises(TypeError, match=words):
+            await block
+        with pytest.raises(TypeError, match=words):
+            async for _ in block:
+                pass
+        with pytest.raises(TypeError, match=words), block:
+            pass
+        with pytest.raises(AttributeError, match=words):
+            block.statistics()
+
+
+def test_blocking_run_that_was_not_entered_mentions_with() -> None:
+    with sync_client() as client, pytest.raises(TypeError, match=r"`with run_tools\(\.\.\.\) as run"):
+        list(client.chat.completions.run_tools(**CHAT, tools=[add]))
+
+
+async def test_client_entered_in_the_wrong_way_says_which_way_is_right() -> None:
+    with pytest.raises(TypeError, match=r"`async with TrioOpenAI\(\) as client:`"), trio_client():
+        pass
+    with pytest.raises(TypeError, match=r"`with SyncOpenAI\(\) as client:`"):
+        async with sync_client():
+            pass
 
 
 @pytest.mark.parametrize("kind", MANAGERS)
@@ -347,6 +392,24 @@ def test_using_a_closed_blocking_client_says_that_it_is_closed() -> None:
         client.close()
         with pytest.raises(trio.ClosedResourceError, match="this client has been closed"):
             client.chat.completions.create(**CHAT)
+
+
+async def test_reading_a_closed_stream_says_what_is_left(nursery: trio.Nursery) -> None:
+    client, _ = client_over(await serve(nursery, Reply.chat("Hi")))
+    async with client:
+        async with client.chat.completions.stream(**CHAT) as stream:
+            pass
+        with pytest.raises(trio.ClosedResourceError, match=r"before its block is left; `snapshot`"):
+            await anext(stream)
+
+
+def test_attribute_of_an_answer_that_does_not_fit_says_why() -> None:
+    unparsed: Any = Unparsed("invalid", "{}", problems=("$.name is missing",))
+    with pytest.raises(AttributeError, match=r"no attribute 'name', since .*\$\.name is missing.*`if parsed:`"):
+        _ = unparsed.name
+    with pytest.raises(AttributeError, match=r"no attribute '__nonsense__'$"):
+        _ = unparsed.__nonsense__
+    assert copy.deepcopy(unparsed) == unparsed == pickle.loads(pickle.dumps(unparsed))
 
 
 @pytest.mark.parametrize("script", ["x", b"x", {"a": 1}, 5, None, ["x"], [Reply.chat("Hi"), 5]])

@@ -12,7 +12,7 @@ import trio
 from net_helpers import CHAT
 from secret_helpers import assert_hidden
 
-from trio_openai import AzureOpenAI, TrioOpenAI
+from trio_openai import AzureOpenAI, RateLimiter, TrioOpenAI
 from trio_openai.sync import SyncOpenAI
 
 LOCAL = "http://127.0.0.1:9/v1"
@@ -38,6 +38,21 @@ def test_openai_python_names_say_what_to_use_instead(look: Callable[[Any], objec
         look(TrioOpenAI(base_url=LOCAL))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("aclose", r"client\.close\(\)"),
+        ("run_many", "ThreadPoolExecutor"),
+        ("stream_many", "ThreadPoolExecutor"),
+        ("race", "use TrioOpenAI"),
+        ("nonsense", "^'SyncOpenAI' object has no attribute 'nonsense'$"),
+    ],
+)
+def test_what_the_blocking_client_lacks_says_what_to_use_instead(name: str, words: str) -> None:
+    with SyncOpenAI(base_url=LOCAL) as client, pytest.raises(AttributeError, match=words):
+        getattr(client, name)
+
+
 @pytest.mark.parametrize("make", [TrioOpenAI, SyncOpenAI])
 @pytest.mark.parametrize(
     ("options", "words"),
@@ -45,6 +60,7 @@ def test_openai_python_names_say_what_to_use_instead(look: Callable[[Any], objec
         ({"http_client": httpx.Client()}, r"httpx\.AsyncClient or .*, not Client"),
         ({"http_client": httpx.AsyncClient}, r"not the class AsyncClient"),
         ({"http_client": httpx.AsyncHTTPTransport()}, r"not AsyncHTTPTransport"),
+        ({"limiter": RateLimiter}, r"not the class RateLimiter: make one, as in RateLimiter\(\.\.\.\)"),
         ({"limiter": 3}, r"RateLimiter.*not int.*max_connections"),
         ({"limiter": trio.CapacityLimiter(3)}, r"not CapacityLimiter.*max_connections"),
         ({"max_connections": "3"}, r"whole number"),

@@ -23,8 +23,8 @@ Rules that hold it together:
 * The nursery surrounds the user's block, and trio would wrap what the block raises in an exception group.
   `nursery_around_block` prevents that.
 
-Where to look next: `_opened` is the context manager, `_Order` makes results wait for their turn, `_CallSource` hides
-whether the iterable is sync or async. `race.py` is the other way to run several calls.
+Where to look next: `_opened` is the block of the context manager, `_Order` makes results wait for their turn,
+`_CallSource` hides whether the iterable is sync or async. `race.py` is the other way to run several calls.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sized
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import trio
 
 from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
 from trio_openai._http.transport import TrioTransport
+from trio_openai._mistakes import EntersAsync
 from trio_openai._request.session import Session
 from trio_openai._stream.results import Item, Items, ManyStatistics, Result
 from trio_openai._stream.stream import Stream, StreamCall, open_stream, source_of, stream_of
@@ -356,12 +358,28 @@ async def _opened(run: _ManyRun) -> AsyncGenerator[Items[Any]]:
     raise_all("the block failed, and closing the iterable of calls failed too", errors)
 
 
+class _Many(EntersAsync, AbstractAsyncContextManager[Items[Any]]):
+    """The context manager that `run_many(...)` and `stream_many(...)` return."""
+
+    def __init__(self, run: _ManyRun, function: str, names: tuple[str, str]) -> None:
+        self._block = _opened(run)
+        self._what, self._names = f"{function}(...)", names
+
+    async def __aenter__(self) -> Items[Any]:
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102 - it is the block's own end
+
+
 def stream_many(
     calls: Calls, max_concurrent: int, session: Session, *, total: int | None, fail_fast: bool
 ) -> AbstractAsyncContextManager[Items[Any]]:
     """Return a context manager for the events of all calls, as they arrive, and their results."""
     run = _ManyRun(calls, max_concurrent, session, total=total, events=True, ordered=False, fail_fast=fail_fast)
-    return _opened(run)
+    return _Many(run, "stream_many", ("items", "item"))
 
 
 def run_many(
@@ -369,4 +387,4 @@ def run_many(
 ) -> AbstractAsyncContextManager[Items[Any]]:
     """Return a context manager for the results of all calls, as they complete or in order."""
     run = _ManyRun(calls, max_concurrent, session, total=total, events=False, ordered=ordered, fail_fast=fail_fast)
-    return _opened(run)
+    return _Many(run, "run_many", ("results", "result"))

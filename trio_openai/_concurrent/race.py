@@ -50,7 +50,7 @@ class Race(EntersAsync, Generic[StreamT]):
             check_call("race", call)
         if not calls:
             raise ValueError("a race needs at least one call")
-        if not 0 <= stagger < math.inf:
+        if not isinstance(stagger, int | float) or not 0 <= stagger < math.inf:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError("stagger must be a number of seconds, zero or more")
         self._calls = calls
         self._stagger = stagger

@@ -290,7 +290,9 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
     def finish(self, step: Decision) -> Exception:
         """Return the exception for a decision to finish, and end the subscriptions the same way."""
         if step is Decision.CLOSED:
-            return trio.ClosedResourceError("this stream has been closed")
+            return trio.ClosedResourceError(
+                "this stream has been closed: read it before its block is left; `snapshot` has what had arrived"
+            )
         if step is Decision.FAIL and self._failure is None:
             assert self.lifecycle.error is not None
             self._failure = self._exchange.cleaned(self.lifecycle.error)

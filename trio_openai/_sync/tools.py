@@ -27,6 +27,7 @@ import attrs
 import trio
 
 from trio_openai._http.nursery import split_cancelled
+from trio_openai._mistakes import EntersBlocking
 from trio_openai._request.headers import hide_headers
 from trio_openai.types import ChatCompletion, Response
 
@@ -229,8 +230,11 @@ class SyncResponseToolRun(SyncToolRun[ResponseT]):
         return self._final()
 
 
-class SyncToolRunManager(Generic[SyncRunT]):
+class SyncToolRunManager(EntersBlocking, Generic[SyncRunT]):
     """The context manager that `run_tools(...)` returns. Leaving the block cancels the tools and closes the stream."""
+
+    _what = "run_tools(...)"
+    _names = ("run", "event")
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import trio
 
 from trio_openai._http.nursery import nursery_around_block
+from trio_openai._mistakes import EntersAsync
 from trio_openai._protocols.deltas import DeltaMaker, HasDeltas
 from trio_openai._stream.stream import Stream, open_stream, source_of
 from trio_openai._wire.text import Printable
@@ -361,7 +362,7 @@ class ResponseToolRun(ToolRun[ResponseT]):
         return self._final()
 
 
-class ToolRunManager(AbstractAsyncContextManager[RunT]):
+class ToolRunManager(EntersAsync, AbstractAsyncContextManager[RunT]):
     """The context manager that `run_tools(...)` returns.
 
     Args:
@@ -371,6 +372,9 @@ class ToolRunManager(AbstractAsyncContextManager[RunT]):
     Attributes:
         plan: the settings of the run. The blocking client changes them before it enters this.
     """
+
+    _what = "run_tools(...)"
+    _names = ("run", "event")
 
     def __init__(self, run_class: Callable[[Plan[Any], trio.Nursery], RunT], plan: Plan[Any]) -> None:
         self.plan = plan

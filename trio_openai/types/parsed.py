@@ -57,6 +57,14 @@ class Unparsed:
         details = self.refusal if self.reason == "refusal" else "; ".join(self.problems)
         return f"{_SENTENCES[self.reason]}: {details}" if details else _SENTENCES[self.reason]
 
+    if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_") and name not in ("reason", "text", "refusal", "problems"):
+                message += f", since there is no object ({self}): test `if parsed:` first"
+            raise AttributeError(message, name=name, obj=self)
+
 
 @attrs.frozen
 class Said:
