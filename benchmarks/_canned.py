@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import trio
@@ -41,12 +41,23 @@ class CannedStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
 
-def client_of(pieces: list[bytes], gate: trio.Event) -> TrioOpenAI:
+class ReadyStream(CannedStream):
+    """A connection whose reads return at once, so that what the library does costs more than trio's scheduler."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._head:
+            return await super().receive_some(max_bytes)
+        return next(self._pieces, b"")
+
+
+def client_of(
+    pieces: list[bytes], gate: trio.Event, stream: Callable[[list[bytes], trio.Event], CannedStream] = CannedStream
+) -> TrioOpenAI:
     """Return a client whose connections all answer with these pieces."""
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
-        return CannedStream(pieces, gate)
+        return stream(pieces, gate)
 
     transport = httpx.AsyncClient(transport=TrioTransport(open_stream=open_stream))
     return TrioOpenAI(base_url="http://127.0.0.1/v1", api_key="benchmark", http_client=transport)

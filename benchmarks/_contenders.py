@@ -98,7 +98,7 @@ async def _trio_openai(url: str, plan: Plan, tally: Tally) -> None:
     async with TrioOpenAI(base_url=url, api_key="benchmark", max_connections=plan.streams) as client:
 
         async def read() -> None:
-            async with _stream_of(client, plan) as stream:
+            async with stream_of(client, plan) as stream:
                 await _read_events(aiter(stream), plan, tally)
 
         async with trio.open_nursery() as nursery:
@@ -106,7 +106,7 @@ async def _trio_openai(url: str, plan: Plan, tally: Tally) -> None:
                 nursery.start_soon(read)
 
 
-def _stream_of(client: Any, plan: Plan) -> Any:
+def stream_of(client: Any, plan: Plan) -> Any:
     """Return the context manager of one stream of this library's client."""
     if plan.api == "responses":
         return client.responses.stream(**_RESPONSES_REQUEST)
@@ -164,7 +164,7 @@ def _sync_openai(url: str, plan: Plan, tally: Tally) -> None:
     with SyncOpenAI(base_url=url, api_key="benchmark", max_connections=plan.streams) as client:
 
         def read() -> None:
-            with _stream_of(client, plan) as stream:
+            with stream_of(client, plan) as stream:
                 _read_blocking(stream, plan, tally)
 
         _in_threads(read, plan.streams)

@@ -38,6 +38,7 @@ _RUNS = {
     "memory": ["memory.py"],
     "imports": ["imports.py"],
     "reads": ["reads.py"],
+    "stages": ["stages.py"],
     "fanout": ["fanout.py"],
     "sync": ["sync.py"],
     "http_parsers": ["http_parsers.py"],

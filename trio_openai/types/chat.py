@@ -186,11 +186,12 @@ def _read_choices(raw: Raw) -> list[ChunkChoice]:
     """
     choices: list[ChunkChoice] = []
     found: Any = raw.get("choices")
-    for item in found if type(found) is list else ():
-        if type(item) is dict:
+    for item in found if found.__class__ is list else ():
+        if item.__class__ is dict:  # pyright would narrow `type(item)` to a dict of unknown types
             choice = _new(ChunkChoice)
             choice.raw = item
-            if type(said := item.get("delta")) is dict:
+            said: Any = item.get("delta")
+            if said.__class__ is dict:
                 choice.delta = delta = _new(ChoiceDelta)
                 delta.raw = said
                 delta.content = said.get("content")
