@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
-from disconnect_helpers import FROM_START
+from disconnect_helpers import FROM_START, cancel_once_requested
 from net_helpers import CHAT, TLSFront, no_environment, open_sockets, outcome, serve
 from proxy_helpers import (
     HOST,
@@ -87,8 +87,7 @@ async def test_real_proxy(
             # tinyproxy does not announce that it closes, so a request may be sent before that is seen.
             await leave_early(client.with_options(max_retries=1))
             await server.wait_disconnect(1, since=FROM_START)
-            with trio.move_on_after(0.05):
-                await read_stream(client)
+            await cancel_once_requested(server, read_stream, client)
             await server.wait_disconnect(2, since=FROM_START)
             assert isinstance(await outcome(read_stream, client.with_options(timeout=deadlines)), APITimeoutError)
             await server.wait_disconnect(3, since=FROM_START)
@@ -259,8 +258,7 @@ async def test_users_httpx_client_uses_a_real_proxy(
             assert await read_stream(good) == "Hello there, you."
             await leave_early(good)
             await server.wait_disconnect(1, since=FROM_START)
-            with trio.move_on_after(0.05):
-                await read_stream(good)
+            await cancel_once_requested(server, read_stream, good)
             await server.wait_disconnect(2, since=FROM_START)
             assert await read_stream(good) == "Hello there, you."
         if is_tls and kind == "http":  # httpcore leaves the socket to the garbage collector after a SOCKS refusal
