@@ -1,4 +1,4 @@
-"""What each step costs on the way of an event, from the bytes of a read to the field that a program reads.
+"""Measure what each step costs on the way of an event, from the bytes of a read to the field that a program reads.
 
     python benchmarks/stages.py [--quick] [--json FILE] [--repeats N]
 

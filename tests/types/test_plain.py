@@ -223,6 +223,7 @@ def test_deeply_nested_json_does_not_break_to_dict() -> None:
     ("name", "instead"),
     [
         ("model_dump", r"to_dict\(\)"),
+        ("parsed", r"response_format= with a class"),
         ("model_dump_json", r"to_json\(\)"),
         ("dict", r"to_dict\(\)"),
         ("json", r"to_json\(\)"),

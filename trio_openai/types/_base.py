@@ -142,6 +142,7 @@ _INSTEAD = {
     "model_fields_set": "raw, which holds exactly what the server sent",
     "get": "the fields as attributes, or to_dict()",
     "items": "to_dict().items()",
+    "parsed": "response_format= with a class, or text_format= for responses, to get an answer that has it",
     "keys": "to_dict().keys()",
     "values": "to_dict().values()",
 }
