@@ -45,7 +45,7 @@ async def run(example: Path, base_url: str, *options: str) -> subprocess.Complet
     """Run an example in a separate process."""
     env = RUN["environment"](base_url)
     command = [sys.executable, *options, str(example)]
-    with trio.fail_after(120):  # a model on a busy machine is slow
+    with trio.fail_after(300):  # a model on a busy machine is slow
         return await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)
 
 
