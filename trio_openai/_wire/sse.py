@@ -292,15 +292,18 @@ class SSEParser:
                 self._blocks.append(b"".join(self._tail).removesuffix(b"\n" if ended else b""))
                 data = data[end + (1 if ended else 2) :]
             self._tail, self._tail_size, self._fragmented = [], 0, 0
-        whole = data.rfind(b"\n\n") + 2
-        is_first = not (self._blocks or self._usual or self._extras or self._block)
-        if is_first and data.find(b"\n\n") + 2 < whole <= self._limit:  # more than one block
-            self._usual = _alike(data if whole == len(data) else data[:whole])
-            if self._usual is not None:
-                data = data[whole:]
+        if not (self._blocks or self._usual or self._extras or self._block):
+            data = self._take_alike(data)
         self._blocks += data.split(b"\n\n")
         if rest := self._blocks.pop():
             self._keep(rest)
+
+    def _take_alike(self, data: bytes) -> bytes:
+        """Take the events of the blocks that end in this data, if they look alike. Return the rest."""
+        at = 0 if data[:6] == b"data: " else data.find(b"\n") + 1  # the line after the name
+        if 0 <= data.find(b"\n", at) < len(data) - 2 and (end := data.rfind(b"\n\n") + 2) <= self._limit:
+            self._usual = _alike(data if end == len(data) else data[:end])
+        return data if self._usual is None else data[end:]
 
     def _keep(self, piece: bytes) -> None:
         self._tail.append(piece)
