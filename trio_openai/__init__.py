@@ -4,6 +4,7 @@ The folders, from top to bottom. Each imports only what is below it. Its `__init
 
     _cli         the command line and its demo
     testing      a scripted server for tests; `local` runs a model on this machine
+    batch        files of requests; `_batch` has its implementation
     sync         the blocking client; `_sync` has its implementation
     azure        the client for Azure OpenAI
     _client      the client
@@ -125,6 +126,7 @@ if TYPE_CHECKING:
         APITimeoutError as APITimeoutError,
         AuthenticationError as AuthenticationError,
         BadRequestError as BadRequestError,
+        BatchJobError as BatchJobError,
         ConflictError as ConflictError,
         InternalServerError as InternalServerError,
         InvalidWebhookSignatureError as InvalidWebhookSignatureError,
@@ -179,8 +181,8 @@ _NAMES = {
     "azure": "AzureOpenAI",
     "errors": (
         "APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError "
-        "AuthenticationError BadRequestError ConflictError InternalServerError InvalidWebhookSignatureError "
-        "NotFoundError OpenAIError "
+        "AuthenticationError BadRequestError BatchJobError ConflictError InternalServerError "
+        "InvalidWebhookSignatureError NotFoundError OpenAIError "
         "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
         "UnprocessableEntityError"
     ),
@@ -188,7 +190,7 @@ _NAMES = {
     "types": "AnswerAttempt NamedEvent UnknownEvent Unparsed WireObject",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
-_SUBMODULES = ("errors", "types")
+_SUBMODULES = ("batch", "errors", "types")
 
 if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
     __all__ = list(_MODULE_OF)

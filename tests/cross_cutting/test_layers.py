@@ -23,6 +23,8 @@ LAYERS = [
     ["_cli"],
     ["testing", "local"],
     ["__init__"],
+    ["batch"],
+    ["_batch"],
     ["sync"],
     ["_sync"],
     ["azure"],
@@ -43,6 +45,8 @@ LAYERS = [
 ]
 SANS_IO_FOLDERS = ("_deadlines", "_protocols", "_wire", "types", "errors")
 SANS_IO_FILES = (
+    "_batch.results",
+    "_batch.rows",
     "_http.socks",
     "_limits.adaptive",
     "_limits.rate",
