@@ -10,11 +10,12 @@ Running the same program again continues where it stopped. The command line is `
 
 from __future__ import annotations
 
+from ._batch.parquet import ParquetSink
 from ._batch.prices import Price, load_prices
 from ._batch.results import BatchResult
 from ._batch.rows import BatchRow, BatchRowError
 from ._batch.run import Job, run
-from ._batch.sinks import JSONLSink, ParquetSink, Sink
+from ._batch.sinks import JSONLSink, Sink
 from ._batch.sources import JSONLSource, Source
 from ._batch.statistics import BatchStatistics
 

@@ -45,8 +45,11 @@ LAYERS = [
 ]
 SANS_IO_FOLDERS = ("_deadlines", "_protocols", "_wire", "types", "errors")
 SANS_IO_FILES = (
+    "_batch.journal",
     "_batch.results",
     "_batch.rows",
+    "_batch.statistics",
+    "_batch.table",
     "_http.socks",
     "_limits.adaptive",
     "_limits.rate",

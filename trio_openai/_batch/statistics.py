@@ -1,12 +1,18 @@
-"""The progress of a batch job."""
+"""The progress of a batch job: `BatchStatistics`, and the counters behind it. No I/O, no clock."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 
 import attrs
 
 from trio_openai._statistics import Usage
+from trio_openai._wire.timings import Timings
+
+_FINEST = 1e-4  # seconds; times below count as this
+_STEP = math.log(1.02)  # times are kept to 2 %
 
 
 @attrs.frozen(kw_only=True)
@@ -68,3 +74,90 @@ class BatchStatistics:
         if self.bytes_read is None or self.bytes_total is None:
             return None
         return self.bytes_read / self.bytes_total if self.bytes_total else 1.0
+
+
+class Times:
+    """The distribution of some times, in a few hundred counters however many there are."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[int]()
+
+    def add(self, seconds: float) -> None:
+        """Count one time."""
+        self._counts[round(math.log(max(seconds, _FINEST)) / _STEP)] += 1
+
+    def percentile(self, part: float) -> float | None:
+        """Return the time that this part of all times does not exceed, to 2 %; None if there are none."""
+        left = math.ceil(self._counts.total() * part)
+        for step in sorted(self._counts):
+            left -= self._counts[step]
+            if left <= 0:
+                return round(math.exp(step * _STEP), 6)
+        return None
+
+
+class BatchCounters:
+    """The mutable counters behind `BatchStatistics`. The attributes have the same meaning."""
+
+    def __init__(self, began: float) -> None:
+        self.read = self.skipped = self.done = self.failed = self.copied = self.invalid = 0
+        self.running = self.retries = 0
+        self.usage = Usage()
+        self.cost: float | None = None
+        self.would_send: int | None = None
+        self.estimated_tokens: int | None = None
+        self.estimated_cost: float | None = None
+        self.stopped_by: str | None = None
+        self.first_content = Times()
+        self.failures = Counter[str]()
+        self._began = began
+        self._ended: float | None = None
+
+    def count_timings(self, timings: Timings | None) -> None:
+        """Take in the timings of a request."""
+        if timings is None:
+            return
+        self.retries += timings.retries
+        if timings.first_content is not None:
+            self.first_content.add(timings.first_content)
+
+    def count_line(self, failure: str | None) -> None:
+        """Count a line that got its result.
+
+        Args:
+            failure: The kind of its error, or None.
+        """
+        if failure is None:
+            self.done += 1
+        else:
+            self.failed += 1
+            self.failures[failure] += 1
+
+    def end(self, now: float) -> None:
+        """Stop the clock."""
+        self._ended = now
+
+    def statistics(self, now: float, bytes_read: int | None, bytes_total: int | None) -> BatchStatistics:
+        """Return the counters as of now."""
+        return BatchStatistics(
+            read=self.read,
+            skipped=self.skipped,
+            done=self.done,
+            failed=self.failed,
+            copied=self.copied,
+            invalid=self.invalid,
+            running=self.running,
+            retries=self.retries,
+            failures=dict(self.failures),
+            usage=self.usage,
+            cost=self.cost,
+            estimated_tokens=self.estimated_tokens,
+            estimated_cost=self.estimated_cost,
+            would_send=self.would_send,
+            first_content_p50=self.first_content.percentile(0.5),
+            first_content_p99=self.first_content.percentile(0.99),
+            seconds=(now if self._ended is None else self._ended) - self._began,
+            bytes_read=bytes_read,
+            bytes_total=bytes_total,
+            stopped_by=self.stopped_by,
+        )

@@ -1,0 +1,174 @@
+"""The limits of a batch job: when a request may begin, and when the job has used enough.
+
+A client of a job gets a `JobLimiter`. It asks the limits of the whole job first (`rpm`, `tpm`), and then the limiter of
+the client, by default an `AdaptiveLimiter`. It also lets a job stop: requests that still wait do not begin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import trio
+
+from trio_openai._limits.limiter import AdaptiveLimiter, Attempt, Limiter, Outcome, Permit, RateLimiter
+from trio_openai._statistics import Usage
+
+_INITIAL = 16
+
+
+class NotStartedError(Exception):
+    """The job stopped while a request waited for its permit."""
+
+
+class Gate:
+    """Keep requests from beginning once a job stops."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._waiting: set[trio.CancelScope] = set()
+
+    def close(self) -> None:
+        """Let no request begin from now on."""
+        self.is_closed = True
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def acquire(self, limiter: Limiter, attempt: Attempt) -> Permit:
+        """Wait for a permit.
+
+        Raises:
+            NotStartedError: The job stopped.
+        """
+        with trio.CancelScope() as scope:  # noqa: ASYNC912 - only a closed gate has no checkpoint here
+            self._waiting.add(scope)
+            try:
+                if not self.is_closed:
+                    return await limiter.acquire(attempt)
+            finally:
+                self._waiting.discard(scope)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise NotStartedError
+
+
+class JobLimiter:
+    """The limiter of one client in a job.
+
+    Args:
+        gate: Closed when the job stops.
+        shared: The limiter of the whole job, or None.
+        own: The client's own limiter, or None for an `AdaptiveLimiter`.
+        max_concurrent: The highest limit of the `AdaptiveLimiter`.
+    """
+
+    def __init__(self, gate: Gate, shared: RateLimiter | None, own: Limiter | None, max_concurrent: int) -> None:
+        self._gate = gate
+        self._shared = shared
+        self._maximum = max_concurrent
+        self._adaptive = None
+        if own is None:
+            own = self._adaptive = AdaptiveLimiter(initial=min(_INITIAL, max_concurrent), maximum=max_concurrent)
+        self.own = own
+        self._is_seeded = False
+
+    async def acquire(self, attempt: Attempt) -> Permit:
+        """Wait until the attempt may begin.
+
+        Raises:
+            NotStartedError: The job stopped.
+        """
+        if self._shared is None:
+            own = await self._gate.acquire(self.own, attempt)
+            return _JobPermit(self, attempt, own, None)
+        shared = await self._gate.acquire(self._shared, attempt)
+        try:
+            own = await self._gate.acquire(self.own, attempt)
+        except BaseException:
+            shared.settle(Outcome())
+            raise
+        return _JobPermit(self, attempt, own, shared)
+
+    def learn(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+        """Set the first limit by what the first answer says about the server's limits."""
+        if self._adaptive is None or self._is_seeded or outcome.status is None or not 200 <= outcome.status < 300:
+            return
+        self._is_seeded = True
+        seed = concurrency_of(outcome.headers, seconds, outcome.tokens or attempt.tokens)
+        if seed is not None and seed > _INITIAL:
+            self._adaptive.resize(min(seed, self._maximum))
+
+
+class _JobPermit:
+    """The permits of one attempt: the client's, and the job's."""
+
+    def __init__(self, limiter: JobLimiter, attempt: Attempt, own: Permit, shared: Permit | None) -> None:
+        self._limiter = limiter
+        self._attempt = attempt
+        self._own = own
+        self._shared = shared
+        self._began = trio.current_time()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Record the attempt's outcome."""
+        if self._shared is not None:
+            self._shared.settle(outcome)
+        self._own.settle(outcome)
+        self._limiter.learn(self._attempt, outcome, trio.current_time() - self._began)
+
+
+def concurrency_of(headers: Mapping[str, str], seconds: float, tokens: int) -> int | None:
+    """Return how many requests at a time use up what the server allows, or None if it does not say.
+
+    By Little's law that is the number that may begin per second, times the seconds that one takes. The headers count
+    per minute (https://platform.openai.com/docs/guides/rate-limits).
+
+    Args:
+        headers: The headers of an answer.
+        seconds: The time that it took.
+        tokens: The tokens that it used.
+    """
+    per_minute = [_number(headers, "requests")]
+    if tokens > 0:
+        per_minute.append(_number(headers, "tokens") / tokens)
+    found = min(per_minute) / 60 * seconds
+    return max(int(found), 1) if math.isfinite(found) else None
+
+
+def _number(headers: Mapping[str, str], kind: str) -> float:
+    """Return what may still be used, or infinity if the headers do not say."""
+    try:
+        found = float(headers.get(f"x-ratelimit-remaining-{kind}") or "inf")
+    except ValueError:
+        return math.inf
+    return found if found >= 0 else math.inf
+
+
+class Budget:
+    """The tokens or the money that a job may use.
+
+    What running requests may use counts as used, by an estimate, until they have ended.
+
+    Args:
+        most: The most that may be used, or None for no limit.
+    """
+
+    def __init__(self, most: float | None) -> None:
+        self._most = math.inf if most is None else most
+        self._reserved = 0.0
+        self.used = 0.0
+
+    def has_room(self, estimate: float) -> bool:
+        """Return whether a request may begin now."""
+        return self.used < self._most and self.used + self._reserved + estimate <= self._most
+
+    def reserve(self, estimate: float) -> None:
+        """Count a request that begins."""
+        self._reserved += estimate
+
+    def settle(self, estimate: float, used: float) -> None:
+        """Count a request that has ended."""
+        self._reserved -= estimate
+        self.used += used
+
+
+NO_USAGE = Usage()
