@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from trio_openai._version import __version__
 
+from .batch.arguments import add_batch
+from .parsing import Parser
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,27 +61,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        from .demo import run_demo
-
-        return run_demo(options)
+        code: int = options.run(options)
+        return code
     except KeyboardInterrupt:
         return 130
 
 
+def _run_demo(options: argparse.Namespace) -> int:
+    from .demo import run_demo
+
+    return run_demo(options)
+
+
 def _parser() -> argparse.ArgumentParser:
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m trio_openai", description=_ABOUT, epilog=_EXAMPLES, formatter_class=layout
-    )
+    parser = Parser(prog="trio-openai", description=_ABOUT, epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"trio_openai {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    add_batch(commands)
     demo = commands.add_parser(
         "demo",
         help="stream many prompts at once, and race two calls",
         description=_DEMO,
         epilog=_SERVERS,
-        formatter_class=layout,
     )
+    demo.set_defaults(run=_run_demo, parser=demo)
     demo.add_argument("--scripted", action="store_true", help="answer from a scripted server, without any model")
     demo.add_argument("--base-url", metavar="URL", help="a server, such as http://127.0.0.1:8080/v1")
     demo.add_argument("--api-key", metavar="KEY", help="the server's API key (default: $OPENAI_API_KEY)")

@@ -1,0 +1,196 @@
+"""Run `trio-openai batch`: make the job from the arguments, obey signals, and show the progress."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from trio_openai import OpenAIError, TrioOpenAI, batch
+from trio_openai._cli.parsing import Parser
+from trio_openai.errors import BatchJobError
+
+from .progress import Progress, make_progress
+from .report import exit_code
+
+if TYPE_CHECKING:
+    import argparse
+
+FINISH_SECONDS = 30.0
+"""How long running requests have after the first Ctrl-C."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a cluster sends SIGTERM, and kills half a minute later
+
+
+def run_batch(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns:
+        The exit code: 0 if all is done, 1 if lines failed or are left, 130 after Ctrl-C.
+    """
+    parser: Parser = options.parser
+    _raise_open_files(options.max_concurrent + 100)
+    try:
+        clients = _clients(options)
+        job = _job(options, clients)
+    except (OpenAIError, TypeError, ValueError) as error:
+        parser.error(_one_line(error))
+    command = Command(options.output, make_progress(options))
+    code = 1
+    try:
+        code = trio.run(command.run, clients, job)
+    except* OpenAIError as group:
+        for leaf in _leaves(group):
+            _print_error(leaf)
+    except* KeyboardInterrupt:
+        code = 130
+    return code
+
+
+def _clients(options: argparse.Namespace) -> list[TrioOpenAI]:
+    """Return a client for each server."""
+    urls = options.base_url or [None]
+    names = options.api_key_env or [None]
+    names = names * len(urls) if len(names) == 1 else names
+    return [
+        TrioOpenAI(base_url=url, api_key=os.environ[name] if name else None, max_connections=options.max_concurrent)
+        for url, name in zip(urls, names, strict=True)
+    ]
+
+
+def _job(options: argparse.Namespace, clients: list[TrioOpenAI]) -> AbstractAsyncContextManager[batch.Job]:
+    prices = batch.load_prices(options.prices) if options.prices else None
+    return batch.run(
+        options.input,
+        _sink(options),
+        clients=clients,
+        model=options.model,
+        system=options.system,
+        params=dict(options.param),
+        url=options.url,
+        max_concurrent=options.max_concurrent,
+        rpm=options.rpm,
+        tpm=options.tpm,
+        max_tokens_total=options.max_tokens_total,
+        max_cost=options.max_cost,
+        prices=prices,
+        dedupe=not options.no_dedupe,
+        retry_failed=options.retry_failed,
+        max_failures=options.max_failures,
+        limit=options.limit,
+        shard=options.shard,
+        dry_run=options.dry_run,
+    )
+
+
+def _sink(options: argparse.Namespace) -> batch.Sink:
+    if options.output is None:
+        return _Nothing()
+    if options.parquet:
+        return batch.ParquetSink(options.output)
+    return batch.JSONLSink(options.output, format="text" if options.text else "full")
+
+
+class _Nothing:
+    """The sink of a dry run without an output: it has no earlier results."""
+
+    async def open(self) -> Iterable[Mapping[str, Any]]:
+        await trio.lowlevel.checkpoint()
+        return ()
+
+    async def write(self, lines: list[Mapping[str, Any]]) -> None:  # noqa: ARG002
+        await trio.lowlevel.checkpoint()
+
+    async def sync(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.define
+class Command:
+    """One run of the command.
+
+    Attributes:
+        output: The file of results, or None.
+        progress: Where the progress is shown.
+        interrupted: The number of the first signal, or None.
+    """
+
+    output: str | None
+    progress: Progress
+    interrupted: int | None = None
+
+    async def run(self, clients: list[TrioOpenAI], manager: AbstractAsyncContextManager[batch.Job]) -> int:
+        """Run the job until its end. Return the exit code."""
+        async with AsyncExitStack() as stack:
+            for client in clients:
+                await stack.enter_async_context(client)
+            job = await stack.enter_async_context(manager)
+            end = await self._watched(job)
+        code = exit_code(end, self.interrupted)
+        self.progress.end(end, self.output, code)
+        return code
+
+    async def _watched(self, job: batch.Job) -> batch.BatchStatistics:
+        """Wait for the end of the job. Meanwhile, obey signals and show the progress."""
+        with trio.open_signal_receiver(*_SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey, signals, job)
+                nursery.start_soon(self._show, job)
+                end = await job.wait()
+                nursery.cancel_scope.cancel()
+        return end
+
+    async def _obey(self, signals: AsyncIterator[int], job: batch.Job) -> None:
+        """Stop the job after the first signal, and cancel it after the second."""
+        self.interrupted = await anext(signals)
+        job.stop(FINISH_SECONDS)
+        running = job.statistics().running
+        self.progress.say(
+            f"finishing {running} running requests, {FINISH_SECONDS:g} s at most; press Ctrl-C again to cancel them"
+        )
+        await anext(signals)
+        self.progress.say("cancelling")
+        job.cancel()
+
+    async def _show(self, job: batch.Job) -> None:
+        while True:
+            self.progress.show(job.statistics(), is_stopping=self.interrupted is not None)
+            await trio.sleep(self.progress.seconds)
+
+
+def _raise_open_files(needed: int) -> None:
+    """Raise the limit of open files, as far as the system lets us, since each request has a socket."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def _print_error(error: OpenAIError) -> None:
+    print(f"trio-openai batch: {_one_line(error)}", file=sys.stderr)
+    if isinstance(error, BatchJobError) and error.unsaved:
+        print(f"{len(error.unsaved)} answers were not written; the next run asks for them again", file=sys.stderr)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _leaves(group: BaseExceptionGroup[OpenAIError]) -> Iterator[OpenAIError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
