@@ -163,11 +163,15 @@ class Index:
 
     Args:
         retry_failed: Whether lines that failed are to be sent again.
+
+    Attributes:
+        took_failure: True if the line that `take` found last has failed.
     """
 
     def __init__(self, *, retry_failed: bool = False) -> None:
         self._retry_failed = retry_failed
         self._counts = DigestTable()  # complete lines, and above them failed ones
+        self.took_failure = False
         self._answers = DigestTable()  # where the answer of a request is
 
     def __len__(self) -> int:
@@ -200,7 +204,8 @@ class Index:
         """
         if not len(self._counts) or not (number := self._counts.get(identity)):
             return None
-        if number & _LOW:
+        self.took_failure = not number & _LOW
+        if not self.took_failure:
             self._counts.set(identity, number - 1)
             return True
         self._counts.set(identity, number - (1 << _HALF))

@@ -186,6 +186,7 @@ class _BatchRun:
         state = self._output.index.take(row.identity)
         if state is True:
             self.counters.skipped += 1
+            self.counters.skipped_failed += isinstance(row, BatchRowError) or self._output.index.took_failure
         elif isinstance(row, BatchRowError):
             self.counters.invalid += 1
             await self._write(invalid_line(row).to_dict(), "InvalidLine")

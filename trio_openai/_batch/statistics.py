@@ -22,6 +22,7 @@ class BatchStatistics:
     Attributes:
         read: Lines of the input that have been read.
         skipped: Lines whose result was in the output already.
+        skipped_failed: Lines among these whose result is an error. `retry_failed=True` sends their requests again.
         done: Lines that got a complete answer in this run.
         failed: Lines that got an error in this run.
         copied: Lines among these that got the answer of an identical request.
@@ -44,6 +45,7 @@ class BatchStatistics:
 
     read: int = 0
     skipped: int = 0
+    skipped_failed: int = 0
     done: int = 0
     failed: int = 0
     copied: int = 0
@@ -100,7 +102,7 @@ class BatchCounters:
     """The mutable counters behind `BatchStatistics`. The attributes have the same meaning."""
 
     def __init__(self, began: float) -> None:
-        self.read = self.skipped = self.done = self.failed = self.copied = self.invalid = 0
+        self.read = self.skipped = self.skipped_failed = self.done = self.failed = self.copied = self.invalid = 0
         self.running = self.retries = 0
         self.usage = Usage()
         self.cost: float | None = None
@@ -142,6 +144,7 @@ class BatchCounters:
         return BatchStatistics(
             read=self.read,
             skipped=self.skipped,
+            skipped_failed=self.skipped_failed,
             done=self.done,
             failed=self.failed,
             copied=self.copied,

@@ -25,12 +25,12 @@ def exit_code(end: BatchStatistics, interrupted: int | None) -> int:
         interrupted: The number of the signal that stopped the job, or None.
 
     Returns:
-        0 if every line that was asked for has a complete answer; 1 if lines failed, or a budget left some of them; 128
-        plus the number of the signal, which is 130 for Ctrl-C.
+        0 if every line that was asked for has a complete answer; 1 if lines failed, in this run or an earlier one, or a
+        budget left some of them; 128 plus the number of the signal, which is 130 for Ctrl-C.
     """
     if interrupted is not None:
         return 128 + interrupted
-    return 1 if end.failed or end.stopped_by in BUDGETS else 0
+    return 1 if end.failed or end.skipped_failed or end.stopped_by in BUDGETS else 0
 
 
 def as_json(now: BatchStatistics, state: str, **more: object) -> str:
@@ -89,7 +89,9 @@ def _counts(end: BatchStatistics, output: str | None) -> str:
     text += f", {end.failed:,} failed"
     if end.copied:
         text += f", {end.copied:,} of them copies"
-    return text + (f"; {end.skipped:,} were already in {output or 'the output'}" if end.skipped else "")
+    if end.skipped:
+        text += f"; {end.skipped:,} were already in {output or 'the output'}"
+    return text + (f", {end.skipped_failed:,} of them failed" if end.skipped_failed else "")
 
 
 def _duration(seconds: float) -> str:
