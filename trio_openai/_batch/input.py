@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from typing import Any, cast
 
 import trio
-
-from trio_openai._wire.json import is_object
 
 from .rows import BatchRow, BatchRowError, Defaults, parse_line, parse_object
 from .sources import Line, Source
@@ -49,9 +48,12 @@ def read_row(line: Line, number: int, defaults: Defaults) -> BatchRow | BatchRow
         return parse_line(line, number, defaults)
     if isinstance(line, BatchRow):
         return line
-    given: object = line
-    if isinstance(given, str):
-        return parse_line(given.encode(errors="surrogatepass"), number, defaults)
-    if not is_object(given):
-        raise TypeError(f"a source yields bytes or dictionaries, not {type(given).__name__}")
-    return parse_object(given, number, defaults)
+    return _read_other(line, number, defaults)
+
+
+def _read_other(line: object, number: int, defaults: Defaults) -> BatchRow | BatchRowError | None:
+    if isinstance(line, str):
+        return parse_line(line.encode(errors="surrogatepass"), number, defaults)
+    if not isinstance(line, Mapping):
+        raise TypeError(f"a source yields bytes or dictionaries, not {type(line).__name__}")
+    return parse_object(dict(cast("Mapping[str, Any]", line)), number, defaults)

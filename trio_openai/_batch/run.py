@@ -166,8 +166,9 @@ class _BatchRun:
                     break
         except BaseException as error:  # noqa: ASYNC103, BLE001 - the source's; the program gets it after the running requests
             cancelled, rest = split_cancelled(error)
-            if rest is not None:
-                self.fail(rest)
+            if rest is not None:  # the lines before it still get their results
+                self._failure = self._failure or rest
+                self.counters.stopped_by = self.counters.stopped_by or "error"
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
         finally:
