@@ -39,7 +39,8 @@ def run_batch(options: argparse.Namespace) -> int:
         clients = _clients(options)
         job = _job(options, clients)
     except (OpenAIError, TypeError, ValueError) as error:
-        parser.error(_one_line(error))
+        # What the client says of a missing key is about Python.
+        parser.error(_one_line(error).replace("pass TrioOpenAI(api_key=...)", "name its variable with --api-key-env"))
     command = Command(options.output, make_progress(options))
     code = 1
     try:
