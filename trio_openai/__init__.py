@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from ._request.raw_response import RawResponse as RawResponse
     from ._statistics import (
         ClientStatistics as ClientStatistics,
+        ServersStatistics as ServersStatistics,
+        ServerStatus as ServerStatus,
         SubscriptionStatistics as SubscriptionStatistics,
         TransportStatistics as TransportStatistics,
         Usage as Usage,
@@ -139,6 +141,7 @@ if TYPE_CHECKING:
         ToolRunError as ToolRunError,
         UnprocessableEntityError as UnprocessableEntityError,
     )
+    from .servers import Server as Server, Servers as Servers
     from .sync import SyncAzureOpenAI as SyncAzureOpenAI, SyncOpenAI as SyncOpenAI
     from .types import (
         AnswerAttempt as AnswerAttempt,
@@ -159,7 +162,7 @@ _NAMES = {
     ),
     "_limits.limiter": "AdaptiveLimiter AdaptiveStatistics Attempt Limiter Outcome Permit RateLimiter RateStatistics",
     "_request.raw_response": "RawResponse",
-    "_statistics": "ClientStatistics SubscriptionStatistics TransportStatistics Usage",
+    "_statistics": ("ClientStatistics ServersStatistics ServerStatus SubscriptionStatistics TransportStatistics Usage"),
     "_stream.bytes": "ByteStream",
     "_stream.fanout": "Subscription",
     "_stream.parsed": "ParsedChatCompletionStream ParsedResponseStream",
@@ -186,6 +189,7 @@ _NAMES = {
         "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
         "UnprocessableEntityError"
     ),
+    "servers": "Server Servers",
     "sync": "SyncAzureOpenAI SyncOpenAI",
     "types": "AnswerAttempt NamedEvent UnknownEvent Unparsed WireObject",
 }

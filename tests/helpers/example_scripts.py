@@ -406,6 +406,7 @@ SCRIPTS: dict[str, Script] = {
     "progress": in_words,
     "race": only_the_small_one,
     "servers": Reply.chat(SKY),
+    "several_servers": country,
     "adaptive_limit": FourAtATime(),
     "rate_limit": country,
     "own_limiter": country_and_usage,

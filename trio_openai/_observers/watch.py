@@ -136,6 +136,10 @@ class Watch:
             self._began = self._clock()
             self._tell("started", CallStarted, body=body if isinstance(body, bytes) else None)
 
+    def move_to(self, server: str) -> None:
+        """Take note that the next attempt goes to another server."""
+        self._about["server"] = server
+
     def permitted(self, seconds: float) -> None:
         """Tell that the limiter permits an attempt, after a wait of so many seconds."""
         self._pass("limiter")

@@ -23,8 +23,7 @@ _LOG = LogObserver(log)
 
 def watch_of(session: Session, request: PreparedRequest) -> Watch:
     """Return what tells the observers of a session about a request."""
-    url, path = session.options.url, _shown(request.path)
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    path = _shown(request.path)
     observers = session.options.observer
     return Watch(
         (*observers, _LOG) if log.isEnabledFor(logging.INFO) else observers,
@@ -33,9 +32,16 @@ def watch_of(session: Session, request: PreparedRequest) -> Watch:
         endpoint=path if request.endpoint == request.path else request.endpoint,
         path=path,
         model=request.model,
-        server=f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}",
+        server=server_of(session),
         is_stream=request.is_stream,
     )
+
+
+def server_of(session: Session) -> str:
+    """Return the host and the port of a session."""
+    url = session.options.url
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
 
 
 def _shown(path: str) -> str:
