@@ -99,7 +99,7 @@ def test_a_usage_error_is_one_sentence_and_exits_with_code_2(
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--base-url", "nonsense"], "base_url"),
+        (["--base-url", "nonsense"], "--base-url"),
         (["--prices", "IN"], "price"),
     ],
     ids=["an invalid URL", "a price file with other contents"],
@@ -108,7 +108,8 @@ def test_an_error_that_the_library_finds_in_the_arguments_exits_with_code_2(
     capsys: pytest.CaptureFixture[str], lines: str, tmp_path: Path, more: list[str], told: str
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["batch", lines, "-o", str(tmp_path / "out"), *(argument.replace("IN", lines) for argument in more)])
+        more = [argument.replace("IN", lines) for argument in more]
+        main(["batch", lines, "-o", str(tmp_path / "out"), "--model", "m", *more])
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
 

@@ -246,6 +246,32 @@ def test_an_output_that_is_not_ours_is_not_touched_and_the_exit_code_is_1(capsys
     assert capsys.readouterr().err.splitlines()[-1].startswith("trio-openai batch: ")
 
 
+def test_a_file_whose_first_line_names_no_model_is_refused_before_anything_is_sent(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_lines(2)
+    Path("in.jsonl.gz").write_bytes(gzip.compress(Path("in.jsonl").read_bytes()))
+    answers = Answers()
+    with served(answers) as url:
+        for name in ("in.jsonl", "in.jsonl.gz"):
+            with pytest.raises(SystemExit, match="2"):
+                batch(name, "-o", "out.jsonl", "--base-url", url)
+            told = f"trio-openai batch: the first line of {name} names no model; add --model NAME\n"
+            assert capsys.readouterr().err == told
+        assert batch("in.jsonl", "-o", "out.jsonl", "--base-url", url, "--param", "model=m") == 0
+    assert len(answers.bodies) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_ends_the_run_with_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    write_lines(1)
+    with served(Answers()) as url:
+        assert batch("in.jsonl", "-o", "/dev/full", "--model", "m", "--base-url", url) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("trio-openai batch: the output /dev/full cannot be written: No space left")
+    assert second == "1 answer could not be saved; the next run asks again"
+
+
 # Child processes.
 
 

@@ -50,6 +50,7 @@ def test_the_summary_has_rate_tokens_failures_retries_and_times() -> None:
         "failures: 7 BadRequestError, 3 RateLimitError",
         "tokens: 10,000 in, 20,000 out, 500 cached (300/s); cost 0.125",
         "retries: 3; time to first token: p50 0.250 s, p99 1.500 s",
+        "--retry-failed sends again what failed",
     ]
 
 
@@ -59,9 +60,9 @@ def test_the_summary_of_a_dry_run_says_what_would_be_sent() -> None:
     )
     assert summary(end, None) == [
         "would send 6 requests for 9 lines; nothing was sent",
-        "2 lines are done already",
-        "1 lines are not requests",
-        "about 600 tokens, if each answer is as long as it may be",
+        "done already: 2 lines",
+        "not a request: 1 line",
+        "about 600 tokens: the input, and the output that max_tokens allows",
         "about 0.5 in the currency of the prices",
     ]
 

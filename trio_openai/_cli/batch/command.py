@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from trio_openai import OpenAIError, TrioOpenAI, batch
+from trio_openai._batch.rows import BatchRow, Defaults, parse_line
 from trio_openai._cli.parsing import Parser
 from trio_openai.errors import BatchJobError
 
 from .progress import Progress, make_progress
-from .report import exit_code
+from .report import counted, exit_code
 
 if TYPE_CHECKING:
     import argparse
 
 FINISH_SECONDS = 30.0
 """How long running requests have after the first Ctrl-C."""
+_LONGEST_LOOK = 1 << 20
+_NEED_MODEL = ("/chat/completions", "/completions", "/responses", "/embeddings")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a cluster sends SIGTERM, and kills half a minute later
 
 
@@ -35,12 +40,13 @@ def run_batch(options: argparse.Namespace) -> int:
     """
     parser: Parser = options.parser
     _raise_open_files(options.max_concurrent + 100)
+    if _lacks_model(options):
+        parser.error(f"the first line of {options.input} names no model; add --model NAME")
     try:
         clients = _clients(options)
         job = _job(options, clients)
     except (OpenAIError, TypeError, ValueError) as error:
-        # What the client says of a missing key is about Python.
-        parser.error(_one_line(error).replace("pass TrioOpenAI(api_key=...)", "name its variable with --api-key-env"))
+        parser.error(_in_words_of_the_command(_one_line(error)))
     command = Command(options.output, make_progress(options))
     code = 1
     try:
@@ -51,6 +57,20 @@ def run_batch(options: argparse.Namespace) -> int:
     except* KeyboardInterrupt:
         code = 130
     return code
+
+
+def _lacks_model(options: argparse.Namespace) -> bool:
+    """Return whether the first line of the file lacks a model. If it does, so do most of the others."""
+    if options.model or options.input == "-" or not Path(options.input).is_file():
+        return False
+    opened = gzip.open if options.input.endswith(".gz") else open
+    try:
+        with opened(options.input, "rb") as file:
+            line = file.readline(_LONGEST_LOOK)
+    except (OSError, EOFError):
+        return False  # the job says what is wrong with the file
+    row = parse_line(line, 1, Defaults(params=dict(options.param), url=options.url))
+    return isinstance(row, BatchRow) and row.path in _NEED_MODEL and "model" not in row.body
 
 
 def _clients(options: argparse.Namespace) -> list[TrioOpenAI]:
@@ -153,10 +173,8 @@ class Command:
         """Stop the job after the first signal, and cancel it after the second."""
         self.interrupted = await anext(signals)
         job.stop(FINISH_SECONDS)
-        running = job.statistics().running
-        self.progress.say(
-            f"finishing {running} running requests, {FINISH_SECONDS:g} s at most; press Ctrl-C again to cancel them"
-        )
+        running = counted(job.statistics().running, "running request")
+        self.progress.say(f"finishing {running}, {FINISH_SECONDS:g} s at most; press Ctrl-C again to cancel")
         await anext(signals)
         self.progress.say("cancelling")
         job.cancel()
@@ -180,9 +198,18 @@ def _raise_open_files(needed: int) -> None:
 
 
 def _print_error(error: OpenAIError) -> None:
-    print(f"trio-openai batch: {_one_line(error)}", file=sys.stderr)
-    if isinstance(error, BatchJobError) and error.unsaved:
-        print(f"{len(error.unsaved)} answers were not written; the next run asks for them again", file=sys.stderr)
+    text, lost = _one_line(error), 0
+    if isinstance(error, BatchJobError) and (lost := len(error.unsaved)):
+        text = text.partition(f". {lost} answers could not be saved")[0]  # the rest is about Python
+    print(f"trio-openai batch: {text}", file=sys.stderr)
+    if lost:
+        print(f"{counted(lost, 'answer')} could not be saved; the next run asks again", file=sys.stderr)
+
+
+def _in_words_of_the_command(text: str) -> str:
+    """Replace what a client says about Python's parameters."""
+    text = text.replace("pass TrioOpenAI(api_key=...)", "name its variable with --api-key-env")
+    return text.replace("base_url", "--base-url")
 
 
 def _one_line(error: Exception) -> str:

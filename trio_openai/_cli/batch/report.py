@@ -64,6 +64,11 @@ def status_line(now: BatchStatistics, width: int) -> str:
     return " · ".join(parts)[:width]
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -85,7 +90,9 @@ def summary(end: BatchStatistics, output: str | None) -> list[str]:
 
 def _counts(end: BatchStatistics, output: str | None) -> str:
     results = end.done + end.failed
-    text = f"{results:,} lines in {_duration(end.seconds)} ({end.lines_per_second:,.1f}/s): {end.done:,} complete"
+    text = (
+        f"{counted(results, 'line')} in {_duration(end.seconds)} ({end.lines_per_second:,.1f}/s): {end.done:,} complete"
+    )
     text += f", {end.failed:,} failed"
     if end.copied:
         text += f", {end.copied:,} of them copies"
@@ -125,19 +132,21 @@ def _times(end: BatchStatistics) -> list[str]:
 def _ending(end: BatchStatistics) -> list[str]:
     if end.stopped_by in BUDGETS:
         return [f"stopped by {BUDGETS[end.stopped_by]}; run the command again to continue"]
-    if end.stopped_by == "stop":
+    if end.stopped_by in ("stop", "cancel"):
         return ["stopped; run the command again to continue"]
+    if end.skipped_failed:
+        return ["--retry-failed sends again what failed"]
     return []
 
 
 def _dry(end: BatchStatistics) -> list[str]:
-    lines = [f"would send {end.would_send:,} requests for {end.read:,} lines; nothing was sent"]
+    lines = [f"would send {counted(end.would_send or 0, 'request')} for {counted(end.read, 'line')}; nothing was sent"]
     if end.skipped:
-        lines.append(f"{end.skipped:,} lines are done already")
+        lines.append(f"done already: {counted(end.skipped, 'line')}")
     if end.invalid:
-        lines.append(f"{end.invalid:,} lines are not requests")
+        lines.append(f"not a request: {counted(end.invalid, 'line')}")
     if end.estimated_tokens is not None:
-        lines.append(f"about {end.estimated_tokens:,} tokens, if each answer is as long as it may be")
+        lines.append(f"about {end.estimated_tokens:,} tokens: the input, and the output that max_tokens allows")
     if end.estimated_cost is not None:
         lines.append(f"about {end.estimated_cost:.6g} in the currency of the prices")
     return lines
