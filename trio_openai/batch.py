@@ -10,6 +10,7 @@ Running the same program again continues where it stopped. The command line is `
 
 from __future__ import annotations
 
+from ._batch.blocking import BatchOptions, run_sync
 from ._batch.parquet import ParquetSink
 from ._batch.prices import Price, load_prices
 from ._batch.results import BatchResult
@@ -20,6 +21,7 @@ from ._batch.sources import JSONLSource, Source
 from ._batch.statistics import BatchStatistics
 
 __all__ = [
+    "BatchOptions",
     "BatchResult",
     "BatchRow",
     "BatchRowError",
@@ -33,4 +35,5 @@ __all__ = [
     "Source",
     "load_prices",
     "run",
+    "run_sync",
 ]

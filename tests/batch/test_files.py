@@ -17,6 +17,7 @@ from batch_helpers import ListSink, ListSource, echoing, prompts, read_lines, wr
 
 from trio_openai import BatchJobError, batch
 from trio_openai._batch.rows import digest_of
+from trio_openai.testing import Reply
 
 
 async def done(client: Any, source: Any, sink: Any, **options: Any) -> Any:
@@ -209,3 +210,21 @@ def test_a_wrong_price_file_says_what_is_wrong(tmp_path: Path) -> None:
         batch.load_prices(tmp_path / "missing")
     path.write_text('{"m": {"input": 1, "output": 2, "cached_input": 0.5}}')
     assert batch.load_prices(path) == {"m": batch.Price(input=1, output=2, cached_input=0.5)}
+
+
+async def test_an_answer_that_no_encoder_takes_is_an_error_of_its_line(tmp_path: Path) -> None:
+    body = b'{"deep":' + b"[" * 1000 + b"]" * 1000 + b"}"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    lines = [{"custom_id": "deep", "url": "/v1/x", "body": {"a": 1}}]
+    async with echoing(Reply.raw(head + body)) as (client, _):
+        statistics = await done(client, ListSource(lines), tmp_path / "out.jsonl")
+    (line,) = read_lines(tmp_path / "out.jsonl")
+    assert line["error"]["code"] == "unstorable"
+    assert statistics.done == 1
+
+
+async def test_a_custom_id_that_utf_8_cannot_have_is_found_again(tmp_path: Path) -> None:
+    lines = [b'{"custom_id": "half \\ud800", "prompt": "a"}']
+    async with echoing() as (client, _):
+        await done(client, ListSource(lines), tmp_path / "out.jsonl")
+        assert (await done(client, ListSource(lines), tmp_path / "out.jsonl")).skipped == 1

@@ -193,7 +193,7 @@ class Index:
         else:
             complete += 1
         self._counts.set(line.identity, failed << _HALF | complete)
-        if location is not None and line.is_request and not (line.is_failure and self._retry_failed):
+        if location is not None and line.is_request and not line.is_failure:
             self._answers.set(line.digest, location)
 
     def take(self, identity: bytes) -> bool | None:

@@ -75,6 +75,16 @@ def invalid_line(row: BatchRowError) -> BatchResult:
     return BatchResult(row=row, error=error)
 
 
+def unstorable_line(line: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """Return the output line of an answer that cannot be written, for example because it is nested too deeply."""
+    response: Any = line.get("response")
+    if is_object(response):
+        response = {**response, "body": None}
+    error = {"code": "unstorable", "message": f"the answer cannot be stored: {why}", "type": "Unstorable"}
+    kept = {name: line[name] for name in ("usage", "timings", "replaces_failure") if name in line}
+    return {"id": line["id"], "custom_id": line["custom_id"], "response": response, "error": error, **kept}
+
+
 def copied_line(line: Mapping[str, Any], row: BatchRow, *, replaces_failure: bool) -> dict[str, Any]:
     """Return the output line of a row whose request is that of another line of the output.
 

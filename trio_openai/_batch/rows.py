@@ -14,6 +14,7 @@ machine, so the body is encoded by the standard library: orjson writes some floa
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -22,6 +23,7 @@ from typing import Any
 import attrs
 
 from trio_openai._wire.json import decode_json, is_array, is_object
+from trio_openai._wire.text import printable
 from trio_openai.types.params import ChatCompletionParams, CompletionParams, EmbeddingParams, ResponseParams
 
 MOST_LINE_BYTES = 64 * 1024 * 1024
@@ -31,6 +33,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HASH_BYTES = 16
 _CONTENT = ("messages", "prompt", "input")
 _NAMES_OF_CALLS = frozenset({"extra_body", "extra_headers", "extra_query", "timeout", "usage"})
+_USED = frozenset({"custom_id", "id", "method", "url", "params", "system", *_CONTENT})
 _PARAMETERS = {
     "/chat/completions": ChatCompletionParams,
     "/completions": CompletionParams,
@@ -188,8 +191,10 @@ def _custom_id(given: Mapping[str, Any]) -> str | None:
     found = given.get("custom_id")
     if found is None and "body" not in given:
         found = given.get("id")
-    if found is None or isinstance(found, str):
-        return found
+    if found is None:
+        return None
+    if isinstance(found, str):
+        return printable(found)  # what a file can store, so that it is found there again
     if type(found) is int:  # data sets often number their lines
         return str(found)
     raise _NoRequestError(f"custom_id takes a string, not {_kind(found)}")
@@ -222,19 +227,20 @@ def _short(given: Mapping[str, Any], path: str, defaults: Defaults) -> tuple[dic
     own: object = given.get("params") or dict[str, Any]()
     if not is_object(own):
         raise _NoRequestError(f"params takes an object, not {_kind(own)}")
-    typed = _PARAMETERS.get(path)
-    names = frozenset(typed.__annotations__ if typed else ()) | _inherited(typed) | {"model"}
-    used = {"custom_id", "id", "method", "url", "params", "system", *_CONTENT}
+    names = _parameters_of(path)
     body = {**defaults.params, **own}
-    body |= {name: value for name, value in given.items() if name in names - used - _NAMES_OF_CALLS}
+    body |= {name: value for name, value in given.items() if name in names}
     body = _with_model(body, defaults)
     body |= _content(given, path, given.get("system", defaults.system))
-    return body, {name: value for name, value in given.items() if name not in used and name not in names}
+    return body, {name: value for name, value in given.items() if name not in names and name not in _USED}
 
 
-def _inherited(typed: Any) -> frozenset[str]:
-    """Return all keys of a `TypedDict`."""
-    return frozenset(typed.__required_keys__ | typed.__optional_keys__) if typed else frozenset()
+@functools.cache
+def _parameters_of(path: str) -> frozenset[str]:
+    """Return the names of a short line that are parameters of the endpoint."""
+    typed: Any = _PARAMETERS.get(path)
+    names = frozenset[str](typed.__required_keys__ | typed.__optional_keys__) if typed else frozenset[str]()
+    return (names | {"model"}) - _USED - _NAMES_OF_CALLS
 
 
 def _with_model(body: dict[str, Any], defaults: Defaults) -> dict[str, Any]:

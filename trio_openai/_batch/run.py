@@ -64,6 +64,7 @@ class _BatchRun:
         self._clients = ClientsOfJob(clients, self._gate, settings.max_concurrent, settings.rpm, settings.tpm)
         self._output = Output(sink, settings)
         self.counters = BatchCounters(trio.current_time())
+        self._clock = trio.lowlevel.current_clock()
         self._room = trio.Semaphore(settings.max_concurrent)
         self._tokens = Budget(settings.max_tokens_total)
         self._money = Budget(settings.max_cost)
@@ -81,7 +82,7 @@ class _BatchRun:
     def statistics(self) -> BatchStatistics:
         """Return the progress so far."""
         read, total = (getattr(self._source, name, None) for name in ("bytes_read", "bytes_total"))
-        return self.counters.statistics(trio.current_time() if trio.lowlevel.in_trio_run() else 0.0, read, total)
+        return self.counters.statistics(self._clock.current_time(), read, total)
 
     def stop(self, why: str, seconds: float) -> None:
         """Start no more requests. Cancel those that take longer than `seconds`."""

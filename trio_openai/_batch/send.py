@@ -77,7 +77,7 @@ async def _send_stream(call: StreamCall[Any], row: BatchRow) -> BatchResult:
         await stream.aclose()  # noqa: ASYNC102 - it closes the connection before its checkpoint
     return BatchResult(
         row=row,
-        status=stream.response.status_code,
+        status=source_of(stream).opened.status,
         request_id=stream.request_id,
         body=stream.snapshot.to_dict(),
         verdict=_verdict(stream),

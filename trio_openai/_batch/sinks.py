@@ -25,7 +25,7 @@ from trio_openai._wire.json import decode_json
 from trio_openai.errors import BatchJobError
 
 from .journal import LineSplitter, Written, read_line, repair
-from .results import text_line
+from .results import text_line, unstorable_line
 
 _CHUNK = 256 * 1024
 _MOST_LINE = 1 << 40  # a line of the output is never cut
@@ -143,7 +143,7 @@ class JSONLSink:
         Raises:
             BatchJobError: It could not be written. The file ends after its last whole line.
         """
-        data = encode_json(text_line(line) if self.format == "text" else line) + b"\n"
+        data = self._encoded(line) + b"\n"
         location = self._size
         try:
             self._write_all(data)
@@ -171,6 +171,13 @@ class JSONLSink:
         """Return the error for a file that cannot be used."""
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return BatchJobError(f"the output {self.path} cannot be written: {why}")
+
+    def _encoded(self, line: Mapping[str, Any]) -> bytes:
+        line = text_line(line) if self.format == "text" else line
+        try:
+            return encode_json(line)
+        except TypeError as error:  # servers can nest more deeply than an encoder can
+            return encode_json(unstorable_line(line, str(error)))
 
     def _write_all(self, data: bytes) -> None:
         left = memoryview(data)
