@@ -40,7 +40,8 @@ class JSONLSource:
         path: The file. `-` is the standard input. A name that ends in `.gz` is decompressed.
 
     Attributes:
-        bytes_read: How much of the file has been read. Of a compressed file, its compressed bytes count.
+        bytes_read: The bytes of the lines that have been taken. Of a compressed file, the compressed bytes that have
+            been read.
         bytes_total: The size of the file; None until it is open, and if it has none.
     """
 
@@ -74,6 +75,7 @@ class _Lines:
         self._splitter = LineSplitter(MOST_LINE_BYTES)
         self._ready: deque[bytes] = deque()
         self._is_at_end = False
+        self._is_compressed = str(source.path).endswith(".gz")
 
     def __aiter__(self) -> Self:
         return self
@@ -83,7 +85,11 @@ class _Lines:
             if self._is_at_end:
                 raise StopAsyncIteration
             await self._read_more()
-        return self._ready.popleft()  # noqa: ASYNC910 - the dispatcher has its own checkpoints
+        line = self._ready.popleft()
+        if not self._is_compressed:
+            taken, total = self._source.bytes_read + len(line) + 1, self._source.bytes_total
+            self._source.bytes_read = taken if total is None else min(taken, total)  # the last line may lack its end
+        return line  # noqa: ASYNC910 - the dispatcher has its own checkpoints
 
     async def _read_more(self) -> None:
         # A pipe or a terminal may stay silent forever. Its thread is abandoned if the job ends.
@@ -110,7 +116,8 @@ class _Lines:
         try:
             file = self._file or self._open()
             data = cast("bytes", file.read1(_CHUNK))  # type: ignore[attr-defined]  # all our files are buffered
-            self._source.bytes_read = self._counted.tell() if self._counted else self._source.bytes_read + len(data)
+            if self._is_compressed and self._counted is not None:
+                self._source.bytes_read = self._counted.tell()
         except OSError as error:
             raise BatchJobError(f"{name} cannot be read: {error.strerror or error}") from error
         except (EOFError, zlib.error) as error:
@@ -126,8 +133,7 @@ class _Lines:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
             source.bytes_total, self._counted = status.st_size, file
-        is_compressed = str(source.path).endswith(".gz")
-        self._file = opened = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if is_compressed else file)
+        self._file = opened = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if self._is_compressed else file)
         return opened
 
     async def aclose(self) -> None:

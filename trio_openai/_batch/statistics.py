@@ -72,10 +72,12 @@ class BatchStatistics:
 
     @property
     def fraction(self) -> float | None:
-        """The part of the input that has been read, from 0 to 1; None if its size is not known."""
+        """The part of the input that has its result, from 0 to 1; None if the size of the input is not known."""
         if self.bytes_read is None or self.bytes_total is None:
             return None
-        return self.bytes_read / self.bytes_total if self.bytes_total else 1.0
+        taken = self.bytes_read / self.bytes_total if self.bytes_total else 1.0
+        ended = self.skipped + self.done + self.failed
+        return taken * min(ended / self.read, 1.0) if self.read else taken
 
 
 class Times:
