@@ -628,8 +628,21 @@ async def test_with_options_shares_the_state_of_the_servers(nursery: trio.Nurser
         assert pool.servers[1].requests[0].header("x-a") == "b"
         assert type(hurried) is Servers
         assert hurried.timeout == Deadlines.of(5)
-        with pytest.raises(TypeError, match="each server has its own limiter"):
-            pool.client.with_options(limiter=AdaptiveLimiter())
+        with pytest.raises(TypeError, match="each server has its own base_url"):
+            pool.client.with_options(base_url="http://127.0.0.1:1/v1")
+
+
+async def test_limiter_for_all_servers_together_is_asked_after_that_of_the_server(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    pool = await some(nursery, text("a"), text("b"))
+    both = OwnLimiter(1)
+    limited = pool.client.with_options(limiter=both).with_options(timeout=60)
+    async with limited:
+        calls = [limited.chat.completions.call(**CHAT) for _ in range(6)]
+        async with limited.run_many(calls) as results:
+            assert Counter([result.unwrap().text async for result in results]) == {"a": 3, "b": 3}
+    assert (len(both.attempts), both.slots.value) == (6, 1)
 
 
 async def test_observers_are_told_which_server_an_attempt_goes_to(

@@ -116,7 +116,7 @@ class Servers(TrioOpenAI):
         if not given:
             raise ValueError("Servers needs at least one server")
         clients = tuple(_client_of(one, options) for one in given)
-        if len({id(client._session.http) for client in clients}) < len(clients):
+        if len(set(map(id, clients))) < len(clients):
             raise ValueError("a client is given twice; the limiter decides how much a server gets")
         names = _names([one.name or _host(client) for one, client in zip(given, clients, strict=True)])
         states = [
@@ -169,17 +169,19 @@ class Servers(TrioOpenAI):
         """Return a client with other options for every server, which shares the servers' state and connections.
 
         Args:
-            options: The options to change. `base_url` and `limiter` cannot change, because each server has its own.
+            options: The options to change. A `limiter` is added: each attempt asks it after that of its server, so that
+                it limits all servers together.
 
         Raises:
             TypeError, ValueError: An option is unknown, invalid, or belongs to a server.
         """
-        if own := [name for name in ("base_url", "limiter", "azure_endpoint") if name in options]:
+        if own := [name for name in ("base_url", "azure_endpoint") if name in options]:
             raise TypeError(f"each server has its own {own[0]}, so with_options() cannot change it for all")
         session = self._session
+        limiter = options.pop("limiter", session.options.limiter)
         changed = [attrs.evolve(one, options=one.options.changed(dict(options))) for one in session.members]
         copy = object.__new__(type(self))
-        common = _common(changed)
+        common = _common(changed, limiter)
         copy._set_up(common, attrs.evolve(session, options=common, members=tuple(changed)))
         keep_attributes(self, copy)
         return copy
@@ -223,7 +225,7 @@ def _names(wanted: list[str]) -> list[str]:
     return names
 
 
-def _common(members: list[Session]) -> ClientOptions:
+def _common(members: list[Session], limiter: Limiter | None = None) -> ClientOptions:
     """Return the options of calls that may go to any of the servers."""
     first = members[0].options
     observers = {id(one): one for member in members for one in member.options.observer}
@@ -234,5 +236,6 @@ def _common(members: list[Session]) -> ClientOptions:
         timeout=first.timeout,
         max_retries=max(member.options.max_retries for member in members),
         observer=tuple(observers.values()),
+        limiter=limiter,
         max_event_bytes=min(member.options.max_event_bytes for member in members),
     )

@@ -1,4 +1,4 @@
-"""The clients of a job: each with its limiter, and the choice between them."""
+"""The client of a job: the program's, or several of them as one, with a limiter that stops with the job."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, cast
 import attrs
 
 from trio_openai._client import TrioOpenAI
-from trio_openai._limits.limiter import RateLimiter
+from trio_openai._limits.limiter import AdaptiveLimiter, RateLimiter
+from trio_openai.servers import Servers
 
-from .limits import Gate, JobLimiter
+from .limits import INITIAL, Gate, JobLimiter, Unlimited
 from .results import BatchResult
 from .rows import BatchRow
 from .send import send_row
@@ -29,7 +30,7 @@ def clients_of(given: object) -> list[TrioOpenAI]:
 
 
 class ClientsOfJob:
-    """The clients of a job. A request goes to the one with the fewest requests in flight.
+    """The clients of a job. Several are one `Servers`, so a request goes to whichever is free.
 
     Args:
         clients: The program's clients.
@@ -45,11 +46,10 @@ class ClientsOfJob:
         shared = None
         if rpm is not None or tpm is not None:
             shared = RateLimiter(requests_per_minute=rpm, tokens_per_minute=tpm)
-        self._clients: list[TrioOpenAI] = []
-        for client in clients:
-            own = client._options.limiter  # pyright: ignore[reportPrivateUsage]
-            self._clients.append(client.with_options(limiter=JobLimiter(gate, shared, own, max_concurrent)))
-        self._running = [0] * len(self._clients)
+        client = clients[0] if len(clients) == 1 else _as_one(clients, max_concurrent)
+        # A `Servers` has a limiter for each server, which is asked before the one for all of them.
+        own = Unlimited() if isinstance(client, Servers) else client._options.limiter  # pyright: ignore[reportPrivateUsage]
+        self._client = client.with_options(limiter=JobLimiter(gate, shared, own, max_concurrent))
 
     async def send(self, row: BatchRow, *, replaces: bool) -> BatchResult:
         """Send the request of a row.
@@ -57,11 +57,17 @@ class ClientsOfJob:
         Raises:
             NotStartedError: The job stopped before the request began.
         """
-        running = self._running
-        index = running.index(min(running))
-        running[index] += 1
-        try:
-            result = await send_row(self._clients[index], row)
-        finally:
-            running[index] -= 1
+        result = await send_row(self._client, row)
         return attrs.evolve(result, replaces_failure=True) if replaces else result
+
+
+def _as_one(clients: Sequence[TrioOpenAI], max_concurrent: int) -> Servers:
+    """Return several clients as one, each with a limiter."""
+    return Servers([_with_limiter(client, max_concurrent) for client in clients])
+
+
+def _with_limiter(client: TrioOpenAI, max_concurrent: int) -> TrioOpenAI:
+    if client._options.limiter is not None:  # pyright: ignore[reportPrivateUsage]
+        return client
+    limiter = AdaptiveLimiter(initial=min(INITIAL, max_concurrent), maximum=max_concurrent)
+    return client.with_options(limiter=limiter)

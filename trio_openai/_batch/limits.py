@@ -14,7 +14,8 @@ import trio
 from trio_openai._limits.limiter import AdaptiveLimiter, Attempt, Limiter, Outcome, Permit, RateLimiter
 from trio_openai._statistics import Usage
 
-_INITIAL = 16
+INITIAL = 16
+"""The first limit of an `AdaptiveLimiter`."""
 
 
 class NotStartedError(Exception):
@@ -51,6 +52,18 @@ class Gate:
         raise NotStartedError
 
 
+class Unlimited:
+    """A limiter that permits everything."""
+
+    async def acquire(self, attempt: Attempt) -> Permit:  # noqa: ARG002 - as every limiter
+        """Return the permit at once."""
+        await trio.lowlevel.checkpoint()
+        return self
+
+    def settle(self, outcome: Outcome) -> None:
+        """Do nothing."""
+
+
 class JobLimiter:
     """The limiter of one client in a job.
 
@@ -67,7 +80,7 @@ class JobLimiter:
         self._maximum = max_concurrent
         self._adaptive = None
         if own is None:
-            own = self._adaptive = AdaptiveLimiter(initial=min(_INITIAL, max_concurrent), maximum=max_concurrent)
+            own = self._adaptive = AdaptiveLimiter(initial=min(INITIAL, max_concurrent), maximum=max_concurrent)
         self.own = own
         self._is_seeded = False
 
@@ -94,7 +107,7 @@ class JobLimiter:
             return
         self._is_seeded = True
         seed = concurrency_of(outcome.headers, seconds, outcome.tokens or attempt.tokens)
-        if seed is not None and seed > _INITIAL:
+        if seed is not None and seed > INITIAL:
             self._adaptive.resize(min(seed, self._maximum))
 
 

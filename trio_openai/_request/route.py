@@ -21,7 +21,7 @@ import trio
 
 from trio_openai._http.lifetime import ClosedClientError
 from trio_openai._limits.health import Blame, blame_for, stated_wait
-from trio_openai._limits.limiter import Attempt, Outcome, Permit
+from trio_openai._limits.limiter import Attempt, Limiter, Outcome, Permit
 from trio_openai._limits.permits import Answered, describe
 from trio_openai._wire.retries import RetryPolicy, delay, headers_of
 from trio_openai._wire.usage import tokens_of_answer
@@ -46,15 +46,22 @@ class Route:
     """
 
     def __init__(
-        self, queue: ServerQueue, members: Sequence[Session], max_retries: int, request: PreparedRequest
+        self,
+        queue: ServerQueue,
+        members: Sequence[Session],
+        request: PreparedRequest,
+        *,
+        max_retries: int,
+        limiter: Limiter | None,
     ) -> None:
         self._queue = queue
         self._members = members
         self._max_retries = max_retries
+        self._common = limiter  # of all servers together
         self._request = request
         self._about = describe(request.method, request.path, request.content)
         self._placement: Placement | None = None
-        self._permit: Permit | None = None
+        self._permits: list[Permit] = []
         self._outcome = Outcome()
         # A whole URL was checked to be at the first server. Its path may mean nothing to the others.
         self._only = None if request.path.startswith("/") else self._queue.servers[0]
@@ -89,7 +96,9 @@ class Route:
             if self.apart is not None:
                 self.apart[server] += 1
             about = self._about if self._stays else self._describe_at(server, go_to)
-            self._permit = self._queue.permit(server, self.tokens) or await server.limiter.acquire(about)
+            self._permits.append(self._queue.permit(server, self.tokens) or await server.limiter.acquire(about))
+            if self._common is not None:
+                self._permits.append(await self._common.acquire(about))
             self.waited = trio.current_time() - asked_at
             opened = await send()
         except APIStatusError as error:
@@ -226,11 +235,11 @@ class Route:
     def _end(self, outcome: Outcome) -> None:
         """Release the place at the server. Idempotent."""
         placement, self._placement = self._placement, None
-        permit, self._permit = self._permit, None
+        permits, self._permits = self._permits, []
         if placement is not None:
             placement.server.in_flight -= 1
         try:
-            if permit is not None:
+            for permit in permits:
                 permit.settle(outcome)
         finally:
             self._queue.wake()

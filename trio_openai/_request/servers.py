@@ -41,7 +41,8 @@ class ServersSession(Session):
 
     def route(self, request: PreparedRequest) -> Route:
         """Return the way of a call through the servers."""
-        return Route(self.queue, self.members, self.options.max_retries, request)
+        options = self.options
+        return Route(self.queue, self.members, request, max_retries=options.max_retries, limiter=options.limiter)
 
     @property
     def most_at_once(self) -> float:
