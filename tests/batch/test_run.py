@@ -10,7 +10,7 @@ import pytest
 import trio
 from batch_helpers import ListSink, ListSource, echo, echoing, prompt_of, prompts, read_lines, write_lines
 
-from trio_openai import AzureOpenAI, BatchJobError, RateLimiter, TrioOpenAI, batch
+from trio_openai import AdaptiveLimiter, AzureOpenAI, BatchJobError, RateLimiter, Server, Servers, TrioOpenAI, batch
 from trio_openai._batch.run import run
 from trio_openai.batch import BatchStatistics
 from trio_openai.testing import RecordedRequest, Reply
@@ -349,6 +349,30 @@ async def test_two_clients_share_the_work(autojump_clock: object) -> None:
         statistics = await done([one, other], ListSource(prompts(*(f"{n}.5" for n in range(8)))), ListSink())
     assert statistics.done == 8
     assert len(server.requests) == len(second.requests) == 4
+
+
+async def test_a_server_that_is_down_does_not_fail_a_line(autojump_clock: object) -> None:
+    async with echoing() as (one, server), echoing(Reply.error(503, "down")) as (other, second):
+        servers = Servers([Server(one, models={"m": "renamed"}), other])
+        statistics = await done(servers, ListSource(prompts(*(f"{n}.5" for n in range(8)))), ListSink())
+    assert (statistics.done, statistics.failed) == (8, 0)
+    assert {request.json()["model"] for request in server.requests} == {"renamed"}
+    assert 1 <= len(second.requests) < 8
+
+
+async def test_stop_does_not_begin_requests_that_wait_for_a_server(autojump_clock: object) -> None:
+    sink = ListSink()
+    limiters = [AdaptiveLimiter(initial=2, maximum=2) for _ in range(2)]
+    async with echoing(limiter=limiters[0]) as (one, server), echoing(limiter=limiters[1]) as (other, second):
+        source = ListSource(prompts(*(f"{n}.5" for n in range(10, 30))))
+        async with run(source, sink, clients=[one, other], model="m") as job:
+            await trio.sleep(1)
+            assert job.statistics().running == 20
+            job.stop()
+            await job.wait()
+            assert trio.current_time() < 15
+    assert len(server.requests) + len(second.requests) == len(sink.lines) == 4
+    assert [limiter.statistics().in_flight for limiter in limiters] == [0, 0]
 
 
 async def test_other_endpoints_and_plain_answers(autojump_clock: object) -> None:
