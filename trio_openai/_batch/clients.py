@@ -43,6 +43,7 @@ class ClientsOfJob:
     def __init__(
         self, clients: Sequence[TrioOpenAI], gate: Gate, max_concurrent: int, rpm: float | None, tpm: float | None
     ) -> None:
+        self._gate = gate
         shared = None
         if rpm is not None or tpm is not None:
             shared = RateLimiter(requests_per_minute=rpm, tokens_per_minute=tpm)
@@ -57,7 +58,7 @@ class ClientsOfJob:
         Raises:
             NotStartedError: The job stopped before the request began.
         """
-        result = await send_row(self._client, row)
+        result = await self._gate.unless_closed(lambda: send_row(self._client, row))
         return attrs.evolve(result, replaces_failure=True) if replaces else result
 
 

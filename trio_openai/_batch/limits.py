@@ -7,7 +7,8 @@ the client, by default an `AdaptiveLimiter`. It also lets a job stop: requests t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import trio
 
@@ -18,22 +19,49 @@ INITIAL = 16
 """The first limit of an `AdaptiveLimiter`."""
 
 
+_T = TypeVar("_T")
+
+
 class NotStartedError(Exception):
     """The job stopped while a request waited for its permit."""
 
 
 class Gate:
-    """Keep requests from beginning once a job stops."""
+    """Keep requests from beginning once a job stops.
+
+    A request may wait in the queue of several servers, for the limiter of one, and for the job's own. Until its first
+    attempt begins, closing the gate cancels it.
+    """
 
     def __init__(self) -> None:
         self.is_closed = False
         self._waiting: set[trio.CancelScope] = set()
+        self._not_begun: dict[trio.lowlevel.Task, trio.CancelScope] = {}
 
     def close(self) -> None:
         """Let no request begin from now on."""
         self.is_closed = True
-        for scope in self._waiting:
+        for scope in (*self._waiting, *self._not_begun.values()):
             scope.cancel()
+
+    async def unless_closed(self, send: Callable[[], Awaitable[_T]]) -> _T:
+        """Send a request, unless the gate is closed before it begins.
+
+        Raises:
+            NotStartedError: The gate was closed.
+        """
+        task = trio.lowlevel.current_task()
+        with trio.CancelScope() as scope:
+            self._not_begun[task] = scope
+            try:
+                return await send()
+            finally:
+                self._not_begun.pop(task, None)
+        raise NotStartedError
+
+    def begun(self) -> None:
+        """Note that the request of this task begins. From now on, closing the gate lets it finish."""
+        self._not_begun.pop(trio.lowlevel.current_task(), None)
 
     async def acquire(self, limiter: Limiter, attempt: Attempt) -> Permit:
         """Wait for a permit.
@@ -92,6 +120,7 @@ class JobLimiter:
         """
         if self._shared is None:
             own = await self._gate.acquire(self.own, attempt)
+            self._gate.begun()
             return _JobPermit(self, attempt, own, None)
         shared = await self._gate.acquire(self._shared, attempt)
         try:
@@ -99,6 +128,7 @@ class JobLimiter:
         except BaseException:
             shared.settle(Outcome())
             raise
+        self._gate.begun()
         return _JobPermit(self, attempt, own, shared)
 
     def learn(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
