@@ -1,8 +1,9 @@
 """The memory of a batch job: `python benchmarks/batch_memory.py --lines 1000000`.
 
-A job sends every line of a file to a server on this machine, whose answers are short. Then the same command runs again,
-finds every line in the output, and sends nothing. Each job is a process of its own. Printed are its memory when it has
-imported everything, its largest memory, and the lines per second.
+First a job sends the lines of a short file to a server on this machine. Then a job gets a file of many lines, finds
+every one in an output of the same size, and sends nothing. That takes more memory than sending them: the job has to
+know which lines are done, and where the answer of each request is. Each job is a process of its own. Printed are its
+memory when it has imported everything, its largest memory, and the lines per second.
 """
 
 from __future__ import annotations
@@ -28,6 +29,20 @@ def write_input(path: Path, lines: int) -> None:
     with path.open("w") as file:
         for line in range(lines):
             file.write(json.dumps({"custom_id": f"line-{line}", "prompt": _PROMPT % line}) + "\n")
+
+
+def write_output(path: Path, source: Path) -> None:
+    """Write what a job writes: the first lines of the output again and again, with the ids of the others."""
+    from trio_openai._batch.journal import id_of
+    from trio_openai._batch.rows import BatchRow, Defaults, parse_line
+
+    line = json.loads(path.read_bytes().partition(b"\n")[0])
+    with source.open("rb") as given, path.open("w") as file:
+        for number, text in enumerate(given, 1):
+            row = parse_line(text, number, Defaults(model="local"))
+            assert isinstance(row, BatchRow)
+            line["id"], line["custom_id"] = id_of(row.digest, is_request=True), row.custom_id
+            file.write(json.dumps(line) + "\n")
 
 
 # The server: one answer for all requests, as fast as possible.
@@ -111,24 +126,28 @@ def measured(port: int, folder: str) -> tuple[int, int, float, float, float, flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--quick", action="store_true", help="a thousand lines")
+    parser.add_argument("--lines", type=int, default=1_000_000, help="lines that are found again")
+    parser.add_argument("--send", type=int, default=20_000, help="lines that are sent")
+    parser.add_argument("--quick", action="store_true", help="a thousand lines of each")
     arguments = parser.parse_args()
-    lines = 1000 if arguments.quick else arguments.lines
     multiprocessing.set_start_method("spawn")
     receive, send = multiprocessing.Pipe(duplex=False)
     server = multiprocessing.Process(target=serve, args=(send,), daemon=True)
     server.start()
     port = receive.recv()
     with tempfile.TemporaryDirectory() as folder:
-        write_input(Path(folder, "in.jsonl"), lines)
+        source, sink = Path(folder, "in.jsonl"), Path(folder, "out.jsonl")
         print(f"{'':28}{'MiB before':>12}{'MiB most':>10}{'bytes a line':>14}{'lines/s':>10}{'µs CPU a line':>15}")
-        for name in (f"{lines:,} lines sent", f"{lines:,} lines found again"):
+        for name, wanted in (("sent", arguments.send), ("found again", arguments.lines)):
+            lines = min(wanted, 1000) if arguments.quick else wanted
+            write_input(source, lines)
+            if name != "sent":
+                write_output(sink, source)
             done, skipped, before, most, took, cpu = measured(port, folder)
             assert done + skipped == lines
             a_line = (most - before) * 2**20 / lines
             row = f"{before:>12.0f}{most:>10.0f}{a_line:>14.0f}{lines / took:>10.0f}{cpu / lines * 1e6:>15.0f}"
-            print(f"{name:28}{row}", flush=True)
+            print(f"{f'{lines:,} lines {name}':28}{row}", flush=True)
     server.terminate()
 
 

@@ -426,6 +426,8 @@ SCRIPTS: dict[str, Script] = {
     "sync_threads": country,
     "agent_deadline": tea_and_coffee,
     "batch_resume": RomeFailsOnce(),
+    "batch_job": country,
+    "batch_sink": country,
     "hedged": no_answer_first(),
     "extraction": orders,
     "deltas": thought_and_call,
