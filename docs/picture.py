@@ -15,8 +15,8 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
-from trio_openai._cli.demo import show
 from trio_openai._cli.demo.backends import from_script
+from trio_openai._cli.demo.command import show
 from trio_openai._cli.demo.display import LiveDisplay, Rows
 
 PICTURE = Path(__file__).parent / "demo.svg"

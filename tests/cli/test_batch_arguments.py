@@ -130,7 +130,7 @@ def test_an_unknown_command_is_one_sentence(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit, match="2"):
         main(["bach"])
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("trio-openai: there is no command bach; choose from 'batch'")
+    assert line.startswith("trio-openai: there is no command bach; choose from 'chat', 'batch'")
 
 
 @pytest.mark.parametrize(

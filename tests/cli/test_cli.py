@@ -40,12 +40,12 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str], argv: list[
     with contextlib.suppress(SystemExit):
         assert main(argv) == 0
     said = capsys.readouterr().out
-    assert "python -m trio_openai demo --scripted" in said
+    assert "trio-openai demo --scripted" in said
     assert "python -m trio_openai.local" in said
 
 
 def test_help_imports_little() -> None:
-    code = "import sys, trio_openai._cli.main; sys.exit('trio_openai._cli.demo' in sys.modules)"
+    code = "import sys, trio_openai._cli.main; sys.exit('trio' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
