@@ -8,8 +8,9 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import trio
@@ -54,21 +55,25 @@ async def test_input_that_does_not_exist_is_an_error_of_ours(tmp_path: Path) -> 
             await done(client, tmp_path / "missing.jsonl", tmp_path / "out.jsonl")
 
 
-async def test_the_standard_input_is_read_lazily_and_a_stop_does_not_wait_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[bytes]]:
+    """Make the standard input a pipe, and return its other end."""
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as stdin, os.fdopen(writing, "wb", buffering=0) as pipe:
-        monkeypatch.setattr(sys, "stdin", type("", (), {"buffer": stdin}))
-        sink = ListSink()
-        async with echoing() as (client, _), batch.run("-", sink, clients=client, model="m") as job:
-            pipe.write(b'{"prompt": "first"}\n{"pro')
-            while not sink.lines:
-                await trio.sleep(0.001)
-            job.stop()
-            with trio.fail_after(5):
-                assert (await job.wait()).done == 1
-        pipe.write(b"\n")  # lets the abandoned thread end
+    with os.fdopen(reading, "rb") as end, os.fdopen(writing, "wb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stdin", type("", (), {"buffer": end}))
+        yield pipe
+        pipe.write(b"\n")  # lets an abandoned thread end
+
+
+async def test_the_standard_input_is_read_lazily_and_a_stop_does_not_wait_for_it(stdin: IO[bytes]) -> None:
+    sink = ListSink()
+    async with echoing() as (client, _), batch.run("-", sink, clients=client, model="m") as job:
+        stdin.write(b'{"prompt": "first"}\n{"pro')
+        while not sink.lines:
+            await trio.sleep(0.001)
+        job.stop()
+        with trio.fail_after(5):
+            assert (await job.wait()).done == 1
 
 
 async def test_a_full_disk_ends_the_job_and_loses_nothing(tmp_path: Path) -> None:

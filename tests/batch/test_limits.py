@@ -9,7 +9,7 @@ import trio
 from batch_helpers import ListSink, ListSource, echoing, prompts
 
 from trio_openai import AdaptiveLimiter, Attempt, Outcome, RateLimiter, batch
-from trio_openai._batch.limits import Gate, JobLimiter, NotStartedError, concurrency_of
+from trio_openai._batch.limits import Gate, JobLimiter, NotStartedError, SeededLimiter, concurrency_of
 from trio_openai._batch.statistics import Times
 from trio_openai.testing import RecordedRequest, Reply
 
@@ -36,20 +36,19 @@ def test_the_first_limit_uses_up_what_the_server_allows(given: dict[str, str], e
 
 
 async def test_the_adaptive_limiter_is_seeded_once(autojump_clock: object) -> None:
-    limiter = JobLimiter(Gate(), None, None, 200)
-    own = limiter.own
-    assert isinstance(own, AdaptiveLimiter)
+    limiter = SeededLimiter(200)
     for left, expected in ((6000, 100), (60000, 101)):
         permit = await limiter.acquire(ATTEMPT)
         await trio.sleep(1)
-        permit.settle(Outcome(status=200, headers=headers(left), tokens=5))
-        assert own.statistics().limit == pytest.approx(expected, abs=1)
+        reset = {"x-ratelimit-reset-requests": "60s"}
+        permit.settle(Outcome(status=200, headers={**headers(left), **reset}, tokens=5))
+        assert limiter.statistics().limit == pytest.approx(expected, abs=1)
 
 
 async def test_a_closed_gate_takes_back_the_permit_of_the_job(autojump_clock: object) -> None:
     gate, shared = Gate(), RateLimiter(requests_per_minute=600)
     own = AdaptiveLimiter(initial=1)
-    limiter = JobLimiter(gate, shared, own, 10)
+    limiter = JobLimiter(gate, shared, own)
     permit = await limiter.acquire(ATTEMPT)
 
     async def wait() -> None:

@@ -210,6 +210,54 @@ async def test_an_exception_of_the_block_cancels_the_job_and_is_raised_bare(auto
     assert sink.calls[-1] == "aclose"
 
 
+async def test_a_deadline_around_the_block_ends_the_job(autojump_clock: object) -> None:
+    sink = ListSink()
+    async with echoing() as (client, server):
+        with trio.move_on_after(3) as scope:
+            async with run(ListSource(prompts("1", "9")), sink, clients=client, model="m"):
+                pass
+        assert scope.cancelled_caught
+        await server.wait_idle()
+        assert server.statistics().disconnects == 1
+    assert (set(sink.by_id()), sink.calls[-1]) == ({"1"}, "aclose")
+
+
+class CancelAtAnyStep(trio.abc.Instrument):
+    """Cancel a scope after so many steps of any tasks."""
+
+    def __init__(self, scope: trio.CancelScope, step: int) -> None:
+        self.left = step
+        self._scope = scope
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self._scope.cancel()
+
+
+async def test_a_job_cancelled_at_any_step_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    source = prompts("a", "b", "fail", "c")
+    async with echoing() as (client, server):
+        for step in range(1, 2000, 7):
+            path = tmp_path / str(step)
+            with trio.CancelScope() as scope:
+                canceller = CancelAtAnyStep(scope, step)
+                trio.lowlevel.add_instrument(canceller)
+                try:
+                    await done(client, ListSource(source), path, max_concurrent=2)
+                finally:
+                    trio.lowlevel.remove_instrument(canceller)
+            written = read_lines(path) if path.exists() else []
+            assert len({line["custom_id"] for line in written}) == len(written)
+            await done(client, ListSource(source), path)
+            assert sorted(line["custom_id"] for line in read_lines(path)) == ["a", "b", "c", "fail"]
+            if canceller.left > 0:
+                break
+        assert step > 50
+        assert client.statistics().open_streams == 0
+        assert len(server.requests) <= (step // 7 + 1) * (4 + 2)
+
+
 async def test_an_exception_of_the_source_is_raised_bare_after_the_running_requests(autojump_clock: object) -> None:
     def lines() -> Any:
         yield from prompts("2", "3")
@@ -274,7 +322,7 @@ async def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path) -> None:
         statistics = await done(client, ListSource(lines), out, dry_run=True, prices=price, params={"max_tokens": 50})
         assert not out.exists()
         assert (statistics.would_send, statistics.estimated_tokens, statistics.invalid) == (2, 100, 1)
-        assert statistics.estimated_cost == pytest.approx(200e-6)
+        assert statistics.estimated_cost == pytest.approx(2 * 50 * 2.0 / 1e6)
         await done(client, ListSource(lines), out, limit=1)
         before = out.read_bytes()
         assert (await done(client, ListSource(lines), out, dry_run=True)).would_send == 1

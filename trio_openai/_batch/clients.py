@@ -8,10 +8,10 @@ from typing import Any, cast
 import attrs
 
 from trio_openai._client import TrioOpenAI
-from trio_openai._limits.limiter import AdaptiveLimiter, RateLimiter
+from trio_openai._limits.limiter import RateLimiter
 from trio_openai.servers import Servers
 
-from .limits import INITIAL, Gate, JobLimiter, Unlimited
+from .limits import Gate, JobLimiter, SeededLimiter, Unlimited
 from .results import BatchResult
 from .rows import BatchRow
 from .send import send_row
@@ -49,8 +49,9 @@ class ClientsOfJob:
             shared = RateLimiter(requests_per_minute=rpm, tokens_per_minute=tpm)
         client = clients[0] if len(clients) == 1 else _as_one(clients, max_concurrent)
         # A `Servers` has a limiter for each server, which is asked before the one for all of them.
-        own = Unlimited() if isinstance(client, Servers) else client._options.limiter  # pyright: ignore[reportPrivateUsage]
-        self._client = client.with_options(limiter=JobLimiter(gate, shared, own, max_concurrent))
+        given = client._options.limiter  # pyright: ignore[reportPrivateUsage]
+        own = Unlimited() if isinstance(client, Servers) else given or SeededLimiter(max_concurrent)
+        self._client = client.with_options(limiter=JobLimiter(gate, shared, own))
 
     async def send(self, row: BatchRow, *, replaces: bool) -> BatchResult:
         """Send the request of a row.
@@ -70,5 +71,4 @@ def _as_one(clients: Sequence[TrioOpenAI], max_concurrent: int) -> Servers:
 def _with_limiter(client: TrioOpenAI, max_concurrent: int) -> TrioOpenAI:
     if client._options.limiter is not None:  # pyright: ignore[reportPrivateUsage]
         return client
-    limiter = AdaptiveLimiter(initial=min(INITIAL, max_concurrent), maximum=max_concurrent)
-    return client.with_options(limiter=limiter)
+    return client.with_options(limiter=SeededLimiter(max_concurrent))

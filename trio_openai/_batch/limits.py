@@ -1,7 +1,7 @@
 """The limits of a batch job: when a request may begin, and when the job has used enough.
 
-A client of a job gets a `JobLimiter`. It asks the limits of the whole job first (`rpm`, `tpm`), and then the limiter of
-the client, by default an `AdaptiveLimiter`. It also lets a job stop: requests that still wait do not begin.
+The client of a job gets a `JobLimiter`. It asks the limits of the whole job first (`rpm`, `tpm`), and then the limiter
+of the client, by default a `SeededLimiter`. It also lets a job stop: requests that still wait do not begin.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+import attrs
 import trio
 
 from trio_openai._limits.limiter import AdaptiveLimiter, Attempt, Limiter, Outcome, Permit, RateLimiter
+from trio_openai._limits.rate import Flight
 from trio_openai._statistics import Usage
 
-INITIAL = 16
-"""The first limit of an `AdaptiveLimiter`."""
+_INITIAL = 16  # the first limit, before the server has said anything
 
 
 _T = TypeVar("_T")
@@ -92,25 +93,41 @@ class Unlimited:
         """Do nothing."""
 
 
+class SeededLimiter(AdaptiveLimiter):
+    """An `AdaptiveLimiter` whose first answer says how far it may go at once, if the server states its limits.
+
+    Args:
+        maximum: The highest limit.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(initial=min(_INITIAL, maximum), maximum=maximum)
+        self._is_seeded = False
+
+    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        super()._settle(flight, outcome)
+        if self._is_seeded or outcome.status is None or not 200 <= outcome.status < 300:
+            return
+        self._is_seeded = True
+        took = trio.current_time() - flight.began
+        seed = concurrency_of(outcome.headers, took, outcome.tokens or int(flight.tokens))
+        if seed is not None and seed > self.statistics().limit:
+            self.resize(min(seed, self.statistics().maximum))
+
+
 class JobLimiter:
-    """The limiter of one client in a job.
+    """The limiter of a job.
 
     Args:
         gate: Closed when the job stops.
         shared: The limiter of the whole job, or None.
-        own: The client's own limiter, or None for an `AdaptiveLimiter`.
-        max_concurrent: The highest limit of the `AdaptiveLimiter`.
+        own: The client's limiter.
     """
 
-    def __init__(self, gate: Gate, shared: RateLimiter | None, own: Limiter | None, max_concurrent: int) -> None:
+    def __init__(self, gate: Gate, shared: RateLimiter | None, own: Limiter) -> None:
         self._gate = gate
         self._shared = shared
-        self._maximum = max_concurrent
-        self._adaptive = None
-        if own is None:
-            own = self._adaptive = AdaptiveLimiter(initial=min(INITIAL, max_concurrent), maximum=max_concurrent)
         self.own = own
-        self._is_seeded = False
 
     async def acquire(self, attempt: Attempt) -> Permit:
         """Wait until the attempt may begin.
@@ -121,7 +138,7 @@ class JobLimiter:
         if self._shared is None:
             own = await self._gate.acquire(self.own, attempt)
             self._gate.begun()
-            return _JobPermit(self, attempt, own, None)
+            return own
         shared = await self._gate.acquire(self._shared, attempt)
         try:
             own = await self._gate.acquire(self.own, attempt)
@@ -129,34 +146,22 @@ class JobLimiter:
             shared.settle(Outcome())
             raise
         self._gate.begun()
-        return _JobPermit(self, attempt, own, shared)
-
-    def learn(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
-        """Set the first limit by what the first answer says about the server's limits."""
-        if self._adaptive is None or self._is_seeded or outcome.status is None or not 200 <= outcome.status < 300:
-            return
-        self._is_seeded = True
-        seed = concurrency_of(outcome.headers, seconds, outcome.tokens or attempt.tokens)
-        if seed is not None and seed > INITIAL:
-            self._adaptive.resize(min(seed, self._maximum))
+        return _TwoPermits(shared, own)
 
 
-class _JobPermit:
-    """The permits of one attempt: the client's, and the job's."""
+@attrs.frozen(eq=False)
+class _TwoPermits:
+    """The permits of one attempt: the job's, and the client's."""
 
-    def __init__(self, limiter: JobLimiter, attempt: Attempt, own: Permit, shared: Permit | None) -> None:
-        self._limiter = limiter
-        self._attempt = attempt
-        self._own = own
-        self._shared = shared
-        self._began = trio.current_time()
+    shared: Permit
+    own: Permit
 
     def settle(self, outcome: Outcome) -> None:
         """Record the attempt's outcome."""
-        if self._shared is not None:
-            self._shared.settle(outcome)
-        self._own.settle(outcome)
-        self._limiter.learn(self._attempt, outcome, trio.current_time() - self._began)
+        try:
+            self.shared.settle(outcome)
+        finally:
+            self.own.settle(outcome)
 
 
 def concurrency_of(headers: Mapping[str, str], seconds: float, tokens: int) -> int | None:

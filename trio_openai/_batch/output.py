@@ -126,16 +126,16 @@ class Output:
 
     def remember(self, digest: bytes) -> None:
         """Let `answer_of` find a request that a dry run would send."""
-        self._recent[digest] = {}
+        self.index.answered(digest, 0)
 
     def answer_of(self, digest: bytes) -> Mapping[str, Any] | None:
         """Return the output line of an identical request, or None."""
         if (line := self._recent.get(digest)) is not None:
             return line
         location = self.index.location(digest)
-        if location is None or self._file is None:
-            return None
-        return {} if self._settings.dry_run else self._file.read(location)
+        if location is not None and self._settings.dry_run:
+            return {}
+        return None if location is None or self._file is None else self._file.read(location)
 
     async def sync(self) -> None:
         """Make sure that what was written survives a power cut."""

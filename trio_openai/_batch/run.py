@@ -32,7 +32,8 @@ import trio
 
 from trio_openai._client import TrioOpenAI
 from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
-from trio_openai._wire.usage import estimated_tokens
+from trio_openai._statistics import Usage
+from trio_openai._wire.usage import INPUT_PARAMETERS, estimated_tokens
 from trio_openai.errors import BatchJobError
 
 from .clients import ClientsOfJob, clients_of
@@ -308,11 +309,12 @@ class _BatchRun:
     # Estimates.
 
     def _cost_estimate(self, row: BatchRow, tokens: int) -> float:
-        """Return what a request may cost: all its tokens, at the higher one of its model's prices."""
+        """Return what a request may cost, if its answer is as long as it allows."""
         if self.settings.prices is None:
             return 0.0
         price = price_of(self.settings.prices, row.body.get("model"))
-        return tokens * max(price.input, price.output) / 1_000_000
+        given = min(estimated_tokens({name: row.body[name] for name in INPUT_PARAMETERS if name in row.body}), tokens)
+        return price.of(Usage(given, tokens - given))
 
     def _count_dry(self, row: BatchRow, tokens: int, cost: float) -> None:
         self._sent += 1

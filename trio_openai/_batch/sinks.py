@@ -28,6 +28,7 @@ from .journal import LineSplitter, Written, read_line, repair
 from .results import text_line, unstorable_line
 
 _CHUNK = 256 * 1024
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _MOST_LINE = 1 << 40  # a line of the output is never cut
 
 
@@ -123,7 +124,7 @@ class JSONLSink:
             self._fd = sys.stdout.fileno()
             return
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
+            self._fd = os.open(self.path, _FLAGS, 0o644)
             self._is_file = stat.S_ISREG(os.fstat(self._fd).st_mode)
         except OSError as error:
             raise self.failed(error) from error

@@ -1,6 +1,6 @@
 """A compact table from 16-byte hashes to numbers, for what is in the output already. No I/O.
 
-A Python dictionary needs about 180 bytes for each entry. This table needs about 30. It is a list of byte strings, one
+A Python dictionary needs about 180 bytes for each entry. This table needs about 40. It is a list of byte strings, one
 for every first two bytes of a hash. An entry is the hash and its number, 24 bytes. `bytes.find` searches them in C: of
 a million entries it looks at fifteen, of a hundred million at 1,500. Nothing is ever rehashed, so no insertion is slow.
 """
