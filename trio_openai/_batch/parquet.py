@@ -42,7 +42,7 @@ class ParquetSink(JSONLSink):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(f"{path}.jsonl")
-        self.parquet = Path(path)
+        self.parquet: Path = Path(path)
         _pyarrow()
 
     async def aclose(self) -> None:

@@ -64,7 +64,7 @@ class _BatchRun:
         self._gate = Gate()
         self._clients = ClientsOfJob(clients, self._gate, settings.max_concurrent, settings.rpm, settings.tpm)
         self._output = Output(sink, settings)
-        self.counters = BatchCounters(trio.current_time())
+        self.counters: BatchCounters = BatchCounters(trio.current_time())
         self._clock = trio.lowlevel.current_clock()
         self._room = trio.Semaphore(settings.max_concurrent)
         self._tokens = Budget(settings.max_tokens_total)
@@ -76,7 +76,7 @@ class _BatchRun:
         self._scope = trio.CancelScope()
         self._dispatch_scope = trio.CancelScope()
         self._failure: BaseException | None = None
-        self.ended = trio.Event()
+        self.ended: trio.Event = trio.Event()
 
     # From the outside.
 

@@ -47,7 +47,7 @@ class JSONLSource:
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
-        self.bytes_read = 0
+        self.bytes_read: int = 0
         self.bytes_total: int | None = None
 
     def lines(self) -> AsyncIterable[Line]:

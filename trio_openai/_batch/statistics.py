@@ -100,22 +100,29 @@ class Times:
         return None
 
 
+@attrs.define(eq=False)
 class BatchCounters:
     """The mutable counters behind `BatchStatistics`. The attributes have the same meaning."""
 
-    def __init__(self, began: float) -> None:
-        self.read = self.skipped = self.skipped_failed = self.done = self.failed = self.copied = self.invalid = 0
-        self.running = self.retries = 0
-        self.usage = Usage()
-        self.cost: float | None = None
-        self.would_send: int | None = None
-        self.estimated_tokens: int | None = None
-        self.estimated_cost: float | None = None
-        self.stopped_by: str | None = None
-        self.first_content = Times()
-        self.failures = Counter[str]()
-        self._began = began
-        self._ended: float | None = None
+    began: float
+    read: int = 0
+    skipped: int = 0
+    skipped_failed: int = 0
+    done: int = 0
+    failed: int = 0
+    copied: int = 0
+    invalid: int = 0
+    running: int = 0
+    retries: int = 0
+    usage: Usage = attrs.field(factory=Usage)
+    cost: float | None = None
+    would_send: int | None = None
+    estimated_tokens: int | None = None
+    estimated_cost: float | None = None
+    stopped_by: str | None = None
+    first_content: Times = attrs.field(factory=Times)
+    failures: Counter[str] = attrs.field(factory=Counter[str])
+    _ended: float | None = attrs.field(default=None, init=False)
 
     def count_timings(self, timings: Timings | None) -> None:
         """Take in the timings of a request."""
@@ -161,7 +168,7 @@ class BatchCounters:
             would_send=self.would_send,
             first_content_p50=self.first_content.percentile(0.5),
             first_content_p99=self.first_content.percentile(0.99),
-            seconds=(now if self._ended is None else self._ended) - self._began,
+            seconds=(now if self._ended is None else self._ended) - self.began,
             bytes_read=bytes_read,
             bytes_total=bytes_total,
             stopped_by=self.stopped_by,
