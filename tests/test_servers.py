@@ -415,7 +415,7 @@ async def test_server_that_fails_three_times_in_a_row_is_down(nursery: trio.Nurs
             assert await pool.answer() == "b"
         assert pool.states == ["down", "up"]
         assert pool.asked[0] == 3
-        assert isinstance(pool.client.statistics().servers[0].last_error, InternalServerError)
+        assert pool.client.statistics().servers[0].last_error == "InternalServerError: HTTP 500: no"
 
 
 async def test_connections_that_break_together_count_as_one_failure(
@@ -758,3 +758,18 @@ async def test_rate_limit_error_of_the_only_server_is_raised_after_its_retries(
         with pytest.raises(RateLimitError):
             await pool.answer()
     assert pool.asked == [2]
+
+
+@pytest.mark.parametrize("words", ["repr", "traceback"])
+def test_keys_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setenv("GPU_KEY", "sk-secret")
+    if words == "repr":
+        url = "https://me:sk-secret@gpu.test/v1"
+        shown = repr(Server(url)) + repr(Servers([url], api_key="sk-secret"))
+    else:
+        with pytest.raises(TypeError) as caught:
+            Servers([Server("https://gpu.test/v1", api_key_env="GPU_KEY")], api_key="sk-secret", max_retries="many")
+        frames = [repr(entry.locals) for entry in caught.traceback if "trio_openai" in str(entry.path)]
+        shown = "\n".join(frames)
+        assert frames
+    assert "sk-secret" not in shown

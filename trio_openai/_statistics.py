@@ -98,7 +98,7 @@ class ServerStatus:
         done: attempts that the server has answered, including those that it rejected for a reason of the request.
         failed: attempts that failed for a reason of the server.
         load: which part of the limiter's limit is in use, from 0 to 1. A guess for limiters of your own.
-        last_error: the latest error for which another server was asked, or None.
+        last_error: the class and the message of the latest error for which another server was asked, or None.
         usage: the tokens of the answers so far, as in `ClientStatistics`.
     """
 
@@ -109,7 +109,7 @@ class ServerStatus:
     done: int
     failed: int
     load: float
-    last_error: Exception | None
+    last_error: str | None
     usage: Usage
 
 

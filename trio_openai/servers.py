@@ -8,12 +8,15 @@ This file makes the clients and their common session. `_request/route.py` choose
 `_limits/health.py` decides whether a server is down.
 """
 
+# pyright: reportPrivateUsage=false
+# A `Servers` is made of the sessions of its clients.
+
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import attrs
 import trio
@@ -21,10 +24,10 @@ import trio
 from trio_openai._httpx import httpx, is_url
 
 from ._client import TrioOpenAI, keep_attributes
-from ._http.secrets import shown_url
+from ._http.secrets import shown_text, shown_url
 from ._limits.limiter import AdaptiveLimiter, Limiter
 from ._mistakes import check_limiter
-from ._request.options import ClientOptions
+from ._request.options import ClientOptions, hide_secrets
 from ._request.server_queue import ServerQueue, ServerState
 from ._request.servers import ServersSession
 from ._request.session import Session
@@ -34,19 +37,23 @@ from .errors import OpenAIError
 __all__ = ["Server", "Servers"]
 
 
-def _models(given: Mapping[str, str] | None) -> dict[str, str]:
-    if not isinstance(given, Mapping | None) or not all(  # pyright: ignore[reportUnnecessaryIsInstance]
-        isinstance(text, str) for pair in (given or {}).items() for text in pair
-    ):
-        raise TypeError(
-            'models takes a dictionary from names to names at this server, as in {"qwen3": "Qwen/Qwen3-8B"}'
-        )
-    return dict(given or {})
+def _models(given: Any) -> dict[str, str]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        names = dict(cast("Mapping[Any, Any]", given))
+        if all(isinstance(text, str) for pair in names.items() for text in pair):
+            return names
+    raise TypeError('models takes a dictionary from names to names at this server, as in {"qwen3": "Qwen/Qwen3-8B"}')
 
 
 def _is_limiter(_: object, __: object, value: Any) -> None:
     if value is not None:
         check_limiter(value)
+
+
+def _shown(server: object) -> str:
+    return repr(server) if isinstance(server, TrioOpenAI) else repr(shown_text(str(server)))
 
 
 def _is_client_or_url(_: object, __: object, value: Any) -> None:
@@ -71,7 +78,7 @@ class Server:
         TypeError: An argument has the wrong type, or a client is given together with an option that it has itself.
     """
 
-    server: str | httpx.URL | TrioOpenAI = attrs.field(validator=_is_client_or_url)
+    server: str | httpx.URL | TrioOpenAI = attrs.field(validator=_is_client_or_url, repr=_shown)
     name: str | None = attrs.field(default=None, kw_only=True)
     api_key_env: str | None = attrs.field(default=None, kw_only=True)
     limiter: Limiter | None = attrs.field(default=None, kw_only=True, validator=_is_limiter)
@@ -110,6 +117,7 @@ class Servers(TrioOpenAI):
     _session: ServersSession
 
     def __init__(self, servers: Iterable[str | httpx.URL | TrioOpenAI | Server], **options: Any) -> None:
+        hide_secrets(ClientOptions, options)  # a traceback shows the locals
         if isinstance(servers, str | TrioOpenAI | Server):
             raise TypeError(f"Servers takes a list of servers, not one {type(servers).__name__}")
         given = [one if isinstance(one, Server) else Server(one) for one in servers]
@@ -194,14 +202,15 @@ def _client_of(given: Server, options: Mapping[str, Any]) -> TrioOpenAI:
         if given.api_key_env is not None or given.limiter is not None:
             raise TypeError("a client has its own key and limiter: pass them to the client and not to its Server")
         return where
-    mine: dict[str, Any] = {}
-    if given.api_key_env is not None:
-        if not (key := os.environ.get(given.api_key_env)):
-            raise OpenAIError(f"there is no API key for {given.name or where}: {given.api_key_env} is not set")
-        mine["api_key"] = key
+    mine: dict[str, Any] = {**options, "base_url": where}
+    if (name := given.api_key_env) is not None:
+        if not os.environ.get(name):
+            raise OpenAIError(f"there is no API key for {given.name or shown_text(str(where))}: {name} is not set")
+        mine["api_key"] = os.environ[name]
+        hide_secrets(ClientOptions, mine)
     if given.limiter is not None:
         mine["limiter"] = given.limiter
-    return TrioOpenAI(**{**options, **mine, "base_url": where})
+    return TrioOpenAI(**mine)
 
 
 def _limiter_of(client: TrioOpenAI) -> Limiter:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from .connection import add_connection, make_client, print_error, quiet_exit
+from .parsing import Commands
 
 HELP = """\
 usage: trio-openai models [WORD] [options]
@@ -22,7 +22,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 Ctrl-C.
 """
 
 
-def add_models(commands: argparse._SubParsersAction[Any]) -> None:
+def add_models(commands: Commands) -> None:
     """Add the command to those of the command line."""
     parser = commands.add_parser("models", help="list the models of a server", help_text=HELP)
     parser.set_defaults(run=run_models, parser=parser)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 USAGE_ERROR = 2
 """The exit code of a usage error."""
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"  # pyright: ignore[reportPrivateUsage] - it has no other name
+"""What a command is added to."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -214,6 +214,9 @@ class Exchange:
 
     async def _send(self) -> Opened:
         """Make one attempt, once the limiter permits it."""
+        if self._permits is None and self.watch is None:
+            self._attempt = RequestAttempt(self._session, self.request)
+            return await self._attempt.send()
         send = self._send_unwatched if self.watch is None else self._send_watched
         if self._route is not None:
             return await self._route.attempt(send, self._move_to)

@@ -103,10 +103,10 @@ class Route:
             opened = await send()
         except APIStatusError as error:
             self._outcome = Outcome(status=error.status_code, headers=error.response.headers)
-            self.settle(None, error)
+            self._settle(None, error)
             raise
         except APIError as error:
-            self.settle(None, error)
+            self._settle(None, error)
             raise
         except BaseException:
             server.health.give_up(probes=self._placement.probes)
@@ -124,6 +124,11 @@ class Route:
             tokens: how many tokens it used, or None if that is unknown.
             error: the error that it ended with, or None.
         """
+        if self._placement is not None and error is not None:
+            self._remember(error)
+        self._settle(tokens, error)
+
+    def _settle(self, tokens: int | None, error: APIError | None) -> None:
         if (placement := self._placement) is None:
             return
         server = placement.server
@@ -180,6 +185,7 @@ class Route:
 
     def may_go_on(self, error: APIError) -> bool:
         """Return whether another attempt may follow this error, at any server."""
+        self._remember(error)
         if blame_for(error) is None or not (left := self._left()):
             return False
         if self._has_given_up:
@@ -208,11 +214,15 @@ class Route:
     def _may_ask(self, server: ServerState, member: Session) -> bool:
         return not member.lifetime.is_closed and self.tries[server] <= member.options.max_retries
 
+    def _remember(self, error: APIError) -> None:
+        """Remember an error, whose message has no secrets any more, as the latest of its server."""
+        if self._latest is not None and blame_for(error) is not None and not self._has_given_up:
+            self._latest.last_error = f"{type(error).__name__}: {error}"
+
     def _blame(self, placement: Placement, blame: Blame, error: APIError) -> None:
         """Record a failure that is a reason to ask another server."""
         server, now, unix_time = placement.server, trio.current_time(), time.time()
         server.failed += 1
-        server.last_error = error
         wait = stated_wait(error, unix_time) if blame is Blame.BUSY else 0.0
         is_down = server.health.failed(
             blame, wait, began=placement.began, probes=placement.probes, now=now, random=random.random()
@@ -246,7 +256,7 @@ class Route:
 
     def _all_down(self, servers: list[ServerState]) -> APIError:
         self._has_given_up = True
-        said = [f"{server.name}: {server.last_error}" for server in servers if server.last_error is not None]
+        said = [f"{server.name}: {(server.last_error or '').partition(': ')[2]}" for server in servers]
         error = APIConnectionError("all servers are down (" + "; ".join(said) + ")")
         error.is_final = True
         return error

@@ -22,7 +22,6 @@ import trio
 
 from trio_openai._limits.health import Health
 from trio_openai._limits.limiter import Limiter, Permit, opened_limiter
-from trio_openai.errors import APIError
 
 
 @attrs.define(eq=False)
@@ -39,7 +38,8 @@ class ServerState:
             own class.
         done, failed: attempts that have ended.
         last_used: the serial number of the latest attempt.
-        last_error: the latest error for which another server was asked.
+        last_error: the latest error for which another server was asked, in words. The error itself would keep
+            the program's frames alive.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ServerState:
     done: int = 0
     failed: int = 0
     last_used: int = 0
-    last_error: APIError | None = None
+    last_error: str | None = None
 
 
 @attrs.frozen(eq=False)

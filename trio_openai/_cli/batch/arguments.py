@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from trio_openai._cli.parsing import Parser
+from trio_openai._cli.parsing import Commands, Parser
 
 HELP = """\
 usage: trio-openai batch IN.jsonl -o OUT.jsonl [options]
@@ -53,7 +53,7 @@ Ctrl-C lets running requests finish; a second one cancels them. Exit codes:
 _EXAMPLE = "trio-openai batch in.jsonl -o out.jsonl"
 
 
-def add_batch(commands: argparse._SubParsersAction[Any]) -> None:
+def add_batch(commands: Commands) -> None:
     """Add the command to those of the command line."""
     add_arguments(commands.add_parser("batch", help="send a file of requests, write a file of results", help_text=HELP))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from trio_openai._cli.batch.arguments import parameter
 from trio_openai._cli.connection import add_connection
+from trio_openai._cli.parsing import Commands
 
 HELP = """\
 usage: trio-openai chat [PROMPT] [options]
@@ -22,7 +22,7 @@ Print an answer while the model writes it. Without PROMPT, converse.
   --base-url URL       the server (default: $OPENAI_BASE_URL, else OpenAI)
   --api-key-env NAME   the variable that has the key (default: OPENAI_API_KEY)
 
-In a conversation, Ctrl-C stops the answer, and Ctrl-D ends the program. A line
+In a conversation, Ctrl-C stops the answer, Ctrl-D ends the program. A line
 that ends with \\ goes on in the next one. /clear forgets what was said.
 Only the answer goes to stdout, without colors if that is not a terminal.
 Exit codes: 0 done, 1 failed, 2 usage, 130 Ctrl-C.
@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 Ctrl-C.
 """
 
 
-def add_chat(commands: argparse._SubParsersAction[Any]) -> None:
+def add_chat(commands: Commands) -> None:
     """Add the command to those of the command line."""
     parser = commands.add_parser("chat", help="ask a question, or hold a conversation", help_text=HELP)
     parser.set_defaults(run=_run, parser=parser)

@@ -7,6 +7,7 @@ for an answer, which closes the stream, or while the user types.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from .question import content_of
 
 if TYPE_CHECKING:
     import argparse
+
+    from trio_openai._cli.parsing import Parser
 
 _DIM, _NORMAL = "\x1b[2m", "\x1b[0m"
 _PROMPT, _MORE = "> ", "  "
@@ -32,21 +35,26 @@ def run_chat(options: argparse.Namespace) -> int:
         The exit code: 0; 1 if the request failed; 130 if Ctrl-C stopped the only answer.
     """
     talks = options.prompt is None and is_terminal(sys.stdin) and is_terminal(sys.stdout)
-    prompt = "" if talks else _prompt(options)
-    try:
-        files = content_of("", options.file) if talks else content_of(prompt, options.file)
-    except (OSError, ValueError) as error:
-        options.parser.error(f"--file cannot be used: {error}")
+    content = _content(options, "" if talks else _prompt(options))
     with make_client(options) as client:
         chat = TerminalChat(client, options)
         try:
-            return chat.converse(files) if talks else chat.ask_once(files)
+            return chat.converse(content) if talks else chat.ask_once(content)
         except BrokenPipeError:
             quiet_exit()
             return 0
         except OpenAIError as error:
             print_error(options.parser.prog, error)
             return 1
+
+
+def _content(options: argparse.Namespace, prompt: str) -> Any:
+    """Return the content of the message: the prompt and the files. Exit with code 2 if a file cannot be used."""
+    parser: Parser = options.parser
+    try:
+        return content_of(prompt, options.file)
+    except (OSError, ValueError) as error:
+        parser.error(f"--file cannot be used: {error}")
 
 
 def _prompt(options: argparse.Namespace) -> str:
@@ -233,4 +241,4 @@ def _joined(files: Any, question: str) -> Any:
 def _edit_lines() -> None:
     """Let the user edit the line, and get back to earlier ones, if this Python can."""
     with contextlib.suppress(ImportError):  # on Windows, the terminal does it
-        import readline  # noqa: F401 - `input` uses it
+        importlib.import_module("readline")  # `input` uses it

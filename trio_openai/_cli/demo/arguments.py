@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from trio_openai._cli.parsing import Commands
 
 _ABOUT = """\
 Stream from a model in three scenes. They take about ten seconds:
@@ -25,7 +26,7 @@ who answers:
 """
 
 
-def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
+def add_demo(commands: Commands) -> None:
     """Add the command to those of the command line."""
     demo = commands.add_parser(
         "demo", help="stream many prompts at once, and race two calls", description=_ABOUT, epilog=_SERVERS
