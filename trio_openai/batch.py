@@ -13,6 +13,7 @@ from __future__ import annotations
 from ._batch.blocking import BatchOptions, run_sync
 from ._batch.parquet import ParquetSink
 from ._batch.prices import Price, load_prices
+from ._batch.ray_workers import RayWorkers
 from ._batch.results import BatchResult
 from ._batch.rows import BatchRow, BatchRowError
 from ._batch.run import Job, run
@@ -31,6 +32,7 @@ __all__ = [
     "Job",
     "ParquetSink",
     "Price",
+    "RayWorkers",
     "Sink",
     "Source",
     "load_prices",

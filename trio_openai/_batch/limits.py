@@ -38,12 +38,21 @@ class Gate:
         self.is_closed = False
         self._waiting: set[trio.CancelScope] = set()
         self._not_begun: dict[trio.lowlevel.Task, trio.CancelScope] = {}
+        self._when_closed: list[Callable[[], None]] = []
+
+    def when_closed(self, function: Callable[[], None]) -> None:
+        """Call a function when the gate is closed."""
+        self._when_closed.append(function)
 
     def close(self) -> None:
         """Let no request begin from now on."""
+        if self.is_closed:
+            return
         self.is_closed = True
         for scope in (*self._waiting, *self._not_begun.values()):
             scope.cancel()
+        for function in self._when_closed:
+            function()
 
     async def unless_closed(self, send: Callable[[], Awaitable[_T]]) -> _T:
         """Send a request, unless the gate is closed before it begins.

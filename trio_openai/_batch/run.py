@@ -41,6 +41,7 @@ from .input import Taker, read_row
 from .limits import NO_USAGE, Budget, Gate, NotStartedError
 from .output import Output, sink_of
 from .prices import Price, price_of
+from .ray_workers import RayWorkers
 from .results import BatchResult, copied_line, invalid_line
 from .rows import BatchRow, BatchRowError, Defaults
 from .settings import Settings, settings_of
@@ -58,11 +59,17 @@ _CLEANUP_SECONDS = 10.0
 class _BatchRun:
     """One batch job: its tasks, its counters, and the error that ended it."""
 
-    def __init__(self, source: Source, sink: Sink, clients: Sequence[TrioOpenAI], settings: Settings) -> None:
+    def __init__(
+        self, source: Source, sink: Sink, clients: Sequence[TrioOpenAI] | RayWorkers, settings: Settings
+    ) -> None:
         self.settings = settings
         self._source = source
         self._gate = Gate()
-        self._clients = ClientsOfJob(clients, self._gate, settings.max_concurrent, settings.rpm, settings.tpm)
+        self._clients = (
+            clients.for_job(self._gate, settings)
+            if isinstance(clients, RayWorkers)
+            else ClientsOfJob(clients, self._gate, settings.max_concurrent, settings.rpm, settings.tpm)
+        )
         self._output = Output(sink, settings)
         self.counters: BatchCounters = BatchCounters(trio.current_time())
         self._clock = trio.lowlevel.current_clock()
@@ -382,7 +389,7 @@ def run(
     source: Source | str | Path,
     sink: Sink | str | Path,
     *,
-    clients: TrioOpenAI | Sequence[TrioOpenAI],
+    clients: TrioOpenAI | Sequence[TrioOpenAI] | RayWorkers,
     model: str | None = None,
     system: str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -407,7 +414,7 @@ def run(
         source: Where the requests come from: a file of lines (`-` is the standard input), or your own `Source`.
         sink: Where the results go: a file of lines, or your own `Sink`.
         clients: One client, or several whose servers share the work. A client with a limiter keeps it. Others get an
-            `AdaptiveLimiter`.
+            `AdaptiveLimiter`. Or `RayWorkers`, which send the requests from other processes.
         model: The model, for lines that name none.
         system: The system message, for short lines that have none.
         params: Parameters of the API for short lines, such as `{"temperature": 0}`.
@@ -450,7 +457,9 @@ def run(
 
 
 @asynccontextmanager
-async def _opened(source: Source, sink: Sink, clients: Sequence[TrioOpenAI], settings: Settings) -> AsyncGenerator[Job]:
+async def _opened(
+    source: Source, sink: Sink, clients: Sequence[TrioOpenAI] | RayWorkers, settings: Settings
+) -> AsyncGenerator[Job]:
     """Run a job while the block runs, and wait for its end. An exception of the block cancels it."""
     errors: list[BaseException] = []
     running = _BatchRun(source, sink, clients, settings)

@@ -44,6 +44,8 @@ servers:
   --base-url URL       repeat it, and the servers share the work
   --api-key-env NAME   the variable that has the key (default: OPENAI_API_KEY);
                        once for all servers, or once for each
+  --workers N          send from N processes (needs trio-openai[ray]), which
+                       --ray-address auto puts on a Ray cluster
 progress, on stderr:
   --json-status        a JSON object per second; --quiet prints only errors
 Ctrl-C lets running requests finish; a second one cancels them. Exit codes:
@@ -65,14 +67,14 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("-o", "--output")
     for name in ("--text", "--parquet", "--retry-failed", "--no-dedupe", "--dry-run", "--json-status", "--quiet"):
         parser.add_argument(name, action="store_true")
-    for name in ("--model", "--system", "--prices"):
+    for name in ("--model", "--system", "--prices", "--ray-address"):
         parser.add_argument(name)
     parser.add_argument("--url", default="/v1/chat/completions", type=_endpoint)
     parser.add_argument("--param", action="append", default=[], type=parameter)
     for name in ("--base-url", "--api-key-env"):
         parser.add_argument(name, action="append", default=[])
     parser.add_argument("--max-concurrent", type=_whole(1), default=256)
-    for name in ("--limit", "--max-failures", "--max-tokens-total"):
+    for name in ("--workers", "--limit", "--max-failures", "--max-tokens-total"):
         parser.add_argument(name, type=_whole(1))
     for name in ("--rpm", "--tpm", "--max-cost"):
         parser.add_argument(name, type=_positive)
@@ -131,6 +133,8 @@ def _problem_of_choices(options: argparse.Namespace) -> str | None:
         return "a Parquet file cannot be written to stdout; name a file after -o"
     if options.max_cost is not None and not options.prices:
         return "--max-cost needs the prices of your models; name their file with --prices"
+    if options.ray_address and not options.workers:
+        return "--ray-address needs the number of workers; add --workers N"
     return None
 
 

@@ -45,7 +45,7 @@ def run_batch(options: argparse.Namespace) -> int:
     try:
         clients = _clients(options)
         job = _job(options, clients)
-    except (OpenAIError, TypeError, ValueError) as error:
+    except (OpenAIError, TypeError, ValueError, ModuleNotFoundError) as error:
         parser.error(_in_words_of_the_command(_one_line(error)))
     command = Command(options.output, make_progress(options))
     code = 1
@@ -73,18 +73,26 @@ def _lacks_model(options: argparse.Namespace) -> bool:
     return isinstance(row, BatchRow) and row.path in _NEED_MODEL and "model" not in row.body
 
 
-def _clients(options: argparse.Namespace) -> list[TrioOpenAI]:
-    """Return a client for each server."""
-    urls = options.base_url or [None]
-    names = options.api_key_env or [None]
+def _servers(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the arguments of a client for each server."""
+    urls = options.base_url or [os.environ.get("OPENAI_BASE_URL")]
+    names = options.api_key_env or ["OPENAI_API_KEY"]
     names = names * len(urls) if len(names) == 1 else names
-    return [
-        TrioOpenAI(base_url=url, api_key=os.environ[name] if name else None, max_connections=options.max_concurrent)
-        for url, name in zip(urls, names, strict=True)
-    ]
+    return [{"base_url": url, "api_key": os.environ.get(name)} for url, name in zip(urls, names, strict=True)]
 
 
-def _job(options: argparse.Namespace, clients: list[TrioOpenAI]) -> AbstractAsyncContextManager[batch.Job]:
+def _clients(options: argparse.Namespace) -> list[TrioOpenAI] | batch.RayWorkers:
+    """Return a client for each server, or the workers that have them."""
+    servers = _servers(options)
+    clients = [TrioOpenAI(**server, max_connections=options.max_concurrent) for server in servers]
+    if options.workers is None:
+        return clients
+    return batch.RayWorkers(options.workers, servers, address=options.ray_address)
+
+
+def _job(
+    options: argparse.Namespace, clients: list[TrioOpenAI] | batch.RayWorkers
+) -> AbstractAsyncContextManager[batch.Job]:
     prices = batch.load_prices(options.prices) if options.prices else None
     return batch.run(
         options.input,
@@ -148,10 +156,12 @@ class Command:
     progress: Progress
     interrupted: int | None = None
 
-    async def run(self, clients: list[TrioOpenAI], manager: AbstractAsyncContextManager[batch.Job]) -> int:
+    async def run(
+        self, clients: list[TrioOpenAI] | batch.RayWorkers, manager: AbstractAsyncContextManager[batch.Job]
+    ) -> int:
         """Run the job until its end. Return the exit code."""
         async with AsyncExitStack() as stack:
-            for client in clients:
+            for client in [clients] if isinstance(clients, batch.RayWorkers) else clients:
                 await stack.enter_async_context(client)
             job = await stack.enter_async_context(manager)
             end = await self._watched(job)
@@ -208,7 +218,9 @@ def _print_error(error: OpenAIError) -> None:
 
 def _in_words_of_the_command(text: str) -> str:
     """Replace what a client says about Python's parameters."""
-    text = text.replace("pass TrioOpenAI(api_key=...)", "name its variable with --api-key-env")
+    text = text.replace("RayWorkers needs", "--workers needs").replace(
+        "pass TrioOpenAI(api_key=...)", "name its variable with --api-key-env"
+    )
     return text.replace("base_url", "--base-url")
 
 
