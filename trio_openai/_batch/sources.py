@@ -127,8 +127,8 @@ class _Lines:
     def _open(self) -> IO[bytes]:
         source = self._source
         if source.is_stdin:
-            self._file = sys.stdin.buffer
-            return sys.stdin.buffer
+            self._file = _stdin()
+            return self._file
         file = Path(source.path).open("rb")  # noqa: SIM115 - closed by `aclose`
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
@@ -139,11 +139,23 @@ class _Lines:
     async def aclose(self) -> None:
         """Close the file."""
         file, self._file = self._file, None
-        if file is not None and file is not sys.stdin.buffer:
+        if file is not None and not self._source.is_stdin:  # closing that one waits for a thread that still reads
             if self._counted is not None:  # closing a `GzipFile` leaves its file open
                 self._counted.close()
             file.close()
         await trio.lowlevel.checkpoint()
+
+
+def _stdin() -> IO[bytes]:
+    """Return the standard input as a file of our own.
+
+    The interpreter closes its own one when it ends, and aborts if a thread still waits for a line of it.
+    """
+    try:
+        number = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # somebody has replaced it, such as pytest
+        return sys.stdin.buffer
+    return open(number, "rb", closefd=False)
 
 
 def source_of(given: object) -> Source:
