@@ -278,9 +278,38 @@ async def test_an_exception_of_the_sink_keeps_the_answers(autojump_clock: object
             raise OSError("full")
 
     async with echoing() as (client, server):
+        source = ListSource(prompts("1", "2", "3", "4"))
         with pytest.raises(OSError, match="full"):
-            await done(client, ListSource(prompts("1", "2", "3", "4")), Failing(), max_concurrent=2)
-        assert len(server.requests) < 4
+            async with run(source, Failing(), clients=client, model="m", max_concurrent=2) as job:
+                await job.wait()
+        assert len(server.requests) == len(job.unsaved) == 2
+
+
+async def test_a_sink_that_hangs_is_an_error_of_ours(autojump_clock: object) -> None:
+    class Hanging(ListSink):
+        async def write(self, lines: Any) -> None:
+            await trio.sleep_forever()
+
+    async with echoing() as (client, _):
+        with pytest.raises(BatchJobError, match="not stored a line within 30 seconds") as caught:
+            await done(client, ListSource(prompts("a")), Hanging())
+    assert [line["custom_id"] for line in caught.value.unsaved] == ["a"]
+
+
+async def test_a_stop_does_not_cancel_a_line_that_the_sink_is_storing(autojump_clock: object) -> None:
+    class Slow(ListSink):
+        async def write(self, lines: Any) -> None:
+            await trio.sleep(5)
+            await super().write(lines)
+
+    sink = Slow()
+    async with (
+        echoing() as (client, _),
+        run(ListSource([{}, *prompts("a", "b")]), sink, clients=client, model="m") as job,
+    ):
+        await trio.sleep(1)
+        job.stop()
+    assert [line["custom_id"] for line in sink.lines] == [None]
 
 
 async def test_max_failures_ends_the_job(autojump_clock: object) -> None:

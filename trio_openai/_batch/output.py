@@ -17,6 +17,7 @@ from .settings import Settings
 from .sinks import EarlierLines, JSONLSink, Sink
 
 _SLICE = 32  # lines between two checkpoints
+_WRITE_SECONDS = 30.0
 _RECENT = 1000  # answers that are kept for identical requests, if the sink cannot be read
 
 
@@ -110,7 +111,11 @@ class Output:
         async with self._lock:  # the methods of a sink are never called at the same time
             while self._unsaved:
                 line, digest = self._unsaved[0]
-                await self._sink.write([line])
+                # Shielded, because nobody would know whether a line was stored whose `write` was cancelled.
+                with trio.move_on_after(_WRITE_SECONDS, shield=True) as scope:
+                    await self._sink.write([line])
+                if scope.cancelled_caught:
+                    raise BatchJobError(f"the sink has not stored a line within {_WRITE_SECONDS:g} seconds")
                 self._unsaved.popleft()
                 self._remember(line, digest, None)
 

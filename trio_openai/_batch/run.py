@@ -31,7 +31,7 @@ from typing import Any
 import trio
 
 from trio_openai._client import TrioOpenAI
-from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
+from trio_openai._http.nursery import bare, nursery_around_block, raise_all, split_cancelled
 from trio_openai._statistics import Usage
 from trio_openai._wire.usage import INPUT_PARAMETERS, estimated_tokens
 from trio_openai.errors import BatchJobError
@@ -104,6 +104,10 @@ class _BatchRun:
         self.counters.stopped_by = self.counters.stopped_by or "cancel"
         self._scope.cancel()
 
+    def unsaved(self) -> list[dict[str, Any]]:
+        """Return the output lines that could not be written."""
+        return [dict(line) for line in self._output.unsaved]
+
     def raise_failure(self) -> None:
         """Raise the error that ended the job, if there is one. Raise it only once."""
         failure, self._failure = self._failure, None
@@ -129,7 +133,7 @@ class _BatchRun:
                             await self._dispatch(workers)
                     syncing.cancel_scope.cancel()
         except BaseException as error:  # noqa: ASYNC103, BLE001 - the program gets it where it waits
-            cancelled, rest = split_cancelled(error)
+            cancelled, rest = split_cancelled(bare(error))
             self._failure = self._failure or rest
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
@@ -145,8 +149,8 @@ class _BatchRun:
                 await self._output.close()
             except BaseException as error:  # noqa: ASYNC103, BLE001 - raised where the program waits
                 self._failure = self._failure or split_cancelled(error)[1]
-        if self._output.unsaved and isinstance(self._failure, BatchJobError):
-            self._failure = _with_unsaved(self._failure, self._output.unsaved)
+        if (unsaved := self.unsaved()) and isinstance(self._failure, BatchJobError):
+            self._failure = _with_unsaved(self._failure, unsaved)
 
     def fail(self, error: BaseException) -> None:
         """End the job. What runs may finish, so that what was paid for is not lost."""
@@ -273,9 +277,9 @@ class _BatchRun:
         """Write a result, also for the rows that have waited for it."""
         self.counters.count_timings(result.timings)
         line = result.to_dict()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEANUP_SECONDS):  # it is paid for
+        with trio.CancelScope(shield=True):  # it is paid for; a failure ends the job, and the sink has a time limit
             await self._write(line, _kind_of(line), row.digest)
-            while waiting := self._pending.get(row.digest):
+            while self._failure is None and (waiting := self._pending.get(row.digest)):
                 other, replaces = waiting.pop(0)
                 self._held -= 1
                 await self._write_copy(line, other, replaces=replaces)
@@ -340,9 +344,9 @@ def _kind_of(line: Mapping[str, Any]) -> str | None:
     return None if error is None else str(error.get("type"))
 
 
-def _with_unsaved(error: BatchJobError, unsaved: Sequence[Mapping[str, Any]]) -> BatchJobError:
+def _with_unsaved(error: BatchJobError, unsaved: list[dict[str, Any]]) -> BatchJobError:
     lost = f"{error}. {len(unsaved)} answers could not be saved; they are in the error's `unsaved`"
-    changed = BatchJobError(lost, [dict(line) for line in unsaved])
+    changed = BatchJobError(lost, unsaved)
     changed.__cause__ = error.__cause__
     return changed
 
@@ -368,6 +372,11 @@ class Job:
     def cancel(self) -> None:
         """Cancel all requests now. The next run sends them again."""
         self._run.cancel()
+
+    @property
+    def unsaved(self) -> list[dict[str, Any]]:
+        """The output lines that could not be written, as dictionaries. A `BatchJobError` has them, too."""
+        return self._run.unsaved()
 
     @property
     def is_done(self) -> bool:
