@@ -41,7 +41,7 @@ def _models(given: Any) -> dict[str, str]:
     if given is None:
         return {}
     if isinstance(given, Mapping):
-        names = dict(cast("Mapping[Any, Any]", given))
+        names: dict[Any, Any] = dict(cast("Any", given))
         if all(isinstance(text, str) for pair in names.items() for text in pair):
             return names
     raise TypeError('models takes a dictionary from names to names at this server, as in {"qwen3": "Qwen/Qwen3-8B"}')
