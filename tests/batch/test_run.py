@@ -278,11 +278,14 @@ async def test_an_exception_of_the_sink_keeps_the_answers(autojump_clock: object
             raise OSError("full")
 
     async with echoing() as (client, server):
-        source = ListSource(prompts("1", "2", "3", "4"))
+        source, unsaved = ListSource(prompts("1", "2", "3", "4")), list[Any]()
         with pytest.raises(OSError, match="full"):
             async with run(source, Failing(), clients=client, model="m", max_concurrent=2) as job:
-                await job.wait()
-        assert len(server.requests) == len(job.unsaved) == 2
+                try:
+                    await job.wait()
+                finally:
+                    unsaved = job.unsaved
+        assert len(server.requests) == len(unsaved) == 2
 
 
 async def test_a_sink_that_hangs_is_an_error_of_ours(autojump_clock: object) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import attrs
 
@@ -12,24 +11,9 @@ from trio_openai._limits.limiter import RateLimiter
 from trio_openai.servers import Servers
 
 from .limits import Gate, JobLimiter, SeededLimiter, Unlimited
-from .ray_workers import RayWorkers
 from .results import BatchResult
 from .rows import BatchRow
 from .send import send_row
-
-
-def clients_of(given: object) -> list[TrioOpenAI] | RayWorkers:
-    """Return the clients of a job.
-
-    Raises:
-        TypeError: There are none, or they are something else.
-    """
-    if isinstance(given, RayWorkers):
-        return given
-    clients = [given] if isinstance(given, TrioOpenAI) else list(cast("Iterable[Any]", given))
-    if not clients or not all(isinstance(one, TrioOpenAI) for one in clients):
-        raise TypeError("clients takes a TrioOpenAI, or a list of them")
-    return clients
 
 
 class ClientsOfJob:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import trio
@@ -12,7 +11,6 @@ import trio
 from trio_openai.errors import BatchJobError
 
 from .journal import Index, read_object
-from .parquet import ParquetSink
 from .settings import Settings
 from .sinks import EarlierLines, JSONLSink, Sink
 
@@ -161,18 +159,3 @@ class Output:
             await self.sync()
         finally:
             await self._sink.aclose()  # noqa: ASYNC102 - the caller is shielded and bounded
-
-
-def sink_of(given: object) -> Sink:
-    """Return the sink of a job.
-
-    Raises:
-        TypeError: It is neither a path nor a sink.
-    """
-    if isinstance(given, str | Path):
-        if str(given).endswith(".parquet"):
-            return ParquetSink(given)
-        return JSONLSink(given)
-    if not all(callable(getattr(given, name, None)) for name in ("open", "write", "sync", "aclose")):
-        raise TypeError(f"sink takes a path or an object with open, write, sync and aclose, not {type(given).__name__}")
-    return cast("Sink", given)

@@ -36,10 +36,11 @@ from trio_openai._statistics import Usage
 from trio_openai._wire.usage import INPUT_PARAMETERS, estimated_tokens
 from trio_openai.errors import BatchJobError
 
-from .clients import ClientsOfJob, clients_of
+from .clients import ClientsOfJob
+from .given import clients_of, sink_of
 from .input import Taker, read_row
 from .limits import NO_USAGE, Budget, Gate, NotStartedError
-from .output import Output, sink_of
+from .output import Output
 from .prices import Price, price_of
 from .ray_workers import RayWorkers
 from .results import BatchResult, copied_line, invalid_line
