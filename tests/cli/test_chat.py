@@ -166,6 +166,26 @@ def test_usage_error_is_one_sentence_and_exit_code_2(
     assert words in said.err
 
 
+def test_pipe_without_text_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x89PNG\xff"), "utf-8"))
+    with pytest.raises(SystemExit, match="2"):
+        main(["chat", "What is this?"])
+    assert "is not text in UTF-8; pass a picture with --file" in capsys.readouterr().err
+
+
+def test_terminal_without_utf_8_gets_question_marks() -> None:
+    with served(Reply.chat("caf\u00e9 \u2615")) as server:
+        process = command(
+            *("chat", "hi", "--model", "m", "--base-url", server.base_url),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        )
+        assert process.communicate(timeout=20)[0] == "café ?\n".encode("latin-1")
+
+
 def command(*argv: str, **options: Any) -> subprocess.Popen[Any]:
     return subprocess.Popen([sys.executable, "-m", "trio_openai", *argv], **options)
 

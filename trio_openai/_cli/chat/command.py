@@ -34,6 +34,8 @@ def run_chat(options: argparse.Namespace) -> int:
     Returns:
         The exit code: 0; 1 if the request failed; 130 if Ctrl-C stopped the only answer.
     """
+    if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
+        reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" for what it lacks
     talks = options.prompt is None and is_terminal(sys.stdin) and is_terminal(sys.stdout)
     content = _content(options, "" if talks else _prompt(options))
     with make_client(options) as client:
@@ -59,10 +61,14 @@ def _content(options: argparse.Namespace, prompt: str) -> Any:
 
 def _prompt(options: argparse.Namespace) -> str:
     """Return the prompt, with what comes from a pipe."""
-    piped = "" if options.prompt is not None and is_terminal(sys.stdin) else _read_stdin()
+    parser: Parser = options.parser
+    try:
+        piped = "" if options.prompt is not None and is_terminal(sys.stdin) else _read_stdin()
+    except UnicodeDecodeError:
+        parser.error("what comes from the pipe is not text in UTF-8; pass a picture with --file")
     prompt = "\n\n".join(text for text in (options.prompt, piped) if text)
     if not prompt and not options.file:
-        options.parser.error('there is no prompt; give one, as in: trio-openai chat "Why is the sky blue?"')
+        parser.error('there is no prompt; give one, as in: trio-openai chat "Why is the sky blue?"')
     return prompt
 
 
