@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from hashlib import blake2b
 from typing import Any
 
@@ -161,6 +162,15 @@ def test_the_table_ignores_a_hash_that_lies_across_two_entries() -> None:
     assert table.get(across) is None
     table.set(across, 5)
     assert (table.get(across), len(table)) == (5, 2)
+
+
+@pytest.mark.promise(n=6)
+def test_the_table_takes_less_than_fifty_bytes_for_each_line() -> None:
+    table, lines = DigestTable(), 300_000
+    for number in range(lines):
+        table.set(blake2b(number.to_bytes(8), digest_size=16).digest(), number)
+    assert len(table) == lines
+    assert sum(map(sys.getsizeof, filter(None, table._parts))) / lines < 50
 
 
 # The identity of a request.

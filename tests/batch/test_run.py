@@ -186,6 +186,7 @@ async def test_stop_does_not_begin_requests_that_wait_for_a_limiter(autojump_clo
     assert len(server.requests) == len(sink.lines) == 1
 
 
+@pytest.mark.promise(n=1)
 async def test_cancel_ends_the_job_at_once(autojump_clock: object) -> None:
     sink = ListSink()
     async with echoing() as (client, server), run(ListSource(prompts("9")), sink, clients=client, model="m") as job:
@@ -198,6 +199,7 @@ async def test_cancel_ends_the_job_at_once(autojump_clock: object) -> None:
     assert (sink.lines, sink.calls[-1]) == ([], "aclose")
 
 
+@pytest.mark.promise(n=2)
 async def test_an_exception_of_the_block_cancels_the_job_and_is_raised_bare(autojump_clock: object) -> None:
     sink = ListSink()
     async with echoing() as (client, server):
@@ -235,6 +237,7 @@ class CancelAtAnyStep(trio.abc.Instrument):
             self._scope.cancel()
 
 
+@pytest.mark.promise(n=1)
 async def test_a_job_cancelled_at_any_step_loses_and_doubles_nothing(tmp_path: Path) -> None:
     source, step, is_through = prompts("a", "b", "fail", "c"), 1, False
     async with echoing() as (client, server):
@@ -259,6 +262,7 @@ async def test_a_job_cancelled_at_any_step_loses_and_doubles_nothing(tmp_path: P
         assert len(server.requests) <= (step // 7) * (4 + 2)
 
 
+@pytest.mark.promise(n=2)
 async def test_an_exception_of_the_source_is_raised_bare_after_the_running_requests(autojump_clock: object) -> None:
     def lines() -> Any:
         yield from prompts("2", "3")
@@ -418,6 +422,7 @@ async def test_max_concurrent_bounds_the_requests_in_flight(autojump_clock: obje
     assert most == 3
 
 
+@pytest.mark.promise(n=6)
 async def test_the_source_is_read_lazily(autojump_clock: object) -> None:
     source = ListSource(prompts(*(f"{number}" for number in range(1000, 2000))))
     async with echoing() as (client, _), run(source, ListSink(), clients=client, model="m", max_concurrent=5) as job:
@@ -555,3 +560,8 @@ def test_clients_and_sinks_of_the_wrong_type_are_refused_at_once() -> None:
         batch.run("in", 5, clients=client)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="source takes"):
         batch.run(5, "out", clients=client)  # type: ignore[arg-type]
+
+
+def test_every_name_of_the_module_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "batch.md").read_text()
+    assert {name for name in batch.__all__ if f"::: trio_openai.batch.{name}\n" not in f"{page}\n"} == set()
