@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from net_helpers import CHAT, client_over, no_environment, serve
 from trio_openai import (
     AdaptiveLimiter,
     APIConnectionError,
+    APIError,
     APITimeoutError,
     Attempt,
     AuthenticationError,
@@ -773,3 +775,44 @@ def test_keys_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch, words
         shown = "\n".join(frames)
         assert frames
     assert "sk-secret" not in shown
+
+
+@pytest.mark.promise(n=1)
+@pytest.mark.parametrize("seed", range(5))
+async def test_random_failures_and_cancellations_leave_nothing_behind(
+    nursery: trio.Nursery, autojump_clock: object, seed: int
+) -> None:
+    chance = random.Random(seed)
+
+    def script(_: RecordedRequest) -> Reply:
+        number = chance.random()
+        if number < 0.5:
+            return text("ok", delay=chance.random() * 3)
+        faults = (Reply.error(429, "slow"), Reply.error(500, "no"), Reply.error(401, "key"), Reply.sse(Cut()))
+        return attrs.evolve(chance.choice(faults), delay=chance.random())
+
+    servers = [await serve(nursery, script) for _ in range(3)]
+    limiters = [AdaptiveLimiter(initial=2), RateLimiter(requests_per_minute=300), OwnLimiter(3)]
+    pool = Some(servers, [client_over(one, limiter=own)[0] for one, own in zip(servers, limiters, strict=True)])
+    ended = 0
+
+    async def ask() -> None:
+        nonlocal ended
+        with trio.move_on_after(chance.choice([0.1, 2.0, 10.0, 1000.0])):
+            try:
+                await pool.answer()
+            except APIError:
+                pass
+        ended += 1
+
+    async with pool.client:
+        async with trio.open_nursery() as tasks:
+            for _ in range(150):
+                tasks.start_soon(ask)
+                await trio.sleep(chance.random() * 0.1)
+        now = pool.client.statistics()
+        assert (ended, now.waiting, now.open_streams) == (150, 0, 0)
+        assert [(server.in_flight, server.state == "probing") for server in now.servers] == [(0, False)] * 3
+        assert limiters[0].statistics().in_flight == 0  # type: ignore[union-attr]
+        assert limiters[2].slots.value == 3  # type: ignore[union-attr]
+        assert sum(server.done for server in now.servers) > 10
