@@ -4,6 +4,7 @@ The URL's path begins with the kind of response:
 
 * `/short`: a complete response of a few events; the connection stays open.
 * `/close`: the same, but the connection is closed.
+* `/wanted`: what the request wants: that response as a stream, or as one JSON object; the connection stays open.
 * `/held`: the head and the opening events. The rest is sent when somebody requests `/release`.
 
     python _answers.py CPU        prints its port and serves until its standard input ends
@@ -12,6 +13,7 @@ The URL's path begins with the kind of response:
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import threading
@@ -20,6 +22,18 @@ from _machine import pin
 from _wire import CHAT, HEAD, KEPT_HEAD
 
 EVENTS = 5  # in a short response
+_OBJECT = {
+    "id": "chatcmpl-benchmark",
+    "object": "chat.completion",
+    "created": 1_700_000_000,
+    "model": "gpt-4o",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": " river stone cloud"}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12},
+}
+_PLAIN = json.dumps(_OBJECT).encode()
+_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_PLAIN), _PLAIN)
 _EVENTS = CHAT.beginning + b"".join(CHAT.writes(EVENTS - 1, 1)) + CHAT.tail
 
 
@@ -41,10 +55,13 @@ class _Connection(asyncio.Protocol):
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
         if end and len(body) >= length:
             self._data = b""
-            self._answer(head.partition(b" /")[2].partition(b"/")[0])
+            wants_stream = b'"stream":true' in body or b'"stream": true' in body
+            self._answer(head.partition(b" /")[2].partition(b"/")[0], wants_stream=wants_stream)
 
-    def _answer(self, wanted: bytes) -> None:
-        if wanted == b"held":
+    def _answer(self, wanted: bytes, *, wants_stream: bool) -> None:
+        if wanted == b"wanted" and not wants_stream:
+            self._transport.write(_PLAIN)
+        elif wanted == b"held":
             self._transport.write(KEPT_HEAD + CHAT.beginning)
             self.held.add(self._transport)
         elif wanted == b"close":

@@ -42,6 +42,7 @@ _RUNS = {
     "fanout": ["fanout.py"],
     "sync": ["sync.py"],
     "http_parsers": ["http_parsers.py"],
+    "batch": ["batch.py"],
 }
 _CHART = "docs/performance.svg"
 _MARKED = re.compile(r"<!-- (table|figures): ([\w .]+) -->\n.*?<!-- end -->", re.DOTALL)

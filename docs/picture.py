@@ -17,8 +17,8 @@ import trio
 from rich.console import Console
 
 from trio_openai import Items
-from trio_openai._cli.demo import show
 from trio_openai._cli.demo.backends import from_script
+from trio_openai._cli.demo.command import show
 from trio_openai._cli.demo.display import LiveDisplay, Rows
 from trio_openai._concurrent.progress import View
 

@@ -4,6 +4,7 @@ The folders, from top to bottom. Each imports only what is below it. Its `__init
 
     _cli         the command line and its demo
     testing      a scripted server for tests; `local` runs a model on this machine
+    batch        files of requests; `_batch` has its implementation
     sync         the blocking client; `_sync` has its implementation
     azure        the client for Azure OpenAI
     _client      the client
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from ._request.raw_response import RawResponse as RawResponse
     from ._statistics import (
         ClientStatistics as ClientStatistics,
+        ServersStatistics as ServersStatistics,
+        ServerStatus as ServerStatus,
         SubscriptionStatistics as SubscriptionStatistics,
         TransportStatistics as TransportStatistics,
         Usage as Usage,
@@ -127,6 +130,7 @@ if TYPE_CHECKING:
         APITimeoutError as APITimeoutError,
         AuthenticationError as AuthenticationError,
         BadRequestError as BadRequestError,
+        BatchJobError as BatchJobError,
         ConflictError as ConflictError,
         InternalServerError as InternalServerError,
         InvalidWebhookSignatureError as InvalidWebhookSignatureError,
@@ -139,6 +143,7 @@ if TYPE_CHECKING:
         ToolRunError as ToolRunError,
         UnprocessableEntityError as UnprocessableEntityError,
     )
+    from .servers import Server as Server, Servers as Servers
     from .sync import SyncAzureOpenAI as SyncAzureOpenAI, SyncOpenAI as SyncOpenAI
     from .types import (
         AnswerAttempt as AnswerAttempt,
@@ -160,7 +165,7 @@ _NAMES = {
     ),
     "_limits.limiter": "AdaptiveLimiter AdaptiveStatistics Attempt Limiter Outcome Permit RateLimiter RateStatistics",
     "_request.raw_response": "RawResponse",
-    "_statistics": "ClientStatistics SubscriptionStatistics TransportStatistics Usage",
+    "_statistics": ("ClientStatistics ServersStatistics ServerStatus SubscriptionStatistics TransportStatistics Usage"),
     "_stream.bytes": "ByteStream",
     "_stream.fanout": "Subscription",
     "_stream.parsed": "ParsedChatCompletionStream ParsedResponseStream",
@@ -182,16 +187,17 @@ _NAMES = {
     "azure": "AzureOpenAI",
     "errors": (
         "APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError "
-        "AuthenticationError BadRequestError ConflictError InternalServerError InvalidWebhookSignatureError "
-        "NotFoundError OpenAIError "
+        "AuthenticationError BadRequestError BatchJobError ConflictError InternalServerError "
+        "InvalidWebhookSignatureError NotFoundError OpenAIError "
         "PermissionDeniedError RaceError RateLimitError StreamTruncatedError ToolRunError "
         "UnprocessableEntityError"
     ),
+    "servers": "Server Servers",
     "sync": "SyncAzureOpenAI SyncOpenAI",
     "types": "AnswerAttempt NamedEvent UnknownEvent Unparsed WireObject",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
-_SUBMODULES = ("errors", "types")
+_SUBMODULES = ("batch", "errors", "types")
 
 if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
     __all__ = list(_MODULE_OF)

@@ -110,11 +110,15 @@ class Clocks:
     __slots__ = ("_left", "_limits", "has_limits")
 
     def __init__(self, limits: Deadlines) -> None:
+        self._left: dict[Phase, float] = {}
+        self.change(limits)
+        self.start("total")
+
+    def change(self, limits: Deadlines) -> None:
+        """Use other limits for the clocks that are started from now on."""
         given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
         self._limits = {phase: limit for phase, limit in given.items() if limit is not None}
         self.has_limits: bool = bool(self._limits)
-        self._left: dict[Phase, float] = {}
-        self.start("total")
 
     def start(self, *phases: Phase) -> None:
         """Start clocks, each with its full time. Phases without a limit are ignored."""

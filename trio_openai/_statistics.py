@@ -84,3 +84,43 @@ class SubscriptionStatistics:
     dropped: int
     merged: int
     waits: int
+
+
+@attrs.frozen(kw_only=True)
+class ServerStatus:
+    """One server of a `Servers`.
+
+    Attributes:
+        name: the name of the server.
+        state: `up`; `down` if nobody asks it for a while; `probing` while one attempt tries it again.
+        retry_in: seconds until it may be asked again, because it is down or asked to wait; or 0.
+        in_flight: attempts that have begun and have not ended.
+        done: attempts that the server has answered, including those that it rejected for a reason of the request.
+        failed: attempts that failed for a reason of the server.
+        load: which part of the limiter's limit is in use, from 0 to 1. A guess for limiters of your own.
+        last_error: the class and the message of the latest error for which another server was asked, or None.
+        usage: the tokens of the answers so far, as in `ClientStatistics`.
+    """
+
+    name: str
+    state: str
+    retry_in: float
+    in_flight: int
+    done: int
+    failed: int
+    load: float
+    last_error: str | None
+    usage: Usage
+
+
+@attrs.frozen
+class ServersStatistics(ClientStatistics):
+    """The state of a `Servers` at one moment: what a `ClientStatistics` has, for all servers together, and this.
+
+    Attributes:
+        waiting: attempts in the queue, which go to whichever server is free first.
+        servers: the state of each server, in the order in which you listed them.
+    """
+
+    waiting: int = 0
+    servers: tuple[ServerStatus, ...] = ()

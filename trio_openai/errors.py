@@ -2,6 +2,7 @@
 
 ```text
 OpenAIError                           the client cannot be created, for example without an API key
+├── BatchJobError                     a batch job cannot read its input or write its output       .unsaved
 ├── InvalidWebhookSignatureError      a webhook does not come from OpenAI, or is too old (also a `ValueError`)
 └── APIError                          a request failed, or the server reported an error inside a stream
     │                                 .message .code .type .param .body .request_id .partial
@@ -42,6 +43,21 @@ if TYPE_CHECKING:
 
 class OpenAIError(Exception):
     """The base class of this library's errors."""
+
+
+class BatchJobError(OpenAIError):
+    """A batch job cannot go on: its input cannot be read, or its output cannot be written.
+
+    Attributes:
+        unsaved: the output lines, as dictionaries, of answers that could not be written.
+    """
+
+    def __init__(self, message: str, unsaved: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.unsaved: tuple[dict[str, Any], ...] = tuple(unsaved)
+
+    def __reduce__(self) -> tuple[type[BatchJobError], tuple[str, tuple[dict[str, Any], ...]]]:
+        return BatchJobError, (str(self), self.unsaved)
 
 
 class InvalidWebhookSignatureError(OpenAIError, ValueError):

@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 
 import pytest
-import trio
+from cli_helpers import served
 
 import trio_openai
 from trio_openai._cli.demo import backends, scenes, script
 from trio_openai._cli.demo.display import Display, LiveDisplay, Row, laid_out, make_display, one_line, wrapped
 from trio_openai._cli.main import main
-from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
+from trio_openai.testing import RecordedRequest, Reply
 
 KEY = "sk-a-secret-of-mine"
-
-
-@contextlib.contextmanager
-def served(reply: Reply) -> Iterator[str]:
-    """Run a scripted server in another thread's trio loop, since the command starts its own. Yield the base URL."""
-    ready: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
-
-    async def serve() -> None:
-        async with trio.open_nursery() as nursery:
-            server = ScriptedServer(reply)
-            await server.start(nursery)
-            ready.put((server.base_url, trio.lowlevel.current_trio_token(), nursery.cancel_scope))
-            await trio.sleep_forever()
-
-    thread = threading.Thread(target=trio.run, args=[serve])
-    thread.start()
-    base_url, token, scope = ready.get(timeout=10)
-    try:
-        yield base_url
-    finally:
-        token.run_sync_soon(scope.cancel)
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +40,12 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str], argv: list[
     with contextlib.suppress(SystemExit):
         assert main(argv) == 0
     said = capsys.readouterr().out
-    assert "python -m trio_openai demo --scripted" in said
+    assert "trio-openai demo --scripted" in said
     assert "python -m trio_openai.local" in said
 
 
 def test_help_imports_little() -> None:
-    code = "import sys, trio_openai._cli.main; sys.exit('trio_openai._cli.demo' in sys.modules)"
+    code = "import sys, trio_openai._cli.main; sys.exit('trio' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

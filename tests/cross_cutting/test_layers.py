@@ -24,9 +24,11 @@ LAYERS = [
     ["_cli"],
     ["testing", "local"],
     ["__init__"],
+    ["batch"],
+    ["_batch"],
     ["sync"],
     ["_sync"],
-    ["azure", "otel"],
+    ["azure", "servers", "otel"],
     ["_client"],
     ["_endpoints"],
     ["_tools"],
@@ -44,8 +46,14 @@ LAYERS = [
 ]
 SANS_IO_FOLDERS = ("_deadlines", "_protocols", "_wire", "types", "errors")
 SANS_IO_FILES = (
+    "_batch.journal",
+    "_batch.results",
+    "_batch.rows",
+    "_batch.statistics",
+    "_batch.table",
     "_http.socks",
     "_limits.adaptive",
+    "_limits.health",
     "_limits.rate",
     "_tools.conversation",
     "_tools.normalize",
@@ -189,6 +197,7 @@ def test_only_the_outer_layers_import_httpx() -> None:
     assert others <= {
         "sync",
         "azure",
+        "servers",
         "_stream.stream",
         "_stream.source",
         "_sync.calls",

@@ -38,6 +38,7 @@ from sweep_places import (
     HELLO,
     ON_SOCKETS,
     PLAIN,
+    SEVERAL,
     SHORT,
     Blow,
     Scenario,
@@ -199,6 +200,47 @@ CALLS = {
 }
 
 
+# ------------------------------------------------------------------------------------- several servers as one client
+
+DOWN = Reply.error(401, "no")  # one such answer, and the server is not asked for half a second
+
+
+async def asked_again_later(world: World) -> None:
+    await block(world)
+    await trio.sleep(1)  # then one call tries the server that is down
+    await block(world)
+
+
+def several(act: Callable[[World], Any], replies: Sequence[Reply], **options: Any) -> Scenario:
+    """Return a scenario with two servers, each with a limiter and room for one connection."""
+    return Scenario(act, replies, SEVERAL, max_connections=2, **options)
+
+
+SERVERS = {
+    "a plain answer": several(plain, [PLAIN.sliced(150)]),
+    "in the middle of the stream": several(block, [PACED]),
+    "left early": several(block_left_early, [PACED]),
+    "another server after a status": several(block, [Reply.error(503, "busy"), BURST]),
+    "another server after a refused connection": several(block, [BURST], refusals=1),
+    "another server after a cut before the first event": several(third_door, [Reply.sse(Cut()), BURST]),
+    "another server after a cut plain answer": several(plain, [PLAIN.cut_after(9), PLAIN]),
+    "both servers are down for a moment": several(block, [BURST], refusals=3),
+    "both servers are down": several(
+        failing_with(APIConnectionError), [BURST], refusals=99, options={"max_retries": 1}, survives=False
+    ),
+    "a server that is down is tried": several(asked_again_later, [DOWN, BURST]),
+    "a server that is down is tried in vain": several(asked_again_later, [DOWN, BURST, DOWN, BURST]),
+    "waiting in the queue": several(two_tasks, [BURST], limiter=one_at_a_time),
+    "waiting in the queue, in a pause": several(two_tasks, [BUSY_FOR_A_WHILE, BURST], limiter=one_at_a_time),
+    "a race": several(a_race, [SHORT.stall_after(1), BURST]),
+    "many results, in order": several(many_results, [BURST], limiter=one_at_a_time),
+    "the events of many": several(many_events, [BURST]),
+    "tools": several(tools, [TWO_TOOLS, BURST]),
+    "resuming": several(resumed, [RESPONSE.cut_after(RESPONSE.length() // 2), RESPONSE]),
+    "closing the client": several(the_client_is_closed, [PACED], survives=False),
+}
+
+
 # -------------------------------------------- neighbours: one task is cancelled at any step, and the others complete
 
 
@@ -317,6 +359,10 @@ NEIGHBOURS = {
     "a user of a client that is closed": pair(the_client_is_closed_by_another, [PACED], survives=False),
 }
 
+SERVERS_AND_NEIGHBOURS = {
+    name: attrs.evolve(NEIGHBOURS[name], place=SEVERAL) for name in NEIGHBOURS if "limiter" in name or "permit" in name
+}
+
 
 # Ctrl-C instead of a cancellation: trio raises KeyboardInterrupt at the next checkpoint, even inside a shield.
 
@@ -365,6 +411,20 @@ def test_a_call_cancelled_at_any_step_leaves_nothing_behind(scenario: Scenario, 
 
 @table(NEIGHBOURS)
 def test_a_task_cancelled_at_any_step_of_its_neighbours_does_not_disturb_them(
+    scenario: Scenario, record_property: Any
+) -> None:
+    check(record_property, scenario)
+
+
+@table(SERVERS)
+def test_a_call_of_several_servers_cancelled_at_any_step_leaves_nothing_behind(
+    scenario: Scenario, record_property: Any
+) -> None:
+    check(record_property, scenario)
+
+
+@table(SERVERS_AND_NEIGHBOURS)
+def test_a_task_in_the_queue_of_servers_cancelled_at_any_step_does_not_disturb_the_others(
     scenario: Scenario, record_property: Any
 ) -> None:
     check(record_property, scenario)

@@ -7,6 +7,7 @@ while the client is still open:
 
 * no slot is held, nobody waits for one, no stream is open; this is looked at before anything is awaited;
 * nobody waits for the limiter, and it knows of no attempt in flight; this too;
+* nobody waits for one of several servers, and none has an attempt in flight or probing it;
 * no connection is open but those that the pool says it keeps: at this end, at the server's, and among the sockets;
 * every call that an observer of the client has heard of has ended, exactly once, and its records came in order;
 * no task is there that was not there before;
@@ -34,7 +35,7 @@ import trio
 import trio.testing
 from sweep_places import Blow, Scenario, World
 
-from trio_openai import TrioOpenAI
+from trio_openai import Servers, TrioOpenAI
 from trio_openai.testing import ScriptedServer
 
 _HANGS = 10_000.0  # seconds on a clock that jumps
@@ -226,6 +227,11 @@ def _look_at_once(world: World, point: Point) -> None:
         point.faults.append(f"{len(world.open_streams)} connections open here, {held.idle} idle in the pool")
     if world.limiter is not None and ((known := world.limiter.statistics()).in_flight or known.waiting):
         point.faults.append(f"{known.in_flight} attempts in flight for the limiter, {known.waiting} waiting")
+    if isinstance(world.client, Servers):
+        now = world.client.statistics()
+        busy = [str(one) for one in now.servers if one.in_flight or one.state == "probing"]
+        if now.waiting or busy:
+            point.faults.append(f"{now.waiting} attempts in the queue for a server; busy: {busy}")
     point.faults += world.calls.faults()
     if world.victim.seconds_to_leave > 0:
         point.faults.append(f"it took {world.victim.seconds_to_leave} s to leave")

@@ -17,7 +17,7 @@ import trustme
 from net_helpers import CHAT, TLSFront, open_sockets
 from observer_helpers import CallOrder
 
-from trio_openai import AdaptiveLimiter, RateLimiter, TransportStatistics, TrioOpenAI, TrioTransport
+from trio_openai import AdaptiveLimiter, RateLimiter, Servers, TransportStatistics, TrioOpenAI, TrioTransport
 from trio_openai._request import session
 from trio_openai.testing import RecordedRequest, Reply, ScriptedServer
 
@@ -229,7 +229,17 @@ async def _on_sockets(world: World) -> None:
     _make_client(world, in_http_client=True)
 
 
+async def _several_in_memory(world: World) -> None:
+    """Make one client of two servers. They share a pool of connections, so that one look shows what both hold."""
+    await world.server.start(world.home, memory=True)
+    _make_client(world, open_stream=world.open_stream)
+    first = world.client
+    _make_client(world, open_stream=world.open_stream, transport=world.transport)
+    world.client = Servers([first, world.client])
+
+
 IN_MEMORY = Place(_in_memory)
+SEVERAL = Place(_several_in_memory)
 ON_SOCKETS = Place(_on_sockets, sockets=2)
 
 
@@ -262,12 +272,21 @@ def over_tls(*, sockets: bool) -> Place:
     return Place(build, sockets=2 if sockets else 0)
 
 
-def _make_client(world: World, base_url: str | None = None, *, in_http_client: bool = False, **transport: Any) -> None:
+def _make_client(
+    world: World,
+    base_url: str | None = None,
+    *,
+    in_http_client: bool = False,
+    transport: TrioTransport | None = None,
+    **about: Any,
+) -> None:
     """Make a client with a transport of its own, or one in the program's `http_client`: their requests differ."""
-    world.transport = TrioTransport(max_connections=world.scenario.max_connections, **transport)
-    world.limiter = world.scenario.limiter()
-    about = {"base_url": base_url or world.server.base_url, "limiter": world.limiter, "observer": world.calls}
-    options = {**about, **world.scenario.options}
+    if transport is None:
+        transport = TrioTransport(max_connections=world.scenario.max_connections, **about)
+        world.limiter = world.scenario.limiter()
+    world.transport = transport
+    usual = {"base_url": base_url or world.server.base_url, "limiter": world.limiter, "observer": world.calls}
+    options = {**usual, **world.scenario.options}
     if in_http_client:
         http = httpx.AsyncClient(transport=world.transport, trust_env=False)
         world.client = world.server.client(http_client=http, **options)

@@ -1,4 +1,8 @@
-"""The command line's arguments. A command's modules are imported when it runs, so that `--help` is fast."""
+"""The command line's arguments. A command's modules are imported when it runs, so that `--help` is fast.
+
+Each command is one module or folder with a function that adds it to the parser. To add a command, call that function in
+`_parser`, and add a line to `_HELP`.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +11,34 @@ from typing import TYPE_CHECKING
 
 from trio_openai._version import __version__
 
+from .parsing import Parser
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ABOUT = "Stream answers from OpenAI and compatible servers. See how that looks."
+_HELP = """\
+usage: trio-openai COMMAND [options]        (or: python -m trio_openai COMMAND)
 
-_EXAMPLES = """\
+Stream answers from OpenAI and compatible servers.
+
+commands:
+  chat     ask a question, or hold a conversation
+  batch    send a file of requests, write a file of results
+  models   list the models of a server
+  demo     stream many prompts at once, and race two calls
+
 examples:
-  python -m trio_openai demo              from a small model on this machine
-  python -m trio_openai demo --scripted   from a scripted server, with no model
-  python -m trio_openai demo --help       list the other servers that can answer
+  trio-openai chat "Why is the sky blue?"
+  trio-openai batch prompts.jsonl -o answers.jsonl --model gpt-4o-mini
+  trio-openai models --base-url http://127.0.0.1:8080/v1
+  trio-openai demo --scripted
+
+trio-openai COMMAND --help shows the options of a command.
+The key is in $OPENAI_API_KEY. trio-openai --version shows the version.
 
 see also:
   python -m trio_openai.local --help      serve a model on this machine
   python -m trio_openai.testing --help    serve a scripted answer, for tests
-"""
-
-_DEMO = """\
-Stream from a model in three scenes. They take about ten seconds:
-
-  1. Six prompts stream at once. A deadline cuts one, and three tasks read one.
-  2. Two calls race for one answer. The loser is closed.
-  3. Ten prompts run, four at a time.
-"""
-
-_SERVERS = """\
-who answers:
-  demo                      a model on this machine; no key, no account
-                            (scripts/demo, in a checkout, installs it)
-  demo --model FILE.gguf    another model on this machine
-  demo --scripted           a scripted server; nothing else is needed
-  demo --model NAME         OpenAI, with the key in $OPENAI_API_KEY
-  demo --model NAME --base-url http://127.0.0.1:8080/v1
-                            any OpenAI-compatible server
 """
 
 
@@ -58,34 +57,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        from .demo import run_demo
-
-        return run_demo(options)
+        code: int = options.run(options)
+        return code
     except KeyboardInterrupt:
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m trio_openai", description=_ABOUT, epilog=_EXAMPLES, formatter_class=layout
-    )
+    from .batch.arguments import add_batch
+    from .chat.arguments import add_chat
+    from .demo.arguments import add_demo
+    from .models import add_models
+
+    parser = Parser(prog="trio-openai", help_text=_HELP)
     parser.add_argument("--version", action="version", version=f"trio_openai {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    demo = commands.add_parser(
-        "demo",
-        help="stream many prompts at once, and race two calls",
-        description=_DEMO,
-        epilog=_SERVERS,
-        formatter_class=layout,
-    )
-    demo.add_argument("--scripted", action="store_true", help="answer from a scripted server, without any model")
-    demo.add_argument("--base-url", metavar="URL", help="a server, such as http://127.0.0.1:8080/v1")
-    demo.add_argument("--api-key", metavar="KEY", help="the server's API key (default: $OPENAI_API_KEY)")
-    demo.add_argument(
-        "--model",
-        metavar="NAME|FILE.gguf",
-        help="the server's model (default: gpt-4o-mini), or a GGUF file to run on this machine",
-    )
-    demo.add_argument("--plain", action="store_true", help="print plain lines, as when stdout is not a terminal")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
+    for add in (add_chat, add_batch, add_models, add_demo):
+        add(commands)
     return parser

@@ -29,7 +29,6 @@ Where to look next: `_opened` is the block of the context manager, `_Order` make
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sized
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -39,7 +38,6 @@ from typing import Any, TypeAlias
 import trio
 
 from trio_openai._http.nursery import nursery_around_block, raise_all, split_cancelled
-from trio_openai._http.transport import TrioTransport
 from trio_openai._mistakes import EntersAsync
 from trio_openai._request.session import Session
 from trio_openai._stream.results import Item, Items, ManyStatistics, Result
@@ -117,7 +115,7 @@ class _ManyRun:
         self._fail_fast = fail_fast
         self._order = _Order(max_concurrent * _LOOK_AHEAD) if ordered else None
         # Calls beyond the pool's size could only wait for a connection, so do not start them.
-        self._room = trio.Semaphore(int(min(max_concurrent, _pool_size(session))))
+        self._room = trio.Semaphore(int(min(max_concurrent, session.most_at_once)))
         self._send, receive = trio.open_memory_channel[Any](0)
         self.items: Items[Any] = Items(receive, self)
         self._scope = trio.CancelScope()
@@ -268,14 +266,6 @@ class _ManyRun:
 def _total_of(calls: object) -> int | None:
     """Return the number of calls if their iterable has a length."""
     return len(calls) if isinstance(calls, Sized) else None
-
-
-def _pool_size(session: Session) -> float:
-    """Return how many requests the client can have in flight; infinity if that is not known."""
-    transport = getattr(session.http, "_transport", None)
-    if isinstance(transport, TrioTransport):
-        return transport.max_connections
-    return session.slots.count if session.slots is not None else math.inf
 
 
 class _Order:

@@ -21,6 +21,7 @@ Where to look next: `EventSource.read_ahead` in `_stream/source.py` reads up to 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic
@@ -61,6 +62,7 @@ class Race(EntersAsync, Generic[StreamT]):
         self._silent: list[tuple[int, StreamT]] = []  # complete but without content: they win if nobody else does
         self._errors: list[tuple[int, APIError]] = []
         self._crash: BaseException | None = None
+        self._servers: Counter[Any] = Counter()  # how many contenders each server has, for clients of several servers
         self._out = trio.Event()  # the latest contender is out of the race, so the next may start at once
 
     async def __aenter__(self) -> StreamT:
@@ -139,6 +141,7 @@ class Race(EntersAsync, Generic[StreamT]):
         """Read one stream until it has content, then end the race."""
         stream = stream_of(call)
         self._started.append(number)
+        source_of(stream).keep_apart(self._servers)
         try:
             await open_stream(stream)
             has_content = await source_of(stream).read_ahead()

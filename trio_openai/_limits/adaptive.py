@@ -167,6 +167,10 @@ class Window:
         stated = max(self._requests.ready_at(1, now), self._tokens.ready_at(tokens, now))
         return max(self.paused_until, self._pace.ready_at(1), stated)
 
+    def load(self, now: float) -> float:  # noqa: ARG002 - `Rates.load` needs it
+        """Return which part of the limit is in use, from 0 to 1."""
+        return min(self.in_flight / self.limit, 1.0)
+
     def begin(self, tokens: int, now: float) -> Flight:
         """Count an attempt as begun."""
         self._first_at = min(self._first_at, now)

@@ -109,6 +109,8 @@ class _Rule(Protocol):
 
     def begin(self, tokens: int, now: float) -> Flight: ...
 
+    def load(self, now: float) -> float: ...
+
 
 class _Waiter:
     """A task in the queue, woken to look at the rule again."""
@@ -127,6 +129,7 @@ class _Queue:
         self._token: trio.lowlevel.TrioToken | None = None
         self._clock: trio.abc.Clock | None = None
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()  # unlike a deque, fast to leave from the middle
+        self.listeners: tuple[Callable[[], object], ...] = ()  # called when nobody waits and something has changed
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -134,7 +137,7 @@ class _Queue:
     async def pass_through(self, tokens: int) -> Flight:
         """Wait for all earlier attempts and for the rule, then count the attempt as begun."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._bind()
+        self.bind()
         now = trio.current_time()
         if not self._waiters and self._rule.ready_at(tokens, now) <= now:
             flight = self._rule.begin(tokens, now)
@@ -160,7 +163,20 @@ class _Queue:
             del self._waiters[me]
             self.wake()
 
-    def _bind(self) -> None:
+    def ready_at(self, tokens: int, now: float) -> float:
+        """Return the time at which an attempt that does not wait in this queue may begin."""
+        self.bind()
+        return math.inf if self._waiters else self._rule.ready_at(tokens, now)
+
+    def begin(self, tokens: int, now: float) -> Flight:
+        """Count an attempt as begun that did not wait in this queue."""
+        return self._rule.begin(tokens, now)
+
+    def load(self, now: float) -> float:
+        """Return which part of the rule's limit is in use, from 0 to 1."""
+        return self._rule.load(now)
+
+    def bind(self) -> None:
         """Remember the trio run, and refuse to be used in another one."""
         token = trio.lowlevel.current_trio_token()
         if self._token is None:
@@ -192,6 +208,9 @@ class _Queue:
         """Let the first task look at the rule again, because something has changed."""
         if self._waiters:
             next(iter(self._waiters)).woken.set()
+        else:
+            for listener in self.listeners:
+                listener()
 
 
 class _SettledOnce:
@@ -244,6 +263,38 @@ class _QueueLimiter:
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
         raise NotImplementedError
+
+
+class OpenLimiter:
+    """A limiter of this module as seen from a queue of the caller's, which waits for several limiters at once.
+
+    Args:
+        limiter: the limiter.
+        listener: called whenever an attempt might be able to begin.
+    """
+
+    def __init__(self, limiter: _QueueLimiter, listener: Callable[[], object]) -> None:
+        self._limiter = limiter
+        self._queue = limiter._queue  # pyright: ignore[reportPrivateUsage] - of the same file
+        self._queue.listeners += (listener,)
+
+    def ready_at(self, tokens: int, now: float) -> float:
+        """Return the time at which an attempt may begin; infinity if something has to end first."""
+        return self._queue.ready_at(bounded(tokens), now)
+
+    def begin(self, tokens: int, now: float) -> Permit:
+        """Begin an attempt. Call this only if `ready_at` has come."""
+        flight = self._queue.begin(bounded(tokens), now)
+        return _SettledOnce(functools.partial(self._limiter._settle, flight))  # pyright: ignore[reportPrivateUsage]
+
+    def load(self, now: float) -> float:
+        """Return which part of the limit is in use, from 0 to 1."""
+        return self._queue.load(now)
+
+
+def opened_limiter(limiter: Limiter, listener: Callable[[], object]) -> OpenLimiter | None:
+    """Return the view of a limiter of this module; None for one of the program's own classes."""
+    return OpenLimiter(limiter, listener) if isinstance(limiter, _QueueLimiter) else None
 
 
 class RateLimiter(_QueueLimiter):

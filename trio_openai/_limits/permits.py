@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trio_openai._httpx import httpx
 
 
-class _Answered(Protocol):
+class Answered(Protocol):
     """A response, as far as a limiter hears of it."""
 
     @property
@@ -34,7 +34,7 @@ class _Answered(Protocol):
     def response(self) -> httpx.Response: ...
 
 
-_AnsweredT = TypeVar("_AnsweredT", bound=_Answered)
+_AnsweredT = TypeVar("_AnsweredT", bound=Answered)
 
 
 class Permits:
@@ -52,7 +52,7 @@ class Permits:
 
     def __init__(self, limiter: Limiter, method: str, path: str, content: object) -> None:
         self._limiter = limiter
-        self._about = _describe(method, path, content)
+        self._about = describe(method, path, content)
         self._permit: Permit | None = None  # the permit of the current attempt, until it is settled
         self._outcome = Outcome()
         self.waited = 0.0
@@ -104,7 +104,7 @@ class Permits:
         self._about = attrs.evolve(self._about, method="GET", path=path, tokens=0)
 
 
-def _describe(method: str, path: str, content: object) -> Attempt:
+def describe(method: str, path: str, content: object) -> Attempt:
     """Return the description of a call's attempts, from its request."""
     body = decode_json(content) if isinstance(content, bytes) and content else None
     model = body.get("model") if is_object(body) else None

@@ -83,6 +83,11 @@ class Bucket:
         self.take(difference, now)
         self._full_at = min(self._full_at, latest)
 
+    def load(self, now: float) -> float:
+        """Return which part of the bucket is empty, from 0 to 1."""
+        lacking = max(self._full_at - now, 0.0)
+        return min(lacking / (self.period * self.burst), 1.0) if lacking and self.period else 0.0
+
     def stretch(self, period: float) -> None:
         """Change the period. If it becomes longer, the next token arrives later by the same time."""
         self._full_at += max(period - self.period, 0.0)
@@ -119,6 +124,10 @@ class Rates:
     def ready_at(self, tokens: int, now: float) -> float:  # noqa: ARG002 - `Window.ready_at` needs it
         """Return the time at which an attempt with this many tokens may begin."""
         return max(self._request_bucket.ready_at(1), self._token_bucket.ready_at(tokens))
+
+    def load(self, now: float) -> float:
+        """Return which part of the limit is in use, from 0 to 1."""
+        return max(self._request_bucket.load(now), self._token_bucket.load(now))
 
     def begin(self, tokens: int, now: float) -> Flight:
         """Count an attempt as begun."""

@@ -142,6 +142,10 @@ class Watch:
             self._began = self._clock()
             self._tell("started", CallStarted, body=body if isinstance(body, bytes) else None)
 
+    def move_to(self, place: Mapping[str, str]) -> None:
+        """Take note that the next attempt goes to another server. `place` has the attributes that say where."""
+        self._about |= place
+
     def permitted(self, seconds: float) -> None:
         """Tell that the limiter permits an attempt, after a wait of so many seconds."""
         self._pass("limiter")

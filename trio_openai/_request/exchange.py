@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from trio_openai._wire.lifecycle import Verdict
     from trio_openai._wire.timings import Timings
 
+    from .route import Route
+
 log = logging.getLogger("trio_openai")
 
 _T = TypeVar("_T")
@@ -72,8 +75,10 @@ class Exchange:
     __slots__ = (
         "_attempt",
         "_counts_usage",
+        "_is_raw",
         "_next_at",
         "_permits",
+        "_route",
         "_session",
         "clocks",
         "errors",
@@ -103,11 +108,33 @@ class Exchange:
         self._counts_usage = request.method == "POST"  # an answer to GET was made, and counted, before
         self._attempt = RequestAttempt(session, request)
         self._next_at: float | None = None  # when the next attempt may begin, on trio's clock
-        self._permits: Permits | None = None  # None without a limiter
-        if (limiter := session.options.limiter) is not None:
+        self._permits: Permits | Route | None = None  # None without a limiter
+        self._route: Route | None = session.route(request)  # None for a client of one server
+        self._is_raw = session.is_raw
+        if self._route is not None:
+            from .route import RoutePolicy  # most programs have one server
+
+            self._permits, self.policy = self._route, RoutePolicy(self._route)
+        elif (limiter := session.options.limiter) is not None:
             from trio_openai._limits.permits import Permits  # most programs have no limiter
 
             self._permits = Permits(limiter, request.method, request.path, request.content)
+
+    def _move_to(self, session: Session, request: PreparedRequest) -> None:
+        """Send the next attempt through another session."""
+        self._session, self.request = session, request
+        if request.without_usage is not None and self._url in session.used.refusing:
+            self.request = request.without_usage()
+        self.clocks.change(request.deadlines)
+        if self.watch is not None:
+            from .watched import place_of
+
+            self.watch.move_to(place_of(session, request))
+
+    def keep_apart(self, taken: Counter[Any]) -> None:
+        """Use another server than the calls that share `taken`, if there are several servers."""
+        if self._route is not None:
+            self._route.apart = taken
 
     async def open(self) -> Opened:
         """Send the request until there is a response without an error status.
@@ -162,7 +189,7 @@ class Exchange:
     async def _answer(self, decode: Decode[_T]) -> _T:
         started = trio.current_time()
         response, content = await self.fetch()
-        if self._session.is_raw:
+        if self._is_raw:
             if self._counts_usage:
                 self._session.used.add_content(content, self.request.path)
             from .raw_response import raw_answer
@@ -205,21 +232,31 @@ class Exchange:
 
     async def _send(self) -> Opened:
         """Make one attempt, once the limiter permits it."""
+        if self._permits is None and self.watch is None:
+            self._attempt = RequestAttempt(self._session, self.request)
+            return await self._attempt.send()
+        send = self._send_unwatched if self.watch is None else self._send_watched
+        if self._route is not None:
+            return await self._route.attempt(send, self._move_to)
+        if self._permits is not None:
+            return await cast("Permits", self._permits).attempt(send)
+        return await send()
+
+    async def _send_unwatched(self) -> Opened:
         self._attempt = RequestAttempt(self._session, self.request)
-        send = self._attempt.send if self.watch is None else self._send_watched
-        if self._permits is None:
-            return await send()
-        return await self._permits.attempt(send)
+        return await self._attempt.send()
 
     async def _send_watched(self) -> Opened:
         """Make the attempt, and tell the observers, who may add headers to it."""
         assert self.watch is not None
         if self._permits is not None:
             self.watch.permitted(self._permits.waited)
+        request = self.request
         if extra := self.watch.begin_attempt():
             from .watched import with_headers
 
-            self._attempt = RequestAttempt(self._session, with_headers(self.request, extra))
+            request = with_headers(request, extra)
+        self._attempt = RequestAttempt(self._session, request)
         self.watch.hide = self._attempt.hidden_text
         opened = await self._attempt.send()
         try:
@@ -239,6 +276,7 @@ class Exchange:
                 self.watch.receive_answer(content)
         except APIError as error:
             error.request_id = response.header("x-request-id")
+            self.settle(None, error)
             raise
         finally:
             if self._permits is not None:

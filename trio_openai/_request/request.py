@@ -44,6 +44,7 @@ class PreparedRequest:
         is_stream: Whether the answer is a stream of events.
         without_usage: Makes the same request without the parameter that requests the usage; None if `usage=True` was
             not given.
+        at: Makes the same request for one of several servers; None for a client of one server.
     """
 
     method: str
@@ -56,6 +57,7 @@ class PreparedRequest:
     model: str | None = None
     is_stream: bool = False
     without_usage: Callable[[], PreparedRequest] | None = None
+    at: Callable[[Any], PreparedRequest] | None = None
 
 
 _METHOD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")

@@ -8,6 +8,7 @@ requests with it, and sends them in an `Exchange`.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import urllib.request
 from collections.abc import Collection, Mapping
@@ -98,6 +99,18 @@ class Session:
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         http = httpx.AsyncClient(transport=transport, trust_env=options.trust_env, cookies=no_cookies)
         return cls(options=options, http=http, transport=transport, errors=_errors_of(http))
+
+    def route(self, request: PreparedRequest) -> Any:  # noqa: ARG002 - that of several servers needs it
+        """Return the `Route` of a call, if each attempt has to choose one of several servers; else None."""
+        return None
+
+    @property
+    def most_at_once(self) -> float:
+        """The number of requests that can be in flight; infinity if that is not known."""
+        transport = getattr(self.http, "_transport", None)
+        if isinstance(transport, TrioTransport):
+            return transport.max_connections
+        return self.slots.count if self.slots is not None else math.inf
 
     async def close(self) -> None:
         """Close every stream and connection."""

@@ -23,8 +23,6 @@ _INFO, _DEBUG = LogObserver(log), DebugLogObserver(log)
 
 def watch_of(session: Session, request: PreparedRequest) -> Watch:
     """Return what tells the observers of a session about a request."""
-    url = session.options.url
-    host = f"[{url.host}]" if ":" in url.host else url.host
     observers = session.options.observer
     if log.isEnabledFor(logging.INFO):
         observers = (*observers, _DEBUG if log.isEnabledFor(logging.DEBUG) else _INFO)
@@ -33,7 +31,6 @@ def watch_of(session: Session, request: PreparedRequest) -> Watch:
         trio.current_time,
         **place_of(session, request),
         model=request.model,
-        server=f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}",
         is_stream=request.is_stream,
     )
 
@@ -46,7 +43,15 @@ def place_of(session: Session, request: PreparedRequest) -> dict[str, str]:
         "endpoint": path if request.endpoint == request.path else request.endpoint,
         "path": path,
         "url": _shown_url(session, request.path),
+        "server": _server_of(session),
     }
+
+
+def _server_of(session: Session) -> str:
+    """Return the host and the port of a session."""
+    url = session.options.url
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
 
 
 def _shown(path: str) -> str:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, cast
 
@@ -370,6 +371,10 @@ class EventSource(ToldSource, Generic[EventT, WholeT]):
             return  # noqa: ASYNC910
         await trio.lowlevel.checkpoint()
         self._last_pause = time.perf_counter()
+
+    def keep_apart(self, taken: Counter[Any]) -> None:
+        """Use another server than the streams that share `taken`, if the client has several."""
+        self._exchange.keep_apart(taken)
 
     async def read_ahead(self) -> bool:  # noqa: ASYNC910 - a checkpoint unless there is content already
         """Read until there is content or the end, and hold the events for `next_event`. Return whether there is any."""

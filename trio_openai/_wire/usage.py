@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _CHARACTERS_A_TOKEN = 4
 _MOST_TOKENS = 100_000_000  # that one request can use; the largest context windows hold a tenth of that
-_PROMPTS = ("messages", "input", "prompt", "instructions", "tools")
+INPUT_PARAMETERS = ("messages", "input", "prompt", "instructions", "tools")
+"""The parameters whose text is the input of a model."""
+
 _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _NO_TEXT = ("type", "role", "id", "image_url", "url", "data", "file_data", "file_id", "encrypted_content")
 
@@ -25,7 +27,7 @@ def estimated_tokens(body: object) -> int:
     """
     if not is_object(body):
         return 0
-    characters = sum(map(len, _texts([body.get(name) for name in _PROMPTS])))
+    characters = sum(map(len, _texts([body.get(name) for name in INPUT_PARAMETERS])))
     output = max((value for name in _MOST_OUTPUT if type(value := body.get(name)) is int), default=0)
     choices = body.get("n")
     all_output = max(output, 0) * (max(choices, 1) if type(choices) is int else 1)
