@@ -14,7 +14,7 @@ from observer_helpers import METHODS, CallOrder, Heard
 from tool_helpers import add
 
 from trio_openai import Observer, RateLimiter, TrioOpenAI
-from trio_openai.testing import Reply
+from trio_openai.testing import RecordedRequest, Reply
 
 HELLO = Reply.chat("Hello there.")
 PLAIN = Reply.chat("Hello there.", stream=False)
@@ -57,9 +57,16 @@ async def everything(client: TrioOpenAI) -> list[str]:
 
 
 def script() -> Any:
-    """Return a script whose first answer is an error, and whose last calls a tool."""
-    left = [BUSY, PLAIN, HELLO, HELLO, HELLO, HELLO, HELLO, Reply.tool_calls(("add", {"a": 1, "b": 2}))]
-    return lambda _: left.pop(0) if left else HELLO
+    """Return a script whose first answer is an error. It calls a tool where there are tools and no result yet."""
+    first = [BUSY, PLAIN]
+
+    def reply(request: RecordedRequest) -> Reply:
+        if first:
+            return first.pop(0)
+        asks_for_tool = b'"tools"' in request.body and b'"tool_call_id"' not in request.body
+        return Reply.tool_calls(("add", {"a": 1, "b": 2})) if asks_for_tool else HELLO
+
+    return reply
 
 
 async def test_what_an_observer_raises_is_logged_and_affects_nothing_else(
