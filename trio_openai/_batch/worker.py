@@ -34,6 +34,7 @@ Answer = tuple[int, "BatchResult | BaseException | None"]
 _NO_ROW = BatchRowError(message="", line=0, digest=b"")  # in a result, since the driver has the row
 _MOST = 500  # results in one object
 _CLOSE_SECONDS = 5.0
+_GATHER_SECONDS = 0.01  # results of so long travel together: an object of Ray costs more than a line
 
 
 class BatchWorker:
@@ -118,6 +119,7 @@ class BatchWorker:
                     return
                 yield [answer for answer in answers if answer is not None]
             await arrived.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
 
     async def stop(self) -> None:  # noqa: ASYNC910 - it runs on asyncio
         """Begin no more requests."""
