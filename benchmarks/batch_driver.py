@@ -1,4 +1,4 @@
-"""How many records per second the driver of a batch job on Ray absorbs: its workers are simulated.
+"""The records per second that the driver of a batch job on Ray absorbs, with simulated workers.
 
     python benchmarks/batch_driver.py [--quick] [--json FILE] [--lines N] [--workers N]
 
