@@ -58,9 +58,9 @@ class RayWorkers:
             raise ValueError(f"count takes a whole number of at least 1, not {count!r}")
         if importlib.util.find_spec("ray") is None:
             raise ModuleNotFoundError("RayWorkers needs Ray: pip install 'trio-openai[ray]'", name="ray")
-        self.count = count
-        self.servers = list(servers)
-        self.address = address
+        self.count: int = count
+        self.servers: list[Mapping[str, Any]] = list(servers)
+        self.address: str | None = address
         self._thread = threading.Thread(target=self._hold, daemon=True)
         self._is_connected, self._is_over = threading.Event(), threading.Event()
         self._failure: Exception | None = None
