@@ -22,7 +22,7 @@ from _machine import pin
 from _wire import CHAT, HEAD, KEPT_HEAD
 
 EVENTS = 5  # in a short response
-_OBJECT = {
+ANSWER = {
     "id": "chatcmpl-benchmark",
     "object": "chat.completion",
     "created": 1_700_000_000,
@@ -32,7 +32,7 @@ _OBJECT = {
     ],
     "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12},
 }
-_PLAIN = json.dumps(_OBJECT).encode()
+_PLAIN = json.dumps(ANSWER).encode()
 _PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_PLAIN), _PLAIN)
 _EVENTS = CHAT.beginning + b"".join(CHAT.writes(EVENTS - 1, 1)) + CHAT.tail
 

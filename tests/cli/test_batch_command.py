@@ -197,6 +197,17 @@ def test_text_writes_only_the_text() -> None:
     assert {(line["custom_id"], line["text"]) for line in read_lines()} == {("r0", "A river."), ("r1", "A river.")}
 
 
+def test_parquet_writes_a_table_with_a_row_for_each_line() -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    write_lines(2)
+    with served(Answers()) as url:
+        assert batch("in.jsonl", "-o", "out.parquet", "--model", "m", "--base-url", url, "--parquet") == 0
+    table = pyarrow.parquet.read_table("out.parquet")
+    assert sorted(table["custom_id"].to_pylist()) == ["r0", "r1"]
+
+
 def test_a_gzipped_input_is_read() -> None:
     write_lines(2)
     Path("in.jsonl.gz").write_bytes(gzip.compress(Path("in.jsonl").read_bytes()))

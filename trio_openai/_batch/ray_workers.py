@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MOST_DEATHS = 3  # of a worker in a row, without a result in between
 _CLOSE_SECONDS = 10.0
+_GATHER_SECONDS = 0.005
 
 
 class RayWorkers:
@@ -57,9 +58,9 @@ class RayWorkers:
             raise ValueError(f"count takes a whole number of at least 1, not {count!r}")
         if importlib.util.find_spec("ray") is None:
             raise ModuleNotFoundError("RayWorkers needs Ray: pip install 'trio-openai[ray]'", name="ray")
-        self.count = count
-        self.servers = list(servers)
-        self.address = address
+        self.count: int = count
+        self.servers: list[Mapping[str, Any]] = list(servers)
+        self.address: str | None = address
         self._thread = threading.Thread(target=self._hold, daemon=True)
         self._is_connected, self._is_over = threading.Event(), threading.Event()
         self._failure: Exception | None = None
@@ -102,7 +103,7 @@ class RayWorkers:
             self._is_connected.set()
         self._is_over.wait()
         for job in self._jobs:
-            job.close(ray)
+            job.close()
         if is_ours:
             ray.shutdown()
 
@@ -158,7 +159,9 @@ class WorkersOfJob:
         def start() -> Any:
             return actor.remote(servers, *per_worker)
 
+        self._ray = ray
         self._gate = gate
+        self._is_closed = False
         self._workers = [_Worker(ray, start) for _ in range(count)]
         gate.when_closed(self._stop)
 
@@ -183,10 +186,17 @@ class WorkersOfJob:
         for worker in self._workers:
             worker.stop()
 
-    def close(self, ray: Any) -> None:
+    async def aclose(self) -> None:
+        """End the workers, so that their CPUs are free for the next job."""
+        await trio.to_thread.run_sync(self.close)
+
+    def close(self) -> None:
         """Close the workers, and wait for their end. Blocks, at most for some seconds."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         closing = [closed for worker in self._workers if (closed := worker.close()) is not None]
-        ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
+        self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
         for worker in self._workers:
             worker.kill()
 
@@ -221,18 +231,22 @@ class _Worker:
         """Return the answer to a request."""
         number = next(self._numbers)
         sent = self._sent[number] = _Sent(row)
-        self._give([(number, row)])
+        is_first = not self._outbox
+        self._outbox.append((number, row))
         try:
+            if is_first:
+                await self._gather()
             await sent.ended.wait()
         finally:
             self._sent.pop(number, None)
         return sent.answer
 
-    def _give(self, rows: Sequence[Given]) -> None:
-        """Put requests into the outbox. Requests of one pass of the loop travel together."""
-        if not self._outbox:
-            self._token.run_sync_soon(self._flush)
-        self._outbox.extend(rows)
+    async def _gather(self) -> None:
+        """Let the requests of the next moments travel together, since a call of Ray costs more than a line."""
+        try:
+            await trio.sleep(_GATHER_SECONDS)
+        finally:
+            self._flush()
 
     def _flush(self) -> None:
         rows, self._outbox = self._outbox, []
@@ -274,8 +288,8 @@ class _Worker:
                 sent.ended.set()
             return
         self._begin()
-        self._outbox = []
-        self._give([(number, sent.row) for number, sent in self._sent.items()])
+        self._outbox = [(number, sent.row) for number, sent in self._sent.items()]
+        self._flush()
 
     def stop(self) -> None:
         """Begin no more requests."""

@@ -42,7 +42,7 @@ from .input import Taker, read_row
 from .limits import NO_USAGE, Budget, Gate, NotStartedError
 from .output import Output
 from .prices import Price, price_of
-from .ray_workers import RayWorkers
+from .ray_workers import RayWorkers, WorkersOfJob
 from .results import BatchResult, copied_line, invalid_line
 from .rows import BatchRow, BatchRowError, Defaults
 from .settings import Settings, settings_of
@@ -141,6 +141,9 @@ class _BatchRun:
         finally:
             await self._close()  # noqa: ASYNC102 - shielded and bounded
             self.counters.end(trio.current_time())
+            if isinstance(self._clients, WorkersOfJob):
+                with trio.CancelScope(shield=True):  # bounded by itself
+                    await self._clients.aclose()  # noqa: ASYNC102
             self.ended.set()
 
     async def _close(self) -> None:

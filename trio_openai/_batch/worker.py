@@ -34,6 +34,7 @@ Answer = tuple[int, "BatchResult | BaseException | None"]
 _NO_ROW = BatchRowError(message="", line=0, digest=b"")  # in a result, since the driver has the row
 _MOST = 500  # results in one object
 _CLOSE_SECONDS = 5.0
+_GATHER_SECONDS = 0.01  # results of so long travel together: an object of Ray costs more than a line
 
 
 class BatchWorker:
@@ -64,7 +65,7 @@ class BatchWorker:
     def _run(self) -> None:
         try:
             trio.run(self._main)
-        except BaseException as error:  # noqa: BLE001 - the constructor raises it in the thread of Ray
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised in the thread of Ray
             self._failure = error
         finally:
             self._put(None)
@@ -81,7 +82,7 @@ class BatchWorker:
                 self._ready.set()
                 await trio.sleep_forever()
 
-    async def _answer(self, number: int, row: BatchRow) -> None:
+    async def _answer(self, number: int, row: BatchRow) -> None:  # noqa: ASYNC910 - sending has checkpoints
         answer: BatchResult | BaseException | None = None
         try:
             answer = attrs.evolve(await self._clients.send(row, replaces=False), row=_NO_ROW)
@@ -105,7 +106,7 @@ class BatchWorker:
         for number, row in rows:
             self._nursery.start_soon(self._answer, number, row)
 
-    async def results(self) -> AsyncGenerator[list[Answer]]:
+    async def results(self) -> AsyncGenerator[list[Answer]]:  # noqa: ASYNC900 - what Ray streams
         """Hand out the results in lists, as they come, until `close`."""
         loop = asyncio.get_running_loop()
         while True:
@@ -114,10 +115,11 @@ class BatchWorker:
             while self._answers:
                 answers = [self._answers.popleft() for _ in range(min(len(self._answers), _MOST))]
                 if answers[-1] is None:
-                    yield [answer for answer in answers if answer is not None]
-                    return
-                yield [answer for answer in answers if answer is not None]
+                    yield [answer for answer in answers if answer is not None]  # noqa: ASYNC911
+                    return  # noqa: ASYNC911
+                yield [answer for answer in answers if answer is not None]  # noqa: ASYNC911
             await arrived.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
 
     async def stop(self) -> None:  # noqa: ASYNC910 - it runs on asyncio
         """Begin no more requests."""

@@ -33,7 +33,9 @@ class Parser(argparse.ArgumentParser):
         """Return the help."""
         return self._help_text or super().format_help()
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
         """Parse the arguments. For an unknown option, suggest one with a similar name."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:

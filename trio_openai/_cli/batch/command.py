@@ -63,9 +63,9 @@ def _lacks_model(options: argparse.Namespace) -> bool:
     """Return whether the first line of the file lacks a model. If it does, so do most of the others."""
     if options.model or options.input == "-" or not Path(options.input).is_file():
         return False
-    opened = gzip.open if options.input.endswith(".gz") else open
     try:
-        with opened(options.input, "rb") as file:
+        with Path(options.input).open("rb") as raw:
+            file = gzip.GzipFile(fileobj=raw) if options.input.endswith(".gz") else raw
             line = file.readline(_LONGEST_LOOK)
     except (OSError, EOFError):
         return False  # the job says what is wrong with the file
