@@ -24,6 +24,7 @@ class NotGiven:
 NOT_GIVEN = NotGiven()
 
 Phase = Literal["connect", "headers", "first_event", "first_content", "idle", "total"]
+_PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 def _check(_: object, attribute: attrs.Attribute[float | None], value: Any) -> None:
@@ -110,7 +111,7 @@ class Clocks:
     __slots__ = ("_left", "_limits", "has_limits")
 
     def __init__(self, limits: Deadlines) -> None:
-        given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
+        given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in _PHASES}
         self._limits = {phase: limit for phase, limit in given.items() if limit is not None}
         self.has_limits: bool = bool(self._limits)
         self._left: dict[Phase, float] = {}

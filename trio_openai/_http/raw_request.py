@@ -54,6 +54,11 @@ class RawHead:
     headers: HiddenPairs
     has_body: bool
     start: memoryview  # the repr of a memoryview does not show what may be secret
+    _names: frozenset[bytes] = attrs.field(init=False)
+
+    @_names.default
+    def _lowered(self) -> frozenset[bytes]:
+        return frozenset(name.lower() for name, _ in self.headers)
 
     @classmethod
     def of(cls, request: httpx.Request, *, has_body: bool) -> RawHead:
@@ -70,7 +75,7 @@ class RawHead:
 
     def has(self, name: str) -> bool:
         """Return whether there is a header of this name."""
-        return any(each.lower() == name.lower().encode() for each, _ in self.headers)
+        return name.lower().encode() in self._names
 
     def as_httpx(self, length: int) -> httpx.Request:
         """Return an `httpx.Request` with this head, without a body and a key."""
