@@ -24,7 +24,7 @@ from _runner import MeasurementError, available, measure_once, say
 from _wire import WIRES
 
 _STREAMS, _QUICK_STREAMS = 1000, 40
-_CALLS, _QUICK_CALLS = 100_000, 500
+_CALLS, _QUICK_CALLS = 200_000, 500
 _CONCURRENT = 100
 _STEPS = 10
 _KIB = 1024

@@ -24,6 +24,7 @@ class NotGiven:
 NOT_GIVEN = NotGiven()
 
 Phase = Literal["connect", "headers", "first_event", "first_content", "idle", "total"]
+_PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 def _check(_: object, attribute: attrs.Attribute[float | None], value: Any) -> None:
@@ -116,7 +117,7 @@ class Clocks:
 
     def change(self, limits: Deadlines) -> None:
         """Use other limits for the clocks that are started from now on."""
-        given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in get_args(Phase)}
+        given: dict[Phase, float | None] = {phase: getattr(limits, phase) for phase in _PHASES}
         self._limits = {phase: limit for phase, limit in given.items() if limit is not None}
         self.has_limits: bool = bool(self._limits)
 

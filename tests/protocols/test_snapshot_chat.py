@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from part_helpers import said_in_chat
 from streams import DONE, FULL_CHAT, ODD_VALUES, Json, Played, chat, chunk, delta, made, paths, spoiled, sse
 
+from trio_openai._protocols.chat.protocol import ChatProtocol
 from trio_openai._protocols.chat.snapshot import ChatSnapshot
 from trio_openai.types import ChatCompletion, ChatCompletionChunk, ToolCall
 from trio_openai.types._fields import hook_for
@@ -723,3 +724,19 @@ def test_chunk_after_text_adds_the_same_in_the_short_way(choice: Any, beside: Js
     short = added()
     monkeypatch.setattr(ChatSnapshot, "_add_text", lambda *_: False)
     assert short == added()
+
+
+@pytest.mark.parametrize("are_read", [True, False])
+def test_chunk_is_the_same_whether_the_program_reads_choices_or_not(are_read: bool) -> None:
+    protocol = ChatProtocol()
+    raws = [delta(content=str(number)) for number in range(6)] + [{**delta(), "choices": [None, 1, {"delta": 2}]}]
+    chunks: list[ChatCompletionChunk] = []
+    for raw in raws:
+        chunk = protocol.event(raw, "")
+        assert isinstance(chunk, ChatCompletionChunk)
+        if are_read:
+            assert chunk.choices is chunk.choices
+        protocol.add([chunk])
+        chunks.append(chunk)
+    assert chunks == [hook_for(ChatCompletionChunk)(raw, None) for raw in raws]
+    assert [chunk.to_dict() for chunk in chunks] == raws

@@ -24,6 +24,8 @@ from trio_openai.types import (
     ResponseReasoningItem,
     ToolCallDone,
 )
+from trio_openai.types._fields import hook_for
+from trio_openai.types.responses import ResponseStreamEvent
 
 CREATED: Json = {
     "type": "response.created",
@@ -823,3 +825,20 @@ def test_a_part_at_a_high_index_takes_the_memory_of_its_bytes() -> None:
         tracemalloc.stop()
     assert len(output) == 1000
     assert peak < 60 * sum(map(len, body))
+
+
+@pytest.mark.parametrize("are_read", [True, False])
+def test_event_is_the_same_whether_the_program_reads_deltas_or_not(are_read: bool) -> None:
+    protocol = ResponseProtocol()
+    kind = "response.output_text.delta"
+    raws: list[Any] = [{"type": kind, "delta": str(number), "item_id": "i"} for number in range(6)]
+    raws += [{"type": kind}, {"type": kind, "delta": None}, {"type": "response.refusal.delta", "delta": "no"}]
+    events: list[Any] = []
+    for raw in raws:
+        event: Any = protocol.event(raw, "")
+        if are_read:
+            assert event.delta == raw.get("delta", "")
+        protocol.add([event])
+        events.append(event)
+    assert events == [hook_for(ResponseStreamEvent)(raw, None) for raw in raws]
+    assert [event.to_dict() for event in events] == raws

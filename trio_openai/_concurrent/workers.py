@@ -1,6 +1,6 @@
 """Run many jobs in few tasks: one that has finished its job waits for the next one.
 
-A task of its own for every job would cost 3 to 5 % of a short call (`benchmarks/scale.py`, the table of calls).
+A task of its own for every job would cost up to 5 % of a short call (`benchmarks/scale.py`, the table of calls).
 
 Nobody notices that a job's task has run others. Each job gets its own copy of the context of whoever starts it, just as
 a new task would: it sees their context variables, and what it sets itself is gone when it ends.

@@ -46,6 +46,7 @@ class RawHead:
         headers: all headers except the key's and the length's.
         has_body: whether the request has a body, whose length is a header.
         start: the request line and these headers, as bytes.
+        names: the names of these headers, in lower case.
     """
 
     method: str
@@ -54,6 +55,7 @@ class RawHead:
     headers: HiddenPairs
     has_body: bool
     start: memoryview  # the repr of a memoryview does not show what may be secret
+    names: frozenset[bytes]
 
     @classmethod
     def of(cls, request: httpx.Request, *, has_body: bool) -> RawHead:
@@ -66,11 +68,12 @@ class RawHead:
             pair for pair in request.headers.raw if not (has_body and pair[0].lower() == b"content-length")
         )
         start = memoryview(serialize(request.method, request.url.raw_path, pairs))[:-2]
-        return cls(request.method, request.url, origin_of(request), pairs, has_body, start)
+        names = frozenset(name.lower() for name, _ in pairs)
+        return cls(request.method, request.url, origin_of(request), pairs, has_body, start, names)
 
     def has(self, name: str) -> bool:
         """Return whether there is a header of this name."""
-        return any(each.lower() == name.lower().encode() for each, _ in self.headers)
+        return name.lower().encode() in self.names
 
     def as_httpx(self, length: int) -> httpx.Request:
         """Return an `httpx.Request` with this head, without a body and a key."""

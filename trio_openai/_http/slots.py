@@ -11,7 +11,6 @@ gets a slot is one: the program probably holds streams that it neither reads nor
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -66,10 +65,12 @@ class Slots:
         """
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         await trio.lowlevel.checkpoint_if_cancelled()
-        with contextlib.suppress(trio.WouldBlock):
+        try:
             # The usual case. A cancel scope and a pass of the scheduler would cost more than the rest of this.
             self._limiter.acquire_on_behalf_of_nowait(slot)
             return timeouts  # noqa: ASYNC910 - what follows is a checkpoint
+        except trio.WouldBlock:
+            pass
         seconds, connect = timeouts.get("pool"), timeouts.get("connect")
         waits_since = self._log_wait() if is_logged() else None
         if seconds is None:

@@ -374,11 +374,11 @@ class Decoder(Generic[EventT]):
         """
         problem, strings = "an event is not a JSON object", self._strings
         self._strings = {}
+        if data.strip() == b"[DONE]":
+            return self._done()
         try:
             raw = loader_for((data,))(data)
         except ValueError:
-            if data.strip() == b"[DONE]":
-                return self._done()
             raw = decode_replaced(data)  # JSON that only Python's own decoder takes, or text
             problem = "an event is not JSON" if isinstance(raw, str) else problem
         if strings:

@@ -301,7 +301,10 @@ class SSEParser:
     def _take_alike(self, data: bytes) -> bytes:
         """Take the events of the blocks that end in this data, if they look alike. Return the rest."""
         at = 0 if data[:6] == b"data: " else data.find(b"\n") + 1  # the line after the name
-        if 0 <= data.find(b"\n", at) < len(data) - 2 and (end := data.rfind(b"\n\n") + 2) <= self._limit:
+        if not 0 <= data.find(b"\n", at) < len(data) - 2:
+            return data  # not even one, or one alone
+        end = data.rfind(b"\n\n") + 2
+        if end <= self._limit:
             self._usual = _alike(data if end == len(data) else data[:end])
         return data if self._usual is None else data[end:]
 

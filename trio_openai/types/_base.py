@@ -131,6 +131,15 @@ class WireObject:
         return {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.name != "raw"}
 
 
+def was_read(made: WireObject, name: str) -> bool:
+    """Return whether a field was read or set, without reading it."""
+    try:
+        object.__getattribute__(made, name)
+    except AttributeError:
+        return False
+    return True
+
+
 _INSTEAD = {
     "model_dump": "to_dict()",
     "model_dump_json": "to_json()",

@@ -179,7 +179,7 @@ class ChunkChoice(WireObject):
     content_filter_offsets: Raw | None = None
 
 
-def _read_choices(raw: Raw) -> list[ChunkChoice]:
+def read_choices(raw: Raw) -> list[ChunkChoice]:
     """Read `choices` as the general readers do, and in the same step the delta and the content of each.
 
     Nearly every program reads these three for every chunk. Together they cost 0.7 µs, and 1.6 one after the other.
@@ -204,7 +204,7 @@ class ChatCompletionChunk(WireObject):
     """One event of a Chat Completions stream. Azure's first one has no choices, and `prompt_filter_results`."""
 
     id: str | None = None
-    choices: list[ChunkChoice] = attrs.field(factory=list[ChunkChoice], metadata={"read": _read_choices})
+    choices: list[ChunkChoice] = attrs.field(factory=list[ChunkChoice], metadata={"read": read_choices})
     created: int | None = None
     model: str | None = None
     object: str | None = None

@@ -9,14 +9,17 @@ from trio_openai._wire import coalesce
 from trio_openai._wire.json import is_object, objects_in
 from trio_openai._wire.protocol import Ending, ending_beside_choices
 from trio_openai.errors import APIError
+from trio_openai.types._base import was_read
 from trio_openai.types._fields import hook_for
 from trio_openai.types._raw import Raw
-from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDelta
+from trio_openai.types.chat import ChatCompletion, ChatCompletionChunk, ChoiceDelta, read_choices
 
 from .snapshot import ChatSnapshot
 
 if TYPE_CHECKING:
     from trio_openai._protocols.deltas import DeltaMaker
+
+_LOOKS = 3  # reads
 
 
 class ChatProtocol:
@@ -30,6 +33,8 @@ class ChatProtocol:
         self._choices = choices
         self._snapshot = ChatSnapshot()
         self._hook: Callable[[Raw, object], ChatCompletionChunk] = hook_for(ChatCompletionChunk)
+        self._reads_choices = False  # whether the program reads the choices of the chunks
+        self._looks_left = _LOOKS
 
     @property
     def text(self) -> str:
@@ -48,7 +53,10 @@ class ChatProtocol:
                     return self._unusual(raw, name)
         except (KeyError, TypeError):
             return self._unusual(raw, name)
-        return self._hook(raw, None)
+        chunk = self._hook(raw, None)
+        if self._reads_choices:
+            chunk.choices = read_choices(raw)
+        return chunk
 
     def _unusual(self, raw: Raw, name: str) -> ChatCompletionChunk | Ending[ChatCompletionChunk]:
         """Make a chunk, or the ending for an error. The messages of a whole completion become deltas."""
@@ -61,6 +69,17 @@ class ChatProtocol:
 
     def add(self, events: list[ChatCompletionChunk]) -> None:
         self._snapshot.add(events)
+        if self._looks_left and events:
+            self._look_whether_choices_are_read(events[-1])
+
+    def _look_whether_choices_are_read(self, chunk: ChatCompletionChunk) -> None:
+        """Find out by the first chunks whether to make the choices of the others at once.
+
+        Most programs read them, and then this saves Python's search for the missing attribute: 0.7 µs of 4.3 for a
+        chunk. Programs that only want the text or the whole answer do not, and would pay 0.3.
+        """
+        self._looks_left -= 1
+        self._reads_choices = self._reads_choices or was_read(chunk, "choices")
 
     def is_answer(self, raw: Raw) -> bool:
         return any(is_object(choice.get("message")) for choice in objects_in(raw.get("choices")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import attrs
 
@@ -13,6 +13,7 @@ from trio_openai._wire.failures import api_error
 from trio_openai._wire.protocol import Ending
 from trio_openai._wire.text import path_segment
 from trio_openai.errors import APIError
+from trio_openai.types._base import was_read
 from trio_openai.types._fields import Hook, hook_for
 from trio_openai.types._raw import Raw
 from trio_openai.types.responses import Response, ResponseStreamEvent
@@ -21,6 +22,9 @@ from .snapshot import TERMINAL, ResponseSnapshot
 
 if TYPE_CHECKING:
     from trio_openai._protocols.deltas import DeltaMaker
+
+_TEXT_DELTA = "response.output_text.delta"
+_LOOKS = 3  # reads
 
 
 @functools.cache
@@ -37,6 +41,8 @@ class ResponseProtocol:
         self._snapshot = ResponseSnapshot()
         self._hook: Callable[[Raw, object], ResponseStreamEvent] = hook_for(ResponseStreamEvent)
         self._plain_hooks = _plain_hooks()
+        self._reads_deltas = False  # whether the program reads the text of the events that add text
+        self._looks_left = _LOOKS
         self._reason: str | None = None
         self._last: tuple[object, str | None] = None, None  # the event that ends the stream, and its name
 
@@ -51,8 +57,10 @@ class ResponseProtocol:
     def event(self, raw: Raw, name: str) -> ResponseStreamEvent | Ending[ResponseStreamEvent]:
         kind = raw.get("type")
         if type(kind) is str and name != "error" and (make := self._plain_hooks.get(kind)) is not None:
-            made: ResponseStreamEvent = make(raw, None)
-            return made
+            made: Any = make(raw, None)
+            if self._reads_deltas and kind == _TEXT_DELTA and "delta" in raw:
+                made.delta = raw["delta"]
+            return cast("ResponseStreamEvent", made)
         event = self._hook(raw if "type" in raw else {**raw, "type": name}, None)
         event.raw = raw  # as it was sent
         return self._ending(event, raw, name) or event
@@ -75,8 +83,19 @@ class ResponseProtocol:
 
     def add(self, events: list[ResponseStreamEvent]) -> None:
         self._snapshot.add(events)
+        if self._looks_left and events:
+            self._look_whether_deltas_are_read(events[-1])
         if self._last[0] is not None and events[-1] is self._last[0]:
             self._reason = self._last[1]
+
+    def _look_whether_deltas_are_read(self, event: ResponseStreamEvent) -> None:
+        """Find out by the first texts whether to set `delta` of the others at once.
+
+        Then Python need not search for the missing attribute: 0.3 µs of 3.2 for an event.
+        """
+        if event.raw.get("type") == _TEXT_DELTA:
+            self._looks_left -= 1
+            self._reads_deltas = self._reads_deltas or was_read(event, "delta")
 
     def is_answer(self, raw: Raw) -> bool:  # noqa: ARG002
         return False
