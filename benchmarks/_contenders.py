@@ -75,16 +75,32 @@ class Contender:
     repeats: int = 1000
 
 
+def _chat_text(chunk: Any) -> str:
+    return chunk.choices[0].delta.content  # type: ignore[no-any-return]
+
+
+def _responses_text(event: Any) -> str:
+    return event.delta  # type: ignore[no-any-return]
+
+
+_TEXT_OF: dict[str, Callable[[Any], str]] = {"chat": _chat_text, "responses": _responses_text}
+_TEXT_OF_RAW: dict[str, Callable[[Any], str]] = {
+    "chat": lambda raw: raw["choices"][0]["delta"]["content"],
+    "responses": lambda raw: raw["delta"],
+}
+
+
 async def _read_events(events: AsyncIterator[Any], plan: Plan, tally: Tally) -> None:
-    """Read one stream, event by event."""
+    """Read one stream, event by event, and the text of each event, as a program would."""
     for _ in plan.wire.opening:
         await anext(events)
     tally.first()
-    left = plan.events
-    note = tally.note
+    left, note, text_of = plan.events, tally.note, _TEXT_OF[plan.api]
     async for event in events:
-        if note is not None and left > 0:
-            note(event.choices[0].delta.content)
+        if left > 0:
+            text = text_of(event)
+            if note is not None:
+                note(text)
         left -= 1
         if not left:
             tally.last()
@@ -193,12 +209,14 @@ def _in_threads(read: Callable[[], None], count: int) -> None:
 
 
 def _read_blocking(events: Iterator[object], plan: Plan, tally: Tally) -> None:
-    """Read one stream, event by event."""
+    """Read one stream, event by event, and the text of each event."""
     for _ in plan.wire.opening:
         next(events)
     tally.first()
-    left = plan.events
-    for _ in events:
+    left, text_of = plan.events, _TEXT_OF[plan.api]
+    for event in events:
+        if left > 0:
+            text_of(event)
         left -= 1
         if not left:
             tally.last()
@@ -243,18 +261,18 @@ async def _bare_socket(url: str, plan: Plan, tally: Tally) -> None:
 
 
 async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
-    """Read one stream with the least possible work: split at empty lines and decode the JSON of each event."""
+    """Read one stream with the least possible work: split at empty lines, decode each event, and look up its text."""
     import orjson
     import trio
 
     host, _, path = url.removeprefix("http://").partition("/")
     name, _, port = host.partition(":")
     request = f"POST /{path}{plan.wire.endpoint} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n"
-    loads, note, rest = orjson.loads, tally.note, b""
+    loads, note, text_of, rest = orjson.loads, tally.note, _TEXT_OF_RAW[plan.api], b""
     async with await trio.open_tcp_stream(name, int(port)) as stream:
         await stream.send_all(request.encode())
         for count, arrived in ((len(plan.wire.opening), tally.first), (plan.events, tally.last)):
-            left = count
+            left, is_measured = count, arrived == tally.last
             while left > 0:
                 data = await stream.receive_some(_READ_SIZE)
                 if not data:
@@ -262,9 +280,11 @@ async def _read_socket(url: str, plan: Plan, tally: Tally) -> None:
                 *blocks, rest = (rest + data).split(b"\n\n")
                 for block in blocks:
                     raw = loads(block[block.find(b"{") :])
-                    if note is not None and arrived == tally.last:
-                        note(raw["choices"][0]["delta"]["content"])
-                left -= len(blocks)
+                    if is_measured and left > 0:
+                        text = text_of(raw)
+                        if note is not None:
+                            note(text)
+                    left -= 1
             arrived()
         async for _ in stream:
             pass
