@@ -24,7 +24,8 @@ import trio
 from trio_openai import TrioOpenAI, batch
 from trio_openai.testing import Pause, RecordedRequest, Reply, ScriptedServer
 
-LINES_A_KILL = 12
+LINES_A_KILL = 20
+MOST_BEFORE_A_KILL = 10  # lines of a job that is killed from outside, however fast the machine is
 AT_ONCE = 4
 DUPLICATED = 10  # every tenth line repeats the request of the one before, under another name
 
@@ -84,7 +85,7 @@ def forked(function: Callable[..., Awaitable[object]], *args: Any) -> int:
 
 async def work_and_die(directory: Path, base_url: str, rng: random.Random) -> None:
     """Run the job, and kill it in the middle of a write."""
-    real, left = os.write, rng.randrange(25)
+    real, left = os.write, rng.randrange(20)
 
     def torn(fd: int, data: Any) -> int:
         nonlocal left
@@ -96,6 +97,17 @@ async def work_and_die(directory: Path, base_url: str, rng: random.Random) -> No
 
     os.write = torn  # type: ignore[assignment]
     await work(directory, base_url)
+
+
+def wait_a_moment(output: Path, seconds: float) -> None:
+    """Wait this long, or until a job has written some lines."""
+    before, deadline = lines_of(output), time.monotonic() + seconds
+    while time.monotonic() < deadline and lines_of(output) < before + MOST_BEFORE_A_KILL:
+        time.sleep(0.001)
+
+
+def lines_of(output: Path) -> int:
+    return output.read_bytes().count(b"\n") if output.exists() else 0
 
 
 def main() -> None:
@@ -112,11 +124,11 @@ def main() -> None:
                 pid = forked(work_and_die, directory, base_url, rng)
             else:
                 pid = forked(work, directory, base_url)
-                time.sleep(rng.uniform(0.0, 0.12))
+                wait_a_moment(directory / "out.jsonl", rng.uniform(0.0, 0.12))
                 os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             killed += os.WIFSIGNALED(status)
-        written = (directory / "out.jsonl").read_bytes().count(b"\n")
+        written = lines_of(directory / "out.jsonl")
         _, status = os.waitpid(forked(work, directory, base_url), 0)
         report = {"killed": killed, "written": written, "last": os.waitstatus_to_exitcode(status), "at_once": AT_ONCE}
         print(json.dumps(report))

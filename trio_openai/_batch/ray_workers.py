@@ -57,7 +57,7 @@ class RayWorkers:
         if count < 1:
             raise ValueError(f"count takes a whole number of at least 1, not {count!r}")
         if importlib.util.find_spec("ray") is None:
-            raise ModuleNotFoundError("RayWorkers needs Ray: pip install 'trio-openai[ray]'", name="ray")
+            raise ModuleNotFoundError("batch.RayWorkers needs Ray: pip install 'trio-openai[ray]'", name="ray")
         self.count: int = count
         self.servers: list[Mapping[str, Any]] = list(servers)
         self.address: str | None = address

@@ -45,9 +45,9 @@ class Workers(Generic[JobT]):
     def close(self) -> None:
         """Let every task end after its job."""
         self._is_closed = True
-        for task in self._waiting:
+        while self._waiting:  # an instrument that cancels at this moment removes others
+            task, _ = self._waiting.popitem()
             trio.lowlevel.reschedule(task)
-        self._waiting.clear()
 
     @trio.lowlevel.enable_ki_protection
     async def _work(self, job: JobT) -> None:  # noqa: ASYNC910 - nobody awaits this task

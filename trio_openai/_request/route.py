@@ -91,12 +91,15 @@ class Route:
         asked_at = trio.current_time()
         self._placement, self._outcome = await self._queue.wait_for_server(self), Outcome()
         server = self._latest = self._placement.server
+        if self._placement.permit is not None:
+            self._permits.append(self._placement.permit)
         try:
             self.tries[server] += 1
             if self.apart is not None:
                 self.apart[server] += 1
             about = self._about if self._stays else self._describe_at(server, go_to)
-            self._permits.append(self._queue.permit(server, self.tokens) or await server.limiter.acquire(about))
+            if self._placement.permit is None:
+                self._permits.append(await server.limiter.acquire(about))
             if self._common is not None:
                 self._permits.append(await self._common.acquire(about))
             self.waited = trio.current_time() - asked_at

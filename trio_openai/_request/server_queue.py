@@ -61,6 +61,7 @@ class Placement:
     server: ServerState
     began: float
     probes: bool
+    permit: Permit | None
 
 
 class Asking(Protocol):
@@ -112,7 +113,7 @@ class ServerQueue:
         await trio.lowlevel.checkpoint_if_cancelled()
         now = trio.current_time()
         if not self._waiting and (server := self._best(asking, now)) is not None:
-            placement = self._place(server, now)
+            placement = self._place(server, asking.tokens, now)
             # Shielded, since a cancellation now would lose an attempt that is counted as begun.
             await trio.lowlevel.cancel_shielded_checkpoint()
             return placement
@@ -131,7 +132,7 @@ class ServerQueue:
                 if me.has_come:
                     me.has_come = False
                     if (server := self._best(asking, now)) is not None:
-                        return self._place(server, now)  # noqa: ASYNC910 - the caller had a checkpoint
+                        return self._place(server, asking.tokens, now)  # noqa: ASYNC910 - the caller had a checkpoint
                     self._pass_on(me, asking.tokens, now)
                 with trio.move_on_at(self._next_look(me, asking, now)) as waiting:
                     await me.woken.wait()
@@ -142,15 +143,13 @@ class ServerQueue:
             del self._waiting[me]
             self.wake()
 
-    def _place(self, server: ServerState, now: float) -> Placement:
+    def _place(self, server: ServerState, tokens: int, now: float) -> Placement:
+        """Count an attempt as begun at a server. Its limiter counts too, so that the next look finds less room."""
         server.in_flight += 1
         server.last_used = next(self._serial)
-        return Placement(server, now, server.health.begin())
-
-    def permit(self, server: ServerState, tokens: int) -> Permit | None:
-        """Begin an attempt for the limiter of a server; None if it has to be asked with `acquire`."""
         limiter = self._limiters[server]
-        return limiter.begin(tokens, trio.current_time()) if limiter is not None else None
+        permit = limiter.begin(tokens, now) if limiter is not None else None
+        return Placement(server, now, server.health.begin(), permit)
 
     def wake(self) -> None:
         """Let the first task look, because something has changed."""
