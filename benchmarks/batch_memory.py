@@ -137,7 +137,7 @@ def main() -> None:
     port = receive.recv()
     with tempfile.TemporaryDirectory() as folder:
         source, sink = Path(folder, "in.jsonl"), Path(folder, "out.jsonl")
-        print(f"{'':28}{'MiB before':>12}{'MiB most':>10}{'bytes a line':>14}{'lines/s':>10}{'µs CPU a line':>15}")
+        print(f"{'lines':22}{'MiB before':>12}{'MiB most':>10}{'bytes/line':>12}{'lines/s':>9}{'µs CPU/line':>13}")
         for name, wanted in (("sent", arguments.send), ("found again", arguments.lines)):
             lines = min(wanted, 1000) if arguments.quick else wanted
             write_input(source, lines)
@@ -146,8 +146,8 @@ def main() -> None:
             done, skipped, before, most, took, cpu = measured(port, folder)
             assert done + skipped == lines
             a_line = (most - before) * 2**20 / lines
-            row = f"{before:>12.0f}{most:>10.0f}{a_line:>14.0f}{lines / took:>10.0f}{cpu / lines * 1e6:>15.0f}"
-            print(f"{f'{lines:,} lines {name}':28}{row}", flush=True)
+            row = f"{before:>12.0f}{most:>10.0f}{a_line:>12.0f}{lines / took:>9.0f}{cpu / lines * 1e6:>13.0f}"
+            print(f"{f'{lines:,} {name}':22}{row}", flush=True)
     server.terminate()
 
 

@@ -25,7 +25,7 @@ Run the same command again to continue. Nothing is sent twice.
 for lines that do not say it themselves:
   --model NAME         the model
   --system TEXT        the system message
-  --param NAME=VALUE   a parameter of the API: --param temperature=0; repeatable
+  --param NAME=VALUE   a parameter of the API, as temperature=0; repeatable
   --url PATH           the endpoint (default: /v1/chat/completions)
 which lines:
   --limit N            send at most N requests
@@ -42,8 +42,8 @@ limits:
   --prices FILE        {"MODEL": {"input": 0.15, "output": 0.6}} per 1M tokens
 servers:
   --base-url URL       repeat it, and the servers share the work
-  --api-key-env NAME   the variable that has the key (default: OPENAI_API_KEY);
-                       once for all servers, or once for each
+  --api-key-env NAME   the variable that has the key, once for all servers or
+                       once for each (default: OPENAI_API_KEY)
   --workers N          send from N processes (needs trio-openai[ray]), which
                        --ray-address auto puts on a Ray cluster
 progress, on stderr:
