@@ -21,6 +21,7 @@ from trio_openai._cli.demo.backends import from_script
 from trio_openai._cli.demo.command import show
 from trio_openai._cli.demo.display import LiveDisplay, Rows
 from trio_openai._concurrent.progress import View
+from trio_openai._concurrent.progress_text import frames_of
 
 PICTURE = Path(__file__).parent / "demo.svg"
 COMMAND = "$ scripts/demo --scripted"
@@ -58,7 +59,7 @@ class FinalDisplay(LiveDisplay):
     async def progress(self, results: Items[Any]) -> AsyncGenerator[None]:
         await trio.lowlevel.checkpoint()
         yield
-        self._console.print(View(results.statistics).drawn(WIDTH, is_over=True))
+        self._console.print(View(frames_of(results.statistics)).drawn(WIDTH, is_over=True))
 
 
 async def run_demo(console: Console) -> None:

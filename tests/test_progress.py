@@ -233,7 +233,7 @@ async def test_dumb_terminal_and_notebook_without_widgets_get_plain_lines(
     console = Console(file=file, width=80, force_terminal=True, _environ={"TERM": "dumb"})
     await run(nursery, console)
     assert "\x1b" not in file.getvalue()
-    assert not module._Screen(Console(file=io.StringIO(), force_jupyter=True)).is_live
+    assert not module.Screen(Console(file=io.StringIO(), force_jupyter=True)).is_live
 
 
 async def test_default_is_stderr(
@@ -422,16 +422,12 @@ def test_hundred_per_cent_means_all() -> None:
 
 def test_remaining_time_counts_down_between_two_ends_of_calls() -> None:
     estimate = Estimate()
-
-    def look(**more: Any) -> float | None:
-        return estimate.left(state(failed=0, **more))
-
-    assert look(done=0, seconds=5.0) is None
-    assert look(done=10, seconds=10.0) == 90
-    assert look(done=10, seconds=14.0) == 86
-    assert look(done=10, seconds=1000.0) == 0
-    assert look(done=50, seconds=1000.0) == 1000
-    assert look(done=50, seconds=1000.0, total=None) is None
+    assert estimate.left(0, 100, 5.0) is None
+    assert estimate.left(10, 100, 10.0) == 90
+    assert estimate.left(10, 100, 14.0) == 86
+    assert estimate.left(10, 100, 1000.0) == 0
+    assert estimate.left(50, 100, 1000.0) == 1000
+    assert estimate.left(50, None, 1000.0) is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (45_296, "12:34:56")])

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from trio_openai import Usage
-from trio_openai._cli.batch.report import as_json, exit_code, status_line, summary
+from trio_openai._cli.batch.report import as_json, exit_code, expected_lines, status_line, summary
 from trio_openai.batch import BatchStatistics
 
 BUSY = BatchStatistics(
@@ -32,13 +32,18 @@ BUSY = BatchStatistics(
 
 
 def test_the_status_line_has_the_progress() -> None:
-    expected = "50% · 500 done · 5/s · 64 running · 10 failed · 100 skipped · 30,000 tokens · cost 0.125 · 1:40 left"
-    assert status_line(BUSY, 200) == expected
-    assert status_line(BUSY, 20) == expected[:20]
+    assert status_line(BUSY, 100.0) == (
+        "500 done, 50%, 10 failed, 100 skipped, 64 running, 30,000 tokens, cost 0.125, 5 lines/s, 1:40 left"
+    )
 
 
 def test_the_status_line_of_an_input_of_unknown_size_has_no_fraction() -> None:
-    assert status_line(BatchStatistics(done=1, seconds=2.0), 80) == "1 done · 0/s · 0 running"
+    assert status_line(BatchStatistics(done=1, seconds=2.0), None) == "1 done, 0 running, 0 lines/s, 0:02"
+
+
+def test_lines_that_are_skipped_do_not_count_for_the_remaining_time() -> None:
+    assert expected_lines(BUSY) == 1100
+    assert expected_lines(BatchStatistics(read=9)) is None
 
 
 def test_the_summary_has_rate_tokens_failures_retries_and_times() -> None:

@@ -3,7 +3,7 @@
 A task that lasts as long as the block asks for `statistics()` a few times a second, on trio's clock. rich only draws:
 its own refreshing would need a thread. Drawing waits for nothing, so a cancellation cannot leave half of it behind.
 
-Views that run at the same time share one `_Screen`, since two displays would overwrite each other. When a view ends,
+Views that run at the same time share one `Screen`, since two displays would overwrite each other. When a view ends,
 its last state is printed above those that go on.
 
 `progress_text.py` decides what to say.
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trio_openai._http.nursery import nursery_around_block
-from trio_openai._stream.results import Items, ManyStatistics
+from trio_openai._stream.results import Items
 
-from .progress_text import GAP, LARGEST_BAR, SMALLEST_BAR, Estimate, Figure, figures_of, fitted, plain_line, width_of
+from .progress_text import GAP, LARGEST_BAR, SMALLEST_BAR, Frame, fitted, frames_of, plain_line, width_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -66,30 +66,26 @@ def progress(
             f"progress takes the results of run_many or stream_many, not {type(results).__name__}: write "
             "`async with client.run_many(calls) as results, trio_openai.progress(results):`"
         )
-    return _shown(View(results.statistics, title, transient=transient), console)
+    return _shown(View(frames_of(results.statistics), title, transient=transient), console)
 
 
 class View:
     """The progress of one run.
 
     Args:
-        statistics: returns the progress.
+        frame: returns what to show. Its argument says whether the run is over.
         title: words before the bar.
         transient: whether nothing should be left of the view.
     """
 
-    def __init__(self, statistics: Callable[[], ManyStatistics], title: str = "", *, transient: bool = False) -> None:
-        self.statistics = statistics
+    def __init__(self, frame: Callable[[bool], Frame], title: str = "", *, transient: bool = False) -> None:
+        self._frame = frame
         self.title = title
         self.transient = transient
-        self._estimate = Estimate()
 
     def line(self, *, is_over: bool = False) -> str:
         """Return the progress as plain text."""
-        return plain_line(self._figures(self.statistics(), is_over=is_over), self.title)
-
-    def _figures(self, now: ManyStatistics, *, is_over: bool) -> list[Figure]:
-        return figures_of(now, self._estimate.left(now), is_over=is_over)
+        return plain_line(self._frame(is_over).figures, self.title)
 
     def drawn(self, width: int, title_width: int = 0, *, is_over: bool = False) -> RenderableType:
         """Return the progress as one line of at most `width` characters, of which its title takes `title_width`."""
@@ -97,18 +93,17 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
-        now = self.statistics()
+        now = self._frame(is_over)
         title = self.title.ljust(title_width)[: width // 3]
         width -= len(title) + GAP if title else 0
-        figures = fitted(self._figures(now, is_over=is_over), width)
+        figures = fitted(now.figures, width)
         room = min(width - width_of(figures) - GAP, LARGEST_BAR) // 5 * 5  # steady while the figures grow
         row: list[RenderableType] = [Text(title)] if title else []
-        if room >= SMALLEST_BAR and (now.total is not None or not is_over):
+        if room >= SMALLEST_BAR and (now.fraction is not None or not is_over):
             row.append(
                 ProgressBar(
-                    # An empty run is complete.
-                    total=None if now.total is None else now.total or 1,
-                    completed=now.done + now.failed if now.total else 1,
+                    total=None if now.fraction is None else 1.0,
+                    completed=now.fraction or 0.0,
                     width=room,
                     animation_time=now.seconds,
                     complete_style="green",
@@ -122,7 +117,7 @@ class View:
         return grid
 
 
-class _Screen:
+class Screen:
     """The display of one console, which several views may share."""
 
     def __init__(self, console: Console) -> None:
@@ -186,7 +181,7 @@ class _Screen:
         return True
 
 
-def _stderr() -> Console:
+def console_of_stderr() -> Console:
     """Return the console of stderr. If that is a broken pipe, it falls silent, where rich would exit the program."""
     from rich.console import Console
 
@@ -197,22 +192,22 @@ def _stderr() -> Console:
     return Stderr(stderr=True)
 
 
-_screens: dict[object, _Screen] = {}
+_screens: dict[object, Screen] = {}
 
 
 @trio.lowlevel.enable_ki_protection
-def _begin(view: View, console: Console | None) -> tuple[object, _Screen]:
+def _begin(view: View, console: Console | None) -> tuple[object, Screen]:
     """Show a view on the screen of its console. Return the screen, and its key in `_screens`."""
     key: object = console or threading.get_ident()  # the screen of stderr belongs to a thread, as a trio run does
     if (screen := _screens.get(key)) is None:
-        screen = _screens[key] = _Screen(console or _stderr())
+        screen = _screens[key] = Screen(console or console_of_stderr())
     screen.add(view)
     screen.draw()
     return key, screen
 
 
 @trio.lowlevel.enable_ki_protection
-def _end(view: View, key: object, screen: _Screen) -> None:
+def _end(view: View, key: object, screen: Screen) -> None:
     if screen.remove(view):
         del _screens[key]
 
@@ -230,7 +225,7 @@ async def _shown(view: View, console: Console | None) -> AsyncGenerator[None]:
 
 
 @trio.lowlevel.enable_ki_protection  # Ctrl-C must hit the user's own task, where it is raised bare
-async def _refresh(view: View, screen: _Screen) -> None:
+async def _refresh(view: View, screen: Screen) -> None:
     """Draw, or print lines, until cancelled."""
     began = trio.current_time()
     while True:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -30,6 +30,36 @@ class Figure:
     text: str
     rank: int
     style: str = ""
+
+
+@attrs.frozen
+class Frame:
+    """The state of a view at one moment.
+
+    Attributes:
+        figures: the parts of the line.
+        fraction: how much of the bar is filled, from 0 to 1; None if nobody can know.
+        seconds: time since the start, which moves a bar that cannot be filled.
+    """
+
+    figures: Sequence[Figure]
+    fraction: float | None
+    seconds: float
+
+
+def frames_of(statistics: Callable[[], ManyStatistics]) -> Callable[[bool], Frame]:
+    """Return a function that returns the present frame of a `run_many` or `stream_many`.
+
+    Its argument says whether the block has ended.
+    """
+    estimate = Estimate()
+
+    def frame(is_over: bool) -> Frame:
+        now = statistics()
+        left = estimate.left(now.done + now.failed, now.total, now.seconds)
+        return Frame(figures_of(now, left, is_over=is_over), now.fraction, now.seconds)
+
+    return frame
 
 
 def figures_of(now: ManyStatistics, left: float | None, *, is_over: bool) -> list[Figure]:
@@ -91,15 +121,20 @@ class Estimate:
         self._ended = 0
         self._seconds = 0.0  # when the latest call ended
 
-    def left(self, now: ManyStatistics) -> float | None:
-        """Return the seconds that are left. None while nobody can know."""
-        ended = now.done + now.failed
+    def left(self, ended: int, total: float | None, seconds: float) -> float | None:
+        """Return the seconds that are left. None while nobody can know.
+
+        Args:
+            ended: how many calls have ended.
+            total: how many there are, or None.
+            seconds: time since the start.
+        """
         if ended != self._ended:
-            self._ended, self._seconds = ended, now.seconds
-        if now.total is None or not ended:
+            self._ended, self._seconds = ended, seconds
+        if total is None or not ended:
             return None
-        rest = (now.total - ended) * self._seconds / ended
-        return max(0.0, rest - (now.seconds - self._seconds))
+        rest = (total - ended) * self._seconds / ended
+        return max(0.0, rest - (seconds - self._seconds))
 
 
 def duration(seconds: float) -> str:

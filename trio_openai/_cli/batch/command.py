@@ -190,9 +190,12 @@ class Command:
         job.cancel()
 
     async def _show(self, job: batch.Job) -> None:
-        while True:
-            self.progress.show(job.statistics(), is_stopping=self.interrupted is not None)
-            await trio.sleep(self.progress.seconds)
+        try:
+            while True:
+                self.progress.show(job.statistics(), is_stopping=self.interrupted is not None)
+                await trio.sleep(self.progress.seconds)
+        finally:
+            self.progress.hide()
 
 
 def _raise_open_files(needed: int) -> None:

@@ -1,4 +1,4 @@
-"""Format the progress of a job: as one line, as a summary, or as JSON. No I/O."""
+"""Format the progress of a job: as a frame of a live view, as one line, as a summary, or as JSON. No I/O."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from trio_openai._concurrent.progress_text import Figure, Frame, duration, plain_line
 from trio_openai.batch import BatchStatistics
 
 BUDGETS = {
@@ -46,33 +47,48 @@ def as_json(now: BatchStatistics, state: str, **more: object) -> str:
     return json.dumps({"state": state, **fields, **rate, **more})
 
 
-def status_line(now: BatchStatistics, width: int) -> str:
-    """Return the progress in one line of at most `width` characters."""
-    parts = [f"{now.done + now.failed:,} done", f"{now.lines_per_second:,.0f}/s", f"{now.running} running"]
+def status_line(now: BatchStatistics, left: float | None) -> str:
+    """Return the progress as one line of text.
+
+    Args:
+        now: The statistics.
+        left: The seconds that the rest takes, or None.
+    """
+    return plain_line(_figures(now, left), "")
+
+
+def frame_of(now: BatchStatistics, left: float | None) -> Frame:
+    """Return the progress as a frame of a live view."""
+    return Frame(_figures(now, left), now.fraction, now.seconds)
+
+
+def _figures(now: BatchStatistics, left: float | None) -> list[Figure]:
+    figures = [Figure(f"{now.done + now.failed:,} done", 0)]
+    if now.fraction is not None:
+        figures.append(Figure(f"{int(now.fraction * 100)}%".rjust(4), 3))  # rounded down: 100% means all
     if now.failed:
-        parts.append(f"{now.failed:,} failed")
+        figures.append(Figure(f"{now.failed:,} failed", 1, "red"))
     if now.skipped:
-        parts.append(f"{now.skipped:,} skipped")
+        figures.append(Figure(f"{now.skipped:,} skipped", 7))
+    figures.append(Figure(f"{now.running} running", 6))
     if now.usage.total_tokens:
-        parts.append(f"{now.usage.total_tokens:,} tokens")
+        figures.append(Figure(f"{now.usage.total_tokens:,} tokens", 4))
     if now.cost is not None:
-        parts.append(f"cost {now.cost:.4g}")
-    if (part := now.fraction) is not None:
-        parts.insert(0, f"{part:.0%}")
-        if 0 < part < 1:
-            parts.append(f"{_clock(now.seconds * (1 - part) / part)} left")
-    return " · ".join(parts)[:width]
+        figures.append(Figure(f"cost {now.cost:.4g}", 4))
+    figures.append(Figure(f"{now.lines_per_second:,.0f} lines/s", 5))
+    return [*figures, Figure(duration(now.seconds), 7) if left is None else Figure(f"{duration(left)} left", 2)]
+
+
+def expected_lines(now: BatchStatistics) -> float | None:
+    """Estimate how many lines this run will have sent in the end. None if the size of the input is not known."""
+    if not now.bytes_read or now.bytes_total is None:
+        return None
+    return now.read * now.bytes_total / now.bytes_read - now.skipped
 
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def summary(end: BatchStatistics, output: str | None) -> list[str]:
@@ -102,7 +118,7 @@ def _counts(end: BatchStatistics, output: str | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else _clock(seconds)
+    return f"{seconds:.1f} s" if seconds < 120 else duration(seconds)
 
 
 def _failures(end: BatchStatistics) -> list[str]:
