@@ -132,15 +132,15 @@ class Stages:
 
 
 _STEPS: dict[str, Callable[[Stages], float]] = {
-    "split and decode, as the bare socket does": Stages.bare,
+    "split and decoded, as by a bare socket": Stages.bare,
     "HTTP's framing, alone": Stages.framing,
     "the server-sent events": Stages.messages,
     "their JSON": Stages.decoded,
     "their typed events": Stages.typed,
-    "one after the other from the lifecycle": Stages.pulled,
+    "one by one from the lifecycle": Stages.pulled,
     "added to the snapshot": Stages.added,
     "the whole client": Stages.whole,
-    "and delta.content or event.delta read": Stages.used,
+    "and their text read": Stages.used,
 }
 
 
