@@ -15,7 +15,7 @@ from typing import Any
 import griffe
 
 PRIVATE_NAME = re.compile(r"_?[A-Z][A-Z_]+")
-CONSTRUCTED_BY_PROGRAMS = {"Deadlines", "Attempt", "Outcome", "RawResponse", "ServerSentEvent"}
+CONSTRUCTED_BY_PROGRAMS = {"Server", "Deadlines", "Attempt", "Outcome", "RawResponse", "ServerSentEvent"}
 """The attrs classes whose constructor is shown. The library makes the objects of the others."""
 
 

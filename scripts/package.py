@@ -85,7 +85,7 @@ def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if not name.endswith("/")}
     info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
-    metadata = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
+    metadata = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
     expected = tracked("trio_openai") | metadata
     assert "trio_openai/py.typed" in expected
     compare(wheel.name, found, expected)

@@ -277,4 +277,4 @@ def test_the_demo_streams_from_a_real_model(
     assert "5  was also read by a slow third task" in said
     assert "closed: its slot was free within" in said
     assert "won with its first word after" in said
-    assert "waiting 0 · running 0 · done 12 · failed 0" in said
+    assert "10 of 10 done, 0 failed" in said

@@ -35,7 +35,7 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self.is_closed = False
+        self.is_closed: bool = False
         self._waiting: set[trio.CancelScope] = set()
         self._not_begun: dict[trio.lowlevel.Task, trio.CancelScope] = {}
         self._when_closed: list[Callable[[], None]] = []
