@@ -151,25 +151,15 @@ class BatchCounters:
     def statistics(self, now: float, bytes_read: int | None, bytes_total: int | None) -> BatchStatistics:
         """Return the counters as of now."""
         return BatchStatistics(
-            read=self.read,
-            skipped=self.skipped,
-            skipped_failed=self.skipped_failed,
-            done=self.done,
-            failed=self.failed,
-            copied=self.copied,
-            invalid=self.invalid,
-            running=self.running,
-            retries=self.retries,
+            **{name: getattr(self, name) for name in _COUNTED},
             failures=dict(self.failures),
-            usage=self.usage,
-            cost=self.cost,
-            estimated_tokens=self.estimated_tokens,
-            estimated_cost=self.estimated_cost,
-            would_send=self.would_send,
             first_content_p50=self.first_content.percentile(0.5),
             first_content_p99=self.first_content.percentile(0.99),
             seconds=(now if self._ended is None else self._ended) - self.began,
             bytes_read=bytes_read,
             bytes_total=bytes_total,
-            stopped_by=self.stopped_by,
         )
+
+
+_COUNTED = (attrs.fields_dict(BatchCounters).keys() & attrs.fields_dict(BatchStatistics).keys()) - {"failures"}
+"""The counters that `BatchStatistics` has as they are. A new one only has to be added to both classes."""
